@@ -1,0 +1,46 @@
+# Two commands are enough: `make run` serves the app, `make test` proves it. Each sets up all it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: run test check train-setup browser clean
+
+run: $(VENV)/.run
+	$(BIN)/python app.py
+
+test: $(VENV)/.dev browser
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(MAKE) test
+
+train-setup: $(VENV)/.train
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade pip
+
+$(VENV)/.run: requirements.txt | $(BIN)/python
+	$(PIP) -r requirements.txt
+	touch $@
+
+$(VENV)/.train: requirements-train.txt $(VENV)/.run
+	$(PIP) -r requirements-train.txt
+	touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.run $(VENV)/.train
+	$(PIP) -r requirements-dev.txt
+	touch $@
+
+# A Chromium that is already there, else Debian's, else Playwright's own.
+browser: $(VENV)/.dev
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	(command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium) || \
+	$(BIN)/python -m playwright install chromium
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

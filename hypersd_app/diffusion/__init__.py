@@ -1,0 +1,1 @@
+"""The mathematics of diffusion, on tensors alone; serving and training share it."""

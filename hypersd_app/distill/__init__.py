@@ -1,0 +1,1 @@
+"""Training: data, autoencoder, teacher, distillation, ControlNet, styles and evaluation."""

@@ -1,0 +1,145 @@
+"""The ControlNet stage: synthetic scribbles steer the frozen teacher, or the frozen student at its own timesteps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hypersd_app.diffusion.samplers import guided, sample_tcd
+from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
+from hypersd_app.distill.data.dataset import PictureData
+from hypersd_app.distill.data.scribbles import scribble
+from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
+from hypersd_app.distill.previews import contact_sheet
+from hypersd_app.distill.runs import LoopConfig, RunFolder, TrainingState, run_loop
+from hypersd_app.distill.teacher import Sampler, TextImageBatches, draw_timesteps, initial_noise
+from hypersd_app.distill.text import TextEmbedder
+from hypersd_app.models.autoencoder import PocketAutoencoder
+from hypersd_app.models.controlnet import PocketControlNet, control_tensor
+from hypersd_app.models.pocket import new_scheduler
+
+
+@dataclass(frozen=True)
+class ControlNetConfig:
+    """`caption_drop` makes shape follow the strokes alone; `control_drop` teaches that a blank board means nothing."""
+
+    data: str = "pocket"
+    batch: int = 32
+    lr: float = 5e-4
+    optimizer: str = "muon"
+    ema_decay: float = 0.995
+    caption_drop: float = 0.3
+    control_drop: float = 0.1
+    late_share: float = 0.5  # shape is decided in the noisier half
+    student: bool = False  # tune through the accelerated UNet at the timesteps of 1-8 steps
+    seed: int = 0
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, warmup=50, cooldown=300, preview_minutes=6))
+
+
+PRESETS: dict[str, ControlNetConfig] = {
+    "pocket": ControlNetConfig(),
+    "pocket-student": ControlNetConfig(
+        student=True, lr=1e-4, loop=LoopConfig(steps=400, warmup=20, cooldown=150, preview_minutes=4)
+    ),
+    "tiny": ControlNetConfig(data="tiny", batch=2, loop=LoopConfig(steps=4, warmup=2, log_every=2)),
+}
+
+
+class Scribbles:
+    """Control pictures for a batch, a pure function of the step."""
+
+    def __init__(self, data: PictureData, drop: float, seed: int) -> None:
+        self.data, self.drop, self.seed = data, drop, seed
+
+    def __call__(self, indices: NDArray[np.int64], step: int) -> Tensor:
+        """float32 (B, 3, 256, 256) in [0, 1]."""
+        rng = np.random.default_rng((self.seed, step, 1))
+        rows = []
+        for index in indices:
+            picture = np.ascontiguousarray(self.data.pictures[index])
+            rows.append(np.zeros_like(picture) if rng.random() < self.drop else scribble(picture, rng))
+        return control_tensor(torch.from_numpy(np.stack(rows)))
+
+
+def controlled(
+    unet: UNet2DConditionModel, controlnet: PocketControlNet, control: Tensor, scale: float = 1.0
+) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """A model (x, t, embeddings) -> prediction that follows `control` pictures."""
+
+    def run(x: Tensor, t: Tensor, embeddings: Tensor) -> Tensor:
+        conditioning = control if len(control) == len(x) else control.repeat(len(x) // len(control), 1, 1, 1)
+        down, middle = controlnet(x, t, embeddings, conditioning, scale, return_dict=False)
+        return unet(
+            x, t, embeddings, down_block_additional_residuals=down, mid_block_additional_residual=middle, return_dict=False
+        )[0]  # fmt: skip
+
+    return run
+
+
+def train(
+    config: ControlNetConfig, data: PictureData, latents: NDArray, embed: TextEmbedder, autoencoder: PocketAutoencoder, teacher: Path,
+    folder: Path, progress: Callable[[int, int, dict[str, float]], None], accelerator: Path | None = None, initial: Path | None = None,
+) -> None:  # fmt: skip
+    """Train or resume in `folder`; the averaged weights are left in `folder/controlnet` as a diffusers folder."""
+    torch.manual_seed(config.seed)
+    unet = UNet2DConditionModel.from_pretrained(teacher).float()
+    controlnet = PocketControlNet.from_pretrained(initial) if initial else PocketControlNet.from_teacher(unet)
+    if accelerator:
+        unet.load_lora_adapter(str(accelerator), prefix="unet")
+        unet.fuse_lora()
+        unet.unload_lora()
+    unet = unet.to(memory_format=torch.channels_last).requires_grad_(False)
+    controlnet = controlnet.float().to(memory_format=torch.channels_last)
+    state = TrainingState(
+        controlnet, build_optimizers(controlnet, config.optimizer, config.lr), ExponentialAverage(controlnet, config.ema_decay)
+    )
+    run, schedule = RunFolder(folder), NoiseSchedule.from_scheduler(new_scheduler())
+    run.save_config(config)
+    run.resume(state)
+    batches = TextImageBatches(data, latents, embed, data.indices(False), config.batch, config.caption_drop, config.seed + 13)
+    scribbles, sampler = Scribbles(data, config.control_drop, config.seed), Sampler(embed, autoencoder, schedule)
+
+    def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
+        x0, embeddings, _ = batches(step)
+        control = scribbles(batches.chosen(step), step)
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+        if config.student:
+            starts = trailing_timesteps(schedule.num_timesteps, 8)
+            t = starts[torch.randint(len(starts), (len(x0),), generator=generator)]
+            t = torch.where(torch.rand(len(x0), generator=generator) < 0.5, starts[0], t)
+        else:
+            t = draw_timesteps(len(x0), schedule.num_timesteps, config.late_share, generator)
+        eps = torch.randn(x0.shape, generator=generator)
+        x_t = schedule.add_noise(x0, eps, t).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            prediction = controlled(unet, controlnet, control)(x_t, t, embeddings)
+        loss = (prediction.float() - schedule.velocity(x0, eps, t)).square().mean()
+        return loss, {}, len(x0)
+
+    def preview(step: int) -> None:
+        state.ema.swap()
+        rng = np.random.default_rng(5)
+        chosen = np.sort(rng.choice(data.indices(True), 16, replace=False))
+        control, prompts = scribbles(chosen, 0), [data.caption(int(i), 3) for i in chosen]
+        cond, uncond, noise = embed(prompts), embed([""] * 16), initial_noise(range(16))
+        scale, steps = (0.0, 1) if config.student else (3.0, 10)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            model = guided(controlled(unet, controlnet, control), cond, uncond, scale)
+            generator = torch.Generator().manual_seed(0)
+            out = sample_tcd(model, noise, trailing_timesteps(schedule.num_timesteps, steps), schedule, 0.0, generator)
+        pictures = sampler.decode(out)
+        drawn = (control * 255).byte().permute(0, 2, 3, 1).numpy()
+        pairs = [picture for row in zip(drawn, pictures, strict=True) for picture in row]
+        labels = [text for prompt in prompts for text in (prompt, "")]
+        contact_sheet(pairs, run.previews / f"{step:06d}.png", labels=labels, side=128)
+        controlnet.save_pretrained(folder / "controlnet")
+        state.ema.swap()
+
+    run_loop(run, state, config.loop, step_function, preview, progress)

@@ -1,0 +1,183 @@
+"""What stands where in a training picture: single things, colours, counts, pairs, sizes and accessories."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hypersd_app.distill.data.concepts import Concept, stable_percent
+
+HELD_OUT_COMPOSITIONS_PERCENT = 10
+ACCESSORIES = {  # label: (x, y, size) of its centre and width, in parts of the wearer's size
+    "sunglasses": (0.5, 0.45, 0.62),
+    "glasses": (0.5, 0.45, 0.62),
+    "crown": (0.5, 0.03, 0.5),
+    "top hat": (0.5, 0.0, 0.5),
+    "graduation cap": (0.5, 0.05, 0.62),
+}
+NUMBERS = {2: "two", 3: "three", 4: "four"}
+_GRIDS = {  # centres and sizes for 2, 3 and 4 copies
+    2: ((0.27, 0.5, 0.44), (0.73, 0.5, 0.44)),
+    3: ((0.5, 0.27, 0.42), (0.26, 0.72, 0.42), (0.74, 0.72, 0.42)),
+    4: ((0.27, 0.27, 0.42), (0.73, 0.27, 0.42), (0.27, 0.73, 0.42), (0.73, 0.73, 0.42)),
+}
+_PLACES = {"beside": ((0.27, 0.5, 0.46), (0.73, 0.5, 0.46)), "above": ((0.5, 0.27, 0.46), (0.5, 0.74, 0.46))}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One concept as one icon set draws it; `colour` is its natural main colour, `hue` in degrees."""
+
+    set_key: str
+    icon: str
+    concept: int  # index into the concept table
+    colour: str
+    hue: float
+    share: float
+
+    @property
+    def recolourable(self) -> bool:
+        """Whether one chromatic surface dominates, so that a colour word has one meaning."""
+        return self.share >= 0.45 and self.colour not in ("black", "white", "gray")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """An icon on the picture: centre (x, y) and longer side in parts of the picture's side."""
+
+    icon: str
+    concept: int
+    x: float
+    y: float
+    size: float
+    colour: str = ""  # "" keeps the icon's own colours
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One training picture before rendering. `relation` names the composition, for its caption."""
+
+    kind: str
+    set_key: str
+    placements: tuple[Placement, ...]
+    relation: str = ""
+    held_out: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary for a JSON line."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(row: dict[str, Any]) -> Scene:
+        """The inverse of `to_json`."""
+        return Scene(**{**row, "placements": tuple(Placement(**item) for item in row["placements"])})
+
+
+class ScenePlanner:
+    """Draws random scenes from a table of drawings, a pure function of the generator it is given."""
+
+    def __init__(self, concepts: Sequence[Concept], drawings: Sequence[Drawing]) -> None:
+        self.concepts = concepts
+        self.by_set: dict[str, list[Drawing]] = {}
+        for drawing in drawings:
+            self.by_set.setdefault(drawing.set_key, []).append(drawing)
+        self._composable = {
+            key: [row for row in rows if concepts[row.concept].composable] for key, rows in self.by_set.items()
+        }
+        self._faces = {key: [row for row in rows if concepts[row.concept].has_face] for key, rows in self.by_set.items()}
+        self._wear = {
+            key: [row for row in rows if concepts[row.concept].label in ACCESSORIES] for key, rows in self.by_set.items()
+        }
+        self.makers: Mapping[str, Callable[[str, random.Random], Scene]] = {
+            "colour": self._colour,
+            "count": self._count,
+            "pair": self._pair,
+            "size": self._size,
+            "accessory": self._accessory,
+        }
+
+    def single(self, drawing: Drawing, rng: random.Random) -> Scene:
+        """The thing alone, filling most of the picture."""
+        size = rng.uniform(0.78, 0.95)
+        slack = (1 - size) / 2
+        centre = (0.5 + rng.uniform(-slack, slack) * 0.7, 0.5 + rng.uniform(-slack, slack) * 0.7)
+        placement = Placement(drawing.icon, drawing.concept, *centre, size)
+        return Scene("single", drawing.set_key, (placement,), held_out=self.concepts[drawing.concept].held_out)
+
+    def composed(self, kind: str, set_key: str, rng: random.Random) -> Scene:
+        """A scene of one of the kinds in `makers`."""
+        return self.makers[kind](set_key, rng)
+
+    def _held_out(self, relation: str, *drawings: Drawing) -> bool:
+        concepts = [self.concepts[row.concept] for row in drawings]
+        text = "+".join([relation, *(concept.label for concept in concepts)])
+        return any(c.held_out for c in concepts) or stable_percent(f"scene:{text}") < HELD_OUT_COMPOSITIONS_PERCENT
+
+    def _colour(self, set_key: str, rng: random.Random) -> Scene:
+        drawing = rng.choice([row for row in self._composable[set_key] if row.recolourable])
+        colours = [c for c in ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "gray")
+                   if c != drawing.colour]  # fmt: skip
+        colour = rng.choice(colours)
+        single = self.single(drawing, rng).placements[0]
+        placement = Placement(single.icon, single.concept, single.x, single.y, single.size, colour)
+        return Scene("colour", set_key, (placement,), colour, self._held_out(colour, drawing))
+
+    def _count(self, set_key: str, rng: random.Random) -> Scene:
+        drawing = rng.choice(self._composable[set_key])
+        number = rng.choice((2, 2, 3, 3, 4))
+        placements = tuple(
+            Placement(drawing.icon, drawing.concept, x + rng.uniform(-0.02, 0.02), y + rng.uniform(-0.02, 0.02), size)
+            for x, y, size in _GRIDS[number]
+        )
+        return Scene("count", set_key, placements, NUMBERS[number], self._held_out(NUMBERS[number], drawing))
+
+    def _pair(self, set_key: str, rng: random.Random) -> Scene:
+        first, second = rng.sample(self._composable[set_key], 2)
+        relation = rng.choice(("beside", "beside", "beside", "above"))
+        placements = tuple(
+            Placement(row.icon, row.concept, x + rng.uniform(-0.02, 0.02), y + rng.uniform(-0.03, 0.03), size)
+            for row, (x, y, size) in zip((first, second), _PLACES[relation], strict=True)
+        )
+        return Scene("pair", set_key, placements, relation, self._held_out("and", first, second))
+
+    def _size(self, set_key: str, rng: random.Random) -> Scene:
+        drawing = rng.choice(self._composable[set_key])
+        size, word = (rng.uniform(0.25, 0.4), "small") if rng.random() < 0.7 else (rng.uniform(0.95, 1.0), "big")
+        reach = 0.2 if word == "small" else 0.0
+        placement = Placement(
+            drawing.icon, drawing.concept, 0.5 + rng.uniform(-reach, reach), 0.5 + rng.uniform(-reach, reach), size
+        )
+        return Scene("size", set_key, (placement,), word, self._held_out(word, drawing))
+
+    def _accessory(self, set_key: str, rng: random.Random) -> Scene:
+        if not self._faces[set_key] or not self._wear[set_key]:
+            return self._pair(set_key, rng)
+        wearer, worn = rng.choice(self._faces[set_key]), rng.choice(self._wear[set_key])
+        x, y, size = ACCESSORIES[self.concepts[worn.concept].label]
+        on_top = y < 0.2
+        side, top = (0.74, 0.24) if on_top else (0.88, 0.06)
+        left = 0.5 - side / 2
+        placements = (
+            Placement(wearer.icon, wearer.concept, 0.5, top + side / 2, side),
+            Placement(worn.icon, worn.concept, left + x * side, top + y * side, size * side),
+        )
+        return Scene("accessory", set_key, placements, "with", self._held_out("with", wearer, worn))
+
+
+def plan_scenes(
+    planner: ScenePlanner,
+    set_keys: Sequence[str],
+    singles_per_drawing: int,
+    composed: Mapping[str, int],
+    seed: int,
+) -> Iterator[Scene]:
+    """All scenes of a data set in a fixed order: every drawing alone, then each kind of composition over the sets in turn."""
+    for key in set_keys:
+        for index, drawing in enumerate(planner.by_set[key]):
+            for view in range(singles_per_drawing):
+                yield planner.single(drawing, random.Random(f"{seed}:single:{key}:{index}:{view}"))
+    for kind, count in composed.items():
+        for index in range(count):
+            yield planner.composed(kind, set_keys[index % len(set_keys)], random.Random(f"{seed}:{kind}:{index}"))

@@ -1,0 +1,156 @@
+"""A run folder: saved config, metrics, checkpoints that survive a kill, and the loop that keeps them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from hypersd_app.distill.optimizers import ExponentialAverage, Optimizers
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class TrainingState:
+    """All that changes while training. Random draws depend on `step` alone, so nothing else need be saved."""
+
+    module: nn.Module
+    optimizers: Optimizers
+    ema: ExponentialAverage
+    step: int = 0
+    pictures: int = 0
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Flat state; the module is saved with its trained parameters only."""
+        live = {n: p.detach() for n, p in self.module.named_parameters() if p.requires_grad}
+        parts = {"model": live, "ema": self.ema.state_tensors(), "optim": self.optimizers.state_tensors()}
+        return {f"{part}/{name}": value.contiguous() for part, rows in parts.items() for name, value in rows.items()}
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """The inverse of `tensors`."""
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optim": {}}
+        for name, value in tensors.items():
+            part, rest = name.split("/", 1)
+            parts[part][rest] = value
+        missing = set(self.ema.state_tensors()) - set(parts["model"])
+        assert not missing, f"checkpoint lacks {sorted(missing)[:3]}"
+        self.module.load_state_dict(parts["model"], strict=False)
+        self.ema.load_state_tensors(parts["ema"])
+        self.optimizers.load_state_tensors(parts["optim"])
+
+
+class RunFolder:
+    """Files of one training run under one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.previews = folder / "previews"
+        self.previews.mkdir(parents=True, exist_ok=True)
+        self._metrics = folder / "metrics.jsonl"
+        self._checkpoint = folder / "checkpoint.safetensors"
+
+    def save_config(self, config: Any) -> None:
+        """Write the stage's config; a resumed run with another config says so in the log."""
+        path, text = self.folder / "config.json", json.dumps(asdict(config), indent=1, default=str)
+        if path.exists() and path.read_text() != text:
+            logger.warning("%s: the config differs from the one this run began with", self.folder)
+        path.write_text(text)
+
+    def write_metrics(self, row: dict[str, float]) -> None:
+        """Append one JSON line."""
+        with self._metrics.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def save(self, state: TrainingState) -> None:
+        """Replace the checkpoint in one rename, so that a kill leaves the old or the new one, whole."""
+        partial = self._checkpoint.with_suffix(".partial")
+        save_file(state.tensors(), partial, {"step": str(state.step), "pictures": str(state.pictures)})
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(self._checkpoint)
+
+    def resume(self, state: TrainingState) -> bool:
+        """Load the checkpoint into `state` if there is one."""
+        if not self._checkpoint.exists():
+            return False
+        with safe_open(self._checkpoint, "pt") as file:
+            state.load_tensors({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+            metadata = file.metadata()
+        state.step, state.pictures = int(metadata["step"]), int(metadata["pictures"])
+        return True
+
+
+def learning_rate_factor(step: int, warmup: int, steps: int, cooldown: int) -> float:
+    """Warm-up, constant, then a linear fall to zero over the last `cooldown` steps."""
+    return min(1.0, (step + 1) / max(1, warmup), max(0.0, (steps - step) / max(1, cooldown)))
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How long to train and how often to save and look."""
+
+    steps: int
+    warmup: int = 200
+    cooldown: int = 0
+    gradient_clip: float = 1.0
+    log_every: int = 20
+    checkpoint_minutes: float = 4.0
+    preview_minutes: float = 8.0
+    minutes: float = 0.0  # stop after so long; 0 trains to the last step
+
+
+def run_loop(
+    run: RunFolder,
+    state: TrainingState,
+    config: LoopConfig,
+    step_function: Callable[[int], tuple[Tensor, dict[str, float], int]],
+    preview: Callable[[int], None],
+    progress: Callable[[int, int, dict[str, float]], None],
+) -> None:
+    """Train from `state.step` to the last step. `step_function(step)` gives loss, metrics and pictures used."""
+    parameters = [p for p in state.module.parameters() if p.requires_grad]
+    began = saved = looked = window = time.monotonic()
+    sums: dict[str, float] = {}
+    seen = 0
+    while state.step < config.steps and (not config.minutes or time.monotonic() - began < 60 * config.minutes):
+        loss, metrics, pictures = step_function(state.step)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(parameters, config.gradient_clip)
+        if torch.isfinite(norm):
+            state.optimizers.step(learning_rate_factor(state.step, config.warmup, config.steps, config.cooldown))
+            state.ema.update(state.step)
+        else:
+            logger.warning("step %d skipped: the gradient is not finite", state.step)
+            for parameter in parameters:
+                parameter.grad = None
+        state.step += 1
+        state.pictures += pictures
+        seen += pictures
+        for name, value in {"loss": float(loss.detach()), "gradient_norm": float(norm), **metrics}.items():
+            sums[name] = sums.get(name, 0.0) + value / config.log_every
+        now = time.monotonic()
+        if state.step % config.log_every == 0:
+            row = {"step": state.step, "pictures": state.pictures, "per_second": seen / (now - window), **sums}
+            run.write_metrics({name: round(value, 6) for name, value in row.items()})
+            progress(state.step, config.steps, row)
+            sums, seen, window = {}, 0, now
+        if now - saved > 60 * config.checkpoint_minutes:
+            run.save(state)
+            saved = time.monotonic()
+        if now - looked > 60 * config.preview_minutes:
+            preview(state.step)
+            looked = window = time.monotonic()
+            seen = 0
+    run.save(state)
+    preview(state.step)

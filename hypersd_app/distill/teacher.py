@@ -1,0 +1,163 @@
+"""The teacher stage: a text-to-image diffusion model on latents, v-prediction with zero terminal SNR."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hypersd_app.diffusion.samplers import guided, sample_ddim
+from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
+from hypersd_app.distill.data.dataset import PictureData
+from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
+from hypersd_app.distill.previews import contact_sheet, to_uint8
+from hypersd_app.distill.prompts import EVALUATION_PROMPTS
+from hypersd_app.distill.runs import LoopConfig, RunFolder, TrainingState, run_loop
+from hypersd_app.distill.text import TextEmbedder
+from hypersd_app.models.autoencoder import PocketAutoencoder
+from hypersd_app.models.pocket import LATENT_CHANNELS, new_scheduler, new_unet
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    """`late_share` of each batch draws its timestep from the noisier half, where composition is decided."""
+
+    data: str = "pocket"
+    channels: tuple[int, int, int] = (128, 256, 384)
+    deep_layers: int = 2
+    batch: int = 64
+    lr: float = 1e-3
+    optimizer: str = "muon"
+    ema_decay: float = 0.999
+    caption_drop: float = 0.1
+    late_share: float = 0.0
+    guidance_scale: float = 4.0
+    seed: int = 0
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=60000, warmup=200, cooldown=4000, preview_minutes=12))
+
+
+PRESETS: dict[str, TeacherConfig] = {
+    "pocket": TeacherConfig(),
+    "tiny": TeacherConfig(data="tiny", channels=(64, 64, 64), deep_layers=1, batch=4, loop=LoopConfig(steps=4, warmup=2, log_every=2)),
+}
+
+
+@dataclass
+class TextImageBatches:
+    """Batches of (latents, caption embeddings), a pure function of the step."""
+
+    data: PictureData
+    latents: NDArray[np.float16]
+    embed: TextEmbedder
+    indices: NDArray[np.int64]
+    batch: int
+    caption_drop: float
+    seed: int
+
+    def chosen(self, step: int) -> NDArray[np.int64]:
+        """Which pictures the batch of `step` holds."""
+        return np.sort(np.random.default_rng((self.seed, step)).choice(self.indices, self.batch))
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor, list[str]]:
+        """Latents float32 (B, 16, 16, 16), embeddings (B, L, 384) and the captions; dropped ones are empty."""
+        chosen, rng = self.chosen(step), np.random.default_rng((self.seed, step, 2))
+        captions = [self.data.caption(int(index), int(rng.integers(1 << 30))) for index in chosen]
+        captions = ["" if rng.random() < self.caption_drop else caption for caption in captions]
+        return torch.from_numpy(self.latents[chosen].astype(np.float32)), self.embed(captions), captions
+
+
+def draw_timesteps(count: int, num_timesteps: int, late_share: float, generator: torch.Generator) -> Tensor:
+    """Stratified timesteps, int64 (count,): one from each of `count` equal parts, so that the loss is less noisy."""
+    u = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+    late = torch.rand(count, generator=generator) < late_share
+    u = torch.where(late, 0.5 + 0.5 * u, u)
+    return (u * num_timesteps).long().clamp(0, num_timesteps - 1)
+
+
+def diffusion_loss(
+    unet: UNet2DConditionModel, x0: Tensor, embeddings: Tensor, t: Tensor, schedule: NoiseSchedule, generator: torch.Generator
+) -> Tensor:
+    """Mean squared error of v; per picture, float32 (B,)."""
+    eps = torch.randn(x0.shape, generator=generator)
+    x_t = schedule.add_noise(x0, eps, t).contiguous(memory_format=torch.channels_last)
+    prediction = unet(x_t, t, embeddings, return_dict=False)[0]
+    return (prediction.float() - schedule.velocity(x0, eps, t)).square().mean((1, 2, 3))
+
+
+class Sampler:
+    """Draws prompts with a UNet, for previews and evaluation."""
+
+    def __init__(self, embed: TextEmbedder, autoencoder: PocketAutoencoder, schedule: NoiseSchedule) -> None:
+        self.embed, self.autoencoder, self.schedule = embed, autoencoder.eval(), schedule
+
+    @torch.no_grad()
+    def latents(
+        self, unet: UNet2DConditionModel, prompts: list[str], steps: int, guidance_scale: float, seed: int, chunk: int = 24
+    ) -> Tensor:
+        """DDIM with trailing timesteps; float32 (B, 16, 16, 16). Picture i starts from the noise of seed + i."""
+        timesteps = trailing_timesteps(self.schedule.num_timesteps, steps)
+        parts = []
+        for start in range(0, len(prompts), chunk):
+            some = prompts[start : start + chunk]
+            cond, uncond = self.embed(some), self.embed([""] * len(some))
+            noise = initial_noise(range(seed + start, seed + start + len(some)))
+            with torch.autocast("cpu", torch.bfloat16):
+                model = guided(lambda x, t, c: unet(x, t, c, return_dict=False)[0], cond, uncond, guidance_scale)
+                parts.append(sample_ddim(model, noise, timesteps, self.schedule))
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> NDArray[np.uint8]:
+        """Latents to (B, 256, 256, 3) uint8."""
+        with torch.autocast("cpu", torch.bfloat16):
+            parts = [to_uint8(self.autoencoder.decode(part, return_dict=False)[0]) for part in latents.split(16)]
+        return np.concatenate(parts)
+
+
+def initial_noise(seeds: range | list[int]) -> Tensor:
+    """One noise a seed, float32 (B, 16, 16, 16), as the engine draws it."""
+    shape = (1, LATENT_CHANNELS, 16, 16)
+    return torch.cat([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+
+
+def train(
+    config: TeacherConfig, data: PictureData, latents: NDArray[np.float16], embed: TextEmbedder, autoencoder: PocketAutoencoder,
+    folder: Path, progress: Callable[[int, int, dict[str, float]], None], initial: Path | None = None,
+) -> None:  # fmt: skip
+    """Train or resume in `folder`; the averaged weights are left in `folder/unet` as a diffusers folder."""
+    torch.manual_seed(config.seed)
+    unet = UNet2DConditionModel.from_pretrained(initial) if initial else new_unet(config.channels, config.deep_layers)
+    unet = unet.float().to(memory_format=torch.channels_last)
+    state = TrainingState(unet, build_optimizers(unet, config.optimizer, config.lr, 0.01), ExponentialAverage(unet, config.ema_decay))
+    run, schedule = RunFolder(folder), NoiseSchedule.from_scheduler(new_scheduler())
+    run.save_config(config)
+    run.resume(state)
+    batches = TextImageBatches(data, latents, embed, data.indices(False), config.batch, config.caption_drop, config.seed)
+    sampler = Sampler(embed, autoencoder, schedule)
+
+    def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
+        x0, embeddings, _ = batches(step)
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+        t = draw_timesteps(len(x0), schedule.num_timesteps, config.late_share, generator)
+        with torch.autocast("cpu", torch.bfloat16):
+            losses = diffusion_loss(unet, x0, embeddings, t, schedule, generator)
+        halves = {"loss_late": float(losses[t >= 500].detach().mean()), "loss_early": float(losses[t < 500].detach().mean())}
+        return losses.mean(), halves, len(x0)
+
+    def preview(step: int) -> None:
+        state.ema.swap()
+        unet.eval()
+        prompts = list(EVALUATION_PROMPTS)
+        pictures = sampler.decode(sampler.latents(unet, prompts, 12, config.guidance_scale, 0))
+        contact_sheet(list(pictures), run.previews / f"{step:06d}.png", labels=prompts, side=128)
+        unet.save_pretrained(folder / "unet")
+        unet.train()
+        state.ema.swap()
+
+    run_loop(run, state, config.loop, step_function, preview, progress)

@@ -1,0 +1,78 @@
+"""Where the training stages find each other's results: the run folders first, then the weights that ship."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hypersd_app.distill.data.dataset import PictureData
+from hypersd_app.distill.text import TextEmbedder, export_text_encoder
+from hypersd_app.errors import ModelUnavailable
+from hypersd_app.models.autoencoder import PocketAutoencoder
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """`family` names one chain of results: data, autoencoder, latents, teacher and what is built on them."""
+
+    runs: Path
+    assets: Path
+    family: str = "pocket"
+
+    def run(self, stage: str, preset: str) -> Path:
+        """The folder of one stage's run."""
+        return self.runs / stage / preset
+
+    @property
+    def packages(self) -> Path:
+        """Downloaded icon packages."""
+        return self.runs / "npm"
+
+    @property
+    def latents_path(self) -> Path:
+        """The encoded pictures of this family."""
+        return self.runs / "latents" / f"{self.family}.npy"
+
+    @cached_property
+    def data(self) -> PictureData:
+        """The family's pictures; raises ModelUnavailable before the data stage has run."""
+        folder = self.run("data", self.family)
+        if not (folder / "config.json").exists():
+            raise ModelUnavailable(f"No training pictures in {folder}: run `train data --preset {self.family}` first.")
+        return PictureData(folder)
+
+    @cached_property
+    def latents(self) -> NDArray[np.float16]:
+        """float16 (N, 16, 16, 16), read into memory; raises ModelUnavailable before the latents stage has run."""
+        if not self.latents_path.exists():
+            raise ModelUnavailable(f"No latents in {self.latents_path}: run `train latents --preset {self.family}` first.")
+        return np.load(self.latents_path)
+
+    @cached_property
+    def embed(self) -> TextEmbedder:
+        """The frozen text encoder, unpacked on first use."""
+        if not (self.assets / "text_encoder" / "model.safetensors").exists():
+            export_text_encoder(self.assets)
+        return TextEmbedder(self.assets)
+
+    @cached_property
+    def autoencoder(self) -> PocketAutoencoder:
+        """The family's autoencoder in float32."""
+        return PocketAutoencoder.from_pretrained(self.weights("autoencoder", "model", "vae")).float()
+
+    def weights(self, stage: str, name: str, asset: str) -> Path:
+        """The newest result of a stage: `runs/<stage>/<family>/<name>`, else the shipped `<asset>`."""
+        for path in (self.run(stage, self.family) / name, self.assets / asset):
+            if path.exists():
+                return path
+        raise ModelUnavailable(f"No {stage} weights: run `train {stage} --preset {self.family}` first.")
+
+    def initial(self, stage: str, preset: str, asset: str) -> Path | None:
+        """Shipped weights to start from where this machine holds no checkpoint of its own."""
+        if (self.run(stage, preset) / "checkpoint.safetensors").exists() or preset != self.family:
+            return None
+        return self.assets / asset if (self.assets / asset / "config.json").exists() else None

@@ -1,0 +1,1 @@
+"""Serving: requests in, pictures out. Knows nothing of gradio."""

@@ -1,0 +1,66 @@
+"""Settings of a run, read once from the environment (HYPERSD_*) and the command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from hypersd_app.errors import InvalidRequest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things are and how the server listens. Every field can be set as HYPERSD_<FIELD>."""
+
+    host: str = "127.0.0.1"
+    port: int = 7860
+    share: bool = False
+    default_model: str = "pocket"
+    backend: str = "auto"  # auto, torch, openvino
+    device: str = "auto"  # auto, cpu, cuda, mps
+    assets: Path = ROOT / "assets"
+    runs: Path = ROOT / "runs"
+    cache: Path = Path.home() / ".cache" / "hypersd-studio"
+    models: Path = ROOT / "models"  # folders and .safetensors checkpoints of the user's own
+    styles: Path = ROOT / "styles"  # LoRA files of the user's own
+    memory_gb: float = 0.0  # budget for resident models; 0 takes three quarters of what is free
+    offline: bool = False  # never ask the Hub
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise InvalidRequest("port", self.port, "a number from 0 to 65535")
+        if self.backend not in ("auto", "torch", "openvino"):
+            raise InvalidRequest("backend", self.backend, "auto, torch or openvino")
+        if self.device not in ("auto", "cpu", "cuda", "mps"):
+            raise InvalidRequest("device", self.device, "auto, cpu, cuda or mps")
+
+
+def from_environment(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Defaults, then HYPERSD_* variables, then `overrides` that are not None. Raises InvalidRequest."""
+    environment = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    defaults = Settings()
+    for item in fields(Settings):
+        text = environment.get(f"HYPERSD_{item.name.upper()}")
+        if text is not None:
+            values[item.name] = _parse(item.name, text, type(getattr(defaults, item.name)))
+    values.update({name: value for name, value in overrides.items() if value is not None})
+    return replace(defaults, **values)
+
+
+def _parse(name: str, text: str, kind: type) -> Any:
+    if kind is bool:
+        if text.lower() not in ("0", "1", "false", "true", "no", "yes"):
+            raise InvalidRequest(f"HYPERSD_{name.upper()}", text, "1 or 0")
+        return text.lower() in ("1", "true", "yes")
+    if issubclass(kind, Path):
+        return Path(text).expanduser()
+    try:
+        return kind(text)
+    except ValueError:
+        raise InvalidRequest(f"HYPERSD_{name.upper()}", text, f"a value of type {kind.__name__}") from None
