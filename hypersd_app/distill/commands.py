@@ -1,4 +1,4 @@
-"""`python -m hypersd_app train`: run, resume or just describe a training stage."""
+"""`python -m hypersd_app train` and `evaluate`: run, resume or just describe a stage; measure what it made."""
 
 from __future__ import annotations
 
@@ -6,17 +6,26 @@ import argparse
 import json
 import logging
 from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.settings import Settings
+
+if TYPE_CHECKING:
+    from hypersd_app.distill.style import StyleConfig
+    from hypersd_app.distill.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `train`. Stage names are checked when it runs, so that `--help` needs no torch."""
-    parser.add_argument("stage", help="data, autoencoder, latents, teacher, student, controlnet or export")
+    parser.add_argument("stage", help="data, autoencoder, latents, teacher, student, controlnet, style, judge or export")
     parser.add_argument("--preset", default="pocket", help="a row of the stage's presets (default: pocket)")
+    parser.add_argument("--set", dest="icon_set", help="style: learn this icon set (the same as --preset)")
+    parser.add_argument("--images", type=Path, help="style: learn this folder of 10 to 2000 pictures; file names are captions")
+    parser.add_argument("--title", default="", help="style: what the picker shows (default: the folder's name)")
     parser.add_argument("--dry-run", action="store_true", help="print the config and the folder, train nothing")
     parser.add_argument("--steps", type=int, help="train to this step instead of the preset's last")
     parser.add_argument("--minutes", type=float, help="stop after so many minutes; the same command resumes")
@@ -28,25 +37,68 @@ def run_train(args: argparse.Namespace, settings: Settings) -> int:
     import torch
 
     from hypersd_app.distill.stages import STAGES, limited
-    from hypersd_app.distill.workspace import Workspace
-
     if args.stage not in STAGES:
         raise InvalidRequest("stage", args.stage, ", ".join(STAGES))
     stage = STAGES[args.stage]
-    if args.preset not in stage.presets:
-        raise InvalidRequest("preset", args.preset, ", ".join(stage.presets))
-    config = limited(stage.presets[args.preset], args.steps, args.minutes)
-    family = getattr(config, "data", args.preset)
-    assets = settings.assets / "pocket" if family == "pocket" else settings.runs / "assets" / family
-    workspace = Workspace(settings.runs, assets, family)
-    folder = workspace.run(stage.name, args.preset)
+    preset = args.icon_set or args.preset
+    if args.images:
+        config, preset = own_style(args.images, args.title)
+    elif preset in stage.presets:
+        config = stage.presets[preset]
+    else:
+        raise InvalidRequest("preset", preset, ", ".join(stage.presets))
+    config = limited(config, args.steps, args.minutes)
+    workspace = open_workspace(settings, getattr(config, "data", preset))
+    folder = workspace.run(stage.name, preset)
     if args.dry_run:
         print(json.dumps({"stage": stage.name, "folder": str(folder), "config": asdict(config)}, indent=2, default=str))
         return 0
     if args.threads:
         torch.set_num_threads(args.threads)
-    stage.run(config, workspace, folder, ProgressLine(f"{stage.name}/{args.preset}"))
+    stage.run(config, workspace, folder, ProgressLine(f"{stage.name}/{preset}"))
     logger.info("%s finished: %s", stage.name, folder)
+    return 0
+
+
+def own_style(images: Path, title: str) -> tuple[StyleConfig, str]:
+    """The config of a user's own style, and the run's name made of plain letters."""
+    from hypersd_app.distill.style import StyleConfig
+
+    title = title or images.resolve().name
+    name = "".join(letter if letter.isalnum() else "-" for letter in title.lower()).strip("-")[:40] or "style"
+    return StyleConfig(folder=str(images), title=title, trigger=f"{title.lower()} style"), name
+
+
+def open_workspace(settings: Settings, family: str) -> Workspace:
+    """The workspace of a family of runs; only trial families keep their weights out of the shipped folder."""
+    from hypersd_app.distill.workspace import Workspace
+
+    trial = family == "tiny"
+    return Workspace(settings.runs, settings.runs / "assets" / family if trial else settings.assets / "pocket", family, settings.styles)
+
+
+def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `evaluate`."""
+    parser.add_argument("what", nargs="?", default="all", choices=("all", "sheets", "recall"), help="what to measure (default: all)")
+    parser.add_argument("--output", type=Path, help="folder for sheets and tables (default: assets/pocket/evaluation)")
+    parser.add_argument("--pictures", type=int, default=200, help="pictures a row of the recall table (default: 200)")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def run_evaluate(args: argparse.Namespace, settings: Settings) -> int:
+    """Write contact sheets and the table of text agreement; returns the exit status. Raises ModelUnavailable."""
+    from hypersd_app.distill import evaluation
+
+    workspace = open_workspace(settings, "pocket")
+    output = args.output or settings.assets / "pocket" / "evaluation"
+    models = evaluation.load_models(workspace)
+    if args.what in ("all", "sheets"):
+        evaluation.write_sheets(models, output, args.seed)
+    if args.what in ("all", "recall"):
+        rows = evaluation.recall_rows(models, workspace, args.pictures, args.seed)
+        text = evaluation.recall_table(rows)
+        (output / "recall.md").write_text(text)
+        print(text)
     return 0
 
 

@@ -16,6 +16,7 @@ from hypersd_app.diffusion.samplers import guided, sample_tcd
 from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
 from hypersd_app.distill.data.dataset import PictureData
 from hypersd_app.distill.data.scribbles import scribble
+from hypersd_app.distill.lora import fuse_lora
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
 from hypersd_app.distill.previews import contact_sheet
 from hypersd_app.distill.runs import LoopConfig, RunFolder, TrainingState, run_loop
@@ -92,9 +93,7 @@ def train(
     unet = UNet2DConditionModel.from_pretrained(teacher).float()
     controlnet = PocketControlNet.from_pretrained(initial) if initial else PocketControlNet.from_teacher(unet)
     if accelerator:
-        unet.load_lora_adapter(str(accelerator), prefix="unet")
-        unet.fuse_lora()
-        unet.unload_lora()
+        fuse_lora(unet, accelerator)
     unet = unet.to(memory_format=torch.channels_last).requires_grad_(False)
     controlnet = controlnet.float().to(memory_format=torch.channels_last)
     state = TrainingState(
@@ -126,9 +125,10 @@ def train(
     def preview(step: int) -> None:
         state.ema.swap()
         rng = np.random.default_rng(5)
-        chosen = np.sort(rng.choice(data.indices(True), 16, replace=False))
+        unseen = data.indices(True)
+        chosen = np.sort(rng.choice(unseen, min(16, len(unseen)), replace=False))
         control, prompts = scribbles(chosen, 0), [data.caption(int(i), 3) for i in chosen]
-        cond, uncond, noise = embed(prompts), embed([""] * 16), initial_noise(range(16))
+        cond, uncond, noise = embed(prompts), embed([""] * len(chosen)), initial_noise(range(len(chosen)))
         scale, steps = (0.0, 1) if config.student else (3.0, 10)
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             model = guided(controlled(unet, controlnet, control), cond, uncond, scale)

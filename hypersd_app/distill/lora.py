@@ -32,3 +32,10 @@ def save_lora(unet: UNet2DConditionModel, name: str, path: Path, metadata: Mappi
     tensors = {f"{StableDiffusionPipeline.unet_name}.{key}": value.to(dtype).contiguous() for key, value in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path, {"format": "pt", **metadata})
+
+
+def fuse_lora(unet: UNet2DConditionModel, path: Path, scale: float = 1.0) -> None:
+    """Add a LoRA file's weights to the UNet's own, leaving no adapter behind."""
+    unet.load_lora_adapter(str(path), prefix=StableDiffusionPipeline.unet_name)
+    unet.fuse_lora(lora_scale=scale)
+    unet.unload_lora()

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 
-from hypersd_app.distill import autoencoder, controlnet, student, teacher
+from hypersd_app.distill import autoencoder, controlnet, judge, student, style, teacher
 from hypersd_app.distill.data import dataset
 from hypersd_app.distill.latents import encode_pictures
 from hypersd_app.distill.workspace import Workspace
@@ -76,6 +76,23 @@ def _controlnet(config: controlnet.ControlNetConfig, workspace: Workspace, folde
     )
 
 
+def _style(config: style.StyleConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
+    if config.folder:
+        raw, captions = style.read_folder(Path(config.folder))
+        pictures = style.StylePictures(style.encode(raw, workspace.autoencoder), captions)
+    else:
+        pictures = style.from_data(workspace.data, config.set_key, workspace.autoencoder)
+    weights = workspace.weights("teacher", "unet", "unet")
+    path = style.train(config, pictures, workspace.embed, workspace.autoencoder, weights, folder, progress)
+    target = workspace.user_styles if config.folder else workspace.assets / "styles"
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, target / path.name)
+
+
+def _judge(config: judge.JudgeConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
+    judge.train(config, workspace.data, workspace.embed, folder, progress)
+
+
 def _export(config: PlainConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
     """Copy what this workspace trained into the shipped folder, in float16."""
     assets = workspace.assets
@@ -108,6 +125,8 @@ STAGES: Mapping[str, Stage] = {
         Stage("teacher", "the text-to-image diffusion model", teacher.PRESETS, _teacher),
         Stage("student", "the accelerating LoRA, distilled from the teacher", student.PRESETS, _student),
         Stage("controlnet", "scribbles steer the teacher, then the student", controlnet.PRESETS, _controlnet),
+        Stage("style", "a style LoRA from an icon set or a folder of pictures", style.PRESETS, _style),
+        Stage("judge", "the dual encoder that measures whether pictures fit their captions", judge.PRESETS, _judge),
         Stage("export", "copy the trained weights into the shipped folder, as float16", _FAMILIES, _export),
     )
 }

@@ -32,19 +32,20 @@ class TeacherConfig:
     channels: tuple[int, int, int] = (128, 256, 384)
     deep_layers: int = 2
     batch: int = 64
-    lr: float = 1e-3
+    lr: float = 3e-3
     optimizer: str = "muon"
     ema_decay: float = 0.999
     caption_drop: float = 0.1
     late_share: float = 0.0
-    guidance_scale: float = 4.0
+    guidance_scale: float = 4.0  # of the previews
+    compile: bool = True  # 2.0 s instead of 2.5 s a step here, after two to three minutes of compiling
     seed: int = 0
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=60000, warmup=200, cooldown=4000, preview_minutes=12))
 
 
 PRESETS: dict[str, TeacherConfig] = {
     "pocket": TeacherConfig(),
-    "tiny": TeacherConfig(data="tiny", channels=(64, 64, 64), deep_layers=1, batch=4, loop=LoopConfig(steps=4, warmup=2, log_every=2)),
+    "tiny": TeacherConfig(data="tiny", channels=(64, 64, 64), deep_layers=1, batch=4, compile=False, loop=LoopConfig(steps=4, warmup=2, log_every=2)),
 }
 
 
@@ -81,7 +82,7 @@ def draw_timesteps(count: int, num_timesteps: int, late_share: float, generator:
 
 
 def diffusion_loss(
-    unet: UNet2DConditionModel, x0: Tensor, embeddings: Tensor, t: Tensor, schedule: NoiseSchedule, generator: torch.Generator
+    unet: Callable[..., tuple[Tensor, ...]], x0: Tensor, embeddings: Tensor, t: Tensor, schedule: NoiseSchedule, generator: torch.Generator
 ) -> Tensor:
     """Mean squared error of v; per picture, float32 (B,)."""
     eps = torch.randn(x0.shape, generator=generator)
@@ -140,13 +141,14 @@ def train(
     run.resume(state)
     batches = TextImageBatches(data, latents, embed, data.indices(False), config.batch, config.caption_drop, config.seed)
     sampler = Sampler(embed, autoencoder, schedule)
+    network = torch.compile(unet) if config.compile else unet
 
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
         x0, embeddings, _ = batches(step)
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         t = draw_timesteps(len(x0), schedule.num_timesteps, config.late_share, generator)
         with torch.autocast("cpu", torch.bfloat16):
-            losses = diffusion_loss(unet, x0, embeddings, t, schedule, generator)
+            losses = diffusion_loss(network, x0, embeddings, t, schedule, generator)
         halves = {"loss_late": float(losses[t >= 500].detach().mean()), "loss_early": float(losses[t < 500].detach().mean())}
         return losses.mean(), halves, len(x0)
 

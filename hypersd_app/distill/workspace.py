@@ -22,6 +22,7 @@ class Workspace:
     runs: Path
     assets: Path
     family: str = "pocket"
+    user_styles: Path = Path("styles")  # where the app looks for the user's own LoRA files
 
     def run(self, stage: str, preset: str) -> Path:
         """The folder of one stage's run."""
@@ -66,7 +67,9 @@ class Workspace:
 
     def weights(self, stage: str, name: str, asset: str) -> Path:
         """The newest result of a stage: `runs/<stage>/<family>/<name>`, else the shipped `<asset>`."""
-        for path in (self.run(stage, self.family) / name, self.assets / asset):
+        # The held-out styles have data of their own, but are trained on the base model.
+        family = "tiny" if self.family == "tiny" else "pocket"
+        for path in (self.run(stage, family) / name, self.assets / asset):
             if path.exists():
                 return path
         raise ModelUnavailable(f"No {stage} weights: run `train {stage} --preset {self.family}` first.")

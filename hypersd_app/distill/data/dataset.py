@@ -49,6 +49,9 @@ PRESETS: dict[str, DataConfig] = {
         set_keys=("noto", "twemoji"), singles_per_drawing=1, limit_concepts=60,
         composed={"colour": 20, "pair": 20, "count": 10, "size": 10, "accessory": 10}, workers=1,
     ),
+    "judge": DataConfig(
+        singles_per_drawing=1, composed={"colour": 4000, "pair": 4000, "count": 2000, "size": 1000, "accessory": 1000}, seed=1
+    ),
     "fxemoji": DataConfig(set_keys=("fxemoji",), composed={}, singles_per_drawing=3),
 }  # fmt: skip
 

@@ -1,0 +1,154 @@
+"""Every training stage for a few steps, one after the other, on sixteen pictures: what users run, only smaller."""
+
+import argparse
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from safetensors import safe_open
+
+from hypersd_app.distill import commands
+from hypersd_app.distill.commands import run_train
+from hypersd_app.distill.data.dataset import PictureData
+from hypersd_app.distill.lora import fuse_lora
+from hypersd_app.distill.style import read_folder
+from hypersd_app.errors import InvalidRequest, ModelUnavailable
+from hypersd_app.models.autoencoder import PocketAutoencoder
+from hypersd_app.models.controlnet import PocketControlNet
+from hypersd_app.settings import ROOT, Settings
+from tests.distill.packages import write_all
+
+STAGES = ("data", "autoencoder", "latents", "teacher", "student", "controlnet", "style", "judge", "export")
+
+
+class Quiet:
+    def __init__(self, title):
+        self.rows = []
+
+    def __call__(self, done, total, metrics):
+        self.rows.append((done, total, metrics))
+
+
+def arguments(stage, **changes):
+    return argparse.Namespace(**{"stage": stage, "preset": "tiny", "dry_run": False, "steps": None, "minutes": None, "threads": 0, "icon_set": None, "images": None, "title": "", **changes})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    settings = Settings(runs=tmp_path_factory.mktemp("runs"))
+    write_all(settings.runs / "npm")
+    assets = settings.runs / "assets" / "tiny"
+    for part in ("text_encoder", "tokenizer"):
+        shutil.copytree(ROOT / "assets" / "pocket" / part, assets / part)
+    patch = pytest.MonkeyPatch()
+    patch.setattr(commands, "ProgressLine", Quiet)
+    for stage in STAGES:
+        assert run_train(arguments(stage), settings) == 0
+    patch.undo()
+    return settings, assets
+
+
+def test_the_shipped_folder_is_whole_and_half_precision(trained):
+    _, assets = trained
+    for part in ("vae", "unet", "controlnet", "text_encoder"):
+        (file,) = (assets / part).glob("*.safetensors")
+        with safe_open(file, "pt") as tensors:
+            kinds = {tensors.get_tensor(name).dtype for name in tensors.keys()}  # noqa: SIM118
+        assert kinds == {torch.float16}, part
+    assert PocketControlNet.from_pretrained(assets / "controlnet").controlnet_cond_embedding.layers[0].downscale_factor == 8
+    assert not list(assets.rglob("*.bin"))
+
+
+def test_a_plain_diffusers_pipeline_draws_with_it(trained):
+    from transformers import AutoTokenizer
+
+    from hypersd_app.diffusion.schedules import trailing_timesteps
+    from hypersd_app.models.pocket import new_scheduler
+    from hypersd_app.models.text_encoder import MaskedBertModel
+
+    _, assets = trained
+    pipeline = StableDiffusionPipeline(
+        vae=PocketAutoencoder.from_pretrained(assets / "vae").float(),
+        text_encoder=MaskedBertModel.from_pretrained(assets / "text_encoder").float(),
+        tokenizer=AutoTokenizer.from_pretrained(assets / "tokenizer"),
+        unet=UNet2DConditionModel.from_pretrained(assets / "unet").float(),
+        scheduler=new_scheduler(), safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )  # fmt: skip
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.load_lora_weights(str(assets / "accelerator.safetensors"))
+    image = pipeline("a cat", num_inference_steps=2, guidance_scale=2.0, output_type="np").images[0]
+    assert image.shape == (256, 256, 3) and np.isfinite(image).all()
+    assert trailing_timesteps(1000, 2).tolist() == [999, 499]
+
+
+def test_the_accelerator_changes_the_unet(trained):
+    _, assets = trained
+    unet = UNet2DConditionModel.from_pretrained(assets / "unet").float()
+    before = unet.conv_out.weight.detach().clone()
+    fuse_lora(unet, assets / "accelerator.safetensors")
+    assert not torch.equal(before, unet.conv_out.weight)
+    assert not any("lora" in name for name, _ in unet.named_parameters())
+
+
+def test_finished_stages_are_not_trained_again(trained, monkeypatch):
+    settings, _ = trained
+    path = settings.runs / "teacher" / "tiny" / "metrics.jsonl"
+    before = path.read_text()
+    monkeypatch.setattr(commands, "ProgressLine", Quiet)
+    run_train(arguments("teacher"), settings)
+    assert path.read_text() == before
+
+
+def test_a_folder_of_pictures_becomes_a_style(trained, tmp_path, monkeypatch):
+    settings, _ = trained
+    settings = dataclasses.replace(settings, styles=tmp_path / "styles", assets=tmp_path / "assets")
+    shutil.copytree(settings.runs / "assets" / "tiny", tmp_path / "assets" / "pocket")
+    monkeypatch.setattr(commands, "ProgressLine", Quiet)
+    pictures = tmp_path / "My Ink"
+    pictures.mkdir()
+    for number in range(10):
+        Image.new("RGBA", (40, 80), (10 * number, 0, 0, 128)).save(pictures / f"red_bar-{number}.png")
+    run_train(arguments("style", images=pictures, steps=2), settings)
+    with safe_open(settings.styles / "my-ink.safetensors", "pt") as file:
+        assert file.metadata()["trigger"] == "my ink style"
+        assert all(name.startswith("unet.") for name in file.keys())  # noqa: SIM118
+    assert read_folder(pictures)[1][0] == "red bar"
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture"])
+def test_a_folder_without_pictures_is_refused(tmp_path, content):
+    for number in range(10):
+        (tmp_path / f"{number}.png").write_bytes(content)
+    with pytest.raises(InvalidRequest, match="images"):
+        read_folder(tmp_path)
+    with pytest.raises(InvalidRequest, match="10 to 2000"):
+        read_folder(tmp_path / "nowhere")
+
+
+def test_dry_run_trains_nothing(trained, capsys):
+    settings, _ = trained
+    assert run_train(arguments("teacher", preset="pocket", dry_run=True), settings) == 0
+    assert '"optimizer": "muon"' in capsys.readouterr().out
+    assert not (settings.runs / "teacher" / "pocket").exists()
+
+
+@pytest.mark.parametrize(("field", "changes"), [("stage", {"stage": "nonsense"}), ("preset", {"preset": "huge"})])
+def test_unknown_words_are_refused_with_what_there_is(field, changes):
+    with pytest.raises(InvalidRequest, match=field):
+        run_train(arguments(**{"stage": "teacher", **changes}), Settings())
+
+
+def test_missing_pictures_say_what_to_run(tmp_path):
+    with pytest.raises(ModelUnavailable, match="train data"):
+        run_train(arguments("teacher"), Settings(runs=tmp_path))
+
+
+def test_data_is_split_by_concept_and_composition(trained):
+    settings, _ = trained
+    data = PictureData(settings.runs / "data" / "tiny")
+    assert len(data.indices(True)) + len(data.indices(False)) == len(data.scenes) == len(data.pictures)
+    assert data.caption(0, 1) == data.caption(0, 1)
