@@ -1,0 +1,121 @@
+"""The models this app knows by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypersd_app.catalog.hyper_sd import (
+    ETA,
+    UNIFIED_STEPS,
+    flux_recipes,
+    one_step_unet,
+    sd3_recipes,
+    stable_diffusion_recipes,
+    teacher,
+)  # fmt: skip
+from hypersd_app.catalog.rows import ControlSpec, DecoderSpec, ModelSpec, Recipe, WeightSource
+
+POCKET_SIZE = 256
+POCKET_GUIDANCE = 4.0
+FAMILIES = ("pocket", "sd15", "sdxl", "sd3", "flux")
+
+
+def pocket_model(folder: Path, runs: Path) -> ModelSpec:
+    """The embedded model, with whatever lies in `folder`, and the students trained on this machine."""
+    scribble = folder / "controlnet"
+    controls = (ControlSpec("scribble", "Scribble", WeightSource(path=scribble), annotator="scribble"),)
+    return ModelSpec(
+        name="pocket",
+        title="Pocket (embedded)",
+        family="pocket",
+        source=WeightSource(path=folder),
+        recipes=(*_pocket_recipes(folder), *_trained_students(runs)),
+        width=POCKET_SIZE,
+        height=POCKET_SIZE,
+        size_multiple=16,
+        smallest=POCKET_SIZE,
+        largest=POCKET_SIZE,
+        controls=controls if (scribble / "config.json").exists() else (),
+        decoders=(DecoderSpec("full", "Full", "PocketAutoencoder", WeightSource(path=folder / "vae")),),
+        note="Stickers and icons on white. Runs anywhere.",
+    )
+
+
+def _pocket_recipes(folder: Path) -> tuple[Recipe, ...]:
+    accelerator = folder / "accelerator.safetensors"
+    base = teacher(POCKET_GUIDANCE)
+    return (accelerated("unified", "Few steps, 1-8", accelerator), base) if accelerator.exists() else (base,)
+
+
+def _trained_students(runs: Path) -> tuple[Recipe, ...]:
+    """Every student that `train` left, so that Compare can run it beside the shipped one."""
+    found = sorted(runs.glob("student/*/accelerator.safetensors"))
+    return tuple(accelerated(f"run-{path.parent.name}", f"Trained here: {path.parent.name}", path) for path in found)
+
+
+def accelerated(name: str, title: str, path: Path) -> Recipe:
+    """A unified LoRA of our own training. A TCD grid of T points starts every step on a segment's edge, as it was trained."""
+    fine_grid = (("original_inference_steps", 1000),)
+    return Recipe(name, title, UNIFIED_STEPS, "TCDScheduler", fine_grid, eta=ETA, lora=WeightSource(path=path))
+
+
+def _hub(repo: str) -> WeightSource:
+    return WeightSource(repo=repo)
+
+
+def sd15_parts() -> tuple[tuple[Recipe, ...], tuple[ControlSpec, ...]]:
+    """Recipes and ControlNets that fit every SD1.5 checkpoint."""
+    controls = (
+        ControlSpec("scribble", "Scribble", _hub("lllyasviel/control_v11p_sd15_scribble"), annotator="scribble"),
+        ControlSpec("scribble-v10", "Scribble (first version)", _hub("lllyasviel/sd-controlnet-scribble"), annotator="scribble"),
+        ControlSpec("canny", "Canny edges", _hub("lllyasviel/control_v11p_sd15_canny"), annotator="canny"),
+        ControlSpec("softedge", "Soft edges", _hub("lllyasviel/control_v11p_sd15_softedge"), annotator="softedge"),
+        ControlSpec("lineart", "Line art", _hub("lllyasviel/control_v11p_sd15_lineart"), annotator="lineart"),
+        ControlSpec("depth", "Depth", _hub("lllyasviel/control_v11f1p_sd15_depth"), annotator="depth"),
+    )
+    return stable_diffusion_recipes("Hyper-SD15", 7.5), controls
+
+
+def sdxl_parts() -> tuple[tuple[Recipe, ...], tuple[ControlSpec, ...]]:
+    """Recipes and ControlNets that fit every SDXL checkpoint."""
+    controls = (
+        ControlSpec("scribble", "Scribble", _hub("xinsir/controlnet-scribble-sdxl-1.0"), annotator="scribble"),
+        ControlSpec("canny", "Canny edges", _hub("diffusers/controlnet-canny-sdxl-1.0"), scale=0.5, annotator="canny"),
+    )
+    return (*stable_diffusion_recipes("Hyper-SDXL", 5.0), one_step_unet()), controls
+
+
+def stable_diffusion(name: str, title: str, family: str, source: WeightSource, note: str = "") -> ModelSpec:
+    """A row for any SD1.5 or SDXL checkpoint."""
+    large = family == "sdxl"
+    recipes, controls = sdxl_parts() if large else sd15_parts()
+    fix = _hub("madebyollin/sdxl-vae-fp16-fix") if large else None
+    decoders = (
+        DecoderSpec("full", "Full", "AutoencoderKL", source, half_source=fix),
+        DecoderSpec("tiny", "Tiny, fast", "AutoencoderTiny", _hub("madebyollin/taesdxl" if large else "madebyollin/taesd")),
+    )
+    side = 1024 if large else 512
+    return ModelSpec(
+        name, title, family, source, recipes, side, side, smallest=512 if large else 256,
+        largest=2 * side, controls=controls, decoders=decoders, note=note,
+    )  # fmt: skip
+
+
+def hub_models() -> tuple[ModelSpec, ...]:
+    """The models whose weights come from the Hub."""
+    sd15 = _hub("stable-diffusion-v1-5/stable-diffusion-v1-5")
+    sdxl = _hub("stabilityai/stable-diffusion-xl-base-1.0")
+    sd3 = _hub("stabilityai/stable-diffusion-3-medium-diffusers")
+    flux = _hub("black-forest-labs/FLUX.1-dev")
+    return (
+        stable_diffusion("sd15", "Stable Diffusion 1.5", "sd15", sd15),
+        stable_diffusion("sdxl", "Stable Diffusion XL", "sdxl", sdxl),
+        _transformer_model("sd3", "Stable Diffusion 3 medium", sd3, sd3_recipes()),
+        _transformer_model("flux", "FLUX.1 dev", flux, flux_recipes()),
+    )
+
+
+def _transformer_model(name: str, title: str, source: WeightSource, recipes: tuple[Recipe, ...]) -> ModelSpec:
+    decoders = (DecoderSpec("full", "Full", "AutoencoderKL", source),)
+    note = "Needs a GPU and an accepted licence on the Hub."
+    return ModelSpec(name, title, name, source, recipes, 1024, 1024, 16, decoders=decoders, note=note)

@@ -1,0 +1,94 @@
+"""The catalogue: every model, recipe and style that this machine can offer right now."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from hypersd_app.catalog.builtin import FAMILIES, hub_models, pocket_model
+from hypersd_app.catalog.guard import one_of
+from hypersd_app.catalog.rows import ControlSpec, DecoderSpec, ModelSpec, Recipe, StyleSpec
+from hypersd_app.catalog.scan import scan_models, scan_styles
+from hypersd_app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class Catalog:
+    """Rows by name. `rescan` replaces them whole, so that a reader in another thread never sees half a change."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._models: dict[str, ModelSpec] = {}
+        self._styles: tuple[StyleSpec, ...] = ()
+        self.rescan()
+
+    def rescan(self) -> None:
+        """Look again at the folders: new models, students and styles appear, removed ones go."""
+        settings = self._settings
+        rows = [pocket_model(settings.assets / "pocket", settings.runs), *hub_models(), *scan_models(settings.models)]
+        models: dict[str, ModelSpec] = {}
+        for row in rows:
+            name = free_name(row.name, models)
+            models[name] = replace(row, name=name)
+        self._models = models
+        self._styles = self._scan_styles(settings.assets / "pocket" / "styles", settings.styles)
+
+    def _scan_styles(self, shipped: Path, own: Path) -> tuple[StyleSpec, ...]:
+        found = [*scan_styles(shipped, "pocket"), *scan_styles(own)]
+        for family in FAMILIES:
+            found += scan_styles(own / family, family)
+        styles: dict[tuple[str, str], StyleSpec] = {}
+        for style in found:
+            if (style.family, style.name) in styles:
+                logger.warning("style %r of %s exists twice; %s is left out", style.name, style.family, style.path)
+                continue
+            styles[style.family, style.name] = style
+        return tuple(styles.values())
+
+    def models(self) -> tuple[ModelSpec, ...]:
+        """All models, the embedded one first."""
+        return tuple(self._models.values())
+
+    def model(self, name: str) -> ModelSpec:
+        """One model. Raises InvalidRequest."""
+        models = self._models
+        one_of("model", name, models)
+        return models[name]
+
+    def recipes(self, model: str) -> tuple[Recipe, ...]:
+        """The recipes of a model, the fastest first. Raises InvalidRequest."""
+        return self.model(model).recipes
+
+    def styles(self, model: str) -> tuple[StyleSpec, ...]:
+        """The styles that fit a model. Raises InvalidRequest."""
+        family = self.model(model).family
+        return tuple(style for style in self._styles if style.family == family)
+
+    def style(self, model: ModelSpec, name: str) -> StyleSpec:
+        """One style of a model. Raises InvalidRequest."""
+        rows = {style.name: style for style in self._styles if style.family == model.family}
+        one_of("style", name, rows)
+        return rows[name]
+
+    @staticmethod
+    def control(model: ModelSpec, kind: str) -> ControlSpec:
+        """The ControlNet of a kind. Raises InvalidRequest."""
+        one_of("control kind", kind, [control.kind for control in model.controls])
+        return next(control for control in model.controls if control.kind == kind)
+
+    @staticmethod
+    def decoder(model: ModelSpec, name: str) -> DecoderSpec:
+        """The named decoder, or for "" the full one. Raises InvalidRequest."""
+        if not name:
+            return model.decoders[0]
+        one_of("decoder", name, [decoder.name for decoder in model.decoders])
+        return next(decoder for decoder in model.decoders if decoder.name == name)
+
+
+def free_name(name: str, taken: dict[str, ModelSpec]) -> str:
+    """`name`, with a number if another model already has it."""
+    if name not in taken:
+        return name
+    return next(f"{name}-{number}" for number in range(2, len(taken) + 3) if f"{name}-{number}" not in taken)

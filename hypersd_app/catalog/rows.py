@@ -1,0 +1,131 @@
+"""The catalogue's rows. A row says what exists and what is allowed; it never loads anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Range = tuple[float, float, float]  # lowest, usual, highest
+
+
+@dataclass(frozen=True)
+class WeightSource:
+    """Where weights are: a Hub repository, or a folder or file on this machine. `filename` is one file of a repository."""
+
+    repo: str = ""
+    filename: str = ""
+    revision: str | None = None
+    path: Path | None = None
+
+    @property
+    def local(self) -> bool:
+        """True if nothing needs to be fetched."""
+        return self.path is not None
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return str(self.path)
+        return "/".join(part for part in (self.repo, self.filename) if part)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One right way to run a model. `None` for guidance or eta means that the value has no meaning here."""
+
+    name: str
+    title: str
+    steps: tuple[int, ...]
+    scheduler: str
+    scheduler_arguments: tuple[tuple[str, Any], ...] = ()
+    guidance: Range | None = None
+    eta: Range | None = None
+    negative_prompt: bool = False
+    timesteps: tuple[int, ...] | None = None  # fixed, instead of what the scheduler would choose
+    lora: WeightSource | None = None
+    lora_scale: float = 1.0
+    unet: WeightSource | None = None  # a whole UNet in place of the model's own
+
+    @property
+    def default_steps(self) -> int:
+        """The fewest steps allowed."""
+        return self.steps[0]
+
+    @property
+    def uses_guidance(self) -> bool:
+        """True if `guidance_scale` changes the picture."""
+        return self.guidance is not None
+
+    @property
+    def uses_eta(self) -> bool:
+        """True if `eta` changes the picture at more than one step."""
+        return self.eta is not None
+
+    @property
+    def uses_negative_prompt(self) -> bool:
+        """True if a negative prompt changes the picture."""
+        return self.negative_prompt
+
+    def eta_matters(self, num_inference_steps: int) -> bool:
+        """Noise is injected between steps only, so with one step eta does nothing."""
+        return self.eta is not None and num_inference_steps > 1
+
+
+@dataclass(frozen=True)
+class ControlSpec:
+    """A ControlNet of a model: what it reads and how strongly it is usually applied."""
+
+    kind: str
+    title: str
+    source: WeightSource
+    scale: float = 1.0
+    annotator: str = ""  # name in `engine.control_images.ANNOTATORS` that turns a photograph into its input
+
+
+@dataclass(frozen=True)
+class DecoderSpec:
+    """A way from latents to pixels. `half_source` holds weights that are safe in float16."""
+
+    name: str
+    title: str
+    class_name: str
+    source: WeightSource
+    half_source: WeightSource | None = None
+
+
+@dataclass(frozen=True)
+class StyleSpec:
+    """A style LoRA file. `modules` and `rank` tell a compiling backend which layers it may touch."""
+
+    name: str
+    title: str
+    family: str
+    path: Path
+    trigger: str = ""
+    preview: str = ""  # a data URL, or ""
+    rank: int = 0
+    modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model with all it can do. `source` is a diffusers folder, a repository or a single-file checkpoint."""
+
+    name: str
+    title: str
+    family: str  # pocket, sd15, sdxl, sd3 or flux
+    source: WeightSource
+    recipes: tuple[Recipe, ...]
+    width: int = 512
+    height: int = 512
+    size_multiple: int = 8
+    smallest: int = 256
+    largest: int = 1024
+    controls: tuple[ControlSpec, ...] = ()
+    decoders: tuple[DecoderSpec, ...] = ()
+    note: str = ""
+
+    @property
+    def fixed_size(self) -> bool:
+        """True if the model draws in one size only."""
+        return self.smallest == self.largest

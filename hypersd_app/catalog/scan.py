@@ -1,0 +1,101 @@
+"""Finding the user's own files: style LoRAs, diffusers folders and single-file checkpoints."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from hypersd_app.catalog.builtin import FAMILIES, stable_diffusion
+from hypersd_app.catalog.headers import TensorFile, read_header
+from hypersd_app.catalog.rows import ModelSpec, StyleSpec, WeightSource
+from hypersd_app.errors import ModelUnavailable
+
+logger = logging.getLogger(__name__)
+
+TEXT_WIDTHS = {384: "pocket", 768: "sd15", 2048: "sdxl"}  # what the cross-attention of a family reads
+DOWN = re.compile(r"\.(lora_A|lora_down|lora\.down|lora_linear_layer\.down)(\.[^.]*)?\.weight$")
+CLASSES = {"StableDiffusionPipeline": "sd15", "StableDiffusionXLPipeline": "sdxl"}
+
+
+def scan_styles(folder: Path, family: str = "") -> Iterator[StyleSpec]:
+    """Style files directly in `folder`, sorted by name; unreadable ones are logged and left out."""
+    for path in _files(folder):
+        try:
+            yield read_style(path, family)
+        except ModelUnavailable as error:
+            logger.warning("style left out: %s", error)
+
+
+def read_style(path: Path, family: str = "") -> StyleSpec:
+    """A style's row from its header. Raises ModelUnavailable if it is no LoRA or its family can't be told."""
+    header = read_header(path)
+    down = {DOWN.sub("", key): shape for key, shape in header.shapes.items() if DOWN.search(key)}
+    if not down:
+        raise ModelUnavailable(f"{path.name} holds no LoRA weights.")
+    found = family or _style_family(header, down)
+    if not found:
+        raise ModelUnavailable(f"{path.name}: cannot tell which model this style is for.")
+    metadata = header.metadata
+    return StyleSpec(
+        name=path.stem,
+        title=metadata.get("title") or metadata.get("ss_output_name") or path.stem.replace("_", " "),
+        family=found,
+        path=path,
+        trigger=metadata.get("trigger") or metadata.get("trigger_words") or "",
+        preview=metadata.get("preview", ""),
+        rank=max(shape[0] for shape in down.values()),
+        modules=tuple(sorted(down)),
+    )
+
+
+def _style_family(header: TensorFile, down: dict[str, tuple[int, ...]]) -> str:
+    named = header.metadata.get("family") or header.metadata.get("model") or ""
+    if named in FAMILIES:
+        return named
+    for key, shape in down.items():
+        if "attn2" in key and ("to_k" in key or "to_v" in key):
+            return TEXT_WIDTHS.get(shape[1], "")
+    version = header.metadata.get("ss_base_model_version", "")
+    return "sdxl" if version.startswith("sdxl") else "sd15" if version.startswith("sd_v1") else ""
+
+
+def scan_models(folder: Path) -> Iterator[ModelSpec]:
+    """Diffusers folders and checkpoints directly in `folder`; unreadable ones are logged and left out."""
+    folders = sorted(path.parent for path in folder.glob("*/model_index.json")) if folder.is_dir() else []
+    for path in [*folders, *_files(folder)]:
+        try:
+            family = folder_family(path) if path.is_dir() else checkpoint_family(path)
+        except ModelUnavailable as error:
+            logger.warning("model left out: %s", error)
+            continue
+        name = path.name if path.is_dir() else path.stem
+        yield stable_diffusion(name, name.replace("_", " "), family, WeightSource(path=path), note="From the models folder.")
+
+
+def folder_family(folder: Path) -> str:
+    """The family of a diffusers folder, by its pipeline class. Raises ModelUnavailable for one that can't run here."""
+    try:
+        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+        class_name = str(index["_class_name"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelUnavailable(f"{folder.name}/model_index.json cannot be read: {error}") from error
+    if class_name not in CLASSES:
+        raise ModelUnavailable(f"{folder.name} is a {class_name}; only {', '.join(CLASSES)} run from a folder.")
+    return CLASSES[class_name]
+
+
+def checkpoint_family(path: Path) -> str:
+    """The family of a single-file checkpoint, by names only it has. Raises ModelUnavailable if unknown."""
+    names = read_header(path).shapes
+    if any(name.startswith("conditioner.embedders.1.") for name in names):
+        return "sdxl"
+    if any(name.startswith("cond_stage_model.transformer.") for name in names):
+        return "sd15"
+    raise ModelUnavailable(f"{path.name} is no SD1.5 or SDXL checkpoint.")
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors")) if folder.is_dir() else []

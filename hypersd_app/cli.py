@@ -1,0 +1,123 @@
+"""`python -m hypersd_app serve | generate | train | evaluate | bench`. Each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+
+from hypersd_app.errors import HyperSDError
+from hypersd_app.settings import Settings, from_environment
+
+Command = Callable[[argparse.Namespace, Settings], int]
+SHARED = ("backend", "device", "offline", "memory_gb", "default_model")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0 done, 1 failed with a message, 2 wrong usage."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = new_parser(arguments)
+    args = parser.parse_args(arguments)
+    level = logging.DEBUG if args.verbose else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        settings = from_environment(**{name: getattr(args, name, None) for name in (*SHARED, "host", "port", "share")})
+        command: Command = args.command
+        return command(args, settings)
+    except HyperSDError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def new_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """All commands. Options of the one that `arguments` names are added by its own module, imported only then."""
+    parser = argparse.ArgumentParser(prog="hypersd_app", description="Few-step diffusion: draw, serve, train, measure.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    rows: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None], Command], ...] = (
+        ("serve", "open the studio in a browser", _add_serve, _serve),
+        ("generate", "make pictures", _add_generate, _generate),
+        ("train", "train or distil a model", _add_train, _train),
+        ("evaluate", "measure a model's pictures", _add_evaluate, _evaluate),
+        ("bench", "measure speed", _add_bench, _bench),
+    )
+    for name, title, add_arguments, run in rows:
+        command = commands.add_parser(name, help=title, description=title)
+        _add_shared(command)
+        if name in arguments:
+            add_arguments(command)
+        command.set_defaults(command=run)
+    return parser
+
+
+def _add_shared(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("machine")
+    group.add_argument("--backend", choices=("auto", "torch", "openvino"))
+    group.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"))
+    group.add_argument("--offline", action="store_true", default=None, help="never ask the Hub")
+    group.add_argument("--memory-gb", type=float, help="budget for resident models")
+    group.add_argument("--verbose", action="store_true")
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host")
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--share", action="store_true", default=None, help="a public address through Gradio's tunnel")
+    parser.add_argument("--model", dest="default_model", help="the model the studio opens with")
+
+
+def _serve(_args: argparse.Namespace, settings: Settings) -> int:
+    from hypersd_app.ui.launch import serve
+
+    serve(settings)
+    return 0
+
+
+def _add_generate(parser: argparse.ArgumentParser) -> None:
+    from hypersd_app.engine.commands import add_generate_arguments
+
+    add_generate_arguments(parser)
+
+
+def _generate(args: argparse.Namespace, settings: Settings) -> int:
+    from hypersd_app.engine.commands import run_generate
+
+    return run_generate(args, settings)
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    from hypersd_app.distill.commands import add_train_arguments
+
+    add_train_arguments(parser)
+
+
+def _train(args: argparse.Namespace, settings: Settings) -> int:
+    from hypersd_app.distill.commands import run_train
+
+    return run_train(args, settings)
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    from hypersd_app.distill.commands import add_evaluate_arguments
+
+    add_evaluate_arguments(parser)
+
+
+def _evaluate(args: argparse.Namespace, settings: Settings) -> int:
+    from hypersd_app.distill.commands import run_evaluate
+
+    return run_evaluate(args, settings)
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    from hypersd_app.engine.bench import add_bench_arguments
+
+    add_bench_arguments(parser)
+
+
+def _bench(args: argparse.Namespace, settings: Settings) -> int:
+    from hypersd_app.engine.bench import run_bench
+
+    return run_bench(args, settings)

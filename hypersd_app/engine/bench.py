@@ -1,0 +1,233 @@
+"""`python -m hypersd_app bench`: milliseconds and GFLOP/s by part, against the plain diffusers call on the same weights."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+from PIL import Image
+
+from hypersd_app.catalog.rows import ModelSpec
+from hypersd_app.engine.bench_flops import ceiling_gflops, decoder_gflop, unet_gflop
+from hypersd_app.engine.bench_models import RandomLoader
+from hypersd_app.engine.control_images import Pixels
+from hypersd_app.engine.engine import Engine
+from hypersd_app.engine.hub import Hub
+from hypersd_app.engine.loading import Loader
+from hypersd_app.engine.metadata import encode_png, result_png
+from hypersd_app.engine.requests import ControlInput, GenerationRequest
+from hypersd_app.engine.sampling import new_scheduler
+from hypersd_app.errors import InvalidRequest
+from hypersd_app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+MODELS = ("pocket", "sd15", "sdxl")
+SIDES = {"pocket": 256, "sd15": 512, "sdxl": 512}
+PARTS = ("text", "control", "unet", "decode", "encode image", "other", "total")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One row: median milliseconds by part, and the plain diffusers call in float32 beside it."""
+
+    model: str
+    controlled: bool
+    decoder: str
+    backend: str
+    milliseconds: dict[str, float]
+    gflop: dict[str, float] = field(default_factory=dict)
+    ceiling: float = 0.0
+    reference: float = 0.0
+
+    @property
+    def speedup(self) -> float:
+        """How many times faster than the plain call; 0 if that was not measured."""
+        return self.reference / self.milliseconds["total"]
+
+
+def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `bench`."""
+    parser.add_argument("models", nargs="*", help="pocket, sd15, sdxl (default: pocket; the others run with random weights)")
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--decoder", default="", help="full or tiny (default: full)")
+    parser.add_argument("--control", choices=("both", "with", "without"), default="both")
+    parser.add_argument("--no-reference", action="store_true", help="leave the plain diffusers call out")
+    parser.add_argument("--reference-repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+
+
+def run_bench(args: argparse.Namespace, settings: Settings) -> int:
+    """Measure and print a table; returns the exit status. Raises HyperSDError."""
+    models = args.models or ["pocket"]
+    for name in models:
+        if name not in MODELS:
+            raise InvalidRequest("model", name, ", ".join(MODELS))
+    rows = []
+    for name in models:
+        for row in measure_model(name, args, settings):
+            sys.stdout.write(table(row) + "\n")
+            rows.append(row)
+    if args.json is not None:
+        args.json.write_text(json.dumps([{**asdict(row), "speedup": row.speedup} for row in rows], indent=2))
+    return 0
+
+
+def measure_model(name: str, args: argparse.Namespace, settings: Settings) -> Iterator[Measurement]:
+    """The rows of one model: without and with a sketch."""
+    hub = Hub(offline=True)
+    loader: Loader = Loader(hub, torch.float32) if name == "pocket" else RandomLoader(hub, torch.float32, name)
+    engine = Engine(settings, hub=hub, loader=loader)
+    ceiling = ceiling_gflops(engine.hardware.dtype, engine.hardware.device)
+    model = engine.catalog.model(name)
+    for controlled in {"both": (False, True), "with": (True,), "without": (False,)}[args.control]:
+        if controlled and not model.controls:
+            logger.warning("%s has no ControlNet here", name)
+            continue
+        request = bench_request(engine, model, controlled, args.decoder)
+        row = measure(engine, request, args.repeats)
+        row = replace(row, ceiling=ceiling, gflop=count_gflop(loader, engine, request))
+        engine.close()  # the plain call needs the room
+        if not args.no_reference:
+            row = replace(row, reference=measure_reference(loader, engine, request, args.reference_repeats))
+        yield row
+
+
+def bench_request(engine: Engine, model: ModelSpec, controlled: bool, decoder: str) -> GenerationRequest:
+    """One step of the fastest recipe (the fewest steps there are)."""
+    recipe, side = model.recipes[0], SIDES[model.name]
+    return GenerationRequest(
+        "a red apple",
+        model=model.name,
+        recipe=recipe.name,
+        num_inference_steps=recipe.default_steps,
+        width=side,
+        height=side,
+        decoder=decoder,
+        control=ControlInput(ring(side), model.controls[0].kind) if controlled else None,
+    )
+
+
+def ring(side: int) -> Pixels:
+    """A drawn ring, white on black."""
+    y, x = np.mgrid[:side, :side] / side - 0.5
+    return np.repeat(((np.abs(np.hypot(x, y) - 0.3) < 0.01) * 255).astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def measure(engine: Engine, request: GenerationRequest, repeats: int) -> Measurement:
+    """Medians over `repeats` requests with a cached prompt, each from request to PNG bytes."""
+    result = engine.generate(request)
+    runs: list[dict[str, float]] = []
+    for seed in range(repeats):
+        started = time.perf_counter()
+        result = engine.generate(replace(request, seed=seed))
+        drawn = time.perf_counter()
+        result_png(result)
+        ended = time.perf_counter()
+        parts = {name: value for name, value in result.milliseconds.items() if name != "total"}
+        parts["encode image"] = (ended - drawn) * 1000
+        parts["total"] = (ended - started) * 1000
+        parts["other"] = parts["total"] - sum(value for name, value in parts.items() if name != "total")
+        runs.append(parts)
+    medians = {name: statistics.median(run[name] for run in runs) for name in PARTS if name in runs[0]}
+    return Measurement(request.model, request.control is not None, result.request.decoder, result.backend, medians)
+
+
+def count_gflop(loader: Loader, engine: Engine, request: GenerationRequest) -> dict[str, float]:
+    """GFLOP by part for one picture, summed over the steps."""
+    model = engine.catalog.model(request.model)
+    recipe = next(row for row in model.recipes if row.name == request.recipe)
+    unet, vae = loader.unet(model, recipe), loader.decoder(model, engine.catalog.decoder(model, request.decoder))
+    factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    assert request.width is not None
+    assert request.height is not None
+    size = (request.height // factor, request.width // factor)
+    tokens = int(loader.text(model).tokenizers[0].model_max_length)
+    counts = {"unet": unet_gflop(unet, *size, tokens) * request.num_inference_steps, "decode": decoder_gflop(vae, *size)}
+    if request.control is not None:
+        controlnet = loader.controlnet(engine.catalog.control(model, request.control.kind))
+        counts["control"] = unet_gflop(unet, *size, tokens, (controlnet, factor)) * request.num_inference_steps
+    return counts
+
+
+def measure_reference(loader: Loader, engine: Engine, request: GenerationRequest, repeats: int) -> float:
+    """Median milliseconds of diffusers' own pipeline in float32, its prompt encoded anew as it does, to PNG bytes."""
+    call = reference_call(loader, engine, request)
+    call(0)
+    spent = []
+    for seed in range(repeats):
+        started = time.perf_counter()
+        picture = call(seed)
+        encode_png(picture)
+        spent.append((time.perf_counter() - started) * 1000)
+    return statistics.median(spent)
+
+
+def reference_call(loader: Loader, engine: Engine, request: GenerationRequest) -> Callable[[int], Image.Image]:
+    """The plain pipeline on the same weights, as a function of the seed."""
+    model = engine.catalog.model(request.model)
+    recipe = next(row for row in model.recipes if row.name == request.recipe)
+    encoder = loader.text(model)
+    large = model.family == "sdxl"
+    parts: dict[str, Any] = {
+        "vae": loader.decoder(model, engine.catalog.decoder(model, request.decoder)),
+        "unet": loader.unet(model, recipe),
+        "scheduler": new_scheduler(recipe, loader.scheduler_config(model)),
+        "tokenizer": None,
+        "text_encoder": None,
+    }
+    if large:
+        parts |= {"tokenizer_2": None, "text_encoder_2": None}
+    else:
+        parts |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+    kind = "StableDiffusionXL" if large else "StableDiffusion"
+    arguments: dict[str, Any] = {}
+    if request.control is not None:
+        parts["controlnet"] = loader.controlnet(engine.catalog.control(model, request.control.kind))
+        arguments = {"image": Image.fromarray(request.control.image), "controlnet_conditioning_scale": request.control.scale}
+        kind += "ControlNet"
+    pipeline = getattr(diffusers, f"{kind}Pipeline")(**parts)
+    pipeline.set_progress_bar_config(disable=True)
+
+    def call(seed: int) -> Image.Image:
+        text = encoder(request.prompt)
+        embeddings = {"prompt_embeds": text.hidden} | ({} if text.pooled is None else {"pooled_prompt_embeds": text.pooled})
+        with torch.inference_mode():
+            return pipeline(
+                **embeddings,
+                **arguments,
+                width=request.width,
+                height=request.height,
+                num_inference_steps=request.num_inference_steps,
+                guidance_scale=0.0,
+                generator=torch.Generator().manual_seed(seed),
+            ).images[0]
+
+    return call
+
+
+def table(row: Measurement) -> str:
+    """The row as text: parts down, figures across."""
+    title = f"{row.model}{' with sketch' if row.controlled else ''}, {row.decoder} decoder, {row.backend}"
+    lines = [title, f"  {'part':14}{'ms':>10}{'GFLOP':>10}{'GFLOP/s':>10}{'of ceiling':>12}"]
+    for name, spent in row.milliseconds.items():
+        work = row.gflop.get(name, 0.0)
+        rate = work / spent * 1000 if work else 0.0
+        figures = f"{work:10.1f}{rate:10.0f}{rate / row.ceiling:12.0%}" if work and row.ceiling else ""
+        lines.append(f"  {name:14}{spent:10.2f}{figures}")
+    if row.ceiling:
+        lines.append(f"  ceiling {row.ceiling:.0f} GFLOP/s (matrix product)")
+    if row.reference:
+        lines.append(f"  plain diffusers, float32: {row.reference:.1f} ms, {row.speedup:.1f}x slower")
+    return "\n".join(lines)

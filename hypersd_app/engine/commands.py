@@ -1,0 +1,157 @@
+"""`python -m hypersd_app generate`: text, sketch, styles, recipe, seeds and batch to PNG files."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image, UnidentifiedImageError
+
+from hypersd_app.engine.control_images import scribble_control
+from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
+from hypersd_app.errors import InvalidRequest
+from hypersd_app.settings import Settings
+
+if TYPE_CHECKING:
+    from hypersd_app.engine.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+
+def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `generate`; what is left out takes the recipe's value."""
+    parser.add_argument("prompt", nargs="?", default="", help="what to draw")
+    parser.add_argument("--negative-prompt", default="", help="what to avoid; only recipes with guidance take one")
+    parser.add_argument("--model", help="a model of the catalogue, or a file or folder name in the models folder")
+    parser.add_argument("--recipe", default="", help="how to run it (default: the first that allows the steps)")
+    parser.add_argument("--steps", type=int, help="inference steps (default: the fewest of the recipe)")
+    parser.add_argument("--guidance-scale", type=float)
+    parser.add_argument("--eta", type=float)
+    parser.add_argument("--seed", type=int, help="picture i uses seed + i (default: 0)")
+    parser.add_argument("--count", type=int, help="pictures (default: 1)")
+    parser.add_argument("--width", type=int)
+    parser.add_argument("--height", type=int)
+    parser.add_argument("--style", action="append", default=[], metavar="NAME[:WEIGHT]", help="may be given several times")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--sketch", type=Path, help="a drawing, dark on light or light on dark")
+    source.add_argument("--photo", type=Path, help="a picture that --control's detector turns into lines, edges or depth")
+    parser.add_argument("--control", default="scribble", help="kind of control (default: scribble)")
+    parser.add_argument("--control-scale", type=float, help="how strongly (default: the ControlNet's own)")
+    parser.add_argument("--decoder", default="", help="full or tiny")
+    parser.add_argument("--again", type=Path, metavar="PNG", help="make a picture of this app again; other options change it")
+    parser.add_argument("--output", type=Path, default=Path("."), help="a folder, or a .png file for one picture")
+    parser.add_argument("--list", action="store_true", help="print models, recipes and styles, draw nothing")
+
+
+def run_generate(args: argparse.Namespace, settings: Settings) -> int:
+    """Draw and write; returns the exit status. Raises HyperSDError."""
+    from hypersd_app.engine.engine import Engine
+    from hypersd_app.engine.metadata import file_name, request_of, result_png
+
+    engine = Engine(settings)
+    try:
+        if args.list:
+            print_catalogue(engine)
+            return 0
+        request = command_request(args, settings, engine)
+        result = engine.generate(request, lambda share, text: logger.info("%3.0f%% %s", 100 * share, text))
+        for index in range(len(result.images)):
+            path = output_path(args.output, file_name(request_of(result, index)), len(result.images))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(result_png(result, index))
+            say(str(path))
+        logger.info("%s: %s", result.backend, ", ".join(f"{part} {ms:.1f} ms" for part, ms in result.milliseconds.items()))
+        return 0
+    finally:
+        engine.close()
+
+
+def say(text: str) -> None:
+    """A line on standard output, which belongs to results; the log goes to standard error."""
+    sys.stdout.write(f"{text}\n")
+
+
+def print_catalogue(engine: Engine) -> None:
+    """One line a model, indented lines for its recipes and styles."""
+    from hypersd_app.catalog.guard import spoken
+
+    for model in engine.models():
+        say(f"{model.name}: {model.title}, {model.width}x{model.height}, from {model.source}")
+        for recipe in model.recipes:
+            say(f"  recipe {recipe.name}: {recipe.title}; {spoken(recipe.steps)}")
+        for control in model.controls:
+            say(f"  control {control.kind}: {control.source}")
+        for style in engine.styles(model.name):
+            say(f"  style {style.name}: {style.title}" + (f" ({style.trigger})" if style.trigger else ""))
+
+
+def command_request(args: argparse.Namespace, settings: Settings, engine: Engine) -> GenerationRequest:
+    """The request that the arguments describe. Raises InvalidRequest."""
+    from hypersd_app.engine.metadata import read_request
+
+    if args.again is not None:
+        base = read_request(args.again)
+    else:
+        model = args.model or settings.default_model
+        rows = [row for row in engine.recipes(model) if row.name == args.recipe] or list(engine.recipes(model))
+        base = GenerationRequest(args.prompt, model=model, num_inference_steps=rows[0].default_steps)
+    given = {
+        "prompt": args.prompt,
+        "negative_prompt": args.negative_prompt,
+        "model": args.model,
+        "recipe": args.recipe,
+        "num_inference_steps": args.steps,
+        "guidance_scale": args.guidance_scale,
+        "eta": args.eta,
+        "seed": args.seed,
+        "num_images": args.count,
+        "width": args.width,
+        "height": args.height,
+        "decoder": args.decoder,
+        "styles": tuple(parse_style(text) for text in args.style),
+    }
+    changed = {name: value for name, value in given.items() if value not in (None, "", ())}
+    return replace(base, **changed, control=_control(args, engine, replace(base, **changed)) or base.control)
+
+
+def _control(args: argparse.Namespace, engine: Engine, request: GenerationRequest) -> ControlInput | None:
+
+    if args.sketch is None and args.photo is None:
+        return None
+    model = engine.catalog.model(request.model)
+    row = engine.catalog.control(model, args.control)
+    scale = row.scale if args.control_scale is None else args.control_scale
+    size = (request.width or model.width, request.height or model.height)
+    if args.sketch is not None:
+        return ControlInput(scribble_control(open_image(args.sketch), size), args.control, scale)
+    return ControlInput(engine.annotate(row.annotator, open_image(args.photo), size), args.control, scale)
+
+
+def open_image(path: Path) -> Image.Image:
+    """A picture file. Raises InvalidRequest."""
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return picture
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise InvalidRequest("picture", str(path), f"a readable picture file ({error})") from error
+
+
+def parse_style(text: str) -> StyleWeight:
+    """`ink` or `ink:0.8`. Raises InvalidRequest."""
+    name, _, weight = text.partition(":")
+    try:
+        return StyleWeight(name, float(weight) if weight else 1.0)
+    except ValueError:
+        raise InvalidRequest("style", text, "NAME or NAME:WEIGHT") from None
+
+
+def output_path(output: Path, name: str, count: int) -> Path:
+    """Where to write: `output` itself if it is a .png and one picture is made, numbered beside it for more."""
+    if output.suffix.lower() != ".png":
+        return output / name
+    return output if count == 1 else output.with_name(f"{output.stem}-{name}")

@@ -1,0 +1,218 @@
+"""The engine: requests in, pictures out. The one thing that pages, the API and the command line talk to."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from hypersd_app.catalog.catalog import Catalog
+from hypersd_app.catalog.rows import ModelSpec, Recipe, StyleSpec
+from hypersd_app.engine.backends import new_backend
+from hypersd_app.engine.clock import Clock
+from hypersd_app.engine.control_images import ControlImages, Pixels
+from hypersd_app.engine.hardware import Hardware, choose_hardware, zero_gpu
+from hypersd_app.engine.hub import Hub
+from hypersd_app.engine.loading import Loader
+from hypersd_app.engine.memory import memory_budget, out_of_memory_named, release
+from hypersd_app.engine.pipelines import Pipelines
+from hypersd_app.engine.plain_pipelines import is_plain, render_plain
+from hypersd_app.engine.plan import Plan, make_plan
+from hypersd_app.engine.rendering import OnStep, render
+from hypersd_app.engine.requests import ControlInput, GenerationRequest, GenerationResult
+from hypersd_app.engine.residency import Residency
+from hypersd_app.errors import DeviceOutOfMemory
+from hypersd_app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[float, str], None]
+Drawn = tuple[list[list[Image.Image]], dict[str, float]]
+LOADING_SHARE = 0.5  # of a progress bar, when something must be loaded first
+
+
+@dataclass(frozen=True)
+class EngineStatus(Mapping[str, Any]):
+    """What runs where. Also a mapping of plain values, for the health page."""
+
+    backend: str
+    device: str
+    precision: str
+    resident: tuple[str, ...]
+    bytes: int
+    budget: int
+    hits: int
+    loads: int
+    evictions: int
+    load_seconds: float
+    prompt_hits: int
+    prompt_misses: int
+    pictures: int
+    milliseconds: dict[str, float] = field(default_factory=dict)  # of the last request, by part
+
+    def __getitem__(self, name: str) -> Any:
+        return asdict(self)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(item.name for item in fields(self))
+
+    def __len__(self) -> int:
+        return len(fields(self))
+
+
+class Engine:
+    """Thread-safe. Loading happens beside the work of others; work on the device happens under one lock."""
+
+    def __init__(
+        self, settings: Settings, *, hardware: Hardware | None = None, hub: Hub | None = None, loader: Loader | None = None
+    ) -> None:
+        self.settings = settings
+        self.catalog = Catalog(settings)
+        self.hardware = hardware or choose_hardware(settings)
+        self._hub = hub or Hub(offline=settings.offline)
+        self._residency = Residency(memory_budget(self.hardware.device, settings.memory_gb))
+        backend = new_backend(self.hardware, settings.cache)
+        loading = torch.float32 if self.hardware.device == "cpu" else self.hardware.dtype
+        self._pipelines = Pipelines(backend, loader or Loader(self._hub, loading), self._residency)
+        self._control_images = ControlImages(lambda repo: str(self._hub.snapshot(repo)))
+        self._device = threading.Lock()
+        self._render, self._render_plain = zero_gpu(render), zero_gpu(render_plain)
+        self._pictures = 0
+        self._milliseconds: dict[str, float] = {}
+        logger.info("engine: %s, budget %.1f GB", self.hardware.label, self._residency.budget / 1e9)
+
+    def generate(self, request: GenerationRequest, progress: Progress | None = None) -> GenerationResult:
+        """Make the pictures of one request. Raises HyperSDError: InvalidRequest, ModelUnavailable or DeviceOutOfMemory."""
+        return self._run([make_plan(self.catalog, request)], progress)[0]
+
+    def generate_batch(self, requests: Sequence[GenerationRequest]) -> list[GenerationResult]:
+        """One result a request, in order; those whose pipeline is the same run as one batch. Raises HyperSDError."""
+        plans = [make_plan(self.catalog, request) for request in requests]
+        results: dict[int, GenerationResult] = {}
+        for indices in batches(plans):
+            made = self._run([plans[i] for i in indices], None)
+            results.update(zip(indices, made, strict=True))
+        return [results[i] for i in range(len(plans))]
+
+    def _run(self, plans: list[Plan], progress: Progress | None) -> list[GenerationResult]:
+        loading = None if progress is None else lambda share, text: progress(LOADING_SHARE * share, text)
+        draw = self._draw_plain if is_plain(plans[0].model) else self._draw
+        with self._cleanup_after_exhaustion():
+            pictures, milliseconds = draw(plans, loading, _step_report(progress))
+        self._milliseconds = milliseconds
+        self._pictures += sum(len(row) for row in pictures)
+        label = self.hardware.label
+        return [GenerationResult(tuple(row), plan.request, milliseconds, label) for plan, row in zip(plans, pictures, strict=True)]
+
+    def _draw(self, plans: list[Plan], loading: Progress | None, on_step: OnStep | None) -> Drawn:
+        leader = next((plan for plan in plans if plan.control is not None), plans[0])
+        with self._pipelines.open(leader, loading) as pipeline, self._device, out_of_memory_named("drawing"):
+            clock = Clock(self._pipelines.backend.synchronize)
+            return self._render(self._pipelines, pipeline, plans, clock, on_step), clock.finished()
+
+    def _draw_plain(self, plans: list[Plan], loading: Progress | None, on_step: OnStep | None) -> Drawn:
+        with self._pipelines.open_plain(plans[0], loading) as pipeline, self._device, out_of_memory_named("drawing"):
+            clock = Clock(self._pipelines.backend.synchronize)
+            return self._render_plain(pipeline, plans, clock, on_step), clock.finished()
+
+    @contextmanager
+    def _cleanup_after_exhaustion(self) -> Iterator[None]:
+        try:
+            yield
+        except DeviceOutOfMemory:
+            self._residency.clear()
+            release(self.hardware.device)
+            raise
+
+    def annotate(self, kind: str, photograph: Image.Image, size: tuple[int, int]) -> Pixels:
+        """A photograph as a control picture, uint8 (H, W, 3); `size` is (W, H). Raises InvalidRequest and ModelUnavailable."""
+        with self._device:
+            return self._control_images.annotate(kind, photograph, size)
+
+    def models(self) -> tuple[ModelSpec, ...]:
+        """All models, the embedded one first."""
+        return self.catalog.models()
+
+    def recipes(self, model: str) -> tuple[Recipe, ...]:
+        """The recipes of a model. Raises InvalidRequest."""
+        return self.catalog.recipes(model)
+
+    def styles(self, model: str) -> tuple[StyleSpec, ...]:
+        """The styles that fit a model. Raises InvalidRequest."""
+        return self.catalog.styles(model)
+
+    def status(self) -> EngineStatus:
+        """What is loaded, and how the last request's time was spent."""
+        counts, prompts = self._residency.statistics(), self._pipelines.prompts
+        return EngineStatus(
+            backend=self.hardware.backend,
+            device=self.hardware.device,
+            precision=str(self.hardware.dtype).removeprefix("torch."),
+            resident=counts.resident,
+            bytes=counts.bytes,
+            budget=counts.budget,
+            hits=counts.hits,
+            loads=counts.loads,
+            evictions=counts.evictions,
+            load_seconds=counts.load_seconds,
+            prompt_hits=prompts.hits,
+            prompt_misses=prompts.misses,
+            pictures=self._pictures,
+            milliseconds=dict(self._milliseconds),
+        )
+
+    def warm_up(self, model: str) -> None:
+        """Load and compile what the model's first recipe needs, with and without a sketch. Raises HyperSDError."""
+        row = self.catalog.model(model)
+        request = GenerationRequest("warm-up", model=model, num_inference_steps=row.recipes[0].default_steps)
+        self.generate(request)
+        if row.controls:
+            stroke = np.zeros((row.height, row.width, 3), np.uint8)
+            stroke[row.height // 2] = 255
+            self.generate(warmed_with(request, stroke, row.controls[0].kind))
+
+    def rescan(self) -> None:
+        """Look again for models, students and styles, without a restart."""
+        self.catalog.rescan()
+
+    def close(self) -> None:
+        """Free the device."""
+        with self._device:
+            self._residency.clear()
+            self._pipelines.prompts.clear()
+            release(self.hardware.device)
+
+
+def batches(plans: Sequence[Plan]) -> list[list[int]]:
+    """Indices of plans that can run together. A blank sketch joins a drawn one: with scale 0 it is no control."""
+    groups: dict[object, list[int]] = {}
+    kinds = {base_key(plan): plan.control.kind for plan in plans if plan.control is not None}
+    for i, plan in enumerate(plans):
+        kind = plan.control.kind if plan.control is not None else kinds.get(base_key(plan), "")
+        groups.setdefault((base_key(plan), kind), []).append(i)
+    return list(groups.values())
+
+
+def base_key(plan: Plan) -> object:
+    """The pipeline key without the control kind."""
+    key = asdict(plan.key)
+    key.pop("control")
+    return tuple(key.values())
+
+
+def warmed_with(request: GenerationRequest, stroke: Pixels, kind: str) -> GenerationRequest:
+    """The warm-up request with a sketch."""
+    return replace(request, control=ControlInput(stroke, kind))
+
+
+def _step_report(progress: Progress | None) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda step, steps: progress(LOADING_SHARE + (1 - LOADING_SHARE) * step / steps, f"Step {step} of {steps}")

@@ -1,0 +1,88 @@
+"""Which backend, device and precision this machine is best at; decided once."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hypersd_app.errors import ModelUnavailable
+from hypersd_app.settings import Settings
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """`backend` is "torch" or "openvino"; `dtype` is what the networks compute in (samplers always use float32)."""
+
+    backend: str
+    device: str
+    dtype: torch.dtype
+    compile: bool = False  # torch.compile, worth its minutes only on a GPU that serves for long
+
+    @property
+    def label(self) -> str:
+        """For people: "openvino, cpu, bfloat16"."""
+        return f"{self.backend}, {self.device}, {str(self.dtype).removeprefix('torch.')}"
+
+    @property
+    def torch_device(self) -> torch.device:
+        """Where torch modules live."""
+        return torch.device(self.device)
+
+
+def choose_hardware(settings: Settings) -> Hardware:
+    """Settings' choice, "auto" filled in. Raises ModelUnavailable if what was asked for is not here."""
+    device = _device(settings.device)
+    backend = _backend(settings.backend, device)
+    wanted = os.environ.get("HYPERSD_COMPILE", "0") == "1"
+    return Hardware(backend, device, _precision(device), compile=wanted and backend == "torch")
+
+
+def _device(wanted: str) -> str:
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return next(name for name, present in there.items() if present)
+    if not there[wanted]:
+        raise ModelUnavailable(f"There is no {wanted} device on this machine; use --device cpu or auto.")
+    return wanted
+
+
+def _backend(wanted: str, device: str) -> str:
+    installed = importlib.util.find_spec("openvino") is not None
+    if wanted == "openvino" and (device != "cpu" or not installed):
+        reason = "it runs on the CPU only" if installed else "the package openvino is not installed"
+        raise ModelUnavailable(f"The OpenVINO backend cannot be used: {reason}.")
+    if wanted == "auto":
+        return "openvino" if device == "cpu" and installed else "torch"
+    return wanted
+
+
+def _precision(device: str) -> torch.dtype:
+    if device == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if device == "mps":
+        return torch.float16
+    return torch.bfloat16 if has_native_bfloat16() else torch.float32
+
+
+def has_native_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """True if the processor multiplies bfloat16 itself; emulated it is slower than float32."""
+    try:
+        text = cpuinfo.read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        return False
+    return "avx512_bf16" in text or "amx_bf16" in text
+
+
+def zero_gpu(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` under `spaces.GPU` where a Space lends GPUs by the call, else unchanged."""
+    if not os.environ.get("SPACES_ZERO_GPU") or importlib.util.find_spec("spaces") is None:
+        return function
+    import spaces
+
+    return spaces.GPU(function)

@@ -1,0 +1,77 @@
+"""How much memory there is, how much a module takes, and telling running out of it from other failures."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from hypersd_app.errors import DeviceOutOfMemory
+
+logger = logging.getLogger(__name__)
+
+SHARE = 0.75  # of what is free: activations and the rest of the machine need room too
+FALLBACK = 8 * 2**30  # where the system does not say
+OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "failed to allocate")
+
+
+def module_bytes(module: nn.Module) -> int:
+    """Bytes of all parameters and buffers, shared ones once."""
+    tensors = {tensor.data_ptr(): tensor for tensor in (*module.parameters(), *module.buffers())}
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+
+
+def memory_budget(device: str, gigabytes: float) -> int:
+    """Bytes that resident models may take: as set, or three quarters of what is free on the device."""
+    if gigabytes > 0:
+        return int(gigabytes * 1e9)
+    if device == "cuda":
+        free, _ = torch.cuda.mem_get_info()
+        return int(free * SHARE)
+    return int(available_bytes() * SHARE)
+
+
+def available_bytes(meminfo: Path = Path("/proc/meminfo")) -> int:
+    """Free memory of the machine, less if a container allows less."""
+    try:
+        lines = meminfo.read_text(encoding="ascii").splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        return FALLBACK
+    return min(free, container_bytes() or free)
+
+
+def container_bytes(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What the container still allows, None where it sets no limit."""
+    try:
+        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
+        used = int((folder / "memory.current").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+    return None if limit == "max" else max(0, int(limit) - used)
+
+
+@contextmanager
+def out_of_memory_named(doing: str) -> Iterator[None]:
+    """Turn every way of running out of memory into DeviceOutOfMemory; other errors pass."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        if not isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) and not any(w in text for w in OUT_OF_MEMORY_WORDS):
+            raise
+        logger.warning("out of memory while %s: %s", doing, error)
+        message = f"Out of memory while {doing}. Memory was freed: try again, or fewer or smaller pictures."
+        raise DeviceOutOfMemory(message) from error
+
+
+def release(device: str) -> None:
+    """Give freed memory back to the device."""
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()

@@ -1,0 +1,70 @@
+"""What a backend offers the sampler: three networks, and the conditioning they read. Values are torch tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """Text of B pictures: `hidden` (B, L, D); for SDXL also `pooled` (B, P) and `time_ids` (B, 6)."""
+
+    hidden: Tensor
+    pooled: Tensor | None = None
+    time_ids: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.hidden)
+
+    @staticmethod
+    def stack(parts: Sequence[Conditioning]) -> Conditioning:
+        """One batch of several."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        hidden = torch.cat([part.hidden for part in parts])
+        if first.pooled is None or first.time_ids is None:
+            return Conditioning(hidden)
+        pooled = torch.cat([part.pooled for part in parts if part.pooled is not None])
+        return Conditioning(hidden, pooled, torch.cat([part.time_ids for part in parts if part.time_ids is not None]))
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """What a ControlNet adds to the UNet's skip connections, (B, C, H, W) each, and to its middle."""
+
+    down: tuple[Tensor, ...]
+    middle: Tensor
+
+
+class Denoiser(Protocol):
+    """A UNet."""
+
+    in_channels: int
+
+    def __call__(self, latents: Tensor, t: Tensor, conditioning: Conditioning, residuals: Residuals | None) -> Tensor:
+        """The prediction for `latents` (B, C, h, w) at timestep `t` (scalar); float32."""
+        ...
+
+
+class ControlNetwork(Protocol):
+    """A ControlNet."""
+
+    def __call__(self, latents: Tensor, t: Tensor, conditioning: Conditioning, control: Tensor, scales: Tensor) -> Residuals:
+        """Residuals for `control` (B, 3, H, W) in [0, 1], each picture's multiplied by its own of `scales` (B, 1, 1, 1)."""
+        ...
+
+
+class Decoder(Protocol):
+    """A decoder from scaled latents, as the sampler leaves them, to pictures."""
+
+    factor: int  # pixels a latent
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        """(B, C, h, w) float32 to (B, 3, H, W) float32 in about [-1, 1]."""
+        ...

@@ -1,0 +1,115 @@
+"""One converted network: written to disk once, compiled once for each batch of static shapes."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+import torch
+from numpy.typing import NDArray
+from openvino.frontend import FrontEndManager
+from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+from torch import Tensor, nn
+
+from hypersd_app.engine.openvino_graphs import Flat
+
+logger = logging.getLogger(__name__)
+
+Arrays = Sequence[NDArray[Any]]
+Shapes = tuple[tuple[int, ...], ...]
+MAX_COMPILED = 4  # shapes of one network kept at a time; each holds its own packed weights
+
+
+class CompiledNetwork:
+    """Runs one graph. `build` makes it anew for a conversion; `fixed` counts inputs at the end that seldom change."""
+
+    def __init__(
+        self, core: ov.Core, path: Path, properties: dict[str, Any], build: Callable[[], nn.Module], named: int, fixed: int = 0
+    ) -> None:
+        self._core = core
+        self._path = path
+        self._properties = properties
+        self._build = build
+        self._named = named
+        self._fixed = fixed
+        self._requests: OrderedDict[Shapes, tuple[ov.InferRequest, list[object]]] = OrderedDict()
+        self.compilations = 0
+
+    def __call__(self, inputs: Arrays, fixed: Arrays = (), version: object = None) -> list[NDArray[np.float32]]:
+        """Outputs, valid until the next call. `fixed` inputs are set anew only when `version` changes."""
+        shapes = tuple(array.shape for array in (*inputs, *fixed))
+        if shapes not in self._requests:
+            self._compile(shapes, [*inputs, *fixed])
+        self._requests.move_to_end(shapes)
+        request, kept = self._requests[shapes]
+        if fixed and (not kept or kept[0] != version):
+            tensors = [ov.Tensor(np.ascontiguousarray(array)) for array in fixed]
+            for i, tensor in enumerate(tensors):
+                request.set_input_tensor(len(inputs) + i, tensor)
+            kept[:] = [version, tensors]  # the request only refers to them
+        values = {i: np.ascontiguousarray(array) for i, array in enumerate(inputs)}
+        found = request.infer(values, share_inputs=True, share_outputs=True)
+        return [found[i] for i in range(len(found))]
+
+    def _compile(self, shapes: Shapes, examples: Arrays) -> None:
+        model = self._model(examples)
+        model.reshape({port: list(shape) for port, shape in zip(model.inputs, shapes, strict=True)})
+        logger.info("compiling %s for batch %d", self._path.stem, shapes[0][0])
+        compiled = self._core.compile_model(model, "CPU", self._properties)
+        self.compilations += 1
+        while len(self._requests) >= MAX_COMPILED:
+            self._requests.popitem(last=False)
+        self._requests[shapes] = (compiled.create_infer_request(), [])
+
+    def _model(self, examples: Arrays) -> ov.Model:
+        """The converted graph, from disk if it has been converted before."""
+        if not self._path.exists():
+            self._convert(examples)
+        return self._core.read_model(self._path)
+
+    def _convert(self, examples: Arrays) -> None:
+        logger.info("converting %s for OpenVINO (once)", self._path.stem)
+        graph = Flat(self._build().eval(), self._named)
+        tensors = tuple(torch.from_numpy(np.array(array)) for array in examples)
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # tracing warns of every shape it takes as fixed, and fixed they are
+            traced = torch.jit.trace(graph, tensors, check_trace=False, strict=False)
+            # The frontend itself: ov.convert_model reports every conversion to its makers.
+            frontend = FrontEndManager().load_by_framework("pytorch")
+            decoder = TorchScriptPythonDecoder(traced, example_input=tensors)  # named: the frontend doesn't keep it alive
+            model = frontend.convert(frontend.load(decoder))
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # Written beside and renamed: a process that is killed here leaves no half file under the true name.
+        half = self._path.with_name(f"{self._path.stem}-{os.getpid()}-{threading.get_ident()}.tmp.xml")
+        ov.save_model(model, half, compress_to_fp16=self._properties["INFERENCE_PRECISION_HINT"] != "f32")
+        os.replace(half.with_suffix(".bin"), self._path.with_suffix(".bin"))
+        os.replace(half, self._path)
+
+
+def weights_hash(module: nn.Module) -> str:
+    """Hexadecimal digest of all weights and their names, fused LoRAs included."""
+    digest = hashlib.blake2b(digest_size=12)
+    digest.update(ov.__version__.encode())
+    for name, tensor in module.state_dict().items():
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data if tensor.ndim else b"")
+    return digest.hexdigest()
+
+
+def array(tensor: Tensor) -> NDArray[np.float32]:
+    """A tensor's values as float32, without a copy where none is needed."""
+    return tensor.detach().to(torch.float32).numpy()
+
+
+def tensor(values: NDArray[np.float32]) -> Tensor:
+    """The way back, without a copy."""
+    return torch.from_numpy(values)

@@ -1,0 +1,94 @@
+"""SD3 and FLUX through diffusers' own pipelines: they need a GPU, where the lean loop would gain little."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import diffusers
+import torch
+from PIL import Image
+
+from hypersd_app.catalog.rows import ModelSpec, Recipe
+from hypersd_app.engine.clock import Clock
+from hypersd_app.engine.hardware import Hardware
+from hypersd_app.engine.hub import Hub, Progress
+from hypersd_app.engine.loading import readable, variant
+from hypersd_app.engine.memory import module_bytes
+from hypersd_app.engine.plan import Plan
+from hypersd_app.engine.residency import Loaded
+from hypersd_app.errors import InvalidRequest
+
+logger = logging.getLogger(__name__)
+
+CLASSES = {"sd3": "StableDiffusion3Pipeline", "flux": "FluxPipeline"}
+COMPONENTS = {
+    "sd3": ("tokenizer", "tokenizer_2", "tokenizer_3", "text_encoder", "text_encoder_2", "text_encoder_3"),
+    "flux": ("tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2"),
+}
+SHARED = ("", "scheduler", "transformer", "vae")
+OFFLOAD_ABOVE = 0.8  # of the budget: larger pipelines keep in GPU memory only the part at work
+
+StepReport = Callable[[int, int], None]
+
+
+def is_plain(model: ModelSpec) -> bool:
+    """True for a model that runs through diffusers' own pipeline."""
+    return model.family in CLASSES
+
+
+def load_plain(hub: Hub, model: ModelSpec, recipe: Recipe, hardware: Hardware, budget: int, progress: Progress | None) -> Loaded:
+    """The whole pipeline, its accelerating LoRA fused. Raises ModelUnavailable."""
+    root = hub.folder(model.source, [*SHARED, *COMPONENTS[model.family]], progress)
+    half = variant(root / "transformer")
+    with readable(model.source):
+        kind = getattr(diffusers, CLASSES[model.family])
+        pipeline = kind.from_pretrained(root, torch_dtype=hardware.dtype, variant=half, use_safetensors=True, local_files_only=True)
+        if recipe.lora is not None:
+            path = hub.file(recipe.lora, progress)
+            pipeline.load_lora_weights(str(path.parent), weight_name=path.name)
+            pipeline.fuse_lora(lora_scale=recipe.lora_scale)
+            pipeline.unload_lora_weights()
+    pipeline.set_progress_bar_config(disable=True)
+    parts = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
+    size = sum(module_bytes(part) for part in parts)
+    if hardware.device == "cpu" or size < OFFLOAD_ABOVE * budget:
+        pipeline.to(hardware.torch_device)
+        return Loaded(pipeline, size)
+    pipeline.enable_model_cpu_offload(device=hardware.torch_device)
+    return Loaded(pipeline, max(module_bytes(part) for part in parts), pipeline.remove_all_hooks)
+
+
+@torch.inference_mode()
+def render_plain(pipeline: Any, plans: Sequence[Plan], clock: Clock, on_step: StepReport | None) -> list[list[Image.Image]]:
+    """The pictures of each plan, one plan after another. Raises InvalidRequest for what these models cannot do here."""
+    return [_render_one(pipeline, plan, clock, on_step) for plan in plans]
+
+
+def _render_one(pipeline: Any, plan: Plan, clock: Clock, on_step: StepReport | None) -> list[Image.Image]:
+    if plan.styles:
+        raise InvalidRequest("styles", [style.name for style, _ in plan.styles], f"none with {plan.model.title}")
+    steps, count = plan.request.num_inference_steps, len(plan.seeds)
+
+    def report(_pipeline: Any, index: int, _t: Any, values: dict[str, Any]) -> dict[str, Any]:
+        if on_step is not None:
+            on_step(index + 1, steps)
+        return values
+
+    arguments: dict[str, Any] = {}
+    if plan.recipe.negative_prompt and plan.request.negative_prompt:
+        arguments["negative_prompt"] = [plan.request.negative_prompt] * count
+    with clock("unet"):
+        return list(
+            pipeline(
+                prompt=[plan.prompt] * count,
+                width=plan.width,
+                height=plan.height,
+                num_inference_steps=steps,
+                guidance_scale=plan.guidance_scale,
+                generator=[torch.Generator().manual_seed(seed) for seed in plan.seeds],
+                callback_on_step_end=report,
+                **arguments,
+            ).images
+        )

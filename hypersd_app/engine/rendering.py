@@ -1,0 +1,101 @@
+"""One batch of plans on an open pipeline: text, noise, steps, pixels. Runs under the device lock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from hypersd_app.engine.clock import Clock
+from hypersd_app.engine.networks import Conditioning
+from hypersd_app.engine.pipelines import Pipeline, Pipelines
+from hypersd_app.engine.plan import Plan
+from hypersd_app.engine.prompts import size_ids
+from hypersd_app.engine.sampling import ControlBatch, sample, started_scheduler, to_pictures, to_pixels
+from hypersd_app.errors import HyperSDError
+
+OnStep = Callable[[int, int], None]
+
+
+@torch.inference_mode()
+def render(
+    pipelines: Pipelines, pipeline: Pipeline, plans: Sequence[Plan], clock: Clock, on_step: OnStep | None
+) -> list[list[Image.Image]]:
+    """The pictures of each plan, in order; all plans share one pipeline key."""
+    first, device = plans[0], pipelines.backend.hardware.torch_device
+    guided = first.guidance_scale > 1
+    pipeline.denoiser.set_styles([(style, weight, factors["unet"]) for style, weight, factors in pipeline.styles])
+    with clock("text"):
+        conditioning = embeddings(pipelines, pipeline, plans, guided)
+    factor = pipeline.decoder.factor
+    shape = (pipeline.denoiser.in_channels, first.height // factor, first.width // factor)
+    latents = sample(
+        pipeline.denoiser,
+        started_scheduler(pipeline.scheduler, first.recipe, first.request.num_inference_steps),
+        [torch.Generator().manual_seed(seed) for plan in plans for seed in plan.seeds],
+        shape,
+        conditioning,
+        device=device,
+        guidance_scale=first.guidance_scale,
+        eta=first.eta,
+        control=control_batch(pipeline, plans, device),
+        clock=clock,
+        on_step=on_step,
+    )
+    with clock("decode"):
+        pixels = decode(pipeline, latents)
+    pictures = iter(to_pictures(pixels))
+    return [take(pictures, plan.request.num_images) for plan in plans]
+
+
+def embeddings(pipelines: Pipelines, pipeline: Pipeline, plans: Sequence[Plan], guided: bool) -> Conditioning:
+    """Text of every picture of the batch, the unguided half first where guidance needs one."""
+    rows = [_row(pipelines, pipeline, plan, plan.prompt, negative=False) for plan in plans for _ in plan.seeds]
+    if guided:
+        without = [
+            _row(pipelines, pipeline, plan, plan.request.negative_prompt.strip(), negative=True)
+            for plan in plans
+            for _ in plan.seeds
+        ]
+        rows = [*without, *rows]
+    return Conditioning.stack(rows)
+
+
+def _row(pipelines: Pipelines, pipeline: Pipeline, plan: Plan, text: str, *, negative: bool) -> Conditioning:
+    found = pipeline.text.embed(pipeline.text_key, pipelines.prompts, text, negative, pipeline.styles)
+    if found.pooled is None:
+        return found
+    return Conditioning(found.hidden, found.pooled, size_ids(plan.width, plan.height, found.pooled))
+
+
+def control_batch(pipeline: Pipeline, plans: Sequence[Plan], device: torch.device) -> ControlBatch | None:
+    """Every picture's control; a plan without one takes part with scale 0, which is the same as none."""
+    if pipeline.control is None:
+        return None
+    pictures, scales = [], []
+    for plan in plans:
+        there = plan.pixels is not None and plan.request.control is not None
+        pixels = plan.pixels if plan.pixels is not None else np.zeros((plan.height, plan.width, 3), np.uint8)
+        scale = plan.request.control.scale if there and plan.request.control is not None else 0.0
+        pictures += [pixels] * plan.request.num_images
+        scales += [scale] * plan.request.num_images
+    stacked = torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2).to(torch.float32).div_(255)
+    return ControlBatch(pipeline.control, stacked, torch.tensor(scales, device=device).view(-1, 1, 1, 1))
+
+
+def decode(pipeline: Pipeline, latents: Tensor) -> np.ndarray:
+    """Latents to uint8 (B, H, W, 3), one picture at a time: decoding is where memory peaks. Raises HyperSDError."""
+    if not math.isfinite(float(latents.abs().sum())):
+        raise HyperSDError(
+            "The picture came out as not-a-number: the weights do not suit this precision, or a style is too strong."
+        )
+    return np.concatenate([to_pixels(pipeline.decoder(row)) for row in latents.split(1)])
+
+
+def take(pictures: Iterator[Image.Image], count: int) -> list[Image.Image]:
+    """The next `count`."""
+    return [next(pictures) for _ in range(count)]

@@ -1,0 +1,83 @@
+"""The torch backend: diffusers modules on one device in one precision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hypersd_app.engine.hardware import Hardware
+from hypersd_app.engine.networks import Conditioning, Residuals
+
+
+def place(module: nn.Module, hardware: Hardware) -> nn.Module:
+    """`module` ready to serve: cast on the CPU, then moved, in channels-last order, which convolutions run fastest in."""
+    module = nn.Module.to(module.eval().requires_grad_(False), hardware.dtype)  # not diffusers' own, which warns of every cast
+    module = module.to(hardware.torch_device)  # type: ignore[call-overload]
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def added_conditions(conditioning: Conditioning, dtype: torch.dtype) -> dict[str, Tensor] | None:
+    """SDXL's pooled text and sizes as diffusers' keyword, None for other families."""
+    if conditioning.pooled is None or conditioning.time_ids is None:
+        return None
+    return {"text_embeds": conditioning.pooled.to(dtype), "time_ids": conditioning.time_ids.to(dtype)}
+
+
+class TorchDenoiser:
+    """A UNet2DConditionModel."""
+
+    def __init__(self, unet: Any, hardware: Hardware) -> None:
+        self.module = unet
+        self.in_channels = int(unet.config.in_channels)
+        self._dtype = hardware.dtype
+        self._forward = torch.compile(unet, dynamic=False) if hardware.compile else unet
+
+    def __call__(self, latents: Tensor, t: Tensor, conditioning: Conditioning, residuals: Residuals | None) -> Tensor:
+        return self._forward(
+            latents.to(self._dtype, memory_format=torch.channels_last),
+            t.to(latents.device),
+            encoder_hidden_states=conditioning.hidden.to(self._dtype),
+            added_cond_kwargs=added_conditions(conditioning, self._dtype),
+            down_block_additional_residuals=None if residuals is None else residuals.down,
+            mid_block_additional_residual=None if residuals is None else residuals.middle,
+            return_dict=False,
+        )[0].float()
+
+
+class TorchControlNetwork:
+    """A ControlNetModel."""
+
+    def __init__(self, controlnet: Any, hardware: Hardware) -> None:
+        self.module = controlnet
+        self._dtype = hardware.dtype
+
+    def __call__(self, latents: Tensor, t: Tensor, conditioning: Conditioning, control: Tensor, scales: Tensor) -> Residuals:
+        down, middle = self.module(
+            latents.to(self._dtype, memory_format=torch.channels_last),
+            t.to(latents.device),
+            encoder_hidden_states=conditioning.hidden.to(self._dtype),
+            controlnet_cond=control.to(self._dtype),
+            conditioning_scale=scales.to(self._dtype),
+            added_cond_kwargs=added_conditions(conditioning, self._dtype),
+            return_dict=False,
+        )
+        return Residuals(tuple(down), middle)
+
+
+class TorchDecoder:
+    """The decoder of a VAE, full or tiny."""
+
+    def __init__(self, vae: Any, hardware: Hardware) -> None:
+        self.module = vae
+        self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
+        self._scale = float(vae.config.scaling_factor)
+        upcast = hardware.dtype == torch.float16 and bool(getattr(vae.config, "force_upcast", False))
+        self._dtype = torch.float32 if upcast else hardware.dtype
+        if upcast:
+            vae.to(torch.float32)
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        scaled = latents / self._scale
+        return self.module.decode(scaled.to(self._dtype, memory_format=torch.channels_last), return_dict=False)[0].float()

@@ -1,0 +1,1 @@
+"""What stands between browsers and the engine: the drawing-board socket, session slots, tokens, health."""

@@ -1,0 +1,46 @@
+"""What the page and the socket need of an engine; `engine.engine.Engine` has it, and so does the fake of the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from hypersd_app.engine.requests import GenerationRequest, GenerationResult
+
+ProgressCallback = Callable[..., None]
+
+
+class ImageEngine(Protocol):
+    """Makes pictures and says what it can make. Every method may be called from several threads."""
+
+    def generate(self, request: GenerationRequest, progress: Any = None) -> GenerationResult:
+        """Run one request. Raises HyperSDError."""
+        ...
+
+    def generate_batch(self, requests: Sequence[GenerationRequest]) -> Sequence[GenerationResult]:
+        """Run requests that share a pipeline at once; one result a request, in order. Raises HyperSDError."""
+        ...
+
+    def models(self) -> Sequence[Any]:
+        """Rows of the catalogue's models."""
+        ...
+
+    def recipes(self, model: str) -> Sequence[Any]:
+        """Rows of the recipes that `model` can run."""
+        ...
+
+    def styles(self, model: str) -> Sequence[Any]:
+        """Rows of the styles that fit `model`."""
+        ...
+
+    def status(self) -> Mapping[str, Any]:
+        """What is loaded where, as plain values for the health page."""
+        ...
+
+    def warm_up(self, model: str) -> None:
+        """Load and compile what `model` needs. Raises HyperSDError."""
+        ...
+
+    def close(self) -> None:
+        """Free the device."""
+        ...

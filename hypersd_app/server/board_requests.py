@@ -1,0 +1,114 @@
+"""From what the drawing board sends to a `GenerationRequest`; the same for every transport."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from PIL import Image
+
+from hypersd_app.engine.control_images import scribble_control
+from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
+from hypersd_app.errors import InvalidRequest
+from hypersd_app.server.limits import BoardLimits
+from hypersd_app.server.pictures import flattened, open_picture
+
+
+def frame_request(head: Mapping[str, Any], picture: bytes, limits: BoardLimits) -> GenerationRequest:
+    """The request in a frame; an empty `picture` means no sketch. Raises InvalidRequest for wrong types and ranges."""
+    control = None
+    if picture:
+        sketch = open_picture(picture, "sketch", limits.picture_pixels)
+        control = sketch_control(sketch, number(head, "controlnet_conditioning_scale", 1.0))
+    return request_from_values(head, control)
+
+
+def sketch_control(sketch: Image.Image, scale: float) -> ControlInput:
+    """A visitor's sketch as a control picture of its own size, white strokes on black whichever way it was drawn."""
+    paper = flattened(sketch)
+    return ControlInput(image=scribble_control(paper, paper.size), kind="scribble", scale=scale)
+
+
+def request_from_values(values: Mapping[str, Any], control: ControlInput | None = None) -> GenerationRequest:
+    """A request from JSON values; what is missing takes the recipe's value. Raises InvalidRequest."""
+    return GenerationRequest(
+        prompt=words(values, "prompt"),
+        negative_prompt=words(values, "negative_prompt"),
+        model=words(values, "model") or "pocket",
+        recipe=words(values, "recipe"),
+        num_inference_steps=whole("num_inference_steps", values.get("num_inference_steps", 1)),
+        guidance_scale=optional_number(values, "guidance_scale"),
+        eta=optional_number(values, "eta"),
+        seed=whole("seed", values.get("seed", 0)),
+        num_images=whole("num_images", values.get("num_images", 1)),
+        styles=style_weights(values.get("styles", ())),
+        control=control,
+        decoder=words(values, "decoder"),
+    )
+
+
+def recipe_values(request: GenerationRequest) -> dict[str, Any]:
+    """JSON values from which `request_from_values` makes the request again, but for its control picture."""
+    values: dict[str, Any] = {
+        name: getattr(request, name)
+        for name in (
+            "prompt",
+            "negative_prompt",
+            "model",
+            "recipe",
+            "num_inference_steps",
+            "guidance_scale",
+            "eta",
+            "seed",
+            "decoder",
+        )
+    }
+    values["styles"] = [{"name": style.name, "weight": style.weight} for style in request.styles]
+    if request.control is not None:
+        values["controlnet_conditioning_scale"] = request.control.scale
+    return values
+
+
+def style_weights(rows: object) -> tuple[StyleWeight, ...]:
+    """Styles from JSON rows `{"name": ..., "weight": ...}`. Raises InvalidRequest."""
+    if not isinstance(rows, Sequence) or isinstance(rows, str):
+        raise InvalidRequest("styles", rows, "a list of names and weights")
+    chosen = []
+    for row in rows:
+        if not isinstance(row, Mapping):
+            raise InvalidRequest("styles", row, "objects with a name and a weight")
+        chosen.append(StyleWeight(words(row, "name"), number(row, "weight", 1.0)))
+    return tuple(style for style in chosen if style.name and style.weight)
+
+
+def words(values: Mapping[str, Any], field: str) -> str:
+    """A text field, "" when missing."""
+    value = values.get(field)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise InvalidRequest(field, value, "text")
+    return value
+
+
+def number(values: Mapping[str, Any], field: str, default: float) -> float:
+    """A number field."""
+    value = optional_number(values, field)
+    return default if value is None else value
+
+
+def optional_number(values: Mapping[str, Any], field: str) -> float | None:
+    """A number field, None when missing."""
+    value = values.get(field)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidRequest(field, value, "a number")
+    return float(value)
+
+
+def whole(field: str, value: object) -> int:
+    """A whole number; pages and JSON write 4 as 4.0. Raises InvalidRequest for 4.5, text and None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not float(value).is_integer():
+        raise InvalidRequest(field, value, "a whole number")
+    return int(value)

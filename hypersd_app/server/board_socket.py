@@ -1,0 +1,158 @@
+"""The drawing board's WebSocket: frames up, pictures down, nothing of one visitor ever to another."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from hypersd_app.engine.frames import Frame
+from hypersd_app.errors import HyperSDError
+from hypersd_app.server.board import Answer, BoardService, answer, error_answer
+from hypersd_app.server.limits import RateBucket
+from hypersd_app.server.tokens import TokenRefused
+from hypersd_app.server.wire import Message, pack, unpack
+
+logger = logging.getLogger(__name__)
+
+# Close codes; 4000 and up are ours to define.
+REFUSED, TOO_MANY, IDLE, TOO_BIG, POLICY = 4401, 4429, 4408, 1009, 1008
+
+
+def same_origin(websocket: WebSocket, allowed: tuple[str, ...] = ()) -> bool:
+    """Whether the page that opened the socket came from this host: browsers send Origin, and CORS doesn't cover sockets."""
+    origin = websocket.headers.get("origin")
+    if origin is None:
+        return True  # not a browser; it still needs a token
+    host = urlsplit(origin).netloc
+    own = (websocket.headers.get("host"), websocket.headers.get("x-forwarded-host"), *allowed)
+    return bool(host) and host in own
+
+
+class BoardSocket:
+    """The socket endpoint; `serve` handles one connection from hello to close."""
+
+    def __init__(self, service: BoardService) -> None:
+        self._service = service
+        self._open = 0
+
+    @property
+    def sessions(self) -> int:
+        """Connections open now."""
+        return self._open
+
+    async def serve(self, websocket: WebSocket) -> None:
+        """Check origin, number of sessions and token, then pump frames until either side leaves."""
+        limits = self._service.limits
+        if not same_origin(websocket, limits.allowed_origins):
+            await websocket.close(POLICY)  # before accept: the browser sees a refused handshake
+            return
+        await websocket.accept()
+        if self._open >= limits.sessions:
+            await websocket.close(TOO_MANY, "too many drawing boards are open")
+            return
+        self._open += 1
+        try:
+            await _Connection(websocket, self._service).serve()
+        finally:
+            self._open -= 1
+
+
+class _Connection:
+    """One open board. Its mailbox is named after the connection, so a copied token reaches nobody's pictures."""
+
+    def __init__(self, websocket: WebSocket, service: BoardService) -> None:
+        self._websocket = websocket
+        self._service = service
+        self._visitor = f"socket-{secrets.token_hex(8)}"
+        self._loop = asyncio.get_running_loop()
+        self._outbox: asyncio.Queue[Frame | Answer] = asyncio.Queue(maxsize=8)
+        self._bucket = RateBucket(service.limits.frames_per_second, service.limits.burst)
+
+    async def serve(self) -> None:
+        """Until the visitor leaves, falls silent or misbehaves."""
+        sender: asyncio.Task[None] | None = None
+        try:
+            if not await self._greeted():
+                return
+            sender = asyncio.create_task(self._send_all())
+            await self._receive_all()
+        except WebSocketDisconnect:
+            logger.debug("%s left", self._visitor)
+        finally:
+            self._service.forget(self._visitor)
+            if sender is not None:
+                sender.cancel()
+                with suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
+                    await sender
+
+    async def _greeted(self) -> bool:
+        limits = self._service.limits
+        try:
+            async with asyncio.timeout(limits.hello_seconds):
+                hello = json.loads(await self._websocket.receive_text())
+            self._service.signer.visitor(hello.get("token") if isinstance(hello, dict) else None)
+        except (TimeoutError, ValueError, KeyError, TokenRefused) as error:
+            await self._websocket.close(REFUSED, str(error)[:100])
+            return False
+        await self._websocket.send_json({"type": "ready", "frame_bytes": limits.frame_bytes})
+        return True
+
+    async def _receive_all(self) -> None:
+        limits = self._service.limits
+        while True:
+            try:
+                async with asyncio.timeout(limits.idle_seconds):
+                    event = await self._websocket.receive()
+            except TimeoutError:
+                await self._websocket.close(IDLE, "idle")
+                return
+            if event["type"] == "websocket.disconnect":
+                return
+            data = event.get("bytes")
+            if data is None:
+                continue  # text after the hello is a keep-alive
+            if len(data) > limits.frame_bytes:
+                await self._websocket.close(TOO_BIG, f"a frame may have {limits.frame_bytes} bytes")
+                return
+            await self._take(data)
+
+    async def _take(self, data: bytes) -> None:
+        sequence = int.from_bytes(data[:4], "little")
+        if not self._bucket.take():
+            self._put(Frame(sequence))  # over the rate: told as dropped, the page sends its newest later
+            return
+        try:
+            message: Message = unpack(data)
+            await self._service.submit_from_loop(self._visitor, message, self._deliver)
+        except HyperSDError as error:
+            self._put(error_answer(sequence, error))
+
+    def _deliver(self, frame: Frame) -> None:
+        """Called on the device thread."""
+        with suppress(RuntimeError):  # the loop is closed: the server is going down
+            self._loop.call_soon_threadsafe(self._put, frame)
+
+    def _put(self, item: Frame | Answer) -> None:
+        if self._outbox.full():
+            self._outbox.get_nowait()  # a visitor who does not read gets the newest, not a growing queue
+        self._outbox.put_nowait(item)
+
+    async def _send_all(self) -> None:
+        while True:
+            item = await self._outbox.get()
+            reply = item if isinstance(item, Answer) else await asyncio.to_thread(answer, item)
+            await self._send(reply)
+
+    async def _send(self, reply: Answer) -> None:
+        if reply.picture:
+            await self._websocket.send_bytes(pack(Message(reply.sequence, reply.head, reply.picture)))
+            return
+        head: dict[str, Any] = dict(reply.head)
+        await self._websocket.send_json(head)

@@ -1,0 +1,106 @@
+"""PNG files on their way to and from the page: `engine.metadata`'s texts plus the strokes of the drawing board."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
+
+from hypersd_app.engine.metadata import (
+    FORMAT,
+    JSON_KEY,
+    PARAMETERS_KEY,
+    encode_png,
+    parameters_text,
+    request_from_values,
+    request_values,
+)
+from hypersd_app.engine.requests import ControlInput, GenerationRequest
+from hypersd_app.errors import InvalidRequest
+from hypersd_app.server.board_requests import recipe_values
+
+LONGEST = 8 * 1024 * 1024  # characters of a text chunk we read
+INK = (34, 37, 43)
+SETTING = re.compile(r'\s*([\w ]+):\s*("(?:\\.|[^"])*"|[^,]*)(?:,|$)')
+ALLOWED = "a PNG made here or by A1111"
+
+
+def with_recipe(picture: Image.Image, request: GenerationRequest, operations: Sequence[Any] = ()) -> Image.Image:
+    """The picture, carrying its recipe: every PNG made of it, by us or by Gradio, contains it."""
+    document = {"format": FORMAT, "request": request_values(request), "operations": list(operations)}
+    carrying = picture.copy()
+    carrying.info = {PARAMETERS_KEY: parameters_text(request), JSON_KEY: json.dumps(document, ensure_ascii=False)}
+    return carrying
+
+
+def png_bytes(picture: Image.Image) -> bytes:
+    """PNG with the texts of `picture.info`; long ones compressed."""
+    chunks = PngImagePlugin.PngInfo()
+    for key, value in picture.info.items():
+        if isinstance(key, str) and isinstance(value, str):
+            chunks.add_itxt(key, value, zip=len(value) > 1000)
+    return encode_png(picture, chunks)
+
+
+def read_recipe(data: bytes) -> dict[str, Any]:
+    """The recipe in a PNG, ours or A1111's, as {"head": values, "operations": strokes}. Raises InvalidRequest."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
+            texts = {key: value for key, value in picture.info.items() if isinstance(value, str) and len(value) < LONGEST}
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        raise InvalidRequest("picture", "a file that is no PNG", ALLOWED) from None
+    if JSON_KEY in texts:
+        return _own(texts[JSON_KEY])
+    if PARAMETERS_KEY in texts:
+        return {"head": parse_a1111(texts[PARAMETERS_KEY]), "operations": []}
+    raise InvalidRequest("picture", "a PNG without a recipe", ALLOWED)
+
+
+def _own(text: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+        request = request_from_values(document["request"])
+        operations = list(document.get("operations", ()))
+    except (ValueError, KeyError, TypeError):
+        raise InvalidRequest("picture", "an unreadable recipe", ALLOWED) from None
+    if not operations and request.control is not None:
+        operations = [ink_operation(request.control)]
+    return {"head": recipe_values(request), "operations": operations}
+
+
+def ink_operation(control: ControlInput) -> dict[str, str]:
+    """A control picture as ink on the drawing board, for PNGs that were made from a sketch file."""
+    lines = Image.fromarray(control.image).convert("L")
+    ink = Image.new("RGB", lines.size, INK)
+    ink.putalpha(lines)
+    return {"tool": "image", "source": f"data:image/png;base64,{base64.b64encode(encode_png(ink)).decode()}"}
+
+
+def parse_a1111(text: str) -> dict[str, Any]:
+    """Request values from A1111's text; what it does not say is left out."""
+    lines = text.strip().splitlines() or [""]
+    settings: Mapping[str, str] = {}
+    if lines[-1].startswith("Steps:"):
+        settings = {name.strip(): value.strip().strip('"') for name, value in SETTING.findall(lines.pop())}
+    words, _, negative = "\n".join(lines).partition("Negative prompt:")
+    styles = [{"name": name, "weight": float(weight)} for name, weight in re.findall(r"<lora:([^:>]+):(-?[\d.]+)>", words)]
+    values: dict[str, Any] = {
+        "prompt": re.sub(r"\s*<lora:[^>]*>", "", words).strip(),
+        "negative_prompt": negative.strip(),
+        "styles": styles,
+        "num_inference_steps": _whole(settings.get("Steps"), 1),
+        "seed": _whole(settings.get("Seed"), 0),
+    }
+    for name, key in (("Model", "model"), ("Recipe", "recipe")):
+        if name in settings:
+            values[key] = settings[name]
+    return values
+
+
+def _whole(text: str | None, default: int) -> int:
+    return int(text) if text and text.isdigit() else default

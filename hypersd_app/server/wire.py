@@ -1,0 +1,46 @@
+"""The drawing board's binary messages, the same both ways: u32 sequence, u32 length, JSON of that length, a picture."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hypersd_app.errors import InvalidRequest
+
+HEADER = struct.Struct("<II")  # little endian, as DataView writes it with its second argument true
+MAX_HEAD_BYTES = 32 * 1024
+
+
+@dataclass(frozen=True)
+class Message:
+    """One frame up or down: `head` says what, `picture` is an encoded image or empty."""
+
+    sequence: int
+    head: Mapping[str, Any]
+    picture: bytes = b""
+
+
+def pack(message: Message) -> bytes:
+    """Bytes of a message."""
+    head = json.dumps(message.head, separators=(",", ":")).encode()
+    return HEADER.pack(message.sequence, len(head)) + head + message.picture
+
+
+def unpack(data: bytes) -> Message:
+    """The message in `data`. Raises InvalidRequest for anything that is not one."""
+    if len(data) < HEADER.size:
+        raise InvalidRequest("frame", f"{len(data)} bytes", f"at least {HEADER.size} bytes")
+    sequence, length = HEADER.unpack_from(data)
+    end = HEADER.size + length
+    if length > MAX_HEAD_BYTES or end > len(data):
+        raise InvalidRequest("frame header", f"{length} bytes", f"at most {MAX_HEAD_BYTES} bytes, all inside the frame")
+    try:
+        head = json.loads(data[HEADER.size : end])
+    except ValueError:
+        raise InvalidRequest("frame header", "unreadable bytes", "JSON") from None
+    if not isinstance(head, dict):
+        raise InvalidRequest("frame header", type(head).__name__, "a JSON object")
+    return Message(sequence, head, data[end:])

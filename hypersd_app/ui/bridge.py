@@ -1,0 +1,120 @@
+"""The invisible component through which the page's scripts reach Python, and the board's two fallback transports."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+
+from hypersd_app.errors import HyperSDError, InvalidRequest
+from hypersd_app.server.board import BoardService, answer, error_answer
+from hypersd_app.server.tokens import TokenRefused
+from hypersd_app.server.wire import Message, unpack
+from hypersd_app.ui.scripts import mount
+from hypersd_app.ui.tasks import page_tasks
+
+LANES = ("", "strip", "compare")
+
+
+class Bridge:
+    """Server functions of the page. Each takes the one argument Gradio passes and answers with plain JSON."""
+
+    def __init__(self, service: BoardService) -> None:
+        self._service = service
+        self._tasks = page_tasks(service)
+
+    def board_token(self) -> str:
+        """A pass for the socket and for `board_frame`; Gradio's login stands before this call."""
+        return self._service.signer.issue()
+
+    def board_frame(self, body: Any) -> dict[str, Any]:
+        """One frame as a binary POST: `message` is JSON with token and lane, the file a packed frame."""
+        try:
+            message = json.loads(body.data["message"])
+            return self._render(message, body.files[0][1])
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError):
+            return dict(error_answer(0, InvalidRequest("frame", "a malformed call", "a message and a file")).head)
+
+    def board_event(self, text: str | None) -> str:
+        """One frame as a Gradio event: JSON with token and the packed frame in base64; answers JSON."""
+        try:
+            message = json.loads(text or "{}")
+            return json.dumps(self._render(message, base64.b64decode(message["frame"])))
+        except (KeyError, TypeError, ValueError):
+            return json.dumps(error_answer(0, InvalidRequest("frame", "a malformed event", "token and frame")).head)
+
+    def page_call(self, body: Any) -> dict[str, Any]:
+        """Everything but frames: `message` is JSON with token, task and values, the file what the task works on."""
+        try:
+            message = json.loads(body.data["message"])
+            self._service.signer.visitor(message.get("token"))
+            task = self._tasks[message["task"]]
+            return task(dict(message["values"]), body.files[0][1])
+        except TokenRefused as error:
+            return {"type": "refused", "message": str(error)}
+        except HyperSDError as error:
+            return {"type": "error", "message": str(error)}
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError):
+            return {"type": "error", "message": str(InvalidRequest("call", "a malformed call", "task, values and a file"))}
+
+    def _render(self, message: Mapping[str, Any], data: bytes) -> dict[str, Any]:
+        sequence = int.from_bytes(data[:4], "little")
+        try:
+            visitor = self._service.signer.visitor(message.get("token"))
+            lane = message.get("lane", "")
+            if lane not in LANES:
+                raise InvalidRequest("lane", lane, "one of the page's own")
+            if len(data) > self._service.limits.frame_bytes:
+                raise InvalidRequest("frame", f"{len(data)} bytes", f"at most {self._service.limits.frame_bytes}")
+            frame: Message = unpack(data)
+            reply = answer(self._service.render(f"{visitor}/{lane}", frame))
+        except TokenRefused as error:
+            return {"type": "refused", "seq": sequence, "message": str(error)}
+        except HyperSDError as error:
+            reply = error_answer(sequence, error)
+        return {**reply.head, "picture": base64.b64encode(reply.picture).decode()}
+
+
+def add_bridge(service: BoardService, config: Mapping[str, Any]) -> gr.HTML:
+    """Add the invisible components: one that sends (event "frame"), one that receives."""
+    bridge = Bridge(service)
+
+    # Gradio marks server functions with an attribute, which methods can't carry.
+    def board_token(_nothing: object = None) -> str:
+        return bridge.board_token()
+
+    def board_frame(body: Any) -> dict[str, Any]:
+        return bridge.board_frame(body)
+
+    def page_call(body: Any) -> dict[str, Any]:
+        return bridge.page_call(body)
+
+    uplink = gr.HTML(
+        value="",
+        html_template="<span hidden></span>",
+        # The quoted event names make Gradio offer `uplink.frame(...)` and `uplink.restore(...)`.
+        config=config,
+        js_on_load=mount("mountBridge") + '/* events: "frame" "restore" */',
+        server_functions=[board_token, board_frame, page_call],
+        elem_id="hs-bridge",
+        elem_classes="hs-invisible",
+    )
+    downlink = gr.HTML(
+        value="",
+        html_template="<span hidden></span>",
+        js_on_load='watch("value", () => window.dispatchEvent(new CustomEvent("hypersd:downlink", {detail: props.value})));',
+        elem_classes="hs-invisible",
+    )
+    uplink.frame(
+        bridge.board_event,
+        uplink,
+        downlink,
+        api_visibility="private",
+        show_progress="hidden",
+        trigger_mode="multiple",
+        concurrency_limit=None,
+    )
+    return uplink

@@ -1,0 +1,75 @@
+"""The catalogue as the page needs it: names, titles and what each recipe lets one change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypersd_app.catalog.rows import ModelSpec, Recipe, StyleSpec
+from hypersd_app.engine.requests import MAX_STYLES
+from hypersd_app.server.backend import ImageEngine
+from hypersd_app.ui.scripts import markup
+from hypersd_app.ui.texts import table, text
+
+REST_STEPS = 4
+
+
+def page_config(engine: ImageEngine, default_model: str) -> dict[str, Any]:
+    """All that the page's scripts know of the server, ready for JSON."""
+    return {
+        "texts": table(),
+        "markup": markup("board.html"),
+        "models": [_model(engine, row) for row in engine.models()],
+        "model": default_model,
+        "prompt": text("text.first_prompt"),
+        "restSteps": REST_STEPS,
+        "maxStyles": MAX_STYLES,
+    }
+
+
+def model_choices(engine: ImageEngine) -> list[tuple[str, str]]:
+    """(title, name) of every model, for a dropdown."""
+    return [(row.title, row.name) for row in engine.models()]
+
+
+def recipe_choices(engine: ImageEngine, model: str) -> list[tuple[str, str]]:
+    """(title, name) of the recipes of a model, its own choice first."""
+    return [(row.title, row.name) for row in engine.recipes(model)]
+
+
+def recipe_row(engine: ImageEngine, model: str, name: str) -> Recipe:
+    """The named recipe of a model, or its first."""
+    rows: list[Recipe] = list(engine.recipes(model))
+    return next((row for row in rows if row.name == name), rows[0])
+
+
+def _model(engine: ImageEngine, row: ModelSpec) -> dict[str, Any]:
+    decoders = [decoder.name for decoder in row.decoders]
+    return {
+        "name": row.name,
+        "title": row.title,
+        "note": row.note,
+        "width": row.width,
+        "height": row.height,
+        "recipes": [_recipe(recipe) for recipe in engine.recipes(row.name)],
+        "styles": [_style(style) for style in engine.styles(row.name)],
+        "decoders": [{"name": decoder.name, "title": decoder.title} for decoder in row.decoders],
+        # While the pen moves the fastest decoder does; a resting pen gets the full one, which is the default.
+        "liveDecoder": "tiny" if "tiny" in decoders else "",
+        "restDecoder": "",
+        "sketch": any(control.kind == "scribble" for control in row.controls),
+    }
+
+
+def _recipe(row: Recipe) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "title": row.title,
+        "steps": list(row.steps),
+        "guidance": row.guidance,
+        "eta": row.eta,
+        "negative": row.negative_prompt,
+    }
+
+
+def _style(row: StyleSpec) -> dict[str, Any]:
+    return {"name": row.name, "title": row.title, "trigger": row.trigger, "preview": row.preview}

@@ -1,0 +1,18 @@
+"""Tab "Drawing board": our own canvas; everything that moves is in `static/`."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from hypersd_app.ui.scripts import mount
+
+
+def add_drawing_board() -> None:
+    """Add the board to the tab being built."""
+    gr.HTML(
+        value="",
+        html_template='<div class="hs-slot"></div>',
+        js_on_load=mount("mountBoard"),
+        apply_default_css=False,
+        elem_id="hs-board",
+    )

@@ -1,0 +1,175 @@
+// The drawing board: paper, tools, settings and the frame link put together.
+(function (hs) {
+  "use strict";
+  const REST_AFTER = 450; // ms without a change: the pen rests, a better picture is asked for
+
+  const SMALL_SCREEN = "(max-width: 760px)"; // there the picture lies under the ink: both are seen while one draws
+
+  hs.Board = class {
+    constructor(element, config) {
+      Object.assign(this, { element, config, rest: false, restTimer: 0, picture: null, control: new hs.ControlPicture() });
+      this.find();
+      this.drawing = new hs.Drawing("hypersd.drawing", () => this.redrawn());
+      this.meter = new hs.Meter(element.querySelector(".hs-meter"));
+      this.tools = new hs.Tools(element, this.actions());
+      this.paper = new hs.Paper(this.paperFrame, this.drawing, {
+        brush: () => this.tools.brush(), isHand: () => this.tools.hand,
+        moved: () => this.edited(false), lifted: () => this.edited(true), painted: (now) => this.meter.painted(now),
+      });
+      this.settings = new hs.Settings(element, config, () => this.edited(true));
+      this.trace = new hs.Trace(element, this);
+      this.strip = new hs.StyleStrip(element.querySelector(".hs-strip"), this);
+      this.strips = [this.strip];
+      if (matchMedia(SMALL_SCREEN).matches) this.toggleLayout();
+      this.begin();
+    }
+    find() {
+      const one = (selector) => this.element.querySelector(selector);
+      this.board = one(".hs-board"); this.paperFrame = one(".hs-paper");
+      this.output = one(".hs-picture"); this.under = one(".hs-under");
+      this.stateText = one(".hs-state"); this.notice = one(".hs-notice");
+      this.liveButton = one(".hs-live"); this.opacity = one(".hs-picture-opacity");
+      this.liveButton.addEventListener("click", () => this.toggleLive());
+      this.opacity.addEventListener("input", () => this.showOpacity());
+      this.showOpacity();
+    }
+    async begin() {
+      this.drawing.load();
+      await this.redrawn();
+    }
+    // Frames flow once the board is on the page: a visitor who only types costs the server nothing here.
+    connect() {
+      if (this.link) return;
+      this.link = new hs.FrameLink(hs.bridge, this, this.meter);
+      this.edited(true); // starts the clock of the resting pen
+    }
+    actions() {
+      return {
+        undo: () => this.drawing.undo(), redo: () => this.drawing.redo(), clear: () => this.drawing.clear(),
+        dice: () => this.settings.set("seed", hs.anySeed()), live: () => this.toggleLive(),
+        layout: () => this.toggleLayout(), fit: () => this.paper.setView(0, 0, 1),
+        totrace: () => { if (this.output.src) this.trace.use(this.output.src); },
+        tracelines: () => this.trace.toLines(), traceoff: () => this.trace.remove(),
+        save: () => hs.savePng(this.recipe()),
+      };
+    }
+
+    // --- changes -------------------------------------------------------------------------------------------------
+    edited(urgent) {
+      for (const strip of this.strips || []) strip.plan();
+      this.rest = false;
+      this.advise();
+      this.paperFrame.classList.toggle("hs-has-ink", !this.drawing.empty);
+      clearTimeout(this.restTimer);
+      this.restTimer = setTimeout(() => this.rested(), REST_AFTER);
+      if (this.link) this.link.request(urgent);
+    }
+    // Why the picture does not follow, where the reason is not an error.
+    advise() {
+      const { texts } = this.config;
+      const advice = [texts["board.noprompt"], texts["board.nosketch"]];
+      if (!this.settings.values.prompt.trim()) this.setNotice(advice[0]);
+      else if (!this.drawing.empty && !this.settings.model.sketch) this.setNotice(advice[1]);
+      else if (advice.includes(this.notice.textContent)) this.setNotice("");
+    }
+    async redrawn() {
+      await hs.prepareImages(this.drawing.visible);
+      this.paper.repaint();
+      this.edited(true);
+    }
+    rested() {
+      if (!this.link || this.paper.pointer !== null) return;
+      if (!this.link.idle) { this.restTimer = setTimeout(() => this.rested(), REST_AFTER / 3); return; }
+      if (!this.settings.refines) return;
+      this.rest = true;
+      this.link.request(true);
+    }
+
+    // --- what the link asks --------------------------------------------------------------------------------------
+    key() {
+      const head = this.settings.head(this.rest);
+      return head.prompt.trim() ? JSON.stringify([this.settings.model.sketch ? this.drawing.revision : 0, head]) : "";
+    }
+    async snapshot() {
+      const head = { ...this.settings.head(this.rest), rest: this.rest };
+      this.paper.paint();
+      const copied = (stroke) => (stroke.points ? { ...stroke, points: stroke.points.slice() } : stroke);
+      const operations = this.drawing.visible.map(copied);
+      const picture = await this.sketch();
+      return { head, picture, operations };
+    }
+    // What the model is to follow: null for an empty paper, and for a model that can't follow drawings.
+    sketch() {
+      if (this.drawing.empty || !this.settings.model.sketch) return null;
+      return this.control.encode(this.paper.ink, this.settings.model.width);
+    }
+    async show(answer, sent) {
+      const started = performance.now();
+      const blob = new Blob([answer.picture], { type: "image/jpeg" });
+      const url = URL.createObjectURL(blob);
+      const image = new Image();
+      image.src = url;
+      await image.decode();
+      if (this.shownSeq > answer.seq) return URL.revokeObjectURL(url); // a newer one was decoded meanwhile
+      this.shownSeq = answer.seq;
+      for (const target of [this.output, this.under]) target.src = url;
+      if (this.picture) URL.revokeObjectURL(this.picture.url);
+      this.picture = { url, blob, seq: answer.seq };
+      this.board.classList.add("hs-has-picture");
+      this.output.dataset.seq = answer.seq;
+      this.meter.transport = this.link.transport.name;
+      this.meter.shown(answer, sent, performance.now() - started);
+      this.setNotice("");
+      this.advise();
+      hs.timeline.add(blob, { ...sent.head, seed: answer.seed }, sent.operations);
+    }
+    problem(answer) { this.setNotice(answer.message); }
+    setNotice(message) {
+      if (this.notice.textContent === message) return;
+      this.notice.textContent = message;
+      this.notice.hidden = !message;
+    }
+    state(name) {
+      if (this.board.dataset.state === name) return;
+      this.board.dataset.state = name;
+      const fallback = name === "ready" && this.link && this.link.transport.name !== "socket";
+      this.stateText.textContent = this.config.texts[name === "offline" ? "board.state.connecting" : fallback ? "board.state.fallback" : `board.state.${name}`];
+      if (name === "offline") this.setNotice(this.config.texts["board.state.offline"]);
+      else if (this.notice.textContent === this.config.texts["board.state.offline"]) this.setNotice("");
+    }
+
+    // --- the rest ------------------------------------------------------------------------------------------------
+    toggleLive() {
+      if (!this.link) return;
+      const on = !this.link.running;
+      if (on) this.link.start(); else this.link.stop();
+      this.liveButton.setAttribute("aria-pressed", String(on));
+    }
+    toggleLayout() {
+      const overlay = this.board.dataset.layout !== "overlay";
+      this.board.dataset.layout = overlay ? "overlay" : "side";
+      this.tools.press("layout", overlay);
+    }
+    showOpacity() { this.under.style.opacity = Number(this.opacity.value) / 100; }
+    // All that is needed to make the shown picture again.
+    recipe() { return { head: { ...this.settings.head(this.rest), rest: this.rest }, operations: this.drawing.visible }; }
+    restore(recipe) {
+      this.settings.restore(recipe.head);
+      if (recipe.operations) this.drawing.replace(recipe.operations);
+    }
+  };
+
+  // The board lives as long as the page, in an element of its own: other tabs use its drawing and settings before it
+  // is ever looked at, and Gradio, which builds a tab only when it is opened, can't take the canvas away.
+  hs.boardReady = hs.bridgeReady.then(() => {
+    const element = document.createElement("div");
+    element.innerHTML = hs.config.markup;
+    hs.board = new hs.Board(element, hs.config);
+    return hs.board;
+  });
+  hs.mountBoard = async function (element) {
+    const board = await hs.boardReady;
+    element.querySelector(".hs-slot").replaceChildren(board.element);
+    board.connect();
+  };
+})((window.hypersd = window.hypersd || {}));

@@ -1,0 +1,101 @@
+// Which frame to send when: the newest state only, one running plus one waiting, and never an older picture shown.
+(function (hs) {
+  "use strict";
+  const IN_FLIGHT = 2;
+  const MIN_GAP = 60; // ms between snapshots while the pen moves
+  const LOST_AFTER = 20000; // ms without an answer: forget the frame and go on
+
+  hs.FrameLink = class {
+    // board: {key() -> string, snapshot() -> Promise<{head, picture}>, show(answer, sent), problem(answer), state(name)}
+    constructor(connection, board, meter) {
+      Object.assign(this, { board, meter, seq: 0, shown: 0, sentKey: "", wanted: false, running: true });
+      this.inFlight = new Map();
+      this.encoding = false; this.lastSent = 0; this.timer = 0; this.again = 0;
+      this.chosen = hs.chooseTransport(connection, {
+        ready: () => this.resume(),
+        lost: () => this.board.state("offline"),
+        answer: (answer) => this.receive(answer),
+      });
+    }
+    get transport() { return this.chosen.current; }
+    get idle() { return this.inFlight.size === 0 && !this.encoding && !this.wanted; }
+
+    // Something changed; `urgent` (pen up, a setting) does not wait for the gap.
+    request(urgent) {
+      if (!this.running) return;
+      this.wanted = true;
+      this.pump(urgent);
+    }
+    // Send the current state again whatever was sent before: after a lost connection the server knows nothing.
+    resume() {
+      this.inFlight.clear();
+      this.sentKey = "";
+      this.board.state(this.running ? "ready" : "stopped");
+      this.request(true);
+    }
+    stop() {
+      this.running = false; this.wanted = false;
+      this.shown = this.seq; // what is still on its way is not shown
+      clearTimeout(this.timer);
+      this.board.state("stopped");
+    }
+    start() { this.running = true; this.sentKey = ""; this.board.state("ready"); this.request(true); }
+
+    pump(urgent) {
+      this.expire();
+      if (!this.wanted || !this.running || this.encoding || !this.transport || !this.transport.ready) return;
+      if (this.inFlight.size >= IN_FLIGHT) return;
+      const wait = this.lastSent + MIN_GAP - performance.now();
+      if (!urgent && wait > 0) {
+        clearTimeout(this.timer);
+        this.timer = setTimeout(() => this.pump(false), wait);
+        return;
+      }
+      this.send();
+    }
+    async send() {
+      const key = this.board.key();
+      this.wanted = false;
+      if (key === this.sentKey || key === "") return;
+      this.encoding = true;
+      const started = performance.now();
+      try {
+        const { head, picture, operations } = await this.board.snapshot();
+        const now = performance.now();
+        const seq = ++this.seq;
+        if (!this.running) return;
+        if (!this.transport.send(seq, head, picture)) { this.wanted = true; this.later(); return; }
+        this.sentKey = key; this.lastSent = now;
+        this.inFlight.set(seq, { at: now, encoded: now - started, head, key, operations });
+        this.meter.sent();
+        this.board.state("busy");
+      } finally {
+        this.encoding = false;
+      }
+      if (this.wanted) this.pump(false);
+    }
+    later() { clearTimeout(this.again); this.again = setTimeout(() => this.pump(true), 250); }
+    expire() {
+      const limit = performance.now() - LOST_AFTER;
+      for (const [seq, sent] of this.inFlight) if (sent.at < limit) this.inFlight.delete(seq);
+    }
+    receive(answer) {
+      const sent = this.inFlight.get(answer.seq);
+      this.inFlight.delete(answer.seq);
+      if (answer.type === "dropped") {
+        this.meter.dropped();
+        // Over the rate nothing newer may be on its way: ask again, with the newest.
+        if (sent && sent.key === this.sentKey) { this.sentKey = ""; this.wanted = this.running; this.later(); }
+      } else if (answer.type === "error") {
+        if (answer.seq > this.shown) this.board.problem(answer);
+      } else if (answer.seq <= this.shown || !sent) {
+        this.meter.late();
+      } else {
+        this.shown = answer.seq;
+        this.board.show(answer, sent);
+      }
+      if (this.running) this.board.state(this.inFlight.size ? "busy" : "ready");
+      this.pump(true);
+    }
+  };
+})((window.hypersd = window.hypersd || {}));

@@ -1,0 +1,140 @@
+// The paper: stacked layers (trace, picture, ink, prediction) under one pen, with pan and zoom.
+(function (hs) {
+  "use strict";
+
+  hs.Paper = class {
+    // hooks: {brush() -> {tool, color, size, symmetry}, moved(), lifted(), painted(now), isHand()}
+    constructor(frame, drawing, hooks) {
+      Object.assign(this, { frame, drawing, hooks, drawn: 0, pending: false, pointer: null, view: { x: 0, y: 0, zoom: 1 } });
+      this.world = frame.querySelector(".hs-world");
+      this.ink = frame.querySelector(".hs-ink");
+      this.ahead = frame.querySelector(".hs-ahead");
+      for (const canvas of [this.ink, this.ahead]) canvas.width = canvas.height = hs.PAPER;
+      this.context = this.ink.getContext("2d");
+      this.aheadContext = this.ahead.getContext("2d");
+      this.touches = new Map();
+      this.listen();
+    }
+    listen() {
+      const on = (name, handler, options) => this.frame.addEventListener(name, handler, options);
+      on("pointerdown", (event) => this.down(event));
+      on("pointermove", (event) => this.move(event));
+      for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) on(name, (event) => this.up(event));
+      on("wheel", (event) => this.wheel(event), { passive: false });
+      on("touchstart", (event) => event.preventDefault(), { passive: false });
+      on("contextmenu", (event) => event.preventDefault());
+    }
+    point(event) {
+      const box = this.world.getBoundingClientRect();
+      return [((event.clientX - box.left) / box.width) * hs.PAPER, ((event.clientY - box.top) / box.height) * hs.PAPER];
+    }
+    pressure(event) { return event.pointerType === "mouse" || !event.pressure ? 0.5 : event.pressure; }
+
+    down(event) {
+      if (event.target.closest("button, input, label")) return;
+      this.frame.setPointerCapture(event.pointerId);
+      this.frame.focus({ preventScroll: true });
+      this.touches.set(event.pointerId, [event.clientX, event.clientY]);
+      if (event.pointerType === "touch" && this.touches.size === 2) return this.pinchStart();
+      if (this.pointer !== null) return;
+      this.pointer = event.pointerId;
+      this.hand = this.hooks.isHand() || event.button === 1;
+      if (this.hand) { this.grab = [event.clientX - this.view.x, event.clientY - this.view.y]; return; }
+      const tool = event.button === 5 ? "eraser" : null; // the other end of the pen
+      const brush = this.hooks.brush();
+      this.drawing.begin({ ...brush, tool: tool || brush.tool, points: [] });
+      this.drawn = 0;
+      this.add(event);
+    }
+    move(event) {
+      if (this.touches.has(event.pointerId)) this.touches.set(event.pointerId, [event.clientX, event.clientY]);
+      if (this.pinch) return this.pinchMove();
+      if (event.pointerId !== this.pointer) return;
+      if (this.hand) return this.setView(event.clientX - this.grab[0], event.clientY - this.grab[1], this.view.zoom);
+      const events = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
+      for (const each of events.length ? events : [event]) this.add(each);
+      this.predicted = event.getPredictedEvents ? event.getPredictedEvents().slice(0, 3) : [];
+    }
+    up(event) {
+      this.touches.delete(event.pointerId);
+      if (this.pinch) { if (this.touches.size < 2) this.pinch = null; return; }
+      if (event.pointerId !== this.pointer) return;
+      this.pointer = null;
+      if (this.hand) return;
+      this.predicted = [];
+      this.drawing.finish();
+      this.schedule();
+      this.hooks.lifted();
+    }
+    add(event) {
+      const [x, y] = this.point(event);
+      this.drawing.extend(x, y, this.pressure(event));
+      this.schedule();
+      this.hooks.moved();
+    }
+    // Two fingers: the stroke the first one began is taken back, and the view follows both.
+    pinchStart() {
+      if (this.pointer !== null && !this.hand) { this.drawing.undo(); this.drawing.undone.pop(); this.repaint(); }
+      this.pointer = null;
+      this.pinch = { ...this.fingers(), view: { ...this.view } };
+    }
+    fingers() {
+      const [a, b] = [...this.touches.values()];
+      return { x: (a[0] + b[0]) / 2, y: (a[1] + b[1]) / 2, gap: Math.hypot(a[0] - b[0], a[1] - b[1]) };
+    }
+    pinchMove() {
+      if (this.touches.size < 2) return;
+      const now = this.fingers();
+      const { view, gap, x, y } = this.pinch;
+      const zoom = view.zoom * (now.gap / Math.max(1, gap));
+      const box = this.frame.getBoundingClientRect();
+      const ratio = zoom / view.zoom;
+      const [cx, cy] = [x - box.left, y - box.top];
+      this.setView(now.x - box.left - (cx - view.x) * ratio, now.y - box.top - (cy - view.y) * ratio, zoom);
+    }
+    wheel(event) {
+      if (!event.ctrlKey && !event.metaKey && this.view.zoom === 1) return; // let the page scroll
+      event.preventDefault();
+      const box = this.frame.getBoundingClientRect();
+      const zoom = Math.min(8, Math.max(1, this.view.zoom * Math.exp(-event.deltaY / 300)));
+      const ratio = zoom / this.view.zoom;
+      const [cx, cy] = [event.clientX - box.left, event.clientY - box.top];
+      this.setView(cx - (cx - this.view.x) * ratio, cy - (cy - this.view.y) * ratio, zoom);
+    }
+    setView(x, y, zoom) {
+      zoom = Math.min(8, Math.max(1, zoom));
+      const room = (zoom - 1) * this.frame.clientWidth;
+      this.view = { x: Math.min(0, Math.max(-room, x)), y: Math.min(0, Math.max(-room, y)), zoom };
+      this.world.style.transform = `translate(${this.view.x}px, ${this.view.y}px) scale(${zoom})`;
+    }
+    schedule() {
+      if (this.pending) return;
+      this.pending = true;
+      requestAnimationFrame((now) => { this.pending = false; this.paint(); this.hooks.painted(now); });
+    }
+    // Bring the ink up to date with the current stroke; called before a snapshot too, so that none is behind.
+    paint() {
+      const stroke = this.drawing.current;
+      const count = stroke && stroke.points ? stroke.points.length / 3 : 0;
+      if (count > this.drawn) {
+        hs.paintStroke(this.context, stroke, this.drawn);
+        this.drawn = count;
+      }
+      this.paintAhead(stroke);
+    }
+    paintAhead(stroke) {
+      if (this.hasAhead) this.aheadContext.clearRect(0, 0, hs.PAPER, hs.PAPER);
+      this.hasAhead = false;
+      if (!this.predicted || !this.predicted.length || stroke.tool === "eraser" || this.pointer === null) return;
+      const points = stroke.points.slice(-6);
+      for (const event of this.predicted) points.push(...this.point(event), this.pressure(event));
+      hs.paintStroke(this.aheadContext, { ...stroke, points }, 1);
+      this.hasAhead = true;
+    }
+    repaint() {
+      hs.paintAll(this.context, this.drawing.visible);
+      const last = this.drawing.current;
+      this.drawn = last && last.points ? last.points.length / 3 : 0;
+    }
+  };
+})((window.hypersd = window.hypersd || {}));

@@ -1,0 +1,134 @@
+// The board's settings: kept in the browser, shown only where they mean something for the chosen recipe.
+(function (hs) {
+  "use strict";
+  const KEY = "hypersd.settings";
+  const NUMBERS = ["steps", "restSteps", "scale", "seed", "eta", "guidance"];
+
+  hs.anySeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
+
+  hs.Settings = class {
+    constructor(element, config, onChange) {
+      Object.assign(this, { element, config, onChange });
+      this.values = { prompt: config.prompt, steps: 1, restSteps: config.restSteps, scale: 1, seed: 7, eta: null, guidance: null, // null: the recipe's usual value
+       
+        negative: "", model: config.model, recipe: "", styles: {} };
+      this.load();
+      this.bind();
+      this.show();
+    }
+    get model() { return this.config.models.find((model) => model.name === this.values.model) || this.config.models[0]; }
+    get recipe() {
+      const recipes = this.model.recipes;
+      return recipes.find((recipe) => recipe.name === this.values.recipe) || recipes[0] || {};
+    }
+    load() {
+      try {
+        Object.assign(this.values, JSON.parse(localStorage.getItem(KEY) || "{}"));
+      } catch (error) {
+        console.warn("the saved settings are unreadable", error);
+      }
+      this.tidy();
+    }
+    // Saved names may be of a model or recipe that is gone.
+    tidy() {
+      this.values.model = this.model.name;
+      if (!this.model.recipes.some((recipe) => recipe.name === this.values.recipe)) this.values.recipe = "";
+      const known = new Set(this.model.styles.map((style) => style.name));
+      for (const name of Object.keys(this.values.styles)) if (!known.has(name)) delete this.values.styles[name];
+    }
+    bind() {
+      this.prompt = this.element.querySelector(".hs-prompt");
+      this.prompt.addEventListener("input", () => this.set("prompt", this.prompt.value));
+      for (const input of this.element.querySelectorAll("[data-set]")) {
+        input.addEventListener("input", () => {
+          const name = input.dataset.set;
+          this.set(name, NUMBERS.includes(name) ? Number(input.value) : input.value);
+        });
+      }
+    }
+    set(name, value) {
+      this.values[name] = value;
+      if (name === "model") this.tidy();
+      this.changed();
+    }
+    update(values) { Object.assign(this.values, values); this.tidy(); this.changed(); }
+    changed() {
+      localStorage.setItem(KEY, JSON.stringify(this.values));
+      this.show();
+      this.onChange();
+    }
+    // Options that act at this number of steps: eta needs a second step, a negative prompt a recipe with guidance.
+    acts(option) {
+      if (option === "negative") return Boolean(this.recipe.negative);
+      if (option === "eta") return Boolean(this.recipe.eta) && Math.max(this.values.steps, this.values.restSteps) > 1;
+      return Boolean(this.recipe[option]);
+    }
+    // Steps and ranges are the recipe's: what it was not made for can't be chosen.
+    limit() {
+      const { steps, eta, guidance } = this.recipe;
+      const [low, high] = steps && steps.length ? [steps[0], steps[steps.length - 1]] : [1, 8];
+      this.range("steps", low, high);
+      this.range("restSteps", low, high);
+      if (eta) this.range("eta", eta[0], eta[2]);
+      if (guidance) this.range("guidance", guidance[0], guidance[2]);
+    }
+    range(name, low, high) {
+      const input = this.element.querySelector(`[data-set="${name}"]`);
+      Object.assign(input, { min: low, max: high });
+      input.closest("label").hidden = low === high;
+      if (this.values[name] !== null) this.values[name] = Math.min(high, Math.max(low, this.values[name]));
+    }
+    show() {
+      if (this.prompt.value !== this.values.prompt) this.prompt.value = this.values.prompt;
+      this.fill("model", this.config.models);
+      this.fill("recipe", this.model.recipes);
+      this.limit();
+      for (const input of this.element.querySelectorAll("[data-set]")) {
+        const value = this.shownValue(input.dataset.set);
+        if (input !== document.activeElement || input.tagName === "SELECT") input.value = value;
+        if (input.dataset.set === "recipe" && !value && this.recipe.name) input.value = this.recipe.name;
+      }
+      for (const output of this.element.querySelectorAll("output[data-for]")) output.textContent = this.shownValue(output.dataset.for);
+      for (const part of this.element.querySelectorAll("[data-option]")) part.hidden = !this.acts(part.dataset.option);
+    }
+    shownValue(name) {
+      const value = this.values[name];
+      return value === null ? (this.recipe[name] || [0, 0, 0])[1] : value;
+    }
+    fill(name, rows) {
+      const select = this.element.querySelector(`select[data-set="${name}"]`);
+      const wanted = rows.map((row) => row.name).join("|");
+      if (select.dataset.rows === wanted) return;
+      select.dataset.rows = wanted;
+      select.replaceChildren(...rows.map((row) => new Option(row.title, row.name)));
+    }
+    // Whether a resting pen gets another picture than a moving one.
+    get refines() { return JSON.stringify(this.head(true)) !== JSON.stringify(this.head(false)); }
+    // The request as the server reads it (server/board_requests.py). `rest` asks for the better picture of a resting pen.
+    head(rest) {
+      const v = this.values;
+      return {
+        prompt: v.prompt, model: this.model.name, recipe: v.recipe, seed: Math.max(0, Math.floor(v.seed) || 0),
+        num_inference_steps: rest ? Math.max(v.steps, v.restSteps) : v.steps,
+        negative_prompt: this.acts("negative") ? v.negative : "",
+        eta: this.acts("eta") ? v.eta : null,
+        guidance_scale: this.acts("guidance") ? v.guidance : null,
+        styles: Object.entries(v.styles).map(([name, weight]) => ({ name, weight })),
+        controlnet_conditioning_scale: v.scale,
+        decoder: (rest ? this.model.restDecoder : this.model.liveDecoder) || "",
+      };
+    }
+    // Back from a recipe: the opposite of head().
+    restore(head) {
+      const styles = Object.fromEntries((head.styles || []).map((style) => [style.name, style.weight]));
+      const values = { styles, prompt: head.prompt, model: head.model, recipe: head.recipe || "", seed: head.seed,
+        negative: head.negative_prompt || "" };
+      // A resting pen's picture has its own steps; those of the moving pen stay as they are.
+      values[head.rest ? "restSteps" : "steps"] = head.num_inference_steps;
+      if (head.eta != null) values.eta = head.eta;
+      if (head.guidance_scale != null) values.guidance = head.guidance_scale;
+      if (head.controlnet_conditioning_scale != null) values.scale = head.controlnet_conditioning_scale;
+      this.update(values);
+    }
+  };
+})((window.hypersd = window.hypersd || {}));

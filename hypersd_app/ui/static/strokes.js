@@ -1,0 +1,76 @@
+// The drawing as a list of operations, the one truth: undo, redo, autosave and the picture sent all come from it.
+// Coordinates are 0..1024 across the paper; points are flat [x, y, pressure, ...].
+(function (hs) {
+  "use strict";
+  hs.PAPER = 1024;
+  const SAVE_AFTER = 200; // ms
+
+  hs.Drawing = class {
+    constructor(storageKey, onChange) {
+      Object.assign(this, { storageKey, onChange, operations: [], undone: [], revision: 0, timer: 0 });
+      window.addEventListener("pagehide", () => this.saveNow());
+    }
+    get current() { return this.operations[this.operations.length - 1]; }
+    // Operations since the last clear; clearing is an operation too, so that it can be undone.
+    get visible() {
+      const at = this.operations.map((operation) => operation.tool).lastIndexOf("clear");
+      return this.operations.slice(at + 1);
+    }
+    get empty() { return !this.visible.some((operation) => operation.tool !== "eraser"); }
+
+    add(operation) {
+      this.operations.push(operation);
+      this.undone = [];
+      this.changed();
+    }
+    // A stroke grows point by point and is painted as it grows: no full repaint at its begin or end.
+    begin(operation) {
+      this.operations.push(operation);
+      this.undone = [];
+      this.revision += 1;
+    }
+    finish() { this.revision += 1; this.save(); }
+    extend(x, y, pressure) {
+      this.current.points.push(Math.round(x * 4) / 4, Math.round(y * 4) / 4, Math.round(pressure * 100) / 100);
+      this.revision += 1;
+    }
+    undo() {
+      if (!this.operations.length) return false;
+      this.undone.push(this.operations.pop());
+      this.changed();
+      return true;
+    }
+    redo() {
+      if (!this.undone.length) return false;
+      this.operations.push(this.undone.pop());
+      this.changed();
+      return true;
+    }
+    clear() { if (this.visible.length) this.add({ tool: "clear" }); }
+    replace(operations) { this.operations = operations; this.undone = []; this.changed(); }
+
+    changed() {
+      this.revision += 1;
+      this.save();
+      this.onChange();
+    }
+    save() { clearTimeout(this.timer); this.timer = setTimeout(() => this.saveNow(), SAVE_AFTER); }
+    saveNow() {
+      clearTimeout(this.timer);
+      try {
+        localStorage.setItem(this.storageKey, JSON.stringify(this.visible));
+      } catch (error) {
+        console.warn("the drawing could not be saved", error); // storage full or forbidden: drawing goes on
+      }
+    }
+    load() {
+      try {
+        const saved = JSON.parse(localStorage.getItem(this.storageKey) || "[]");
+        if (Array.isArray(saved)) this.operations = saved.filter((operation) => operation && operation.tool);
+      } catch (error) {
+        console.warn("the saved drawing is unreadable", error);
+      }
+      this.revision += 1;
+    }
+  };
+})((window.hypersd = window.hypersd || {}));

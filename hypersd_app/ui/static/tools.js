@@ -1,0 +1,91 @@
+// The toolbar and its keys: what is drawn with, and the buttons that act on the board.
+(function (hs) {
+  "use strict";
+  const INKS = ["#22252b", "#c0452f", "#d48a1c", "#3d7f55", "#2d6cae", "#7c519f"];
+  const KEYS = { b: "brush", e: "eraser", h: "hand", m: "symmetry", d: "dice", o: "layout", l: "live", 0: "fit",
+    "[": "smaller", "]": "larger", Delete: "clear", Backspace: "clear" };
+
+  hs.Tools = class {
+    constructor(element, actions) {
+      Object.assign(this, { element, actions, tool: "brush", color: INKS[0], symmetry: 0, space: false });
+      this.size = element.querySelector(".hs-brush-size");
+      this.makeInks();
+      for (const button of element.querySelectorAll("[data-tool]")) {
+        button.addEventListener("click", () => this.pick(button.dataset.tool));
+      }
+      for (const button of element.querySelectorAll("[data-act]")) {
+        button.addEventListener("click", () => this.act(button.dataset.act));
+      }
+      document.addEventListener("keydown", (event) => this.key(event));
+      document.addEventListener("keyup", (event) => { if (event.code === "Space") this.space = false; });
+    }
+    get hand() { return this.tool === "hand" || this.space; }
+    brush() {
+      const tool = this.tool === "eraser" ? "eraser" : "brush";
+      const wide = tool === "eraser" ? 2.2 : 1;
+      return { tool, color: this.color, size: Number(this.size.value) * wide, symmetry: this.symmetry };
+    }
+    makeInks() {
+      const group = this.element.querySelector(".hs-inks");
+      group.replaceChildren(...INKS.map((color) => {
+        const button = Object.assign(document.createElement("button"), { type: "button", className: "hs-ink-button" });
+        button.style.setProperty("--ink", color);
+        button.setAttribute("aria-label", color);
+        button.setAttribute("aria-pressed", String(color === this.color));
+        button.addEventListener("click", () => this.ink(color));
+        button.dataset.color = color;
+        return button;
+      }));
+    }
+    ink(color) {
+      this.color = color;
+      if (this.tool !== "brush") this.pick("brush");
+      for (const button of this.element.querySelectorAll(".hs-ink-button")) {
+        button.setAttribute("aria-pressed", String(button.dataset.color === color));
+      }
+    }
+    pick(tool) {
+      this.tool = tool;
+      this.element.dataset.tool = tool;
+      for (const button of this.element.querySelectorAll("[data-tool]")) {
+        button.setAttribute("aria-pressed", String(button.dataset.tool === tool));
+      }
+    }
+    press(act, on) {
+      const button = this.element.querySelector(`[data-act="${act}"]`);
+      if (button) button.setAttribute("aria-pressed", String(on));
+    }
+    act(name) {
+      if (name === "symmetry") {
+        this.symmetry = (this.symmetry + 1) % 3;
+        this.press("symmetry", this.symmetry > 0);
+        this.element.dataset.symmetry = this.symmetry;
+        return;
+      }
+      if (name === "smaller" || name === "larger") {
+        this.size.value = Number(this.size.value) * (name === "larger" ? 1.25 : 0.8);
+        return;
+      }
+      if (["brush", "eraser", "hand"].includes(name)) return this.pick(name);
+      if (this.actions[name]) this.actions[name]();
+    }
+    // Keys work while the board is on screen and nobody is typing.
+    key(event) {
+      const typing = event.target.closest && event.target.closest("input:not([type=range]), textarea, select, [contenteditable=true]");
+      if (typing || !this.element.offsetParent) return;
+      if (event.ctrlKey || event.metaKey) {
+        const undo = event.key.toLowerCase() === "z";
+        const redo = event.key.toLowerCase() === "y" || (undo && event.shiftKey);
+        if (!undo && !redo) return;
+        event.preventDefault();
+        return this.act(redo ? "redo" : "undo");
+      }
+      if (event.altKey) return;
+      if (event.code === "Space" && !event.target.closest("button, summary, a")) { event.preventDefault(); this.space = true; return; }
+      const name = KEYS[event.key] || KEYS[event.key.toLowerCase()];
+      if (!name) return;
+      event.preventDefault();
+      this.act(name);
+    }
+  };
+})((window.hypersd = window.hypersd || {}));

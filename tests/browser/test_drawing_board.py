@@ -1,0 +1,185 @@
+"""The drawing board in a real Chromium; the same suite over every transport."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+
+import pytest
+
+from hypersd_app.errors import DeviceOutOfMemory
+from tests.board_page import BoardPage
+from tests.studio import Served, free_port
+
+pytestmark = pytest.mark.browser
+Visitor = Callable[..., BoardPage]
+
+
+@pytest.fixture(params=["socket", "call", "event"])
+def board(request: pytest.FixtureRequest, studio: Served, visitor: Visitor) -> BoardPage:
+    opened = visitor(studio.address, f"?transport={request.param}").open()
+    assert opened.value("hypersd.board.link.transport.name") == request.param
+    return opened
+
+
+def test_the_picture_changes_while_the_pen_moves(board: BoardPage) -> None:
+    board.settle()
+    before = board.value("hypersd.board.shownSeq")
+    board.pen_down(0.2, 0.2)
+    board.pen_to(0.8, 0.3, steps=10)
+    board.wait_for(f"hypersd.board.shownSeq > {before}")
+    middle = board.value("hypersd.board.shownSeq")
+    assert board.value("hypersd.board.paper.pointer !== null"), "the pen is still down"
+    board.pen_to(0.5, 0.8, steps=10)
+    board.wait_for(f"hypersd.board.shownSeq > {middle}")
+    board.pen_up()
+    board.settle()
+    assert board.errors == []
+
+
+def test_undo_restores_the_very_picture(board: BoardPage) -> None:
+    board.stroke((0.2, 0.2), (0.7, 0.25))
+    board.settle()
+    first, ink = board.picture(), board.ink()
+    board.stroke((0.3, 0.6), (0.6, 0.9), (0.9, 0.5))
+    board.settle()
+    assert board.picture() != first
+    board.page.keyboard.press("Control+z")
+    board.settle()
+    assert (board.picture(), board.ink(), board.strokes()) == (first, ink, 1)
+    board.page.keyboard.press("Control+Shift+z")
+    board.settle()
+    assert board.strokes() == 2 and board.picture() != first
+
+
+def test_a_reload_brings_back_strokes_and_picture(board: BoardPage) -> None:
+    board.describe("a green boat")
+    board.stroke((0.2, 0.5), (0.8, 0.5))
+    board.settle()
+    before, ink = board.picture(), board.ink()
+    board.page.reload()
+    board.page.get_by_role("tab", name="Drawing board").click()
+    board.wait_for("hypersd.board && hypersd.board.picture")
+    board.settle()
+    assert (board.strokes(), board.ink(), board.picture()) == (1, ink, before)
+
+
+def test_live_stops_when_stopped(board: BoardPage, studio: Served) -> None:
+    board.settle()
+    board.value("hypersd.board.strip.element.remove()")  # the style strip asks on its own while idle
+    board.page.locator(".hs-live").click()
+    board.expect_state("stopped")
+    shown, asked = board.value("hypersd.board.shownSeq"), board.value("hypersd.board.link.seq")
+    board.stroke((0.2, 0.2), (0.8, 0.8))
+    board.describe("something else")
+    board.page.wait_for_timeout(700)
+    assert (board.value("hypersd.board.shownSeq"), board.value("hypersd.board.link.seq")) == (shown, asked)
+    board.page.locator(".hs-live").click()
+    board.wait_for(f"hypersd.board.shownSeq > {shown}")
+    board.settle()
+
+
+def test_an_error_is_told_and_drawing_goes_on(board: BoardPage, studio: Served) -> None:
+    board.settle()
+    board.value("hypersd.board.strip.element.remove()")
+    studio.engine.failure = DeviceOutOfMemory("The device is full.")
+    shown = board.value("hypersd.board.shownSeq")
+    board.pen_down(0.3, 0.3)
+    board.pen_to(0.4, 0.4)
+    board.wait_for("!hypersd.board.notice.hidden && hypersd.board.notice.textContent.includes('full')")
+    studio.engine.failure = None
+    board.pen_to(0.7, 0.4)
+    board.pen_up()
+    board.wait_for(f"hypersd.board.shownSeq > {shown} && hypersd.board.notice.hidden")
+
+
+def test_no_older_picture_is_ever_shown(board: BoardPage, studio: Served) -> None:
+    board.settle()
+    board.page.evaluate("""() => { window.seen = []; const show = hypersd.board.show.bind(hypersd.board);
+        hypersd.board.show = (answer, sent) => { window.seen.push(answer.seq); return show(answer, sent); }; }""")
+    studio.engine.delay = 0.12
+    board.pen_down(0.1, 0.1)
+    for i in range(8):
+        board.pen_to(0.1 + 0.1 * i, 0.9 - 0.1 * (i % 3), steps=4)
+        board.page.wait_for_timeout(40)
+    board.pen_up()
+    board.settle()
+    seen = board.value("window.seen")
+    assert seen == sorted(set(seen)) and len(seen) > 1
+    assert board.value("hypersd.board.link.seq") == seen[-1], "the last state was shown"
+
+
+def test_two_visitors_never_see_each_others_pictures(studio: Served, visitor: Visitor) -> None:
+    pages = [visitor(studio.address).open(), visitor(studio.address, "?transport=call").open()]
+    for page, words, side in zip(pages, ("an owl", "a fox"), (0.25, 0.75), strict=True):
+        page.describe(words)
+        page.settle()
+        page.pen_down(side, 0.2)
+    for i in range(6):
+        for page, side in zip(pages, (0.25, 0.75), strict=True):
+            page.pen_to(side, 0.25 + i * 0.1, steps=3)
+    for page in pages:
+        page.pen_up()
+    for page in pages:
+        page.settle()
+    alone = visitor(studio.address).open()
+    for page, words, side in zip(pages, ("an owl", "a fox"), (0.25, 0.75), strict=True):
+        alone.value(f"hypersd.board.drawing.replace({page.value('JSON.stringify(hypersd.board.drawing.visible)')})")
+        alone.describe(words)
+        alone.settle()
+        assert alone.picture() == page.picture(), f"what {words!r} and {side} make, and nothing else"
+
+
+def start(port: int) -> subprocess.Popen[bytes]:
+    """A server in a process of its own, answering."""
+    process = subprocess.Popen([sys.executable, "-m", "tests.serve_fake", str(port)], stdout=subprocess.DEVNULL)
+    for _ in range(600):
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/studio/health", timeout=5):
+            return process
+        time.sleep(0.1)
+    process.kill()
+    raise AssertionError("the server did not start")
+
+
+def test_a_restarted_server_is_found_again_and_nothing_is_lost(visitor: Visitor) -> None:
+    port = free_port()
+    process = start(port)
+    try:
+        board = visitor(f"http://127.0.0.1:{port}/").open()
+        board.stroke((0.2, 0.2), (0.8, 0.2))
+        board.settle()
+        board.pen_down(0.2, 0.6)
+        board.pen_to(0.5, 0.6)
+        process.kill()
+        process.wait()
+        board.expect_state("offline")
+        board.pen_to(0.8, 0.7)
+        board.pen_up()
+        assert board.strokes() == 2, "drawing goes on without a server"
+        process = start(port)
+        # Gradio may reload the page once the server is back; either way strokes and a live picture return.
+        board.wait_for("window.hypersd && hypersd.board && hypersd.board.link && hypersd.board.link.transport.ready")
+        board.page.get_by_role("tab", name="Drawing board").click()
+        board.wait_for("window.hypersd && hypersd.board && hypersd.board.picture && hypersd.board.link.idle")
+        assert board.strokes() == 2
+        board.stroke((0.3, 0.9), (0.7, 0.9))
+        board.settle()
+        assert board.strokes() == 3
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_without_sockets_the_board_falls_back_by_itself(studio: Served, visitor: Visitor) -> None:
+    board = visitor(studio.address)
+    board.page.add_init_script(
+        "window.WebSocket = class { constructor() { setTimeout(() => this.onclose({ code: 1006 }), 5); } close() {} };"
+    )
+    board.open()
+    assert board.value("hypersd.board.link.transport.name") == "call"
+    board.stroke((0.2, 0.2), (0.8, 0.8))
+    board.settle()

@@ -1,0 +1,183 @@
+"""Text to image, styles, compare, timeline, and recipes on their way between them, in a real Chromium."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from hypersd_app.server.png_recipes import read_recipe
+from tests.board_page import WAIT, BoardPage
+from tests.studio import Served
+
+pytestmark = pytest.mark.browser
+Visitor = Callable[..., BoardPage]
+
+
+@pytest.fixture
+def page(studio: Served, visitor: Visitor) -> Page:
+    """The studio, open on its first tab."""
+    opened = visitor(studio.address)
+    opened.page.goto(opened.address)
+    expect(opened.page.locator("#hs-text-gallery img").first).to_be_visible(timeout=WAIT)
+    return opened.page
+
+
+def prompts(studio: Served) -> list[str]:
+    return [request.prompt for request in studio.engine.requests]
+
+
+def test_the_first_picture_needs_no_click(page: Page, studio: Served) -> None:
+    assert prompts(studio) == ["a red apple"]
+    expect(page.locator("#hs-text-status")).to_contain_text("1 picture")
+
+
+def test_pictures_follow_the_typing_until_told_not_to(page: Page, studio: Served) -> None:
+    page.locator("#hs-text-prompt textarea").press_sequentially(" on a table", delay=20)
+    expect(page.locator("#hs-text-status")).to_contain_text("1 picture")
+    page.wait_for_function("() => hypersd.timeline.frames.some(f => f.head.prompt === 'a red apple on a table')", timeout=WAIT)
+    page.locator("#hs-text-live input").uncheck()
+    asked = len(studio.engine.requests)
+    page.locator("#hs-text-prompt textarea").press_sequentially(" at night", delay=20)
+    page.wait_for_timeout(500)
+    assert len(studio.engine.requests) == asked
+    page.locator("#hs-text-make").click()
+    page.wait_for_function("() => hypersd.timeline.frames.some(f => f.head.prompt.endsWith('at night'))", timeout=WAIT)
+
+
+def test_an_empty_prompt_is_told_quietly(page: Page) -> None:
+    page.locator("#hs-text-prompt textarea").fill("")
+    expect(page.locator("#hs-text-status")).to_contain_text("Say what to draw", timeout=WAIT)
+    page.locator("#hs-text-make").click()
+    expect(page.get_by_text("prompt: ''")).to_be_visible(timeout=WAIT)
+
+
+def test_eight_pictures_have_eight_seeds(page: Page, studio: Served) -> None:
+    page.locator("#hs-text-images input[type=number]").fill("8")
+    page.locator("#hs-text-images input[type=number]").press("Enter")
+    page.locator("#hs-text-make").click()
+    expect(page.locator("#hs-text-gallery .thumbnail-item")).to_have_count(8, timeout=WAIT)
+    seeds = page.evaluate("() => hypersd.timeline.frames.slice(-8).map(f => f.head.seed)")
+    assert seeds == list(range(7, 15))
+
+
+def test_compare_labels_and_pictures_agree(page: Page, studio: Served) -> None:
+    page.get_by_role("tab", name="Compare").click()
+    page.locator(".hs-c-y").select_option("style")
+    page.locator(".hs-c-run").click()
+    expect(page.locator(".hs-cell img[src]")).to_have_count(16, timeout=WAIT)
+    expect(page.locator(".hs-c-run")).to_have_text("Compare")
+    columns = page.locator(".hs-grid th[scope=col]").all_inner_texts()
+    lines = page.locator(".hs-grid th[scope=row]").all_inner_texts()
+    assert columns == ["", "Steps 1", "Steps 2", "Steps 4", "Steps 8"]
+    assert lines == ["no style", "Ink", "Clay", "Neon"]
+    made = {
+        (request.num_inference_steps, request.styles[0].name if request.styles else "-"): request
+        for request in studio.engine.requests
+    }
+    assert set(made) == {(steps, style) for steps in (1, 2, 4, 8) for style in ("-", "ink", "clay", "neon")}
+    assert {request.seed for request in made.values()} == {7}
+    assert page.locator(".hs-cell img").nth(6).get_attribute("alt") == "a red apple: Steps 4 · Ink"
+
+
+def test_a_compare_link_makes_the_grid_again(page: Page, studio: Served, visitor: Visitor) -> None:
+    page.get_by_role("tab", name="Compare").click()
+    page.locator(".hs-c-xs").fill("1 | 3")
+    page.locator(".hs-c-seed").fill("55")
+    page.locator(".hs-c-run").click()
+    expect(page.locator(".hs-cell img[src]")).to_have_count(2, timeout=WAIT)
+    link = page.evaluate("() => hypersd.link(hypersd.comparePage.recipe_)")
+    before = page.locator(".hs-cell img").nth(1).get_attribute("src")
+    other = visitor(studio.address).page
+    other.goto(link)
+    expect(other.locator(".hs-cell img[src]")).to_have_count(2, timeout=WAIT)
+    assert other.locator(".hs-cell img").nth(1).get_attribute("src") == before
+
+
+def test_the_style_cards_fill_and_a_click_puts_the_style_on(page: Page, studio: Served) -> None:
+    page.get_by_role("tab", name="Styles").click()
+    expect(page.locator(".hs-cards img[src]")).to_have_count(3, timeout=WAIT)
+    page.locator(".hs-cards button").nth(1).click()
+    page.get_by_role("tab", name="Drawing board").click()
+    page.wait_for_function("() => hypersd.board.picture && hypersd.board.link.idle", timeout=WAIT)
+    assert any(style.name == "clay" for style in studio.engine.requests[-1].styles)
+
+
+def test_a_frame_of_the_timeline_is_where_to_go_on(studio: Served, visitor: Visitor) -> None:
+    board = visitor(studio.address).open()
+    board.describe("a whale")
+    board.stroke((0.2, 0.5), (0.8, 0.5))
+    board.settle()
+    good = board.picture()
+    board.page.get_by_role("tab", name="Timeline").click()
+    expect(board.page.locator(".hs-t-prompt")).to_have_text("a whale", timeout=WAIT)
+    board.page.locator('[data-do="pin"]').click()
+    board.page.get_by_role("tab", name="Drawing board").click()
+    board.describe("a train")
+    board.page.keyboard.press("Tab")
+    board.stroke((0.2, 0.1), (0.8, 0.9))
+    board.settle()
+    board.page.get_by_role("tab", name="Timeline").click()
+    board.page.locator(".hs-t-pinned").check()
+    board.page.locator(".hs-t-frame").first.click()
+    board.page.locator('[data-do="branch"]').click()
+    expect(board.page.locator(".hs-prompt")).to_have_value("a whale", timeout=WAIT)
+    board.settle()
+    assert (board.strokes(), board.picture()) == (1, good)
+
+
+def test_png_out_and_png_in_restores_everything(studio: Served, visitor: Visitor, tmp_path: Path) -> None:
+    board = visitor(studio.address).open()
+    board.describe("a sailing boat")
+    board.stroke((0.2, 0.6), (0.5, 0.8), (0.8, 0.6))
+    board.settle()
+    before = board.picture()
+    with board.page.expect_download() as download:
+        board.page.locator('.hs-board [data-act="save"]').click()
+    path = tmp_path / download.value.suggested_filename
+    download.value.save_as(path)
+    assert path.name == "a-sailing-boat-7.png"
+    data = path.read_bytes()
+    assert read_recipe(data)["head"]["prompt"] == "a sailing boat" and Image.open(io.BytesIO(data)).size == (256, 256)
+    fresh = visitor(studio.address).open()
+    fresh.page.evaluate(DROP, list(data))
+    expect(fresh.page.locator(".hs-prompt")).to_have_value("a sailing boat", timeout=WAIT)
+    fresh.value("hypersd.board.settings.set('steps', 1)")
+    fresh.settle()
+    assert (fresh.strokes(), fresh.picture()) == (1, before)
+
+
+def test_the_session_is_exported_as_a_gif(page: Page, tmp_path: Path) -> None:
+    page.locator("#hs-text-prompt textarea").press_sequentially(" and", delay=80)
+    page.wait_for_function("() => hypersd.timeline.frames.length > 1", timeout=WAIT)
+    page.get_by_role("tab", name="Timeline").click()
+    with page.expect_download() as download:
+        page.locator('[data-do="gif"]').click()
+    path = tmp_path / "session.gif"
+    download.value.save_as(path)
+    assert getattr(Image.open(path), "n_frames", 1) > 1
+
+
+def test_a_phone_shows_paper_and_picture_at_once(studio: Served, visitor: Visitor) -> None:
+    phone = visitor(studio.address, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+    phone.page.goto(phone.address)
+    phone.page.get_by_role("tab", name="Drawing board").click()
+    phone.wait_for("window.hypersd && hypersd.board && hypersd.board.picture")
+    assert phone.value("hypersd.board.board.dataset.layout") == "overlay"
+    assert phone.value("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out sideways"
+    box = phone.page.locator(".hs-paper").bounding_box()
+    assert box is not None and box["width"] > 320 and box["y"] + box["height"] < 800, "the whole paper is on the screen"
+
+
+DROP = """(bytes) => {
+    const file = new File([new Uint8Array(bytes)], "boat.png", { type: "image/png" });
+    const data = new DataTransfer();
+    data.items.add(file);
+    for (const name of ["dragover", "drop"]) {
+        document.body.dispatchEvent(new DragEvent(name, { dataTransfer: data, bubbles: true, cancelable: true }));
+    }
+}"""

@@ -1,0 +1,72 @@
+"""An engine on tiny random models under their true names."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from hypersd_app.engine.engine import Engine
+from hypersd_app.engine.hardware import Hardware
+from hypersd_app.settings import Settings
+from tests import fakes
+
+SD15, SDXL, HYPER = "stable-diffusion-v1-5/stable-diffusion-v1-5", "stabilityai/stable-diffusion-xl-base-1.0", "ByteDance/Hyper-SD"
+REFERENCE = Hardware("torch", "cpu", torch.float32)
+
+
+@pytest.fixture(scope="session")
+def repositories(tmp_path_factory) -> Path:
+    """Small models under the true repository and file names."""
+    root = tmp_path_factory.mktemp("hub")
+    fakes.write_sd15(root / SD15)
+    fakes.write_sdxl(root / SDXL)
+    for prefix, dimension, large in (("SD15", 32, False), ("SDXL", 48, True)):
+        names = ["1step", *(f"{n}steps" for n in (2, 4, 8)), *(f"{n}steps-CFG" for n in (8, 12))]
+        for seed, name in enumerate(names):
+            path = root / HYPER / f"Hyper-{prefix}-{name}-lora.safetensors"
+            fakes.write_lora(path, fakes.small_unet(dimension, large), 2, seed=seed)
+    torch.manual_seed(20)
+    save_file(fakes.small_unet(48, True).state_dict(), root / HYPER / "Hyper-SDXL-1step-Unet.safetensors")
+    torch.manual_seed(21)
+    fakes.write_controlnet(root / "lllyasviel/control_v11p_sd15_scribble", fakes.small_unet(32))
+    fakes.write_controlnet(root / "xinsir/controlnet-scribble-sdxl-1.0", fakes.small_unet(48, True))
+    for name in ("taesd", "taesdxl"):
+        fakes.small_tiny_decoder().save_pretrained(root / "madebyollin" / name)
+    return root
+
+
+@pytest.fixture(scope="session")
+def pocket(tmp_path_factory) -> Path:
+    """`assets` with a random Pocket and two styles."""
+    assets = tmp_path_factory.mktemp("assets")
+    fakes.write_pocket(assets / "pocket")
+    fakes.write_style(assets / "pocket" / "styles", "ink", 5, "ink")
+    fakes.write_style(assets / "pocket" / "styles", "clay", 6)
+    return assets
+
+
+@pytest.fixture
+def settings(pocket, tmp_path) -> Settings:
+    """Folders of this test's own around the shared assets."""
+    return Settings(
+        assets=pocket, runs=tmp_path / "runs", cache=tmp_path / "cache", models=tmp_path / "models", styles=tmp_path / "styles",
+        offline=True, memory_gb=4.0,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def own_assets(pocket, tmp_path) -> Path:
+    """A copy of the assets that a test may change."""
+    return Path(shutil.copytree(pocket, tmp_path / "assets"))
+
+
+@pytest.fixture
+def engine(settings, repositories):
+    """The reference backend: torch, float32, CPU."""
+    made = Engine(settings, hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    yield made
+    made.close()

@@ -1,0 +1,87 @@
+"""The benchmark measures parts that add up, and counts operations right."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from hypersd_app.cli import main
+from hypersd_app.engine.bench_flops import decoder_gflop, gflop, unet_gflop
+from hypersd_app.engine.bench_models import new_controlnet, new_unet, new_vae
+
+
+def test_a_convolution_is_counted_in_closed_form():
+    with torch.device("meta"):
+        layer = nn.Conv2d(16, 32, 3, padding=1)
+    assert gflop(layer, torch.zeros(1, 16, 8, 8, device="meta")) == pytest.approx(2 * 9 * 16 * 32 * 64 / 1e9)
+
+
+def test_the_true_shapes_have_the_known_sizes():
+    with torch.device("meta"):
+        small, large, vae, control = new_unet("sd15"), new_unet("sdxl"), new_vae(), new_controlnet("sd15")
+    millions = [sum(p.numel() for p in module.parameters()) // 10**6 for module in (small, large, vae, control)]
+    assert millions == [859, 2567, 83, 361]
+    assert unet_gflop(small, 64, 64, 77) == pytest.approx(803, rel=0.02)
+    assert decoder_gflop(vae, 64, 64) > 1000
+
+
+def test_bench_writes_figures_that_add_up(settings, tmp_path, monkeypatch, capsys):
+    for name in ("assets", "cache", "runs"):
+        monkeypatch.setenv(f"HYPERSD_{name.upper()}", str(getattr(settings, name)))
+    out = tmp_path / "figures.json"
+    assert main(["bench", "pocket", "--backend", "torch", "--repeats", "2", "--reference-repeats", "1", "--json", str(out)]) == 0
+    rows = json.loads(out.read_text())
+    assert [row["controlled"] for row in rows] == [False, True]
+    for row in rows:
+        parts = row["milliseconds"]
+        assert parts.pop("total") == pytest.approx(sum(parts.values()), rel=0.5)
+        assert row["speedup"] > 0
+        assert set(row["gflop"]) == ({"unet", "decode", "control"} if row["controlled"] else {"unet", "decode"})
+    assert "of ceiling" in capsys.readouterr().out
+
+
+def test_an_unknown_model_is_refused(capsys):
+    assert main(["bench", "sd99"]) == 1
+    assert "pocket" in capsys.readouterr().err
+
+
+def test_generate_writes_pictures_that_can_be_made_again(settings, tmp_path, monkeypatch, capsys):
+    from PIL import Image
+
+    for name in ("assets", "cache", "runs", "styles"):
+        monkeypatch.setenv(f"HYPERSD_{name.upper()}", str(getattr(settings, name)))
+    sketch = tmp_path / "sketch.png"
+    picture = Image.new("RGB", (100, 80), "white")
+    picture.paste("black", (20, 20, 60, 60))
+    picture.save(sketch)
+    first = [
+        "generate",
+        "a cat",
+        "--backend",
+        "torch",
+        "--count",
+        "2",
+        "--seed",
+        "4",
+        "--style",
+        "ink:0.5",
+        "--sketch",
+        str(sketch),
+    ]
+    assert main([*first, "--output", str(tmp_path / "a")]) == 0
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["a-cat-4.png", "a-cat-5.png"]
+    again = ["generate", "--backend", "torch", "--again", str(tmp_path / "a" / "a-cat-5.png"), "--output", str(tmp_path / "b.png")]
+    assert main(again) == 0
+    one, two = Image.open(tmp_path / "a" / "a-cat-5.png"), Image.open(tmp_path / "b.png")
+    worst = max(abs(a - b) for a, b in zip(one.tobytes(), two.tobytes(), strict=True))
+    assert worst <= 8, "bfloat16 rounds a batch of two and of one differently, no more"
+
+
+def test_generate_names_what_is_wrong(settings, monkeypatch, capsys):
+    monkeypatch.setenv("HYPERSD_ASSETS", str(settings.assets))
+    assert main(["generate", "a cat", "--backend", "torch", "--recipe", "teacher", "--steps", "2"]) == 1
+    assert "num_inference_steps" in capsys.readouterr().err
+    assert main(["generate", "a cat", "--backend", "torch", "--style", "ink:much"]) == 1

@@ -1,0 +1,207 @@
+"""The facade: reproducible pictures, micro-batches, styles without growth, running out of memory and back."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from hypersd_app.engine.engine import Engine
+from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
+from hypersd_app.errors import DeviceOutOfMemory, InvalidRequest, ModelUnavailable
+from tests import fakes
+from tests.engine.conftest import REFERENCE
+from tests.engine.test_equivalence import sketch
+
+CAT = GenerationRequest("a cat", recipe="unified", seed=7)
+BLANK = np.zeros((256, 256, 3), np.uint8)
+
+
+def pixels(result, index=0):
+    return np.asarray(result.images[index]).astype(np.int16)
+
+
+def test_each_picture_of_a_batch_can_be_made_alone(engine):
+    batch = engine.generate(replace(CAT, num_images=4, num_inference_steps=3, eta=0.8))
+    for i in range(4):
+        alone = engine.generate(replace(CAT, seed=7 + i, num_inference_steps=3, eta=0.8))
+        assert np.abs(pixels(batch, i) - pixels(alone)).max() <= 2
+
+
+def test_the_result_holds_the_request_as_it_ran(engine):
+    result = engine.generate(GenerationRequest("a cat"))
+    request = result.request
+    assert (request.recipe, request.guidance_scale, request.eta, request.width, request.decoder) == (
+        "unified",
+        0.0,
+        1.0,
+        256,
+        "full",
+    )
+    assert set(result.milliseconds) >= {"text", "unet", "decode", "total"}
+    assert np.array_equal(pixels(engine.generate(request)), pixels(result))
+
+
+def test_a_micro_batch_equals_its_requests_alone(engine):
+    requests = [
+        replace(CAT, control=ControlInput(sketch(256), scale=0.5)),
+        replace(CAT, prompt="a dog", seed=9, control=ControlInput(BLANK)),
+        replace(CAT, seed=11),
+        replace(CAT, seed=12, num_inference_steps=2),
+        replace(CAT, seed=13, control=ControlInput(sketch(256)[::-1], scale=1.2), num_images=2),
+    ]
+    together = engine.generate_batch(requests)
+    for request, result in zip(requests, together, strict=True):
+        alone = engine.generate(request)
+        assert len(result.images) == request.num_images
+        assert all(np.abs(pixels(result, i) - pixels(alone, i)).max() <= 2 for i in range(request.num_images))
+
+
+def test_a_blank_sketch_is_no_control_and_a_drawn_one_is(engine):
+    plain = pixels(engine.generate(CAT))
+    assert np.array_equal(plain, pixels(engine.generate(replace(CAT, control=ControlInput(BLANK)))))
+    assert np.abs(plain - pixels(engine.generate(replace(CAT, control=ControlInput(sketch(256)))))).max() > 2
+
+
+def test_prompts_are_encoded_once(engine):
+    for seed in range(3):
+        engine.generate(replace(CAT, seed=seed))
+    status = engine.status()
+    assert (status.prompt_misses, status.prompt_hits) == (1, 2)
+    assert dict(status)["pictures"] == 3
+
+
+def test_trigger_words_are_added_once(engine):
+    ink = (StyleWeight("ink"),)
+    with_word = engine.generate(replace(CAT, prompt="a cat, ink", styles=ink))
+    assert np.array_equal(pixels(with_word), pixels(engine.generate(replace(CAT, styles=ink))))
+
+
+def test_switching_styles_leaves_nothing_behind(engine):
+    plain = pixels(engine.generate(CAT))
+    rows = [(), (StyleWeight("ink", 0.8),), (StyleWeight("clay", 1.0),), (StyleWeight("ink", 0.3), StyleWeight("clay", -0.5))]
+    first = [pixels(engine.generate(replace(CAT, styles=row))) for row in rows]
+    gc.collect()
+    before = count_tensors()
+    for i in range(200):
+        assert np.array_equal(pixels(engine.generate(replace(CAT, styles=rows[i % 4]))), first[i % 4])
+    gc.collect()
+    assert count_tensors() <= before + 2
+    assert np.array_equal(pixels(engine.generate(CAT)), plain)
+    assert len({picture.tobytes() for picture in first}) == len(rows)
+
+
+def count_tensors() -> int:
+    return sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects())
+
+
+def test_a_style_of_another_model_is_refused_and_harms_nothing(engine, settings):
+    plain = pixels(engine.generate(CAT))
+    fakes.write_lora(settings.styles / "pocket" / "alien.safetensors", fakes.small_unet(32), 2)
+    engine.rescan()
+    with pytest.raises(ModelUnavailable, match="does not fit"):
+        engine.generate(replace(CAT, styles=(StyleWeight("alien"),)))
+    assert np.array_equal(pixels(engine.generate(CAT)), plain)
+
+
+def test_a_new_style_needs_no_restart(engine, settings):
+    wanted = replace(CAT, styles=(StyleWeight("fresh"),))
+    with pytest.raises(InvalidRequest, match="style"):
+        engine.generate(wanted)
+    fakes.write_style(settings.styles, "fresh", 30)
+    engine.rescan()
+    assert np.abs(pixels(engine.generate(wanted)) - pixels(engine.generate(CAT))).max() > 2
+
+
+def test_models_switch_within_a_budget_and_never_mix(settings, repositories, engine):
+    engine.generate(CAT)
+    budget = engine.status().bytes * 1.05 / 1e9
+    small = Engine(replace(settings, memory_gb=budget), hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    requests = [
+        CAT,
+        GenerationRequest("a cat", model="sd15", width=256, height=256),
+        replace(CAT, recipe="teacher", num_inference_steps=8),
+    ]
+    wanted = [pixels(engine.generate(request)) for request in requests]
+    for i in range(9):
+        assert np.array_equal(pixels(small.generate(requests[i % 3])), wanted[i % 3])
+    status = small.status()
+    assert status.evictions > 0
+    assert status.bytes <= status.budget
+    small.close()
+
+
+def test_out_of_memory_while_loading_is_clear_and_the_next_request_works(settings, repositories):
+    need = Engine(settings, hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    need.generate(CAT)
+    budget = need.status().bytes * 1.05 / 1e9
+    engine = Engine(replace(settings, memory_gb=budget), hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    engine.generate(CAT)
+    with pytest.raises(DeviceOutOfMemory, match="budget"):
+        engine.generate(replace(CAT, control=ControlInput(sketch(256))))
+    assert engine.status().resident == ()
+    assert engine.generate(CAT).images
+
+
+def test_out_of_memory_while_drawing_frees_the_cache(engine, monkeypatch):
+    engine.generate(CAT)
+    monkeypatch.setattr("hypersd_app.engine.rendering.decode", exhausted)
+    with pytest.raises(DeviceOutOfMemory, match="while drawing"):
+        engine.generate(CAT)
+    assert engine.status().resident == ()
+    monkeypatch.undo()
+    assert engine.generate(CAT).images
+
+
+def exhausted(*args):
+    raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def test_ten_threads_load_once_and_agree(engine):
+    results: list[np.ndarray] = []
+    threads = [threading.Thread(target=lambda: results.append(pixels(engine.generate(CAT)))) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(results) == 10
+    assert all(np.array_equal(result, results[0]) for result in results)
+    assert engine.status().loads == 4
+
+
+def test_progress_rises_to_one(engine):
+    seen = []
+    engine.generate(replace(CAT, num_inference_steps=4), lambda share, text: seen.append(share))
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+
+
+def test_a_student_trained_further_is_loaded_anew(own_assets, settings, repositories):
+    engine = Engine(replace(settings, assets=own_assets), hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    before = pixels(engine.generate(CAT))
+    fakes.write_lora(own_assets / "pocket" / "accelerator.safetensors", fakes.new_unet((64, 64, 64), 1), 4, seed=77, scale=2.0)
+    engine.rescan()
+    assert np.abs(pixels(engine.generate(CAT)) - before).max() > 2
+
+
+def test_warm_up_loads_what_a_sketch_needs(engine):
+    engine.warm_up("pocket")
+    loads = engine.status().loads
+    engine.generate(replace(CAT, control=ControlInput(sketch(256))))
+    assert engine.status().loads == loads
+
+
+def test_wrong_names_are_refused_with_the_right_ones(engine):
+    for changes, words in (
+        ({"model": "sd99"}, "pocket"),
+        ({"recipe": "9steps"}, "unified"),
+        ({"decoder": "huge"}, "full"),
+        ({"styles": (StyleWeight("../x"),)}, "ink"),
+        ({"control": ControlInput(sketch(256), kind="depth")}, "scribble"),
+    ):
+        with pytest.raises(InvalidRequest, match=words):
+            engine.generate(replace(CAT, **changes))

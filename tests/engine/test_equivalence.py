@@ -1,0 +1,164 @@
+"""The engine draws what diffusers' own pipelines draw from the same seed, for every recipe."""
+
+from __future__ import annotations
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
+from hypersd_app.models.autoencoder import PocketAutoencoder
+from hypersd_app.models.controlnet import PocketControlNet
+from hypersd_app.models.text_encoder import MaskedBertModel
+from tests.engine.conftest import HYPER, SD15, SDXL
+
+TOLERANCE = 2
+SIZES = {"pocket": 256, "sd15": 256, "sdxl": 512}
+
+
+def sketch(size: int) -> np.ndarray:
+    """A white ring on black."""
+    y, x = np.mgrid[:size, :size] / size - 0.5
+    ring = np.abs(np.hypot(x, y) - 0.3) < 0.02
+    return np.repeat((ring * 255).astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def reference_pipeline(engine, model, recipe, control, repositories, pocket):
+    """Plain diffusers code for the same weights."""
+    if model == "pocket":
+        folder = pocket / "pocket"
+        parts = {
+            "vae": PocketAutoencoder.from_pretrained(folder / "vae"),
+            "text_encoder": MaskedBertModel.from_pretrained(folder / "text_encoder").float(),
+            "tokenizer": engine._pipelines.loader.text(engine.catalog.model("pocket")).tokenizers[0],
+            "unet": diffusers.UNet2DConditionModel.from_pretrained(folder / "unet"),
+            "scheduler": diffusers.DDPMScheduler.from_pretrained(folder / "scheduler"),
+            "safety_checker": None, "feature_extractor": None, "requires_safety_checker": False,
+        }  # fmt: skip
+        if control:
+            controlnet = PocketControlNet.from_pretrained(folder / "controlnet")
+            pipeline = diffusers.StableDiffusionControlNetPipeline(controlnet=controlnet, **parts)
+        else:
+            pipeline = diffusers.StableDiffusionPipeline(**parts)
+    else:
+        name = "StableDiffusionXL" if model == "sdxl" else "StableDiffusion"
+        arguments = {}
+        if control:
+            source = engine.catalog.control(engine.catalog.model(model), "scribble").source
+            arguments["controlnet"] = diffusers.ControlNetModel.from_pretrained(repositories / source.repo)
+        kind = getattr(diffusers, f"{name}{'ControlNet' if control else ''}Pipeline")
+        pipeline = kind.from_pretrained(repositories / (SDXL if model == "sdxl" else SD15), **arguments)
+    if recipe.unet is not None:
+        from safetensors.torch import load_file
+
+        pipeline.unet.load_state_dict(load_file(repositories / HYPER / recipe.unet.filename))
+    if recipe.lora is not None:
+        path = recipe.lora.path or repositories / HYPER / recipe.lora.filename
+        pipeline.load_lora_weights(str(path.parent), weight_name=path.name)
+        pipeline.fuse_lora()
+    kind = getattr(diffusers, recipe.scheduler)
+    pipeline.scheduler = kind.from_config(pipeline.scheduler.config, **dict(recipe.scheduler_arguments))
+    # The order of additions in a convolution follows the memory layout; random weights with guidance blow that up to 9/255.
+    pipeline.unet.to(memory_format=torch.channels_last)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def reference_pictures(pipeline, recipe, request, size):
+    """What the pipeline draws, uint8 (B, H, W, 3)."""
+    count = request.num_images
+    guidance = request.guidance_scale if request.guidance_scale is not None else (recipe.guidance or (0, 0, 0))[1]
+    arguments = {
+        "prompt": [request.prompt] * count, "height": size, "width": size, "guidance_scale": guidance,
+        "generator": [torch.Generator().manual_seed(request.seed + i) for i in range(count)], "output_type": "np",
+    }  # fmt: skip
+    if request.negative_prompt:
+        arguments["negative_prompt"] = [request.negative_prompt] * count
+    if recipe.timesteps:
+        arguments["timesteps"] = list(recipe.timesteps)
+    else:
+        arguments["num_inference_steps"] = request.num_inference_steps
+    if recipe.eta is not None:
+        arguments["eta"] = request.eta if request.eta is not None else recipe.eta[1]
+    if request.control is not None:
+        arguments["image"] = [Image.fromarray(request.control.image)] * count
+        arguments["controlnet_conditioning_scale"] = request.control.scale
+    return np.round(pipeline(**arguments).images * 255).astype(np.int16)
+
+
+def largest_difference(engine, request, repositories, pocket) -> int:
+    """Between the engine's pictures and the reference's."""
+    recipe = next(row for row in engine.recipes(request.model) if row.name == request.recipe)
+    pipeline = reference_pipeline(engine, request.model, recipe, request.control is not None, repositories, pocket)
+    wanted = reference_pictures(pipeline, recipe, request, request.width)
+    made = np.stack([np.asarray(picture) for picture in engine.generate(request).images]).astype(np.int16)
+    assert made.shape == wanted.shape
+    assert wanted.std() > 3, "the reference must not be flat, or anything would equal it"
+    return int(np.abs(made - wanted).max())
+
+
+RECIPES = [
+    ("pocket", "unified", 1), ("pocket", "unified", 4), ("pocket", "teacher", 8),
+    ("sd15", "unified", 1), ("sd15", "unified", 3), ("sd15", "2steps", 2), ("sd15", "4steps", 4), ("sd15", "8steps", 8),
+    ("sd15", "8steps-cfg", 8), ("sd15", "12steps-cfg", 12), ("sd15", "teacher", 10),
+    ("sdxl", "unified", 1), ("sdxl", "unified", 2), ("sdxl", "2steps", 2), ("sdxl", "4steps", 4), ("sdxl", "8steps", 8),
+    ("sdxl", "8steps-cfg", 8), ("sdxl", "12steps-cfg", 12), ("sdxl", "teacher", 8), ("sdxl", "1step-unet", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "recipe", "steps"), RECIPES)
+def test_every_recipe_equals_diffusers(engine, repositories, pocket, model, recipe, steps):
+    size = SIZES[model]
+    request = GenerationRequest("a red cat", model=model, recipe=recipe, num_inference_steps=steps, seed=3, width=size, height=size)
+    assert largest_difference(engine, request, repositories, pocket) <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("model", "recipe", "steps"), [("pocket", "unified", 2), ("sd15", "unified", 1), ("sdxl", "8steps-cfg", 8)]
+)
+def test_control_equals_diffusers(engine, repositories, pocket, model, recipe, steps):
+    size = SIZES[model]
+    request = GenerationRequest(
+        "a cat", model=model, recipe=recipe, num_inference_steps=steps, seed=5, width=size, height=size,
+        control=ControlInput(sketch(size), scale=0.7),
+    )  # fmt: skip
+    assert largest_difference(engine, request, repositories, pocket) <= TOLERANCE
+
+
+@pytest.mark.parametrize("model", ["pocket", "sd15", "sdxl"])
+def test_batches_with_noise_between_steps_equal_diffusers(engine, repositories, pocket, model):
+    size = SIZES[model]
+    request = GenerationRequest(
+        "a dog", model=model, recipe="unified", num_inference_steps=2, eta=0.5, seed=9, num_images=4, width=size, height=size
+    )
+    assert largest_difference(engine, request, repositories, pocket) <= TOLERANCE
+
+
+@pytest.mark.parametrize("model", ["sd15", "sdxl"])
+def test_a_negative_prompt_equals_diffusers(engine, repositories, pocket, model):
+    size = SIZES[model]
+    request = GenerationRequest(
+        "a dog", "blurry", model=model, recipe="8steps-cfg", num_inference_steps=8, guidance_scale=6.0, width=size, height=size
+    )
+    assert largest_difference(engine, request, repositories, pocket) <= TOLERANCE
+
+
+def test_styles_equal_diffusers(engine, repositories, pocket):
+    request = GenerationRequest(
+        "a cat, ink", recipe="unified", num_inference_steps=2, width=256, height=256,
+        styles=(StyleWeight("ink", 0.8), StyleWeight("clay", -0.5)),
+    )  # fmt: skip
+    recipe = engine.recipes("pocket")[0]
+    pipeline = reference_pipeline(engine, "pocket", recipe, False, repositories, pocket)
+    pipeline.unload_lora_weights()
+    folder = str(pocket / "pocket" / "styles")
+    for name in ("ink", "clay"):
+        pipeline.load_lora_weights(folder, weight_name=f"{name}.safetensors", adapter_name=name)
+    pipeline.set_adapters(["ink", "clay"], [0.8, -0.5])
+    wanted = reference_pictures(pipeline, recipe, request, 256)
+    made = np.asarray(engine.generate(request).images[0]).astype(np.int16)
+    assert np.abs(made - wanted[0]).max() <= TOLERANCE
+    plain = engine.generate(GenerationRequest("a cat, ink", recipe="unified", num_inference_steps=2))
+    assert np.abs(made - np.asarray(plain.images[0]).astype(np.int16)).max() > TOLERANCE, "the styles must do something"

@@ -1,0 +1,96 @@
+"""OpenVINO draws what torch draws, up to its precision, and a change of style compiles nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from hypersd_app.engine.engine import Engine
+from hypersd_app.engine.hardware import Hardware, has_native_bfloat16
+from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
+from tests import fakes
+from tests.engine.test_equivalence import SIZES, sketch
+
+openvino = pytest.importorskip("openvino")
+
+SINGLE = Hardware("openvino", "cpu", torch.float32)
+HALF = Hardware("openvino", "cpu", torch.bfloat16)
+
+
+def decibels(a, b) -> float:
+    """Peak signal-to-noise ratio of two pictures."""
+    error = np.square(np.asarray(a, np.float64) - np.asarray(b, np.float64)).mean()
+    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory):
+    """One cache of converted networks for this file."""
+    return tmp_path_factory.mktemp("openvino")
+
+
+def opened(settings, repositories, converted, hardware) -> Engine:
+    from dataclasses import replace
+
+    return Engine(replace(settings, cache=converted), hardware=hardware, hub=fakes.FolderHub(repositories))
+
+
+def request(model="pocket", **changes) -> GenerationRequest:
+    size = SIZES[model]
+    values = {"prompt": "a red cat", "model": model, "recipe": "unified", "seed": 4, "width": size, "height": size, **changes}
+    return GenerationRequest(**values)
+
+
+CASES = {
+    "pocket": {}, "pocket-control": {"control": ControlInput(sketch(256), scale=0.8)}, "pocket-five": {"num_images": 5},
+    "pocket-styles": {"styles": (StyleWeight("ink", 0.7), StyleWeight("clay", 0.4))}, "sd15": {"num_inference_steps": 2},
+    "sdxl": {"recipe": "8steps-cfg", "num_inference_steps": 8, "control": ControlInput(sketch(512))},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_single_precision_equals_torch(engine, settings, repositories, converted, case):
+    wanted = request(case.split("-")[0], **CASES[case])
+    other = opened(settings, repositories, converted, SINGLE)
+    made, expected = other.generate(wanted), engine.generate(wanted)
+    worst = min(decibels(a, b) for a, b in zip(made.images, expected.images, strict=True))
+    other.close()
+    assert worst >= 45
+
+
+@pytest.mark.skipif(not has_native_bfloat16(), reason="the processor has no bfloat16")
+@pytest.mark.parametrize("case", ["pocket", "pocket-control", "pocket-styles"])
+def test_half_precision_stays_close(engine, settings, repositories, converted, case):
+    wanted = request(case.split("-")[0], **CASES[case])
+    other = opened(settings, repositories, converted, HALF)
+    quality = decibels(other.generate(wanted).images[0], engine.generate(wanted).images[0])
+    other.close()
+    assert quality >= 30
+
+
+def test_a_style_change_compiles_nothing(settings, repositories, converted):
+    other = opened(settings, repositories, converted, SINGLE)
+    rows = [("ink", 0.7), ("clay", 1.0), ("ink", -0.3), ("clay", 0.2)]
+    pictures = [other.generate(request(styles=(StyleWeight(*rows[0]),))).images[0]]
+    with other._pipelines.open(plan_of(other, request())) as pipeline:
+        denoiser = pipeline.denoiser
+    compiled = [network.compilations for network in denoiser._networks.values()]
+    pictures += [other.generate(request(styles=(StyleWeight(*row),))).images[0] for row in rows[1:]]
+    assert [network.compilations for network in denoiser._networks.values()] == compiled
+    assert len({np.asarray(picture).tobytes() for picture in pictures}) == len(rows)
+    other.close()
+
+
+def test_converted_networks_are_found_again(settings, repositories, converted, caplog):
+    caplog.set_level("INFO")
+    opened(settings, repositories, converted, SINGLE).generate(request())
+    caplog.clear()
+    opened(settings, repositories, converted, SINGLE).generate(request())
+    assert "converting" not in caplog.text
+
+
+def plan_of(engine, wanted):
+    from hypersd_app.engine.plan import make_plan
+
+    return make_plan(engine.catalog, wanted)

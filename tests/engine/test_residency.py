@@ -1,0 +1,78 @@
+"""One load for many requests, least recently used out first, nothing in use evicted."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from hypersd_app.engine.residency import Loaded, Residency
+from hypersd_app.errors import DeviceOutOfMemory, ModelUnavailable
+
+
+def value(name: str, size: int = 10, closed: list[str] | None = None):
+    return lambda: Loaded(name, size, None if closed is None else lambda: closed.append(name))
+
+
+def touch(residency: Residency, name: str, size: int = 10, closed: list[str] | None = None) -> None:
+    with residency.lease(name, value(name, size, closed)) as found:
+        assert found == name
+
+
+def test_ten_requests_load_once():
+    residency, started, finish = Residency(100), threading.Event(), threading.Event()
+    loads = []
+
+    def slow() -> Loaded:
+        loads.append(1)
+        started.set()
+        finish.wait(10)
+        return Loaded("model", 10)
+
+    def ask() -> None:
+        with residency.lease("model", slow):
+            pass
+
+    threads = [threading.Thread(target=ask) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    started.wait(10)
+    finish.set()
+    for thread in threads:
+        thread.join(10)
+    counts = residency.statistics()
+    assert len(loads) == 1
+    assert (counts.hits, counts.loads, counts.bytes) == (9, 1, 10)
+
+
+def test_a_failed_load_reaches_all_and_the_next_tries_again():
+    residency = Residency(100)
+
+    def failing() -> Loaded:
+        raise ModelUnavailable("no")
+
+    for _ in range(2):
+        with pytest.raises(ModelUnavailable), residency.lease("a", failing):
+            pass
+    touch(residency, "a")
+    assert residency.statistics().loads == 3
+
+
+def test_the_least_recently_used_goes_first():
+    residency, closed = Residency(30), []
+    for name in ("a", "b", "c", "a", "d"):
+        touch(residency, name, closed=closed)
+    assert closed == ["b"]
+    assert residency.statistics().resident == ("c", "a", "d")
+
+
+def test_what_is_in_use_stays_and_what_does_not_fit_is_refused():
+    residency = Residency(25)
+    with residency.lease("a", value("a")):
+        touch(residency, "b")
+        with pytest.raises(DeviceOutOfMemory, match="budget"):
+            touch(residency, "large", 20)
+        touch(residency, "c", 15)
+        assert residency.statistics().resident == ("a", "c")
+    touch(residency, "large", 20)
+    assert residency.statistics().bytes <= 25

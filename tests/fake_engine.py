@@ -1,0 +1,96 @@
+"""An engine of paint and patience: draws a deterministic picture from the request, slow or failing on demand."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from hypersd_app.catalog.rows import ControlSpec, ModelSpec, Recipe, StyleSpec, WeightSource
+from hypersd_app.engine.requests import GenerationRequest, GenerationResult
+from hypersd_app.errors import HyperSDError, InvalidRequest
+
+NOWHERE = WeightSource(path=Path("nowhere"))
+FAST = Recipe("unified", "Few steps, 1-8", tuple(range(1, 9)), "TCDScheduler", eta=(0.0, 1.0, 1.0))
+TEACHER = Recipe("teacher", "Base model", tuple(range(8, 51)), "DDIMScheduler", guidance=(1.0, 4.0, 15.0), negative_prompt=True)
+SCRIBBLE = ControlSpec("scribble", "Scribble", NOWHERE)
+POCKET = ModelSpec("pocket", "Pocket", "pocket", NOWHERE, (FAST, TEACHER), 256, 256, controls=(SCRIBBLE,))
+LARGE = ModelSpec("large", "Large", "sd15", NOWHERE, (FAST, TEACHER), 512, 512, controls=(SCRIBBLE,))
+STYLES = tuple(
+    StyleSpec(name.lower(), name, "pocket", Path("nowhere"), trigger=f"{name.lower()} style") for name in ("Ink", "Clay", "Neon")
+)
+
+
+@dataclass
+class FakeEngine:
+    """Scriptable: `delay` in seconds a request; `failure` is raised while it is set; `requests` keeps what was asked."""
+
+    delay: float = 0.0
+    failure: HyperSDError | None = None
+    requests: list[GenerationRequest] = field(default_factory=list)
+    batches: list[int] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def generate(self, request: GenerationRequest, progress: Any = None) -> GenerationResult:
+        if request.model not in [model.name for model in self.models()]:
+            raise InvalidRequest("model", request.model, "pocket or large")
+        with self._lock:
+            self.requests.append(request)
+            if self.failure is not None:
+                raise self.failure
+            if self.delay:
+                time.sleep(self.delay)
+            images = tuple(paint(replace(request, seed=request.seed + i)) for i in range(request.num_images))
+            return GenerationResult(
+                images, replace(request, recipe=request.recipe or "unified"), {"unet": 1.0, "total": 2.0}, "fake"
+            )
+
+    def generate_batch(self, requests: Sequence[GenerationRequest]) -> list[GenerationResult]:
+        self.batches.append(len(requests))
+        return [self.generate(request) for request in requests]
+
+    def models(self) -> tuple[ModelSpec, ...]:
+        return (POCKET, LARGE)
+
+    def recipes(self, model: str) -> tuple[Recipe, ...]:
+        return (FAST, TEACHER)
+
+    def styles(self, model: str) -> tuple[StyleSpec, ...]:
+        return STYLES if model == "pocket" else ()
+
+    def status(self) -> Mapping[str, Any]:
+        return {"backend": "fake", "loaded": ["pocket"]}
+
+    def warm_up(self, model: str) -> None:
+        """Nothing to warm."""
+
+    def rescan(self) -> None:
+        """Nothing to find."""
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def paint(request: GenerationRequest) -> Image.Image:
+    """A soft blob scene whose colours come from the words and seed, with the sketch's lines filled over it."""
+    key = f"{request.prompt}|{request.seed}|{request.num_inference_steps}|{request.styles}"
+    digest = hashlib.sha256(key.encode()).digest()
+    side = 256
+    picture = Image.new("RGB", (side, side), "white")
+    draw = ImageDraw.Draw(picture)
+    ink = tuple(60 + digest[i] % 170 for i in range(3))
+    for i in range(4):
+        x, y, r = digest[3 + i] % 180 + 40, digest[7 + i] % 180 + 40, digest[11 + i] % 50 + 20
+        shade = tuple(min(255, c + 22 * i) for c in ink)
+        draw.ellipse((x - r, y - r, x + r, y + r), fill=shade)
+    if request.control is not None:
+        mask = Image.fromarray(np.asarray(request.control.image)).convert("L").resize((side, side))
+        picture.paste((30, 30, 40), mask=mask)
+    return picture

@@ -1,0 +1,64 @@
+"""PNG out, PNG in."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hypersd_app.engine.metadata import parameters_text, result_png
+from hypersd_app.engine.requests import ControlInput, GenerationRequest, GenerationResult, StyleWeight
+from hypersd_app.errors import InvalidRequest
+from hypersd_app.server.board_requests import request_from_values
+from hypersd_app.server.png_recipes import parse_a1111, png_bytes, read_recipe, with_recipe
+
+REQUEST = GenerationRequest(
+    "a red apple, on a table", "blurry, grey", "pocket", "unified", 4, eta=0.5, seed=123, styles=(StyleWeight("ink", 0.8),)
+)
+STROKES = [{"tool": "brush", "points": [1, 2, 0.5], "size": 18}]
+
+
+def test_everything_comes_back() -> None:
+    data = png_bytes(with_recipe(Image.new("RGB", (256, 256)), REQUEST, STROKES))
+    recipe = read_recipe(data)
+    assert request_from_values(recipe["head"]) == REQUEST
+    assert recipe["operations"] == STROKES
+
+
+def test_a_sketch_given_on_the_command_line_becomes_ink() -> None:
+    lines = np.zeros((64, 64, 3), np.uint8)
+    lines[30] = 255
+    result = GenerationResult((Image.new("RGB", (64, 64)),), replace(REQUEST, control=ControlInput(lines, scale=0.7)))
+    recipe = read_recipe(result_png(result))
+    assert recipe["head"]["controlnet_conditioning_scale"] == 0.7
+    assert [operation["tool"] for operation in recipe["operations"]] == ["image"]
+    ink = Image.open(io.BytesIO(base64.b64decode(recipe["operations"][0]["source"].split(",")[1])))
+    assert np.array_equal(np.asarray(ink)[:, :, 3], lines[:, :, 0])
+
+
+def test_other_programs_find_their_text() -> None:
+    data = png_bytes(with_recipe(Image.new("RGB", (256, 200)), REQUEST))
+    text = Image.open(io.BytesIO(data)).info["parameters"]
+    first, second, last = text.split("\n")
+    assert first == "a red apple, on a table <lora:ink:0.8>"
+    assert second == "Negative prompt: blurry, grey"
+    assert "Steps: 4" in last and "Seed: 123" in last and "Recipe: unified" in last
+
+
+def test_a1111_text_is_read() -> None:
+    values = parse_a1111(parameters_text(REQUEST))
+    made = request_from_values(values)
+    assert (made.prompt, made.negative_prompt, made.seed, made.styles) == (
+        REQUEST.prompt, REQUEST.negative_prompt, REQUEST.seed, REQUEST.styles,
+    )  # fmt: skip
+    assert parse_a1111("just words")["prompt"] == "just words"
+
+
+@pytest.mark.parametrize("data", [b"", b"text", png_bytes(Image.new("RGB", (4, 4)))])
+def test_pictures_without_a_recipe_are_named(data: bytes) -> None:
+    with pytest.raises(InvalidRequest, match="picture"):
+        read_recipe(data)
