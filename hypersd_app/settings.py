@@ -53,7 +53,7 @@ def from_environment(environment: Mapping[str, str] | None = None, **overrides: 
     return replace(defaults, **values)
 
 
-def _parse(name: str, text: str, kind: type) -> Any:
+def _parse(name: str, text: str, kind: type[Any]) -> Any:
     if kind is bool:
         if text.lower() not in ("0", "1", "false", "true", "no", "yes"):
             raise InvalidRequest(f"HYPERSD_{name.upper()}", text, "1 or 0")
@@ -61,6 +61,6 @@ def _parse(name: str, text: str, kind: type) -> Any:
     if issubclass(kind, Path):
         return Path(text).expanduser()
     try:
-        return kind(text)
+        return kind(text)  # type: ignore[call-arg]
     except ValueError:
         raise InvalidRequest(f"HYPERSD_{name.upper()}", text, f"a value of type {kind.__name__}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from torch.nn import functional
 from hypersd_app.distill.data.dataset import PictureData
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
 from hypersd_app.distill.previews import contact_sheet, from_uint8, to_uint8
-from hypersd_app.distill.runs import LoopConfig, RunFolder, TrainingState, run_loop
+from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
+from hypersd_app.distill.workspace import Workspace
 from hypersd_app.models.autoencoder import PocketAutoencoder
 
 
@@ -47,7 +47,9 @@ PRESETS: dict[str, AutoencoderConfig] = {
 def gradient_l1(a: Tensor, b: Tensor) -> Tensor:
     """Mean absolute difference of horizontal and vertical finite differences: edges count, flat areas stay flat."""
     difference = a - b
-    return (difference[..., 1:] - difference[..., :-1]).abs().mean() + (difference[..., 1:, :] - difference[..., :-1, :]).abs().mean()
+    return (difference[..., 1:] - difference[..., :-1]).abs().mean() + (
+        difference[..., 1:, :] - difference[..., :-1, :]
+    ).abs().mean()
 
 
 def reconstruction_loss(picture: Tensor, target: Tensor) -> Tensor:
@@ -115,19 +117,14 @@ def measure_latents(model: PocketAutoencoder, data: PictureData, indices: np.nda
     model.latents_std.copy_(latents.std((0, 2, 3), keepdim=True).clamp_min(1e-3))
 
 
-def train(
-    config: AutoencoderConfig, data: PictureData, folder: Path, progress: Callable[[int, int, dict[str, float]], None],
-    initial: Path | None = None,
-) -> PocketAutoencoder:  # fmt: skip
+def train(config: AutoencoderConfig, workspace: Workspace, folder: Path, progress: Progress, initial: Path | None = None) -> None:
     """Train or resume in `folder`; leaves the averaged weights in `folder/model` as a diffusers folder."""
     torch.manual_seed(config.seed)
     model = PocketAutoencoder.from_pretrained(initial) if initial else PocketAutoencoder()
     model = model.to(memory_format=torch.channels_last)
     model.encoder.requires_grad_(not config.decoder_only)
-    state = TrainingState(
-        model, build_optimizers(model, config.optimizer, config.lr), ExponentialAverage(model, config.ema_decay)
-    )
-    run, objective = RunFolder(folder), Objective(config)
+    state = TrainingState(model, build_optimizers(model, config.optimizer, config.lr), ExponentialAverage(model, config.ema_decay))
+    run, objective, data = RunFolder(folder), Objective(config), workspace.data
     run.save_config(config)
     run.resume(state)
     rng = np.random.default_rng(config.seed)
@@ -155,7 +152,6 @@ def train(
         state.ema.swap()
 
     run_loop(run, state, config.loop, step_function, preview, progress)
-    return PocketAutoencoder.from_pretrained(folder / "model")
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -37,6 +37,7 @@ def run_train(args: argparse.Namespace, settings: Settings) -> int:
     import torch
 
     from hypersd_app.distill.stages import STAGES, limited
+
     if args.stage not in STAGES:
         raise InvalidRequest("stage", args.stage, ", ".join(STAGES))
     stage = STAGES[args.stage]
@@ -74,12 +75,16 @@ def open_workspace(settings: Settings, family: str) -> Workspace:
     from hypersd_app.distill.workspace import Workspace
 
     trial = family == "tiny"
-    return Workspace(settings.runs, settings.runs / "assets" / family if trial else settings.assets / "pocket", family, settings.styles)
+    return Workspace(
+        settings.runs, settings.runs / "assets" / family if trial else settings.assets / "pocket", family, settings.styles
+    )
 
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `evaluate`."""
-    parser.add_argument("what", nargs="?", default="all", choices=("all", "sheets", "recall"), help="what to measure (default: all)")
+    parser.add_argument(
+        "what", nargs="?", default="all", choices=("all", "sheets", "recall"), help="what to measure (default: all)"
+    )
     parser.add_argument("--output", type=Path, help="folder for sheets and tables (default: assets/pocket/evaluation)")
     parser.add_argument("--pictures", type=int, default=200, help="pictures a row of the recall table (default: 200)")
     parser.add_argument("--seed", type=int, default=0)
@@ -115,5 +120,3 @@ class ProgressLine:
         self._bar.n = done
         shown = {name: f"{value:.4g}" for name, value in metrics.items() if name not in ("step", "pictures")}
         self._bar.set_postfix(shown, refresh=True)
-
-

@@ -19,10 +19,9 @@ from hypersd_app.distill.data.scribbles import scribble
 from hypersd_app.distill.lora import fuse_lora
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
 from hypersd_app.distill.previews import contact_sheet
-from hypersd_app.distill.runs import LoopConfig, RunFolder, TrainingState, run_loop
+from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
 from hypersd_app.distill.teacher import Sampler, TextImageBatches, draw_timesteps, initial_noise
-from hypersd_app.distill.text import TextEmbedder
-from hypersd_app.models.autoencoder import PocketAutoencoder
+from hypersd_app.distill.workspace import Workspace
 from hypersd_app.models.controlnet import PocketControlNet, control_tensor
 from hypersd_app.models.pocket import new_scheduler
 
@@ -84,16 +83,15 @@ def controlled(
     return run
 
 
-def train(
-    config: ControlNetConfig, data: PictureData, latents: NDArray, embed: TextEmbedder, autoencoder: PocketAutoencoder, teacher: Path,
-    folder: Path, progress: Callable[[int, int, dict[str, float]], None], accelerator: Path | None = None, initial: Path | None = None,
-) -> None:  # fmt: skip
+def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
     """Train or resume in `folder`; the averaged weights are left in `folder/controlnet` as a diffusers folder."""
     torch.manual_seed(config.seed)
-    unet = UNet2DConditionModel.from_pretrained(teacher).float()
-    controlnet = PocketControlNet.from_pretrained(initial) if initial else PocketControlNet.from_teacher(unet)
-    if accelerator:
-        fuse_lora(unet, accelerator)
+    unet = UNet2DConditionModel.from_pretrained(workspace.weights("teacher", "unet", "unet")).float()
+    if config.student:
+        controlnet = PocketControlNet.from_pretrained(workspace.weights("controlnet", "controlnet", "controlnet"))
+        fuse_lora(unet, workspace.weights("student", "accelerator.safetensors", "accelerator.safetensors"))
+    else:
+        controlnet = PocketControlNet.from_teacher(unet)
     unet = unet.to(memory_format=torch.channels_last).requires_grad_(False)
     controlnet = controlnet.float().to(memory_format=torch.channels_last)
     state = TrainingState(
@@ -102,8 +100,9 @@ def train(
     run, schedule = RunFolder(folder), NoiseSchedule.from_scheduler(new_scheduler())
     run.save_config(config)
     run.resume(state)
-    batches = TextImageBatches(data, latents, embed, data.indices(False), config.batch, config.caption_drop, config.seed + 13)
-    scribbles, sampler = Scribbles(data, config.control_drop, config.seed), Sampler(embed, autoencoder, schedule)
+    batches = TextImageBatches.of(workspace, config.batch, config.caption_drop, config.seed + 13)
+    data, embed = workspace.data, workspace.embed
+    scribbles, sampler = Scribbles(data, config.control_drop, config.seed), Sampler(embed, workspace.autoencoder, schedule)
 
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
         x0, embeddings, _ = batches(step)

@@ -7,7 +7,7 @@ word embeddings are shared with the model it judges.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,11 +18,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hypersd_app.distill.data.dataset import PictureData
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
 from hypersd_app.distill.previews import from_uint8
-from hypersd_app.distill.runs import LoopConfig, RunFolder, TrainingState, run_loop
+from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
 from hypersd_app.distill.text import TextEmbedder
+from hypersd_app.distill.workspace import Workspace
 
 SIDE = 96
 DIMENSION = 256
@@ -96,14 +96,14 @@ def shrink(pictures: NDArray[np.uint8]) -> Tensor:
     return functional.interpolate(from_uint8(pictures), (SIDE, SIDE), mode="area")
 
 
-def train(
-    config: JudgeConfig, data: PictureData, embed: TextEmbedder, folder: Path, progress: Callable[[int, int, dict[str, float]], None]
-) -> None:
+def train(config: JudgeConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
     """Train or resume in `folder`; leaves `folder/judge.safetensors`."""
     torch.manual_seed(config.seed)
     model = DualEncoder().to(memory_format=torch.channels_last)
-    state = TrainingState(model, build_optimizers(model, config.optimizer, config.lr, 0.02), ExponentialAverage(model, config.ema_decay))
-    run = RunFolder(folder)
+    state = TrainingState(
+        model, build_optimizers(model, config.optimizer, config.lr, 0.02), ExponentialAverage(model, config.ema_decay)
+    )
+    run, data, embed = RunFolder(folder), workspace.data, workspace.embed
     run.save_config(config)
     run.resume(state)
 

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from hypersd_app.distill.data.dataset import PictureData
 from hypersd_app.distill.previews import from_uint8
-from hypersd_app.models.autoencoder import PocketAutoencoder
+from hypersd_app.distill.runs import Progress
+from hypersd_app.distill.workspace import Workspace
 
 
 @torch.no_grad()
-def encode_pictures(
-    data: PictureData, autoencoder: PocketAutoencoder, target: Path, progress: Callable[[int, int, dict[str, float]], None]
-) -> NDArray[np.float16]:
-    """Write (N, 16, 16, 16) float16 to `target`; a finished file is taken as it is."""
+def encode_pictures(workspace: Workspace, progress: Progress) -> None:
+    """Write the workspace's latents, (N, 16, 16, 16) float16; a finished file is left alone."""
+    target, data = workspace.latents_path, workspace.data
     if target.exists():
-        return np.load(target, mmap_mode="r")
-    autoencoder = autoencoder.eval().to(memory_format=torch.channels_last)
+        return
+    autoencoder = workspace.autoencoder.eval().to(memory_format=torch.channels_last)
     partial = target.with_suffix(".partial.npy")
     partial.parent.mkdir(parents=True, exist_ok=True)
     count = len(data.scenes)
@@ -35,4 +30,3 @@ def encode_pictures(
             progress(start, count, {})
     latents.flush()
     partial.rename(target)
-    return np.load(target, mmap_mode="r")

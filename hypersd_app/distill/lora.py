@@ -26,7 +26,9 @@ def add_lora(unet: UNet2DConditionModel, rank: int, name: str, ends: bool = Fals
         parameter.requires_grad_("lora_" in key and f".{name}." in key)
 
 
-def save_lora(unet: UNet2DConditionModel, name: str, path: Path, metadata: Mapping[str, str], dtype: torch.dtype = torch.float16) -> None:
+def save_lora(
+    unet: UNet2DConditionModel, name: str, path: Path, metadata: Mapping[str, str], dtype: torch.dtype = torch.float16
+) -> None:
     """Write adapter `name` as one safetensors file with `unet.`-prefixed names, as StableDiffusionPipeline saves them."""
     state = convert_state_dict_to_diffusers(get_peft_model_state_dict(unet, adapter_name=name))
     tensors = {f"{StableDiffusionPipeline.unet_name}.{key}": value.to(dtype).contiguous() for key, value in state.items()}

@@ -25,7 +25,9 @@ def orthogonalize(matrix: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, orthogonalized (Jordan et al., 2024): torch.optim.Muon for convolutions too, whose kernels are flattened to (out, in*h*w).
+    """Momentum, orthogonalized (Jordan et al., 2024).
+
+    Like torch.optim.Muon, but for convolutions too, whose kernels are flattened to (out, in*h*w).
 
     The step of each matrix has root-mean-square 0.2 * lr, that of AdamW, so that one learning rate fits both.
     """

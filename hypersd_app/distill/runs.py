@@ -21,6 +21,9 @@ from hypersd_app.distill.optimizers import ExponentialAverage, Optimizers
 logger = logging.getLogger(__name__)
 
 
+Progress = Callable[[int, int, dict[str, float]], None]  # (done, total, metrics)
+
+
 @dataclass
 class TrainingState:
     """All that changes while training. Random draws depend on `step` alone, so nothing else need be saved."""
@@ -116,7 +119,7 @@ def run_loop(
     config: LoopConfig,
     step_function: Callable[[int], tuple[Tensor, dict[str, float], int]],
     preview: Callable[[int], None],
-    progress: Callable[[int, int, dict[str, float]], None],
+    progress: Progress,
 ) -> None:
     """Train from `state.step` to the last step. `step_function(step)` gives loss, metrics and pictures used."""
     parameters = [p for p in state.module.parameters() if p.requires_grad]

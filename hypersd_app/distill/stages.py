@@ -14,12 +14,11 @@ from diffusers import UNet2DConditionModel
 from hypersd_app.distill import autoencoder, controlnet, judge, student, style, teacher
 from hypersd_app.distill.data import dataset
 from hypersd_app.distill.latents import encode_pictures
+from hypersd_app.distill.runs import Progress
 from hypersd_app.distill.workspace import Workspace
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.pocket import new_scheduler
-
-Progress = Callable[[int, int, dict[str, float]], None]
 
 
 @dataclass(frozen=True)
@@ -47,50 +46,23 @@ def _data(config: dataset.DataConfig, workspace: Workspace, folder: Path, progre
 
 
 def _autoencoder(config: autoencoder.AutoencoderConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
-    initial = workspace.weights("autoencoder", "model", "vae") if config.decoder_only else workspace.initial("autoencoder", folder.name, "vae")
-    autoencoder.train(config, workspace.data, folder, progress, initial)
+    sharpened = workspace.weights("autoencoder", "model", "vae") if config.decoder_only else None
+    autoencoder.train(config, workspace, folder, progress, sharpened or workspace.initial("autoencoder", folder.name, "vae"))
 
 
 def _latents(config: PlainConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
-    encode_pictures(workspace.data, workspace.autoencoder, workspace.latents_path, progress)
+    encode_pictures(workspace, progress)
 
 
 def _teacher(config: teacher.TeacherConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
-    initial = workspace.initial("teacher", folder.name, "unet")
-    teacher.train(config, workspace.data, workspace.latents, workspace.embed, workspace.autoencoder, folder, progress, initial)
-
-
-def _student(config: student.StudentConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
-    weights = workspace.weights("teacher", "unet", "unet")
-    student.train(config, workspace.data, workspace.latents, workspace.embed, workspace.autoencoder, weights, folder, progress)
-
-
-def _controlnet(config: controlnet.ControlNetConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
-    weights = workspace.weights("teacher", "unet", "unet")
-    accelerator = initial = None
-    if config.student:
-        accelerator = workspace.weights("student", "accelerator.safetensors", "accelerator.safetensors")
-        initial = workspace.weights("controlnet", "controlnet", "controlnet")
-    controlnet.train(
-        config, workspace.data, workspace.latents, workspace.embed, workspace.autoencoder, weights, folder, progress, accelerator, initial
-    )
+    teacher.train(config, workspace, folder, progress, workspace.initial("teacher", folder.name, "unet"))
 
 
 def _style(config: style.StyleConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
-    if config.folder:
-        raw, captions = style.read_folder(Path(config.folder))
-        pictures = style.StylePictures(style.encode(raw, workspace.autoencoder), captions)
-    else:
-        pictures = style.from_data(workspace.data, config.set_key, workspace.autoencoder)
-    weights = workspace.weights("teacher", "unet", "unet")
-    path = style.train(config, pictures, workspace.embed, workspace.autoencoder, weights, folder, progress)
+    path = style.train(config, workspace, folder, progress)
     target = workspace.user_styles if config.folder else workspace.assets / "styles"
     target.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, target / path.name)
-
-
-def _judge(config: judge.JudgeConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
-    judge.train(config, workspace.data, workspace.embed, folder, progress)
 
 
 def _export(config: PlainConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
@@ -123,10 +95,10 @@ STAGES: Mapping[str, Stage] = {
         Stage("autoencoder", "256-px pictures to 16x16 latents and back", autoencoder.PRESETS, _autoencoder),
         Stage("latents", "encode all training pictures once", _FAMILIES, _latents),
         Stage("teacher", "the text-to-image diffusion model", teacher.PRESETS, _teacher),
-        Stage("student", "the accelerating LoRA, distilled from the teacher", student.PRESETS, _student),
-        Stage("controlnet", "scribbles steer the teacher, then the student", controlnet.PRESETS, _controlnet),
+        Stage("student", "the accelerating LoRA, distilled from the teacher", student.PRESETS, student.train),
+        Stage("controlnet", "scribbles steer the teacher, then the student", controlnet.PRESETS, controlnet.train),
         Stage("style", "a style LoRA from an icon set or a folder of pictures", style.PRESETS, _style),
-        Stage("judge", "the dual encoder that measures whether pictures fit their captions", judge.PRESETS, _judge),
+        Stage("judge", "the dual encoder that measures whether pictures fit their captions", judge.PRESETS, judge.train),
         Stage("export", "copy the trained weights into the shipped folder, as float16", _FAMILIES, _export),
     )
 }

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hypersd_app.diffusion.samplers import guided, sample_tcd
 from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
 from hypersd_app.distill.consistency import Segments, consistency_loss
-from hypersd_app.distill.data.dataset import PictureData
 from hypersd_app.distill.lora import add_lora, save_lora
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
 from hypersd_app.distill.previews import contact_sheet
 from hypersd_app.distill.prompts import EVALUATION_PROMPTS
-from hypersd_app.distill.runs import LoopConfig, RunFolder, TrainingState, run_loop
+from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
 from hypersd_app.distill.teacher import Sampler, TextImageBatches, initial_noise
-from hypersd_app.distill.text import TextEmbedder
-from hypersd_app.models.autoencoder import PocketAutoencoder
+from hypersd_app.distill.workspace import Workspace
 from hypersd_app.models.pocket import new_scheduler
 
 ADAPTER = "accelerator"
@@ -85,21 +81,22 @@ class FewStepSampler:
         return torch.cat(parts)
 
 
-def train(
-    config: StudentConfig, data: PictureData, latents: NDArray, embed: TextEmbedder, autoencoder: PocketAutoencoder, teacher: Path,
-    folder: Path, progress: Callable[[int, int, dict[str, float]], None],
-) -> None:  # fmt: skip
+def train(config: StudentConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
     """Distil or resume in `folder`; the averaged LoRA is left in `folder/accelerator.safetensors`."""
     torch.manual_seed(config.seed)
-    unet = UNet2DConditionModel.from_pretrained(teacher).float().to(memory_format=torch.channels_last)
+    unet = (
+        UNet2DConditionModel.from_pretrained(workspace.weights("teacher", "unet", "unet"))
+        .float()
+        .to(memory_format=torch.channels_last)
+    )
     add_lora(unet, config.rank, ADAPTER, ends=True)
     state = TrainingState(unet, build_optimizers(unet, config.optimizer, config.lr), ExponentialAverage(unet, config.ema_decay))
     run, schedule = RunFolder(folder), NoiseSchedule.from_scheduler(new_scheduler())
     run.save_config(config)
     run.resume(state)
-    batches = TextImageBatches(data, latents, embed, data.indices(False), config.batch, config.caption_drop, config.seed + 7)
-    few_steps = FewStepSampler(Sampler(embed, autoencoder, schedule))
-    empty = embed([""])
+    batches = TextImageBatches.of(workspace, config.batch, config.caption_drop, config.seed + 7)
+    few_steps = FewStepSampler(Sampler(workspace.embed, workspace.autoencoder, schedule))
+    empty = workspace.embed([""])
 
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
         x0, embeddings, _ = batches(step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,9 +19,9 @@ from hypersd_app.distill.data.sources import ICON_SETS
 from hypersd_app.distill.lora import add_lora, save_lora
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
 from hypersd_app.distill.previews import contact_sheet, from_uint8
-from hypersd_app.distill.runs import LoopConfig, RunFolder, TrainingState, run_loop
+from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
 from hypersd_app.distill.teacher import Sampler, diffusion_loss, draw_timesteps
-from hypersd_app.distill.text import TextEmbedder
+from hypersd_app.distill.workspace import Workspace
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.pocket import new_scheduler
@@ -53,10 +53,14 @@ class StyleConfig:
 
 PRESETS: dict[str, StyleConfig] = {
     **{
-        key: StyleConfig(data="fxemoji" if row.held_out else "pocket", set_key=key, title=row.style_words[0].title(), trigger=row.style_words[0])
+        key: StyleConfig(
+            data="fxemoji" if row.held_out else "pocket", set_key=key, title=row.style_words[0].title(), trigger=row.style_words[0]
+        )
         for key, row in ICON_SETS.items()
     },
-    "tiny": StyleConfig(data="tiny", set_key="noto", title="Tiny", rank=2, batch=2, loop=LoopConfig(steps=3, warmup=1, log_every=1)),
+    "tiny": StyleConfig(
+        data="tiny", set_key="noto", title="Tiny", rank=2, batch=2, loop=LoopConfig(steps=3, warmup=1, log_every=1)
+    ),
 }
 
 
@@ -85,7 +89,9 @@ def _read_picture(path: Path) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
             if max(image.size) > MAX_SIDE:
-                raise InvalidRequest("images", f"{path.name}, {image.size[0]}x{image.size[1]}", f"pictures of at most {MAX_SIDE} px a side")
+                raise InvalidRequest(
+                    "images", f"{path.name}, {image.size[0]}x{image.size[1]}", f"pictures of at most {MAX_SIDE} px a side"
+                )
             rgba = image.convert("RGBA")
     except OSError:
         raise InvalidRequest("images", path.name, "readable .png, .jpg or .webp files") from None
@@ -109,19 +115,29 @@ def from_data(data: PictureData, set_key: str, autoencoder: PocketAutoencoder, l
     return StylePictures(encode(data.pictures[indices], autoencoder), tuple(data.caption(i, 0, style=False) for i in indices))
 
 
-def train(
-    config: StyleConfig, pictures: StylePictures, embed: TextEmbedder, autoencoder: PocketAutoencoder, teacher: Path, folder: Path,
-    progress: Callable[[int, int, dict[str, float]], None],
-) -> Path:  # fmt: skip
+def style_pictures(config: StyleConfig, workspace: Workspace) -> StylePictures:
+    """What the config says to learn from. Raises InvalidRequest for an unusable folder."""
+    if config.folder:
+        pictures, captions = read_folder(Path(config.folder))
+        return StylePictures(encode(pictures, workspace.autoencoder), captions)
+    return from_data(workspace.data, config.set_key, workspace.autoencoder)
+
+
+def train(config: StyleConfig, workspace: Workspace, folder: Path, progress: Progress) -> Path:
     """Train or resume in `folder`; returns the LoRA file, with title, trigger words, base and licence in its metadata."""
     torch.manual_seed(config.seed)
-    unet = UNet2DConditionModel.from_pretrained(teacher).float().to(memory_format=torch.channels_last)
+    unet = (
+        UNet2DConditionModel.from_pretrained(workspace.weights("teacher", "unet", "unet"))
+        .float()
+        .to(memory_format=torch.channels_last)
+    )
     add_lora(unet, config.rank, ADAPTER)
     state = TrainingState(unet, build_optimizers(unet, "adamw", config.lr), ExponentialAverage(unet, config.ema_decay))
     run, schedule = RunFolder(folder), NoiseSchedule.from_scheduler(new_scheduler())
     run.save_config(config)
     run.resume(state)
-    sampler, target = Sampler(embed, autoencoder, schedule), folder / f"{folder.name}.safetensors"
+    pictures, embed = style_pictures(config, workspace), workspace.embed
+    sampler, target = Sampler(embed, workspace.autoencoder, schedule), folder / f"{folder.name}.safetensors"
 
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
         rng = np.random.default_rng((config.seed, step, 4))

@@ -18,8 +18,9 @@ from hypersd_app.distill.data.dataset import PictureData
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
 from hypersd_app.distill.previews import contact_sheet, to_uint8
 from hypersd_app.distill.prompts import EVALUATION_PROMPTS
-from hypersd_app.distill.runs import LoopConfig, RunFolder, TrainingState, run_loop
+from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
 from hypersd_app.distill.text import TextEmbedder
+from hypersd_app.distill.workspace import Workspace
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.pocket import LATENT_CHANNELS, new_scheduler, new_unet
 
@@ -45,7 +46,9 @@ class TeacherConfig:
 
 PRESETS: dict[str, TeacherConfig] = {
     "pocket": TeacherConfig(),
-    "tiny": TeacherConfig(data="tiny", channels=(64, 64, 64), deep_layers=1, batch=4, compile=False, loop=LoopConfig(steps=4, warmup=2, log_every=2)),
+    "tiny": TeacherConfig(
+        data="tiny", channels=(64, 64, 64), deep_layers=1, batch=4, compile=False, loop=LoopConfig(steps=4, warmup=2, log_every=2)
+    ),
 }
 
 
@@ -60,6 +63,12 @@ class TextImageBatches:
     batch: int
     caption_drop: float
     seed: int
+
+    @staticmethod
+    def of(workspace: Workspace, batch: int, caption_drop: float, seed: int) -> TextImageBatches:
+        """The training split of a workspace."""
+        indices = workspace.data.indices(False)
+        return TextImageBatches(workspace.data, workspace.latents, workspace.embed, indices, batch, caption_drop, seed)
 
     def chosen(self, step: int) -> NDArray[np.int64]:
         """Which pictures the batch of `step` holds."""
@@ -82,7 +91,12 @@ def draw_timesteps(count: int, num_timesteps: int, late_share: float, generator:
 
 
 def diffusion_loss(
-    unet: Callable[..., tuple[Tensor, ...]], x0: Tensor, embeddings: Tensor, t: Tensor, schedule: NoiseSchedule, generator: torch.Generator
+    unet: Callable[..., tuple[Tensor, ...]],
+    x0: Tensor,
+    embeddings: Tensor,
+    t: Tensor,
+    schedule: NoiseSchedule,
+    generator: torch.Generator,
 ) -> Tensor:
     """Mean squared error of v; per picture, float32 (B,)."""
     eps = torch.randn(x0.shape, generator=generator)
@@ -127,20 +141,19 @@ def initial_noise(seeds: range | list[int]) -> Tensor:
     return torch.cat([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
 
-def train(
-    config: TeacherConfig, data: PictureData, latents: NDArray[np.float16], embed: TextEmbedder, autoencoder: PocketAutoencoder,
-    folder: Path, progress: Callable[[int, int, dict[str, float]], None], initial: Path | None = None,
-) -> None:  # fmt: skip
+def train(config: TeacherConfig, workspace: Workspace, folder: Path, progress: Progress, initial: Path | None = None) -> None:
     """Train or resume in `folder`; the averaged weights are left in `folder/unet` as a diffusers folder."""
     torch.manual_seed(config.seed)
     unet = UNet2DConditionModel.from_pretrained(initial) if initial else new_unet(config.channels, config.deep_layers)
     unet = unet.float().to(memory_format=torch.channels_last)
-    state = TrainingState(unet, build_optimizers(unet, config.optimizer, config.lr, 0.01), ExponentialAverage(unet, config.ema_decay))
+    state = TrainingState(
+        unet, build_optimizers(unet, config.optimizer, config.lr, 0.01), ExponentialAverage(unet, config.ema_decay)
+    )
     run, schedule = RunFolder(folder), NoiseSchedule.from_scheduler(new_scheduler())
     run.save_config(config)
     run.resume(state)
-    batches = TextImageBatches(data, latents, embed, data.indices(False), config.batch, config.caption_drop, config.seed)
-    sampler = Sampler(embed, autoencoder, schedule)
+    batches = TextImageBatches.of(workspace, config.batch, config.caption_drop, config.seed)
+    sampler = Sampler(workspace.embed, workspace.autoencoder, schedule)
     network = torch.compile(unet) if config.compile else unet
 
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:

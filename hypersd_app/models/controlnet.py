@@ -35,7 +35,8 @@ class UnshuffledConditioning(nn.Module):
 class PocketControlNet(ControlNetModel):
     """ControlNetModel for 16x latents. Full-resolution convolutions of 16 channels cost a CPU more than the rest."""
 
-    @functools.wraps(ControlNetModel.__init__)  # diffusers reads the signature to know what belongs to the config
+    # diffusers reads the signature to know what belongs to the config.
+    @functools.wraps(ControlNetModel.__init__)  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.controlnet_cond_embedding = UnshuffledConditioning(self.config.block_out_channels[0])  # type: ignore[assignment]
@@ -44,8 +45,8 @@ class PocketControlNet(ControlNetModel):
     def from_teacher(cls, unet: UNet2DConditionModel) -> PocketControlNet:
         """A ControlNet that starts as a copy of the teacher's encoder (Zhang et al., 2023)."""
         names = (
-            "in_channels", "down_block_types", "block_out_channels", "layers_per_block", "cross_attention_dim", "attention_head_dim",
-            "transformer_layers_per_block", "addition_embed_type", "addition_embed_type_num_heads",
+            "in_channels", "down_block_types", "block_out_channels", "layers_per_block", "cross_attention_dim",
+            "attention_head_dim", "transformer_layers_per_block", "addition_embed_type", "addition_embed_type_num_heads",
         )  # fmt: skip
         model = cls(**{name: unet.config[name] for name in names})
         for part in ("conv_in", "time_proj", "time_embedding", "add_embedding", "down_blocks", "mid_block"):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from hypersd_app.errors import HyperSDError
 
 
-class TokenRefused(HyperSDError):  # noqa: N818 - named like its siblings in errors.py
+class TokenRefused(HyperSDError):
     """The token is malformed, not ours, or too old; the page should ask for a new one."""
 
 

@@ -93,5 +93,7 @@ def test_guidance_of_zero_and_one_is_the_conditional_model(scale):
 
 
 def test_guidance_extrapolates():
-    out = guided(lambda x, t, c: c, torch.full((1, 1, 1, 1), 2.0), torch.ones(1, 1, 1, 1), 4.0)(torch.ones(1, 1, 1, 1), torch.zeros(1))
+    out = guided(lambda x, t, c: c, torch.full((1, 1, 1, 1), 2.0), torch.ones(1, 1, 1, 1), 4.0)(
+        torch.ones(1, 1, 1, 1), torch.zeros(1)
+    )
     assert out.item() == pytest.approx(1 + 4 * (2 - 1))

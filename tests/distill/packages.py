@@ -15,7 +15,8 @@ ROWS = [
 ]
 BODIES = {
     "cat-face": '<circle cx="50" cy="50" r="40" fill="#ffb000"/><circle cx="35" cy="45" r="5" fill="#222"/>',
-    "red-apple": '<defs><linearGradient id="g"><stop stop-color="#e02020"/></linearGradient></defs><rect width="100" height="90" fill="url(#g)"/>',
+    "red-apple": '<defs><linearGradient id="g"><stop stop-color="#e02020"/></linearGradient></defs>'
+    '<rect width="100" height="90" fill="url(#g)"/>',
     "crown": '<path d="M10 80 L10 20 L50 60 L90 20 L90 80 Z" fill="#f0c000"/>',
     "grinning-face": '<circle cx="50" cy="50" r="45" fill="#ffd030"/>',
 }
@@ -32,7 +33,9 @@ def write_package(folder, package):
         (target / "en" / "data.json").write_text(json.dumps([{**row, "order": i} for i, row in enumerate(ROWS)]))
         (target / "meta" / "groups.json").write_text(json.dumps({"subgroups": SUBGROUPS}))
     else:
-        (target / "icons.json").write_text(json.dumps({"width": 100, "height": 100, "icons": {k: {"body": v} for k, v in BODIES.items()}}))
+        (target / "icons.json").write_text(
+            json.dumps({"width": 100, "height": 100, "icons": {k: {"body": v} for k, v in BODIES.items()}})
+        )
     return target
 
 

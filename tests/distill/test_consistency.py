@@ -67,7 +67,13 @@ def test_a_wrong_student_has_loss_and_only_it_gets_gradients():
     shift, other = torch.zeros(1, requires_grad=True), torch.zeros(1, requires_grad=True)
     times = Segments(1000, 1, 20).draw(8, torch.Generator().manual_seed(4), "clean")
     loss = consistency_loss(
-        lambda x, t: model(x, t) + shift + 0.5, lambda x, t: model(x, t) + other, model, x0, times, SCHEDULE, torch.Generator().manual_seed(5)
+        lambda x, t: model(x, t) + shift + 0.5,
+        lambda x, t: model(x, t) + other,
+        model,
+        x0,
+        times,
+        SCHEDULE,
+        torch.Generator().manual_seed(5),
     ).mean()
     loss.backward()
     assert loss.item() > 0.1

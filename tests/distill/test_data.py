@@ -58,7 +58,7 @@ def test_scenes_are_deterministic_and_of_every_kind(table):
     planner = ScenePlanner(concepts, drawings)
 
     def plan():
-        return list(plan_scenes(planner, ("noto",), 2, {kind: 5 for kind in planner.makers}, seed=3))
+        return list(plan_scenes(planner, ("noto",), 2, dict.fromkeys(planner.makers, 5), seed=3))
 
     scenes = plan()
     assert scenes == plan()
@@ -78,12 +78,17 @@ def test_captions_say_what_is_there(table):
     assert "a crown on the left and a cat face on the right" not in captions
 
 
-@pytest.mark.parametrize(("noun", "expected"), [("cherry", "cherries"), ("box", "boxes"), ("gold fish", "gold fish"), ("jeans", "jeans"), ("car", "cars")])
+@pytest.mark.parametrize(
+    ("noun", "expected"),
+    [("cherry", "cherries"), ("box", "boxes"), ("gold fish", "gold fish"), ("jeans", "jeans"), ("car", "cars")],
+)
 def test_plural(noun, expected):
     assert plural(noun) == expected
 
 
-@pytest.mark.parametrize(("noun", "expected"), [("apple", "an apple"), ("car", "a car"), ("jeans", "jeans"), ("unicorn", "a unicorn"), ("bus", "a bus")])
+@pytest.mark.parametrize(
+    ("noun", "expected"), [("apple", "an apple"), ("car", "a car"), ("jeans", "jeans"), ("unicorn", "a unicorn"), ("bus", "a bus")]
+)
 def test_article(noun, expected):
     assert with_article(noun) == expected
 
@@ -97,7 +102,7 @@ def render(table, *placements):
 def test_rendered_things_stand_where_they_should(table):
     picture = render(table, Placement("red-apple", 1, 0.25, 0.5, 0.4))
     ink = (picture < 250).any(-1)
-    rows, columns = np.nonzero(ink)
+    _rows, columns = np.nonzero(ink)
     assert picture.shape == (256, 256, 3)
     assert 10 <= columns.min() <= 16 and 110 <= columns.max() <= 116
     assert picture[128, 200].tolist() == [255, 255, 255]

@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from PIL import Image
 from safetensors import safe_open
 
 from hypersd_app.distill import commands
@@ -34,7 +34,20 @@ class Quiet:
 
 
 def arguments(stage, **changes):
-    return argparse.Namespace(**{"stage": stage, "preset": "tiny", "dry_run": False, "steps": None, "minutes": None, "threads": 0, "icon_set": None, "images": None, "title": "", **changes})
+    return argparse.Namespace(
+        **{
+            "stage": stage,
+            "preset": "tiny",
+            "dry_run": False,
+            "steps": None,
+            "minutes": None,
+            "threads": 0,
+            "icon_set": None,
+            "images": None,
+            "title": "",
+            **changes,
+        }
+    )
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The training machinery: Muon, averages, checkpoints that resume to the same curve."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -45,10 +46,8 @@ def train(folder, steps, kind, kill_at=None):
         return (net(x) - x[:, :1]).square().mean(), {}, 16
 
     config = LoopConfig(steps=steps, warmup=2, log_every=1, checkpoint_minutes=1e-9)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         run_loop(run, state, config, step_function, lambda step: None, lambda *a: None)
-    except KeyboardInterrupt:
-        pass
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return resumed, {row["step"]: row["loss"] for row in rows}, state
 
@@ -82,5 +81,12 @@ def test_a_bad_step_changes_nothing(tmp_path):
     state = TrainingState(net, build_optimizers(net, "adamw", 1e-2), ExponentialAverage(net, 0.9))
     before = net.inner.weight.detach().clone()
     config = LoopConfig(steps=1, log_every=1)
-    run_loop(RunFolder(tmp_path), state, config, lambda step: (net.inner.weight.sum() * float("nan"), {}, 1), lambda s: None, lambda *a: None)
+    run_loop(
+        RunFolder(tmp_path),
+        state,
+        config,
+        lambda step: (net.inner.weight.sum() * float("nan"), {}, 1),
+        lambda s: None,
+        lambda *a: None,
+    )
     assert torch.equal(net.inner.weight, before) and state.step == 1 and np.isfinite(state.pictures)

@@ -49,7 +49,10 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES)
+SLOW = ("sd15", "sdxl", "pocket-five")
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, marks=pytest.mark.slow if case in SLOW else ()) for case in CASES])
 def test_single_precision_equals_torch(engine, settings, repositories, converted, case):
     wanted = request(case.split("-")[0], **CASES[case])
     other = opened(settings, repositories, converted, SINGLE)

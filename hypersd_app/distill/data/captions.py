@@ -17,7 +17,7 @@ _DEFAULT_STYLE_SHARE = 0.8
 
 
 def with_article(noun: str) -> str:
-    """"apple" to "an apple"; plural names keep none."""
+    """ "apple" to "an apple"; plural names keep none."""
     last = noun.split()[-1]
     if last.endswith(_PLURAL_ONLY) and not last.endswith(("ss", "us", "is")):
         return noun
@@ -73,8 +73,8 @@ class Captioner:
         if scene.kind == "accessory":
             worn = self.concepts[scene.placements[1].concept].names[0]
             wearer = name.removesuffix(" face") if rng.random() < 0.6 and concepts[0].group != FACES else name
-            return rng.choice((f"{with_article(wearer)} with {with_article(worn)}", f"{with_article(wearer)} wearing {with_article(worn)}",
-                               f"{wearer} with {worn}"))  # fmt: skip
+            one, two = with_article(wearer), with_article(worn)
+            return rng.choice((f"{one} with {two}", f"{one} wearing {two}", f"{wearer} with {worn}"))
         if scene.kind == "pair":
             return self._pair(scene, name, self._name(concepts[1], rng), rng)
         return self._single(scene, concepts[0], name, rng)

@@ -15,46 +15,132 @@ COLOUR_WORDS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "b
 
 # Names people type, first the usual one, for emoji whose official label nobody says.
 EVERYDAY_NAMES: dict[str, tuple[str, ...]] = {
-    "automobile": ("car",), "oncoming automobile": ("car from the front",), "sport utility vehicle": ("suv", "jeep"),
-    "articulated lorry": ("truck",), "delivery truck": ("delivery truck", "van"), "fire engine": ("fire truck",),
-    "police car light": ("siren",), "locomotive": ("steam train", "steam locomotive"), "metro": ("subway train",),
-    "flying saucer": ("ufo", "flying saucer"), "passenger ship": ("cruise ship",), "airplane": ("airplane", "plane"),
-    "motor scooter": ("scooter",), "bicycle": ("bicycle", "bike"), "hot beverage": ("cup of coffee", "hot drink"),
-    "ear of corn": ("corn",), "baguette bread": ("baguette",), "soft ice cream": ("ice cream cone",),
-    "ice cream": ("bowl of ice cream",), "evergreen tree": ("pine tree", "fir tree"), "deciduous tree": ("tree",),
-    "lady beetle": ("ladybug",), "honeybee": ("bee",), "bug": ("caterpillar",), "beer mug": ("beer", "mug of beer"),
-    "wine glass": ("glass of wine",), "cocktail glass": ("cocktail", "martini"), "glass of milk": ("glass of milk", "milk"),
-    "high-heeled shoe": ("high heel",), "couch and lamp": ("couch", "sofa"), "wrapped gift": ("gift", "present"),
-    "jack-o-lantern": ("halloween pumpkin", "pumpkin"), "pile of poo": ("poop",), "sauropod": ("long neck dinosaur", "dinosaur"),
-    "T-Rex": ("t-rex", "dinosaur"), "television": ("tv", "television"), "high voltage": ("lightning bolt", "lightning"),
-    "hamburger": ("burger", "hamburger"), "doughnut": ("donut",), "mobile phone": ("phone", "smartphone"),
-    "desktop computer": ("computer",), "closed book": ("book",), "spouting whale": ("whale", "spouting whale"),
-    "baby chick": ("chick",), "front-facing baby chick": ("chick from the front", "chick"), "red apple": ("apple",),
-    "green apple": ("green apple",), "billed cap": ("cap", "baseball cap"), "t-shirt": ("t-shirt", "shirt"),
-    "running shoe": ("sneaker", "running shoe"), "thong sandal": ("flip flop",), "gem stone": ("diamond", "gem"),
-    "drop of blood": ("drop of blood",), "droplet": ("water drop", "droplet"), "water wave": ("wave",),
-    "musical keyboard": ("piano keyboard",), "headphone": ("headphones",), "video game": ("game controller", "gamepad"),
-    "game die": ("dice",), "puzzle piece": ("puzzle piece",), "magnifying glass tilted left": ("magnifying glass",),
-    "locked": ("lock", "padlock"), "unlocked": ("open lock",), "hourglass not done": ("hourglass with flowing sand",),
-    "hourglass done": ("hourglass",), "round pushpin": ("round pin",), "cup with straw": ("soda", "cup with a straw"),
-    "leafy green": ("lettuce",), "hot pepper": ("chili pepper", "hot pepper"), "meat on bone": ("meat on a bone",),
-    "poultry leg": ("chicken leg", "drumstick"), "cut of meat": ("steak",), "cooking": ("fried egg",),
-    "spaghetti": ("spaghetti", "pasta"), "steaming bowl": ("bowl of noodles", "ramen"), "tropical drink": ("tropical drink",),
-    "cheese wedge": ("cheese",), "sun with face": ("sun with a face",), "glowing star": ("glowing star",),
-    "ringed planet": ("saturn", "planet"), "snow-capped mountain": ("snowy mountain",), "closed umbrella": ("closed umbrella",),
-    "umbrella with rain drops": ("umbrella in the rain",), "mantelpiece clock": ("clock",), "crystal ball": ("crystal ball",),
-    "performing arts": ("theater masks",), "optical disk": ("cd",), "wastebasket": ("trash can",), "roll of paper": ("toilet paper",),
-    "mage": ("wizard",), "merperson": ("mermaid",), "guard": ("royal guard",), "cook": ("chef",), "nazar amulet": ("evil eye",),
-    "moai": ("stone head",), "postbox": ("mailbox",), "lotion bottle": ("lotion bottle",), "kick scooter": ("kick scooter",),
-    "sailboat": ("sailboat", "boat"), "waxing gibbous moon": ("gibbous moon",), "latin cross": ("cross",),
-    "cloud with lightning and rain": ("thunderstorm",), "cloud with lightning": ("storm cloud",), "cloud with rain": ("rain cloud",),
-    "cloud with snow": ("snow cloud",), "sun behind cloud": ("sun behind a cloud",), "bento box": ("bento box",),
-    "two-hump camel": ("two hump camel", "camel"), "ram": ("ram",), "ewe": ("sheep",), "ox": ("ox",), "boar": ("wild boar",),
-    "blowfish": ("pufferfish",), "spiral shell": ("seashell",), "lion": ("lion",), "collision": ("explosion",), "dizzy": ("dizzy star",),
-    "artist palette": ("paint palette",), "flag in hole": ("golf flag",), "bullseye": ("target", "bullseye"), "firecracker": ("firecracker", "dynamite"),
+    "automobile": ("car",),
+    "oncoming automobile": ("car from the front",),
+    "sport utility vehicle": ("suv", "jeep"),
+    "articulated lorry": ("truck",),
+    "delivery truck": ("delivery truck", "van"),
+    "fire engine": ("fire truck",),
+    "police car light": ("siren",),
+    "locomotive": ("steam train", "steam locomotive"),
+    "metro": ("subway train",),
+    "flying saucer": ("ufo", "flying saucer"),
+    "passenger ship": ("cruise ship",),
+    "airplane": ("airplane", "plane"),
+    "motor scooter": ("scooter",),
+    "bicycle": ("bicycle", "bike"),
+    "hot beverage": ("cup of coffee", "hot drink"),
+    "ear of corn": ("corn",),
+    "baguette bread": ("baguette",),
+    "soft ice cream": ("ice cream cone",),
+    "ice cream": ("bowl of ice cream",),
+    "evergreen tree": ("pine tree", "fir tree"),
+    "deciduous tree": ("tree",),
+    "lady beetle": ("ladybug",),
+    "honeybee": ("bee",),
+    "bug": ("caterpillar",),
+    "beer mug": ("beer", "mug of beer"),
+    "wine glass": ("glass of wine",),
+    "cocktail glass": ("cocktail", "martini"),
+    "glass of milk": ("glass of milk", "milk"),
+    "high-heeled shoe": ("high heel",),
+    "couch and lamp": ("couch", "sofa"),
+    "wrapped gift": ("gift", "present"),
+    "jack-o-lantern": ("halloween pumpkin", "pumpkin"),
+    "pile of poo": ("poop",),
+    "sauropod": ("long neck dinosaur", "dinosaur"),
+    "T-Rex": ("t-rex", "dinosaur"),
+    "television": ("tv", "television"),
+    "high voltage": ("lightning bolt", "lightning"),
+    "hamburger": ("burger", "hamburger"),
+    "doughnut": ("donut",),
+    "mobile phone": ("phone", "smartphone"),
+    "desktop computer": ("computer",),
+    "closed book": ("book",),
+    "spouting whale": ("whale", "spouting whale"),
+    "baby chick": ("chick",),
+    "front-facing baby chick": ("chick from the front", "chick"),
+    "red apple": ("apple",),
+    "green apple": ("green apple",),
+    "billed cap": ("cap", "baseball cap"),
+    "t-shirt": ("t-shirt", "shirt"),
+    "running shoe": ("sneaker", "running shoe"),
+    "thong sandal": ("flip flop",),
+    "gem stone": ("diamond", "gem"),
+    "drop of blood": ("drop of blood",),
+    "droplet": ("water drop", "droplet"),
+    "water wave": ("wave",),
+    "musical keyboard": ("piano keyboard",),
+    "headphone": ("headphones",),
+    "video game": ("game controller", "gamepad"),
+    "game die": ("dice",),
+    "puzzle piece": ("puzzle piece",),
+    "magnifying glass tilted left": ("magnifying glass",),
+    "locked": ("lock", "padlock"),
+    "unlocked": ("open lock",),
+    "hourglass not done": ("hourglass with flowing sand",),
+    "hourglass done": ("hourglass",),
+    "round pushpin": ("round pin",),
+    "cup with straw": ("soda", "cup with a straw"),
+    "leafy green": ("lettuce",),
+    "hot pepper": ("chili pepper", "hot pepper"),
+    "meat on bone": ("meat on a bone",),
+    "poultry leg": ("chicken leg", "drumstick"),
+    "cut of meat": ("steak",),
+    "cooking": ("fried egg",),
+    "spaghetti": ("spaghetti", "pasta"),
+    "steaming bowl": ("bowl of noodles", "ramen"),
+    "tropical drink": ("tropical drink",),
+    "cheese wedge": ("cheese",),
+    "sun with face": ("sun with a face",),
+    "glowing star": ("glowing star",),
+    "ringed planet": ("saturn", "planet"),
+    "snow-capped mountain": ("snowy mountain",),
+    "closed umbrella": ("closed umbrella",),
+    "umbrella with rain drops": ("umbrella in the rain",),
+    "mantelpiece clock": ("clock",),
+    "crystal ball": ("crystal ball",),
+    "performing arts": ("theater masks",),
+    "optical disk": ("cd",),
+    "wastebasket": ("trash can",),
+    "roll of paper": ("toilet paper",),
+    "mage": ("wizard",),
+    "merperson": ("mermaid",),
+    "guard": ("royal guard",),
+    "cook": ("chef",),
+    "nazar amulet": ("evil eye",),
+    "moai": ("stone head",),
+    "postbox": ("mailbox",),
+    "lotion bottle": ("lotion bottle",),
+    "kick scooter": ("kick scooter",),
+    "sailboat": ("sailboat", "boat"),
+    "waxing gibbous moon": ("gibbous moon",),
+    "latin cross": ("cross",),
+    "cloud with lightning and rain": ("thunderstorm",),
+    "cloud with lightning": ("storm cloud",),
+    "cloud with rain": ("rain cloud",),
+    "cloud with snow": ("snow cloud",),
+    "sun behind cloud": ("sun behind a cloud",),
+    "bento box": ("bento box",),
+    "two-hump camel": ("two hump camel", "camel"),
+    "ram": ("ram",),
+    "ewe": ("sheep",),
+    "ox": ("ox",),
+    "boar": ("wild boar",),
+    "blowfish": ("pufferfish",),
+    "spiral shell": ("seashell",),
+    "lion": ("lion",),
+    "collision": ("explosion",),
+    "dizzy": ("dizzy star",),
+    "artist palette": ("paint palette",),
+    "flag in hole": ("golf flag",),
+    "bullseye": ("target", "bullseye"),
+    "firecracker": ("firecracker", "dynamite"),
 }
 # Words kept out of every caption: the evaluation asks whether the text encoder carries them over.
-HELD_OUT_WORDS = frozenset({"kitten", "kitty", "automobile", "puppy", "bunny", "hound", "feline", "canine", "spaceship", "pony", "blossom", "cottage"})
+HELD_OUT_WORDS = frozenset(
+    {"kitten", "kitty", "automobile", "puppy", "bunny", "hound", "feline", "canine", "spaceship", "pony", "blossom", "cottage"}
+)
 HELD_OUT_PERCENT = 4
 # Asked for in the README, the examples and the evaluation's prompts, so never held out.
 ALWAYS_TRAINED = frozenset(
@@ -64,11 +150,38 @@ ALWAYS_TRAINED = frozenset(
     penguin|owl|frog|lion|tiger face|panda|fox|elephant|turtle|octopus|whale|snowman|cactus|tulip|carrot|lemon|watermelon|ice cream|
     soft ice cream|hamburger|rainbow|cloud|fire|light bulb|book|closed book|camera|clock|alarm clock|bell|wrapped gift|castle|teddy bear|
     smiling face with sunglasses|grinning face|dragon face|unicorn|bear|pig face|mouse face|monkey face|cow face|bee|honeybee|snail|
-    lady beetle|christmas tree|hammer|scissors|pencil|backpack|t-shirt|dress|bus|fire engine|tractor|helicopter|anchor|trophy""".replace("\n", "").replace("    ", "").split("|")
+    lady beetle|christmas tree|hammer|scissors|pencil|backpack|t-shirt|dress|bus|fire engine|tractor|helicopter|anchor|trophy""".replace(
+        "\n", ""
+    )
+    .replace("    ", "")
+    .split("|")
 )
 _DROPPED_SUBGROUPS = frozenset(
-    """person-gesture family skin-tone hair-style transport-sign arrow religion zodiac av-symbol gender math punctuation currency
-    keycap alphanum geometric flag country-flag subdivision-flag hand-single-finger person-resting place-map person-symbol""".split()
+    [
+        "person-gesture",
+        "family",
+        "skin-tone",
+        "hair-style",
+        "transport-sign",
+        "arrow",
+        "religion",
+        "zodiac",
+        "av-symbol",
+        "gender",
+        "math",
+        "punctuation",
+        "currency",
+        "keycap",
+        "alphanum",
+        "geometric",
+        "flag",
+        "country-flag",
+        "subdivision-flag",
+        "hand-single-finger",
+        "person-resting",
+        "place-map",
+        "person-symbol",
+    ]
 )
 _DROPPED_LABELS = re.compile(
     r"o’clock|-thirty$|^(?:wo)?m[ae]n\b|facing right|^person[: ]|people|Japanese (?:post|symbol)|Mrs|Mx|banknote|chart increasing with|"
@@ -78,8 +191,22 @@ _DROPPED_LABELS = re.compile(
     r"button|mahjong|joker|flower playing|ballot|e-mail|clutch|suspension|linked|trolleybus|minibus|monorail|light rail|"
     r"railway car|low battery|ATM|identification|placard|headstone|funeral|coffin|cigarette|kiss:|couple|pushing hand|head shaking"
 )
-_KEPT_SYMBOLS = frozenset({"warning", "recycling symbol", "check mark", "cross mark", "peace symbol", "yin yang", "infinity", "red question mark", "red exclamation mark", "plus", "no entry"})
-_PICTURE_SUBGROUPS = frozenset("place-geographic place-other".split())  # fill the frame: never composed
+_KEPT_SYMBOLS = frozenset(
+    {
+        "warning",
+        "recycling symbol",
+        "check mark",
+        "cross mark",
+        "peace symbol",
+        "yin yang",
+        "infinity",
+        "red question mark",
+        "red exclamation mark",
+        "plus",
+        "no entry",
+    }
+)
+_PICTURE_SUBGROUPS = frozenset(["place-geographic", "place-other"])  # fill the frame: never composed
 
 
 @dataclass(frozen=True)
@@ -109,7 +236,11 @@ class Concept:
     def has_face(self) -> bool:
         """Whether hats and glasses find a face in the middle of the drawing."""
         if self.group == FACES:
-            return self.subgroup.startswith(("face-", "cat-face")) and self.subgroup not in ("face-hat", "face-hand", "face-glasses")
+            return self.subgroup.startswith(("face-", "cat-face")) and self.subgroup not in (
+                "face-hat",
+                "face-hand",
+                "face-glasses",
+            )
         return self.label.endswith(" face") and self.group == NATURE
 
 

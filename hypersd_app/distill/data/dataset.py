@@ -88,7 +88,10 @@ class SceneRenderer:
         source = resized[y0 - top : y1 - top, x0 - left : x1 - left]
         under = np.asarray(canvas.crop((x0, y0, x1, y1))).astype(np.uint16)
         mixed = source + (under * (255 - source[..., 3:]) + 127) // 255
-        canvas.paste(Image.frombuffer("RGBa", (x1 - x0, y1 - y0), mixed.clip(0, 255).astype(np.uint8).tobytes(), "raw", "RGBa", 0, 1), (x0, y0))
+        canvas.paste(
+            Image.frombuffer("RGBa", (x1 - x0, y1 - y0), mixed.clip(0, 255).astype(np.uint8).tobytes(), "raw", "RGBa", 0, 1),
+            (x0, y0),
+        )
 
 
 def find_drawings(concepts: Sequence[Concept], libraries: dict[str, IconLibrary]) -> list[Drawing]:
@@ -121,7 +124,9 @@ def _render_span(job: tuple[Path, Path, DataConfig, int, int]) -> int:
     return stop - start
 
 
-def build(config: DataConfig, folder: Path, packages: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+def build(
+    config: DataConfig, folder: Path, packages: Path, progress: Callable[[int, int], None] = lambda done, total: None
+) -> None:
     """Plan and render a data set into `folder`; a finished one with the same config is left alone."""
     marker = folder / "config.json"
     text = json.dumps(asdict(config), indent=1)

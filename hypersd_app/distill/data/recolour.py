@@ -57,8 +57,8 @@ def _hue_saturation_value(rgb: NDArray[np.float32]) -> tuple[NDArray[np.float32]
 
 def main_colour(rgba: NDArray[np.uint8]) -> MainColour | None:
     """Name the colour of most opaque pixels of an (H, W, 4) drawing; None when it is empty."""
-    pixels = rgba.reshape(-1, 4)
-    pixels = pixels[pixels[:, 3] > 127, :3].astype(np.float32) / 255
+    flat = rgba.reshape(-1, 4)
+    pixels = (flat[flat[:, 3] > 127, :3] / 255).astype(np.float32)
     if len(pixels) < 20:
         return None
     hue, saturation, value = _hue_saturation_value(pixels)

@@ -83,13 +83,9 @@ class ScenePlanner:
         self.by_set: dict[str, list[Drawing]] = {}
         for drawing in drawings:
             self.by_set.setdefault(drawing.set_key, []).append(drawing)
-        self._composable = {
-            key: [row for row in rows if concepts[row.concept].composable] for key, rows in self.by_set.items()
-        }
+        self._composable = {key: [row for row in rows if concepts[row.concept].composable] for key, rows in self.by_set.items()}
         self._faces = {key: [row for row in rows if concepts[row.concept].has_face] for key, rows in self.by_set.items()}
-        self._wear = {
-            key: [row for row in rows if concepts[row.concept].label in ACCESSORIES] for key, rows in self.by_set.items()
-        }
+        self._wear = {key: [row for row in rows if concepts[row.concept].label in ACCESSORIES] for key, rows in self.by_set.items()}
         self.makers: Mapping[str, Callable[[str, random.Random], Scene]] = {
             "colour": self._colour,
             "count": self._count,

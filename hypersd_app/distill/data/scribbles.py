@@ -19,7 +19,9 @@ def silhouette(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Foreground of a picture on white as a 0/255 mask: all that white from the border does not reach."""
     padded = cv2.copyMakeBorder(picture, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(255, 255, 255))
     mask = np.zeros((padded.shape[0] + 2, padded.shape[1] + 2), np.uint8)
-    cv2.floodFill(padded.copy(), mask, (0, 0), 0, (8, 8, 8), (8, 8, 8), 4 | cv2.FLOODFILL_MASK_ONLY | (255 << 8) | cv2.FLOODFILL_FIXED_RANGE)
+    cv2.floodFill(
+        padded.copy(), mask, (0, 0), 0, (8, 8, 8), (8, 8, 8), 4 | cv2.FLOODFILL_MASK_ONLY | (255 << 8) | cv2.FLOODFILL_FIXED_RANGE
+    )
     return 255 - mask[2:-2, 2:-2]
 
 
@@ -132,7 +134,5 @@ def scribble(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np
     """A control picture for `picture` (uint8, (S, S, 3) on white): uint8, (S, S, 3), strokes on black."""
     strokes = hand_strokes(picture, rng)
     coloured = rng.random() < COLOUR_SHARE
-    colours = [
-        _stroke_colour(picture, stroke) if coloured and rng.random() < 0.8 else (255, 255, 255) for stroke in strokes
-    ]
+    colours = [_stroke_colour(picture, stroke) if coloured and rng.random() < 0.8 else (255, 255, 255) for stroke in strokes]
     return draw_strokes(strokes, picture.shape[0], rng.uniform(1.0, 6.0), colours)

@@ -125,6 +125,5 @@ def squash(name: str) -> str:
 def load_libraries(folder: Path, set_keys: tuple[str, ...]) -> dict[str, IconLibrary]:
     """Fetch and open the named sets."""
     return {
-        key: IconLibrary(ICON_SETS[key], fetch_package(ICON_SETS[key].package, ICON_SETS[key].version, folder))
-        for key in set_keys
+        key: IconLibrary(ICON_SETS[key], fetch_package(ICON_SETS[key].package, ICON_SETS[key].version, folder)) for key in set_keys
     }
