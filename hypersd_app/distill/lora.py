@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
-from diffusers.utils.state_dict_utils import convert_state_dict_to_diffusers
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
@@ -30,7 +29,8 @@ def save_lora(
     unet: UNet2DConditionModel, name: str, path: Path, metadata: Mapping[str, str], dtype: torch.dtype = torch.float16
 ) -> None:
     """Write adapter `name` as one safetensors file with `unet.`-prefixed names, as StableDiffusionPipeline saves them."""
-    state = convert_state_dict_to_diffusers(get_peft_model_state_dict(unet, adapter_name=name))
+    # PEFT's own names throughout: diffusers' converter renames attention layers only, and its loader then skips them.
+    state = get_peft_model_state_dict(unet, adapter_name=name)
     tensors = {f"{StableDiffusionPipeline.unet_name}.{key}": value.to(dtype).contiguous() for key, value in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path, {"format": "pt", **metadata})

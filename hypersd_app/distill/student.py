@@ -54,6 +54,14 @@ class StudentConfig:
 
 PRESETS: dict[str, StudentConfig] = {
     "pocket": StudentConfig(),
+    # A first student in minutes: a coarser grid carries the clean end to t = T - 1 in fewer steps.
+    "first": StudentConfig(
+        stages=((4, 60), (2, 90), (1, 250)),
+        skip=50,
+        lr=1e-3,
+        guidance_scale=3.0,
+        loop=LoopConfig(steps=400, warmup=20, cooldown=120, preview_minutes=4, log_every=10),
+    ),
     "tcd": StudentConfig(stages=((1, 1),)),
     "lcm": StudentConfig(stages=((1, 1),), end="clean"),
     "tiny": StudentConfig(data="tiny", stages=((2, 2), (1, 2)), batch=4, rank=4, loop=LoopConfig(steps=4, warmup=2, log_every=2)),

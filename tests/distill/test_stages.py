@@ -98,12 +98,16 @@ def test_a_plain_diffusers_pipeline_draws_with_it(trained):
     assert trailing_timesteps(1000, 2).tolist() == [999, 499]
 
 
-def test_the_accelerator_changes_the_unet(trained):
+def test_every_layer_of_the_accelerator_is_loaded(trained):
     _, assets = trained
     unet = UNet2DConditionModel.from_pretrained(assets / "unet").float()
-    before = unet.conv_out.weight.detach().clone()
+    before = {name: value.detach().clone() for name, value in unet.state_dict().items()}
+    with safe_open(assets / "accelerator.safetensors", "pt") as file:
+        layers = {name.removeprefix("unet.").rsplit(".lora_", 1)[0] for name in file.keys()}  # noqa: SIM118
     fuse_lora(unet, assets / "accelerator.safetensors")
-    assert not torch.equal(before, unet.conv_out.weight)
+    changed = {name for name, value in unet.state_dict().items() if not torch.equal(before[name], value)}
+    assert changed == {f"{layer}.weight" for layer in layers}
+    assert any("attn1.to_q" in layer for layer in layers) and any("conv1" in layer for layer in layers)
     assert not any("lora" in name for name, _ in unet.named_parameters())
 
 
