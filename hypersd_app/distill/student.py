@@ -56,11 +56,11 @@ PRESETS: dict[str, StudentConfig] = {
     "pocket": StudentConfig(),
     # A first student in minutes: a coarser grid carries the clean end to t = T - 1 in fewer steps.
     "first": StudentConfig(
-        stages=((4, 60), (2, 90), (1, 250)),
+        stages=((4, 40), (2, 60), (1, 150)),
         skip=50,
         lr=1e-3,
         guidance_scale=3.0,
-        loop=LoopConfig(steps=400, warmup=20, cooldown=120, preview_minutes=4, log_every=10),
+        loop=LoopConfig(steps=250, warmup=15, cooldown=80, preview_minutes=4, log_every=10),
     ),
     "tcd": StudentConfig(stages=((1, 1),)),
     "lcm": StudentConfig(stages=((1, 1),), end="clean"),

@@ -30,8 +30,8 @@ class TeacherConfig:
     """`late_share` of each batch draws its timestep from the noisier half, where composition is decided."""
 
     data: str = "pocket"
-    channels: tuple[int, int, int] = (128, 256, 384)
-    deep_layers: int = 2
+    channels: tuple[int, int, int] = (128, 256, 320)
+    deep_layers: int = 1
     batch: int = 64
     lr: float = 3e-3
     optimizer: str = "muon"

@@ -9,7 +9,7 @@ LATENT_CHANNELS = 16
 TEXT_DIMENSION = 384
 
 
-def new_unet(channels: tuple[int, int, int] = (128, 256, 384), deep_layers: int = 2) -> UNet2DConditionModel:
+def new_unet(channels: tuple[int, int, int] = (128, 256, 320), deep_layers: int = 1) -> UNet2DConditionModel:
     """The teacher's UNet: 16x16 latents, attention at 8x8 and 4x4, where it is cheap and most weights sit.
 
     A pooled reading of the whole caption joins the time embedding (`addition_embed_type="text"`): pipelines need
