@@ -93,7 +93,7 @@ def write_pocket(folder: Path, *, accelerator: bool = True, controlnet: bool = T
     bert_tokenizer(folder / "tokenizer")
     new_scheduler().save_pretrained(folder / "scheduler")
     if controlnet:
-        randomized(PocketControlNet.from_teacher(unet.float()), 3, 2.0).half().save_pretrained(folder / "controlnet")
+        randomized(PocketControlNet.for_unet(unet.float()), 3, 2.0).half().save_pretrained(folder / "controlnet")
     if accelerator:
         write_lora(folder / "accelerator.safetensors", new_unet((64, 64, 64), 1), 4, seed=4)
     return folder

@@ -91,7 +91,7 @@ def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress
         controlnet = PocketControlNet.from_pretrained(workspace.weights("controlnet", "controlnet", "controlnet"))
         fuse_lora(unet, workspace.weights("student", "accelerator.safetensors", "accelerator.safetensors"))
     else:
-        controlnet = PocketControlNet.from_teacher(unet)
+        controlnet = PocketControlNet.for_unet(unet)
     unet = unet.to(memory_format=torch.channels_last).requires_grad_(False)
     controlnet = controlnet.float().to(memory_format=torch.channels_last)
     state = TrainingState(

@@ -32,7 +32,7 @@ class StudentConfig:
     stages: tuple[tuple[int, int], ...] = ((8, 100), (4, 150), (2, 250), (1, 1000))
     end: str = "random"
     skip: int = 20
-    rank: int = 32
+    rank: int = 24  # all weights together must stay below 160 MB
     batch: int = 32
     lr: float = 5e-4
     optimizer: str = "adamw"

@@ -41,7 +41,7 @@ class StyleConfig:
     folder: str = ""
     title: str = ""
     trigger: str = ""
-    rank: int = 16
+    rank: int = 8
     batch: int = 16
     lr: float = 5e-4
     ema_decay: float = 0.99
