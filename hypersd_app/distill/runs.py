@@ -121,39 +121,69 @@ def run_loop(
     preview: Callable[[int], None],
     progress: Progress,
 ) -> None:
-    """Train from `state.step` to the last step. `step_function(step)` gives loss, metrics and pictures used."""
-    parameters = [p for p in state.module.parameters() if p.requires_grad]
-    began = saved = looked = window = time.monotonic()
-    sums: dict[str, float] = {}
-    seen = 0
-    while state.step < config.steps and (not config.minutes or time.monotonic() - began < 60 * config.minutes):
-        loss, metrics, pictures = step_function(state.step)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(parameters, config.gradient_clip)
-        if torch.isfinite(norm):
-            state.optimizers.step(learning_rate_factor(state.step, config.warmup, config.steps, config.cooldown))
-            state.ema.update(state.step)
-        else:
-            logger.warning("step %d skipped: the gradient is not finite", state.step)
-            for parameter in parameters:
-                parameter.grad = None
-        state.step += 1
-        state.pictures += pictures
-        seen += pictures
-        for name, value in {"loss": float(loss.detach()), "gradient_norm": float(norm), **metrics}.items():
-            sums[name] = sums.get(name, 0.0) + value / config.log_every
-        now = time.monotonic()
-        if state.step % config.log_every == 0:
-            row = {"step": state.step, "pictures": state.pictures, "per_second": seen / (now - window), **sums}
-            run.write_metrics({name: round(value, 6) for name, value in row.items()})
-            progress(state.step, config.steps, row)
-            sums, seen, window = {}, 0, now
-        if now - saved > 60 * config.checkpoint_minutes:
-            run.save(state)
-            saved = time.monotonic()
-        if now - looked > 60 * config.preview_minutes:
-            preview(state.step)
-            looked = window = time.monotonic()
-            seen = 0
-    run.save(state)
+    """Train from `state.step` to the last step. `step_function(step)` gives loss, metrics and pictures used.
+
+    Ctrl-C saves before it leaves; a kill loses what came after the last checkpoint.
+    """
+    began = saved = looked = time.monotonic()
+    window = MetricsWindow(run, config, progress)
+    try:
+        while state.step < config.steps and (not config.minutes or time.monotonic() - began < 60 * config.minutes):
+            window.add(state, *train_step(state, config, step_function))
+            if time.monotonic() - saved > 60 * config.checkpoint_minutes:
+                run.save(state)
+                saved = time.monotonic()
+            if time.monotonic() - looked > 60 * config.preview_minutes:
+                preview(state.step)
+                looked = time.monotonic()
+    finally:
+        run.save(state)
     preview(state.step)
+
+
+def train_step(
+    state: TrainingState, config: LoopConfig, step_function: Callable[[int], tuple[Tensor, dict[str, float], int]]
+) -> tuple[int, dict[str, float]]:
+    """One step; returns pictures used and metrics. A gradient that is not finite changes nothing."""
+    loss, metrics, pictures = step_function(state.step)
+    loss.backward()
+    parameters = [p for p in state.module.parameters() if p.requires_grad]
+    norm = nn.utils.clip_grad_norm_(parameters, config.gradient_clip)
+    if torch.isfinite(norm):
+        state.optimizers.step(learning_rate_factor(state.step, config.warmup, config.steps, config.cooldown))
+        state.ema.update(state.step)
+    else:
+        logger.warning("step %d skipped: the gradient is not finite", state.step)
+        for parameter in parameters:
+            parameter.grad = None
+    state.step += 1
+    state.pictures += pictures
+    return pictures, {"loss": float(loss.detach()), "gradient_norm": float(norm), **metrics}
+
+
+class MetricsWindow:
+    """Averages metrics over `log_every` steps and writes them out."""
+
+    def __init__(self, run: RunFolder, config: LoopConfig, progress: Progress) -> None:
+        self._run, self._config, self._progress = run, config, progress
+        self._clear()
+
+    def _clear(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._steps = self._pictures = 0
+        self._since = time.monotonic()
+
+    def add(self, state: TrainingState, pictures: int, metrics: dict[str, float]) -> None:
+        """Take in one step's metrics."""
+        self._steps += 1
+        self._pictures += pictures
+        for name, value in metrics.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        if state.step % self._config.log_every:
+            return
+        means = {name: value / self._steps for name, value in self._sums.items()}
+        speed = self._pictures / (time.monotonic() - self._since)
+        row = {"step": state.step, "pictures": state.pictures, "per_second": speed, **means}
+        self._run.write_metrics({name: round(value, 6) for name, value in row.items()})
+        self._progress(state.step, self._config.steps, row)
+        self._clear()

@@ -44,8 +44,8 @@ class PocketControlNet(ControlNetModel):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.controlnet_cond_embedding = UnshuffledConditioning(self.config.block_out_channels[0])
-        self.controlnet_down_blocks = nn.ModuleList(doubling(layer.in_channels) for layer in self.controlnet_down_blocks)
-        self.controlnet_mid_block = doubling(self.controlnet_mid_block.in_channels)
+        self.controlnet_down_blocks = nn.ModuleList(doubling(layer.in_channels) for layer in self.controlnet_down_blocks)  # type: ignore[has-type]
+        self.controlnet_mid_block = doubling(self.controlnet_mid_block.in_channels)  # type: ignore[has-type]
 
     @classmethod
     def for_unet(cls, unet: UNet2DConditionModel) -> PocketControlNet:
@@ -68,7 +68,7 @@ def doubling(channels: int) -> nn.Conv2d:
     """A 1x1 convolution to twice as many channels that starts at zero, as every ControlNet output does."""
     layer = nn.Conv2d(channels, 2 * channels, 1)
     nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     return layer
 
 
