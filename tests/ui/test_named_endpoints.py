@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,9 @@ def test_mcp_lists_the_same_tools(studio: Served) -> None:
             await session.initialize()
             return {tool.name: tool.description or "" for tool in (await session.list_tools()).tools}
 
-    listed = asyncio.run(tools())
+    # In a thread of its own: Playwright's fixtures, used by tests before this one, leave a loop running in the main thread.
+    with ThreadPoolExecutor(1) as pool:
+        listed = pool.submit(lambda: asyncio.run(tools())).result()
     wanted = [name for name in listed if name.endswith(("text_to_image", "scribble"))]
     assert len(wanted) == 2
     assert all(
