@@ -45,6 +45,10 @@ class ControlNetConfig:
 
 PRESETS: dict[str, ControlNetConfig] = {
     "pocket": ControlNetConfig(),
+    # A first one in minutes.
+    "first": ControlNetConfig(
+        lr=2e-3, control_drop=0.05, loop=LoopConfig(steps=170, warmup=10, cooldown=60, preview_minutes=3, log_every=10)
+    ),
     "pocket-student": ControlNetConfig(
         student=True, lr=1e-4, loop=LoopConfig(steps=400, warmup=20, cooldown=150, preview_minutes=4)
     ),
