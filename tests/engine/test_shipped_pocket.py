@@ -1,0 +1,52 @@
+"""The weights that ship: they draw what is asked, on white, at one step, and together stay small."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from hypersd_app.engine.control_images import scribble_control
+from hypersd_app.engine.engine import Engine
+from hypersd_app.engine.requests import ControlInput, GenerationRequest
+from hypersd_app.settings import ROOT, Settings
+
+COLOURS = {"a red apple": 0, "a green car": 1, "a blue butterfly": 2}
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shipped")
+    settings = Settings(backend="torch", device="cpu", offline=True)
+    settings = dataclasses.replace(settings, cache=folder / "cache", runs=folder / "runs", styles=folder / "styles", models=folder / "models")
+    engine = Engine(settings)
+    yield engine
+    engine.close()
+
+
+@pytest.mark.parametrize("prompt", COLOURS)
+def test_one_step_gives_the_colour_asked_for_on_white(engine, prompt):
+    result = engine.generate(GenerationRequest(prompt, num_images=4, seed=11))
+    pixels = np.stack([np.asarray(image) for image in result.images]).astype(float)
+    corners = np.concatenate([pixels[:, :8, :8].reshape(-1, 3), pixels[:, :8, -8:].reshape(-1, 3)])
+    ink = pixels[pixels.min(-1) < 200]
+    assert np.median(corners) > 235
+    assert len(ink) > 0.03 * pixels.shape[0] * 256 * 256
+    assert ink.mean(0).argmax() == COLOURS[prompt]
+
+
+def test_a_sketch_decides_where_the_picture_is(engine):
+    shares = []
+    for left in (24, 136):
+        paper = np.full((256, 256, 3), 255, np.uint8)
+        paper[80:176, [left, left + 95]] = paper[[80, 175], left : left + 96] = 0
+        control = ControlInput(scribble_control(paper, (256, 256)))
+        result = engine.generate(GenerationRequest("a gift", control=control, num_images=4, seed=5))
+        ink = np.stack([np.asarray(image).min(-1) < 200 for image in result.images])
+        shares.append(ink[:, :, :128].sum() / max(1, ink.sum()))
+    assert shares[0] > shares[1] + 0.1
+
+
+def test_all_weights_together_stay_below_160_megabytes():
+    weights = list((ROOT / "assets").rglob("*.safetensors"))
+    assert sum(path.stat().st_size for path in weights) < 160e6
+    assert not [path for path in (ROOT / "assets").rglob("*") if path.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl")]
