@@ -17,7 +17,9 @@ COLOURS = {"a red apple": 0, "a green car": 1, "a blue butterfly": 2}
 def engine(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shipped")
     settings = Settings(backend="torch", device="cpu", offline=True)
-    settings = dataclasses.replace(settings, cache=folder / "cache", runs=folder / "runs", styles=folder / "styles", models=folder / "models")
+    settings = dataclasses.replace(
+        settings, cache=folder / "cache", runs=folder / "runs", styles=folder / "styles", models=folder / "models"
+    )
     engine = Engine(settings)
     yield engine
     engine.close()
