@@ -90,7 +90,7 @@ def controlled(
 def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
     """Train or resume in `folder`; the averaged weights are left in `folder/controlnet` as a diffusers folder."""
     torch.manual_seed(config.seed)
-    unet = UNet2DConditionModel.from_pretrained(workspace.weights("teacher", "unet", "unet")).float()
+    unet = workspace.teacher()
     if config.student:
         controlnet = PocketControlNet.from_pretrained(workspace.weights("controlnet", "controlnet", "controlnet"))
         fuse_lora(unet, workspace.weights("student", "accelerator.safetensors", "accelerator.safetensors"))

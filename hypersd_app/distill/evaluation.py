@@ -40,8 +40,7 @@ def load_models(workspace: Workspace) -> list[Generator]:
     """The teacher and, if there is an accelerator, the student at 1, 2, 4 and 8 steps."""
     schedule = NoiseSchedule.from_scheduler(new_scheduler())
     sampler = Sampler(workspace.embed, workspace.autoencoder, schedule)
-    path = workspace.weights("teacher", "unet", "unet")
-    teacher = UNet2DConditionModel.from_pretrained(path).float().eval()
+    teacher = workspace.teacher().eval()
     models = [
         Generator(
             f"teacher, {TEACHER_STEPS} steps",
@@ -49,7 +48,7 @@ def load_models(workspace: Workspace) -> list[Generator]:
         )
     ]
     accelerator = workspace.weights("student", "accelerator.safetensors", "accelerator.safetensors")
-    student = UNet2DConditionModel.from_pretrained(path).float().eval()
+    student = workspace.teacher().eval()
     fuse_lora(student, accelerator)
     few = FewStepSampler(sampler)
     for steps in (1, 2, 4, 8):

@@ -92,11 +92,7 @@ class FewStepSampler:
 def train(config: StudentConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
     """Distil or resume in `folder`; the averaged LoRA is left in `folder/accelerator.safetensors`."""
     torch.manual_seed(config.seed)
-    unet = (
-        UNet2DConditionModel.from_pretrained(workspace.weights("teacher", "unet", "unet"))
-        .float()
-        .to(memory_format=torch.channels_last)
-    )
+    unet = workspace.teacher()
     add_lora(unet, config.rank, ADAPTER, ends=True)
     state = TrainingState(unet, build_optimizers(unet, config.optimizer, config.lr), ExponentialAverage(unet, config.ema_decay))
     run, schedule = RunFolder(folder), NoiseSchedule.from_scheduler(new_scheduler())

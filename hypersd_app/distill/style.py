@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import UNet2DConditionModel
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -126,11 +125,7 @@ def style_pictures(config: StyleConfig, workspace: Workspace) -> StylePictures:
 def train(config: StyleConfig, workspace: Workspace, folder: Path, progress: Progress) -> Path:
     """Train or resume in `folder`; returns the LoRA file, with title, trigger words, base and licence in its metadata."""
     torch.manual_seed(config.seed)
-    unet = (
-        UNet2DConditionModel.from_pretrained(workspace.weights("teacher", "unet", "unet"))
-        .float()
-        .to(memory_format=torch.channels_last)
-    )
+    unet = workspace.teacher()
     add_lora(unet, config.rank, ADAPTER)
     state = TrainingState(unet, build_optimizers(unet, "adamw", config.lr), ExponentialAverage(unet, config.ema_decay))
     run, schedule = RunFolder(folder), NoiseSchedule.from_scheduler(new_scheduler())

@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
 from numpy.typing import NDArray
 
 from hypersd_app.distill.data.dataset import PictureData
@@ -64,6 +66,11 @@ class Workspace:
     def autoencoder(self) -> PocketAutoencoder:
         """The family's autoencoder in float32."""
         return PocketAutoencoder.from_pretrained(self.weights("autoencoder", "model", "vae")).float()
+
+    def teacher(self) -> UNet2DConditionModel:
+        """A fresh copy of the newest teacher, float32 with channels last, which a CPU's convolutions like."""
+        unet = UNet2DConditionModel.from_pretrained(self.weights("teacher", "unet", "unet"))
+        return unet.float().to(memory_format=torch.channels_last)
 
     def weights(self, stage: str, name: str, asset: str) -> Path:
         """The newest result of a stage: `runs/<stage>/<family>/<name>`, else the shipped `<asset>`."""
