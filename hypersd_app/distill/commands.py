@@ -29,6 +29,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print the config and the folder, train nothing")
     parser.add_argument("--steps", type=int, help="train to this step instead of the preset's last")
     parser.add_argument("--minutes", type=float, help="stop after so many minutes; the same command resumes")
+    parser.add_argument("--cooldown-minutes", type=float, help="let the learning rate fall to zero over the last of --minutes")
     parser.add_argument("--threads", type=int, default=0, help="processor threads (default: all)")
 
 
@@ -48,7 +49,7 @@ def run_train(args: argparse.Namespace, settings: Settings) -> int:
         config = stage.presets[preset]
     else:
         raise InvalidRequest("preset", preset, ", ".join(stage.presets))
-    config = limited(config, args.steps, args.minutes)
+    config = limited(config, args.steps, args.minutes, args.cooldown_minutes)
     workspace = open_workspace(settings, getattr(config, "data", preset))
     folder = workspace.run(stage.name, preset)
     if args.dry_run:

@@ -94,10 +94,6 @@ class RunFolder:
         return True
 
 
-def learning_rate_factor(step: int, warmup: int, steps: int, cooldown: int) -> float:
-    """Warm-up, constant, then a linear fall to zero over the last `cooldown` steps."""
-    return min(1.0, (step + 1) / max(1, warmup), max(0.0, (steps - step) / max(1, cooldown)))
-
 
 @dataclass(frozen=True)
 class LoopConfig:
@@ -111,6 +107,18 @@ class LoopConfig:
     checkpoint_minutes: float = 4.0
     preview_minutes: float = 8.0
     minutes: float = 0.0  # stop after so long; 0 trains to the last step
+    cooldown_minutes: float = 0.0  # of a run stopped by `minutes`: the last ones sharpen what it leaves behind
+
+
+def learning_rate_factor(step: int, minutes: float, config: LoopConfig) -> float:
+    """Warm-up, constant, then a linear fall to zero over the last `cooldown` steps, or the last `cooldown_minutes`.
+
+    `minutes` is the time since this run was started or resumed.
+    """
+    factors = [1.0, (step + 1) / max(1, config.warmup), (config.steps - step) / max(1, config.cooldown)]
+    if config.minutes and config.cooldown_minutes:
+        factors.append((config.minutes - minutes) / config.cooldown_minutes)
+    return max(0.0, min(factors))
 
 
 def run_loop(
@@ -128,8 +136,11 @@ def run_loop(
     began = saved = looked = time.monotonic()
     window = MetricsWindow(run, config, progress)
     try:
-        while state.step < config.steps and (not config.minutes or time.monotonic() - began < 60 * config.minutes):
-            window.add(state, *train_step(state, config, step_function))
+        while state.step < config.steps:
+            minutes = (time.monotonic() - began) / 60
+            if config.minutes and minutes >= config.minutes:
+                break
+            window.add(state, *train_step(state, config, step_function, minutes))
             if time.monotonic() - saved > 60 * config.checkpoint_minutes:
                 run.save(state)
                 saved = time.monotonic()
@@ -142,7 +153,10 @@ def run_loop(
 
 
 def train_step(
-    state: TrainingState, config: LoopConfig, step_function: Callable[[int], tuple[Tensor, dict[str, float], int]]
+    state: TrainingState,
+    config: LoopConfig,
+    step_function: Callable[[int], tuple[Tensor, dict[str, float], int]],
+    minutes: float = 0.0,
 ) -> tuple[int, dict[str, float]]:
     """One step; returns pictures used and metrics. A gradient that is not finite changes nothing."""
     loss, metrics, pictures = step_function(state.step)
@@ -150,7 +164,7 @@ def train_step(
     parameters = [p for p in state.module.parameters() if p.requires_grad]
     norm = nn.utils.clip_grad_norm_(parameters, config.gradient_clip)
     if torch.isfinite(norm):
-        state.optimizers.step(learning_rate_factor(state.step, config.warmup, config.steps, config.cooldown))
+        state.optimizers.step(learning_rate_factor(state.step, minutes, config))
         state.ema.update(state.step)
     else:
         logger.warning("step %d skipped: the gradient is not finite", state.step)

@@ -104,9 +104,9 @@ STAGES: Mapping[str, Stage] = {
 }
 
 
-def limited(config: Any, steps: int | None, minutes: float | None) -> Any:
+def limited(config: Any, steps: int | None, minutes: float | None, cooldown_minutes: float | None = None) -> Any:
     """A config with its loop cut to so many steps or minutes; configs without a loop are left alone."""
     if not hasattr(config, "loop"):
         return config
-    loop = replace(config.loop, **({"steps": steps} if steps else {}), **({"minutes": minutes} if minutes else {}))
-    return replace(config, loop=loop)
+    limits = {"steps": steps, "minutes": minutes, "cooldown_minutes": cooldown_minutes}
+    return replace(config, loop=replace(config.loop, **{name: value for name, value in limits.items() if value}))

@@ -27,9 +27,11 @@ from hypersd_app.models.pocket import LATENT_CHANNELS, new_scheduler, new_unet
 
 @dataclass(frozen=True)
 class TeacherConfig:
-    """`late_share` of each batch draws its timestep from the noisier half, where composition is decided."""
+    """`main_weight` and `familiar_weight`: how much more often the main style and familiar concepts are shown."""
 
     data: str = "pocket"
+    main_weight: float = 3.0
+    familiar_weight: float = 3.0
     channels: tuple[int, int, int] = (128, 256, 320)
     deep_layers: int = 1
     batch: int = 64
@@ -37,7 +39,7 @@ class TeacherConfig:
     optimizer: str = "muon"
     ema_decay: float = 0.999
     caption_drop: float = 0.1
-    late_share: float = 0.0
+    late_share: float = 0.0  # of each batch draws its timestep from the noisier half, where composition is decided
     guidance_scale: float = 4.0  # of the previews
     compile: bool = True  # 2.0 s instead of 2.5 s a step here, after two to three minutes of compiling
     seed: int = 0
@@ -63,16 +65,21 @@ class TextImageBatches:
     batch: int
     caption_drop: float
     seed: int
+    weights: NDArray[np.float64] | None = None  # how often each of `indices` is drawn; None: equally
 
     @staticmethod
-    def of(workspace: Workspace, batch: int, caption_drop: float, seed: int) -> TextImageBatches:
+    def of(
+        workspace: Workspace, batch: int, caption_drop: float, seed: int, main_weight: float = 1.0, familiar_weight: float = 1.0
+    ) -> TextImageBatches:
         """The training split of a workspace."""
-        indices = workspace.data.indices(False)
-        return TextImageBatches(workspace.data, workspace.latents, workspace.embed, indices, batch, caption_drop, seed)
+        data = workspace.data
+        indices = data.indices(False)
+        weights = data.weights(indices, main_weight, familiar_weight)
+        return TextImageBatches(data, workspace.latents, workspace.embed, indices, batch, caption_drop, seed, weights)
 
     def chosen(self, step: int) -> NDArray[np.int64]:
         """Which pictures the batch of `step` holds."""
-        return np.sort(np.random.default_rng((self.seed, step)).choice(self.indices, self.batch))
+        return np.sort(np.random.default_rng((self.seed, step)).choice(self.indices, self.batch, p=self.weights))
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor, list[str]]:
         """Latents float32 (B, 16, 16, 16), embeddings (B, L, 384) and the captions; dropped ones are empty."""
@@ -152,7 +159,9 @@ def train(config: TeacherConfig, workspace: Workspace, folder: Path, progress: P
     run, schedule = RunFolder(folder), NoiseSchedule.from_scheduler(new_scheduler())
     run.save_config(config)
     run.resume(state)
-    batches = TextImageBatches.of(workspace, config.batch, config.caption_drop, config.seed)
+    batches = TextImageBatches.of(
+        workspace, config.batch, config.caption_drop, config.seed, config.main_weight, config.familiar_weight
+    )
     sampler = Sampler(workspace.embed, workspace.autoencoder, schedule)
     network = torch.compile(unet) if config.compile else unet
 

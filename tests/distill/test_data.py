@@ -58,7 +58,7 @@ def test_scenes_are_deterministic_and_of_every_kind(table):
     planner = ScenePlanner(concepts, drawings)
 
     def plan():
-        return list(plan_scenes(planner, ("noto",), 2, dict.fromkeys(planner.makers, 5), seed=3))
+        return list(plan_scenes(planner, ("noto",), 2, dict.fromkeys(planner.makers, 5), ("noto",), seed=3))
 
     scenes = plan()
     assert scenes == plan()

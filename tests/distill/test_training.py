@@ -19,7 +19,13 @@ def test_orthogonalize_evens_out_singular_values():
 
 
 def test_schedule_warms_up_and_cools_down():
-    assert [learning_rate_factor(step, 4, 20, 5) for step in (0, 3, 10, 18, 19, 20)] == pytest.approx([0.25, 1, 1, 0.4, 0.2, 0])
+    config = LoopConfig(steps=20, warmup=4, cooldown=5)
+    assert [learning_rate_factor(step, 0, config) for step in (0, 3, 10, 18, 19, 20)] == pytest.approx([0.25, 1, 1, 0.4, 0.2, 0])
+
+
+def test_learning_rate_falls_over_the_last_minutes():
+    config = LoopConfig(steps=10**6, warmup=1, minutes=60, cooldown_minutes=20)
+    assert [learning_rate_factor(9, minutes, config) for minutes in (0, 40, 50, 60, 70)] == pytest.approx([1, 1, 0.5, 0, 0])
 
 
 class Net(nn.Module):

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 
 from hypersd_app.distill.data.concepts import COLOUR_WORDS, FACES, Concept
 from hypersd_app.distill.data.scenes import Drawing, Scene
-from hypersd_app.distill.data.sources import ICON_SETS
+from hypersd_app.distill.data.sources import ICON_SETS, MAIN_SET
 
 _PLURAL_ONLY = ("s",)
 _IRREGULAR = {"mouse": "mice", "fish": "fish", "sheep": "sheep", "goose": "geese", "foot": "feet", "knife": "knives",
               "leaf": "leaves", "wolf": "wolves", "person": "people", "deer": "deer", "ox": "oxen", "tooth": "teeth"}  # fmt: skip
-_STYLE_SHARE = {"noto": 0.45}  # how often a caption names the style: the main set is also what no style word means
-_DEFAULT_STYLE_SHARE = 0.8
+# How often a caption names the style. The main set is what no style word means, so the others nearly always carry theirs:
+# words that leave the style open have to be answered with a mixture, and a mixture is blurred.
+_STYLE_SHARE = {MAIN_SET: 0.15}
+_DEFAULT_STYLE_SHARE = 0.97
 
 
 def with_article(noun: str) -> str:

@@ -142,7 +142,7 @@ HELD_OUT_WORDS = frozenset(
     {"kitten", "kitty", "automobile", "puppy", "bunny", "hound", "feline", "canine", "spaceship", "pony", "blossom", "cottage"}
 )
 HELD_OUT_PERCENT = 4
-# Asked for in the README, the examples and the evaluation's prompts, so never held out.
+# Asked for in the README, the examples and the evaluation's prompts: never held out, and shown more often.
 ALWAYS_TRAINED = frozenset(
     """red apple|automobile|cat|cat face|rocket|crescent moon|sunglasses|dog|dog face|house|star|sun|heart|red heart|
     pizza|tree|deciduous tree|rabbit face|rabbit|horse|horse face|fish|bird|butterfly|rose|sunflower|mushroom|banana|strawberry|cherries|
@@ -220,6 +220,11 @@ class Concept:
     names: tuple[str, ...]
     tags: tuple[str, ...]
     held_out: bool
+
+    @property
+    def familiar(self) -> bool:
+        """Whether it is one of the things people ask for first, which training shows more often."""
+        return self.label in ALWAYS_TRAINED
 
     @property
     def noun(self) -> str:

@@ -23,7 +23,7 @@ from hypersd_app.distill.data.concepts import Concept, load_concepts
 from hypersd_app.distill.data.recolour import main_colour, recolour
 from hypersd_app.distill.data.render import nested_svg, on_white, render_svg
 from hypersd_app.distill.data.scenes import Drawing, Placement, Scene, ScenePlanner, plan_scenes
-from hypersd_app.distill.data.sources import ICON_SETS, IconLibrary, load_libraries
+from hypersd_app.distill.data.sources import ICON_SETS, MAIN_SET, IconLibrary, load_libraries
 
 logger = logging.getLogger(__name__)
 PICTURE_SIZE = 256
@@ -38,9 +38,15 @@ class DataConfig:
     composed: dict[str, int] = field(
         default_factory=lambda: {"colour": 9000, "pair": 7000, "count": 3600, "size": 2400, "accessory": 1800}
     )
+    main_share: int = 5  # compositions of the main set for each one of another set
     limit_concepts: int = 0
     seed: int = 0
     workers: int = 2
+
+    @property
+    def composed_sets(self) -> tuple[str, ...]:
+        """The order in which compositions go through the sets, the main one in between."""
+        return tuple(key for other in self.set_keys for key in ((MAIN_SET,) * self.main_share if other == MAIN_SET else (other,)))
 
 
 PRESETS: dict[str, DataConfig] = {
@@ -138,7 +144,9 @@ def build(
     concepts = concepts[:: max(1, len(concepts) // config.limit_concepts)] if config.limit_concepts else concepts
     drawings = find_drawings(concepts, libraries)
     planner = ScenePlanner(concepts, drawings)
-    scenes = list(plan_scenes(planner, config.set_keys, config.singles_per_drawing, config.composed, config.seed))
+    scenes = list(
+        plan_scenes(planner, config.set_keys, config.singles_per_drawing, config.composed, config.composed_sets, config.seed)
+    )
     # Scenes of one icon stay together, so that each is drawn from its vectors once.
     scenes.sort(key=lambda scene: (scene.set_key, scene.placements[0].icon, scene.placements[0].colour))
     write_lines(folder / "concepts.jsonl", (asdict(row) for row in concepts))
@@ -204,6 +212,15 @@ class PictureData:
     def indices(self, held_out: bool) -> NDArray[np.int64]:
         """Which pictures belong to the training split, or to the held-out one."""
         return np.flatnonzero([scene.held_out == held_out for scene in self.scenes])
+
+    def weights(self, indices: NDArray[np.int64], main_weight: float, familiar_weight: float) -> NDArray[np.float64]:
+        """How often to show each picture, as probabilities that sum to 1: the main style and familiar concepts more."""
+        familiar = [concept.familiar for concept in self.concepts]
+        scenes = [self.scenes[index] for index in indices]
+        main = np.array([scene.set_key == MAIN_SET for scene in scenes])
+        known = np.array([all(familiar[item.concept] for item in scene.placements) for scene in scenes])
+        weights = np.where(main, main_weight, 1.0) * np.where(known, familiar_weight, 1.0)
+        return weights / weights.sum()
 
     def caption(self, index: int, seed: int, style: bool = True) -> str:
         """The caption of one picture; `seed` picks the phrasing."""

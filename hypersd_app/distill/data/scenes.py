@@ -23,6 +23,7 @@ _GRIDS = {  # centres and sizes for 2, 3 and 4 copies
     3: ((0.5, 0.27, 0.42), (0.26, 0.72, 0.42), (0.74, 0.72, 0.42)),
     4: ((0.27, 0.27, 0.42), (0.73, 0.27, 0.42), (0.27, 0.73, 0.42), (0.73, 0.73, 0.42)),
 }
+FAMILIAR_WEIGHT = 4  # how much more often compositions take a familiar concept than another
 _PLACES = {"beside": ((0.27, 0.5, 0.46), (0.73, 0.5, 0.46)), "above": ((0.5, 0.27, 0.46), (0.5, 0.74, 0.46))}
 
 
@@ -94,10 +95,15 @@ class ScenePlanner:
             "accessory": self._accessory,
         }
 
-    def single(self, drawing: Drawing, rng: random.Random) -> Scene:
-        """The thing alone, filling most of the picture."""
-        size = rng.uniform(0.78, 0.95)
-        slack = (1 - size) / 2
+    def _pick(self, drawings: Sequence[Drawing], rng: random.Random) -> Drawing:
+        """One of `drawings`, by preference a familiar concept."""
+        weights = [FAMILIAR_WEIGHT if self.concepts[row.concept].familiar else 1 for row in drawings]
+        return rng.choices(drawings, weights)[0]
+
+    def single(self, drawing: Drawing, rng: random.Random, jitter: float = 1.0) -> Scene:
+        """The thing alone, filling most of the picture; `jitter` 0 puts it exactly in the middle."""
+        size = 0.88 + jitter * rng.uniform(-0.1, 0.07)
+        slack = (1 - size) / 2 * jitter
         centre = (0.5 + rng.uniform(-slack, slack) * 0.7, 0.5 + rng.uniform(-slack, slack) * 0.7)
         placement = Placement(drawing.icon, drawing.concept, *centre, size)
         return Scene("single", drawing.set_key, (placement,), held_out=self.concepts[drawing.concept].held_out)
@@ -112,16 +118,16 @@ class ScenePlanner:
         return any(c.held_out for c in concepts) or stable_percent(f"scene:{text}") < HELD_OUT_COMPOSITIONS_PERCENT
 
     def _colour(self, set_key: str, rng: random.Random) -> Scene:
-        drawing = rng.choice([row for row in self._composable[set_key] if row.recolourable])
+        drawing = self._pick([row for row in self._composable[set_key] if row.recolourable], rng)
         colours = [c for c in ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "gray")
                    if c != drawing.colour]  # fmt: skip
         colour = rng.choice(colours)
-        single = self.single(drawing, rng).placements[0]
+        single = self.single(drawing, rng, rng.choice((0.0, 1.0))).placements[0]
         placement = Placement(single.icon, single.concept, single.x, single.y, single.size, colour)
         return Scene("colour", set_key, (placement,), colour, self._held_out(colour, drawing))
 
     def _count(self, set_key: str, rng: random.Random) -> Scene:
-        drawing = rng.choice(self._composable[set_key])
+        drawing = self._pick(self._composable[set_key], rng)
         number = rng.choice((2, 2, 3, 3, 4))
         placements = tuple(
             Placement(drawing.icon, drawing.concept, x + rng.uniform(-0.02, 0.02), y + rng.uniform(-0.02, 0.02), size)
@@ -130,7 +136,8 @@ class ScenePlanner:
         return Scene("count", set_key, placements, NUMBERS[number], self._held_out(NUMBERS[number], drawing))
 
     def _pair(self, set_key: str, rng: random.Random) -> Scene:
-        first, second = rng.sample(self._composable[set_key], 2)
+        first = self._pick(self._composable[set_key], rng)
+        second = self._pick([row for row in self._composable[set_key] if row is not first], rng)
         relation = rng.choice(("beside", "beside", "beside", "above"))
         placements = tuple(
             Placement(row.icon, row.concept, x + rng.uniform(-0.02, 0.02), y + rng.uniform(-0.03, 0.03), size)
@@ -139,7 +146,7 @@ class ScenePlanner:
         return Scene("pair", set_key, placements, relation, self._held_out("and", first, second))
 
     def _size(self, set_key: str, rng: random.Random) -> Scene:
-        drawing = rng.choice(self._composable[set_key])
+        drawing = self._pick(self._composable[set_key], rng)
         size, word = (rng.uniform(0.25, 0.4), "small") if rng.random() < 0.7 else (rng.uniform(0.95, 1.0), "big")
         reach = 0.2 if word == "small" else 0.0
         placement = Placement(
@@ -167,13 +174,15 @@ def plan_scenes(
     set_keys: Sequence[str],
     singles_per_drawing: int,
     composed: Mapping[str, int],
+    composed_sets: Sequence[str],
     seed: int,
 ) -> Iterator[Scene]:
-    """All scenes of a data set in a fixed order: every drawing alone, then each kind of composition over the sets in turn."""
+    """All scenes of a data set in a fixed order: every drawing alone, then each kind of composition over `composed_sets` in turn."""
     for key in set_keys:
         for index, drawing in enumerate(planner.by_set[key]):
             for view in range(singles_per_drawing):
-                yield planner.single(drawing, random.Random(f"{seed}:single:{key}:{index}:{view}"))
+                # The first view stands in the middle: where words say nothing of place, most pictures agree on one.
+                yield planner.single(drawing, random.Random(f"{seed}:single:{key}:{index}:{view}"), jitter=float(view > 0))
     for kind, count in composed.items():
         for index in range(count):
-            yield planner.composed(kind, set_keys[index % len(set_keys)], random.Random(f"{seed}:{kind}:{index}"))
+            yield planner.composed(kind, composed_sets[index % len(composed_sets)], random.Random(f"{seed}:{kind}:{index}"))

@@ -42,6 +42,7 @@ ICON_SETS: dict[str, IconSet] = {
         IconSet("fxemoji", "@iconify-json/fxemoji", "1.2.2", "Apache-2.0", "Mozilla", ("retro style",), held_out=True),
     )
 }
+MAIN_SET = "noto"  # the style a prompt without style words gets
 NAMES_PACKAGE = ("emojibase-data", "17.0.0")
 
 
