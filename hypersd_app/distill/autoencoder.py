@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from hypersd_app.distill.data.dataset import PictureData
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
+from hypersd_app.distill.precision import mixed_precision
 from hypersd_app.distill.previews import contact_sheet, from_uint8, to_uint8
 from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
 from hypersd_app.distill.workspace import Workspace
@@ -101,7 +102,7 @@ def psnr(model: PocketAutoencoder, data: PictureData, indices: np.ndarray) -> fl
     values = []
     for start in range(0, len(indices), 16):
         target = data.pictures[indices[start : start + 16]]
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             picture = to_uint8(model(from_uint8(target)))
         error = np.square(picture.astype(np.float32) - target).mean((1, 2, 3))
         values.append(10 * np.log10(255**2 / np.maximum(error, 1e-3)))
@@ -135,7 +136,7 @@ def train(config: AutoencoderConfig, workspace: Workspace, folder: Path, progres
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
         pictures = random_crops(data, training, config, step).contiguous(memory_format=torch.channels_last)
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             return objective(model, pictures, generator), {}, len(pictures)
 
     def preview(step: int) -> None:

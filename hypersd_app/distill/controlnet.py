@@ -18,6 +18,7 @@ from hypersd_app.distill.data.dataset import PictureData
 from hypersd_app.distill.data.scribbles import scribble
 from hypersd_app.distill.lora import fuse_lora
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
+from hypersd_app.distill.precision import mixed_precision
 from hypersd_app.distill.previews import contact_sheet
 from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
 from hypersd_app.distill.teacher import Sampler, TextImageBatches, draw_timesteps, initial_noise
@@ -120,7 +121,7 @@ def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress
             t = draw_timesteps(len(x0), schedule.num_timesteps, config.late_share, generator)
         eps = torch.randn(x0.shape, generator=generator)
         x_t = schedule.add_noise(x0, eps, t).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             prediction = controlled(unet, controlnet, control)(x_t, t, embeddings)
         loss = (prediction.float() - schedule.velocity(x0, eps, t)).square().mean()
         return loss, {}, len(x0)
@@ -133,7 +134,7 @@ def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress
         control, prompts = scribbles(chosen, 0), [data.caption(int(i), 3) for i in chosen]
         cond, uncond, noise = embed(prompts), embed([""] * len(chosen)), initial_noise(range(len(chosen)))
         scale, steps = (0.0, 1) if config.student else (3.0, 10)
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), mixed_precision():
             model = guided(controlled(unet, controlnet, control), cond, uncond, scale)
             generator = torch.Generator().manual_seed(0)
             out = sample_tcd(model, noise, trailing_timesteps(schedule.num_timesteps, steps), schedule, 0.0, generator)

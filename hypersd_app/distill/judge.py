@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
+from hypersd_app.distill.precision import mixed_precision
 from hypersd_app.distill.previews import from_uint8
 from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
 from hypersd_app.distill.text import TextEmbedder
@@ -114,7 +115,7 @@ def train(config: JudgeConfig, workspace: Workspace, folder: Path, progress: Pro
         pictures = shrink(data.pictures[chosen])
         flat = torch.from_numpy(rng.uniform(0.9, 1.1, (len(chosen), 3, 1, 1)).astype(np.float32))
         pictures = ((pictures + 1) * flat - 1).clamp(-1, 1).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             seen, said = model.pictures(pictures), model.captions(embed(captions))
         logits = model.log_temperature.exp().clamp(max=50) * seen @ said.T
         same = torch.tensor([[a == b for b in captions] for a in captions])

@@ -1,32 +1,53 @@
-"""The latents stage: every training picture through the frozen autoencoder once, kept as float16 on disk."""
+"""Latents of the training pictures: each goes through the frozen autoencoder once, when it is first asked for."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from hypersd_app.distill.data.dataset import PictureData
+from hypersd_app.distill.precision import mixed_precision
 from hypersd_app.distill.previews import from_uint8
 from hypersd_app.distill.runs import Progress
-from hypersd_app.distill.workspace import Workspace
+from hypersd_app.models.autoencoder import PocketAutoencoder
+
+_CHUNK = 32
 
 
-@torch.no_grad()
-def encode_pictures(workspace: Workspace, progress: Progress) -> None:
-    """Write the workspace's latents, (N, 16, 16, 16) float16; a finished file is left alone."""
-    target, data = workspace.latents_path, workspace.data
-    if target.exists():
-        return
-    autoencoder = workspace.autoencoder.eval().to(memory_format=torch.channels_last)
-    partial = target.with_suffix(".partial.npy")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    count = len(data.scenes)
-    latents = np.lib.format.open_memmap(partial, "w+", np.float16, (count, 16, 16, 16))
-    for start in range(0, count, 32):
-        pictures = from_uint8(data.pictures[start : start + 32]).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
-            encoded = autoencoder.encode(pictures).latent_dist.mode()  # type: ignore[union-attr]
-        latents[start : start + 32] = encoded.float().numpy()
-        if start % 1024 == 0:
+class LatentStore:
+    """float16 (N, 16, 16, 16) on disk, filled as it is read: a training need not wait for pictures it may never draw."""
+
+    def __init__(self, path: Path, data: PictureData, autoencoder: PocketAutoencoder) -> None:
+        self._data = data
+        self._autoencoder = autoencoder.eval().to(memory_format=torch.channels_last)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shape = (len(data.scenes), 16, 16, 16)
+        if not path.exists() or np.load(path, mmap_mode="r").shape != shape:
+            np.lib.format.open_memmap(path, "w+", np.float16, shape).flush()
+        self._latents = np.load(path, mmap_mode="r+")
+
+    def __getitem__(self, indices: NDArray[np.int64]) -> NDArray[np.float16]:
+        """The latents of these pictures, float16 (len(indices), 16, 16, 16)."""
+        # A picture's latents have unit variance, so all zero means: not encoded yet.
+        missing = np.unique(indices[~self._latents[indices].any((1, 2, 3))])
+        for start in range(0, len(missing), _CHUNK):
+            self._encode(missing[start : start + _CHUNK])
+        return self._latents[indices]
+
+    @torch.no_grad()
+    def _encode(self, indices: NDArray[np.int64]) -> None:
+        pictures = from_uint8(self._data.pictures[indices]).contiguous(memory_format=torch.channels_last)
+        with mixed_precision():
+            encoded = self._autoencoder.encode(pictures).latent_dist.mode()  # type: ignore[union-attr]
+        self._latents[indices] = encoded.float().numpy()
+
+    def fill(self, progress: Progress) -> None:
+        """Encode all that is missing."""
+        count = len(self._latents)
+        for start in range(0, count, 32 * _CHUNK):
+            self[np.arange(start, min(start + 32 * _CHUNK, count))]
             progress(start, count, {})
-    latents.flush()
-    partial.rename(target)
+        self._latents.flush()

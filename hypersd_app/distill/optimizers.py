@@ -8,20 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hypersd_app.distill.precision import COMPUTE_DTYPE
+
 # Three of the quintic steps of Amsel et al., "The Polar Express" (2025), lift small singular values as far as four of
 # Muon's own, and the optimizer was a third of a training step here.
 _POLAR_EXPRESS = ((8.2052, -22.9019, 16.4607), (4.0664, -2.8612, 0.5184), (3.9096, -2.8234, 0.5250))
 
 
 def orthogonalize(matrix: Tensor) -> Tensor:
-    """About the nearest semi-orthogonal matrix, by a Newton-Schulz-like iteration in bfloat16."""
+    """About the nearest semi-orthogonal matrix, in `COMPUTE_DTYPE`, by a Newton-Schulz-like iteration."""
     wide = matrix.shape[0] <= matrix.shape[1]
-    x = (matrix if wide else matrix.T).to(torch.bfloat16)
+    x = (matrix if wide else matrix.T).to(COMPUTE_DTYPE)
     x = x / (1.01 * x.norm() + 1e-7)
     for a, b, c in _POLAR_EXPRESS:
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x if wide else x.T).to(matrix.dtype)
+    return x if wide else x.T
 
 
 class Muon(torch.optim.Optimizer):
@@ -30,10 +32,13 @@ class Muon(torch.optim.Optimizer):
     Like torch.optim.Muon, but for convolutions too, whose kernels are flattened to (out, in*h*w).
 
     The step of each matrix has root-mean-square 0.2 * lr, that of AdamW, so that one learning rate fits both.
+    Only every `refresh`-th step computes the direction anew: momentum turns it slowly, and it is the costly part.
     """
 
-    def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+    def __init__(
+        self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0, refresh: int = 3
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "refresh": refresh})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -48,10 +53,13 @@ class Muon(torch.optim.Optimizer):
         assert gradient is not None
         state = self.state[parameter]
         if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(gradient)
+            state["momentum_buffer"], state["age"] = torch.zeros_like(gradient), 0
         buffer: Tensor = state["momentum_buffer"]
         buffer.lerp_(gradient, 1 - group["momentum"])
-        update = orthogonalize(gradient.lerp(buffer, group["momentum"]).reshape(len(parameter), -1))
+        if state["age"] % group["refresh"] == 0:
+            state["direction"] = orthogonalize(gradient.lerp(buffer, group["momentum"]).reshape(len(parameter), -1))
+        state["age"] += 1
+        update = state["direction"]
         scale = 0.2 * max(update.shape) ** 0.5
         if group["weight_decay"]:
             parameter.mul_(1 - group["lr"] * group["weight_decay"])

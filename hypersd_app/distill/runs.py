@@ -94,7 +94,6 @@ class RunFolder:
         return True
 
 
-
 @dataclass(frozen=True)
 class LoopConfig:
     """How long to train and how often to save and look."""

@@ -13,7 +13,6 @@ from diffusers import UNet2DConditionModel
 
 from hypersd_app.distill import autoencoder, controlnet, judge, student, style, teacher
 from hypersd_app.distill.data import dataset
-from hypersd_app.distill.latents import encode_pictures
 from hypersd_app.distill.runs import Progress
 from hypersd_app.distill.workspace import Workspace
 from hypersd_app.models.autoencoder import PocketAutoencoder
@@ -51,7 +50,7 @@ def _autoencoder(config: autoencoder.AutoencoderConfig, workspace: Workspace, fo
 
 
 def _latents(config: PlainConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
-    encode_pictures(workspace, progress)
+    workspace.latents.fill(progress)
 
 
 def _teacher(config: teacher.TeacherConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
@@ -93,7 +92,7 @@ STAGES: Mapping[str, Stage] = {
     for stage in (
         Stage("data", "fetch the icon sets, compose and render the training pictures", dataset.PRESETS, _data),
         Stage("autoencoder", "256-px pictures to 16x16 latents and back", autoencoder.PRESETS, _autoencoder),
-        Stage("latents", "encode all training pictures once", _FAMILIES, _latents),
+        Stage("latents", "encode all training pictures now, not as they are first drawn", _FAMILIES, _latents),
         Stage("teacher", "the text-to-image diffusion model", teacher.PRESETS, _teacher),
         Stage("student", "the accelerating LoRA, distilled from the teacher", student.PRESETS, student.train),
         Stage("controlnet", "scribbles steer the teacher, then the student", controlnet.PRESETS, controlnet.train),

@@ -14,6 +14,7 @@ from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
 from hypersd_app.distill.consistency import Segments, consistency_loss
 from hypersd_app.distill.lora import add_lora, save_lora
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
+from hypersd_app.distill.precision import mixed_precision
 from hypersd_app.distill.previews import contact_sheet
 from hypersd_app.distill.prompts import EVALUATION_PROMPTS
 from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
@@ -83,7 +84,7 @@ class FewStepSampler:
             some = prompts[start : start + 24]
             cond = self.sampler.embed(some)
             noise = initial_noise(range(seed + start, seed + start + len(some)))
-            with torch.autocast("cpu", torch.bfloat16):
+            with mixed_precision():
                 model = guided(lambda x, t, c: unet(x, t, c, return_dict=False)[0], cond, cond, 0.0)
                 parts.append(sample_tcd(model, noise, trailing_timesteps(schedule.num_timesteps, steps), schedule, eta, generator))
         return torch.cat(parts)
@@ -118,7 +119,7 @@ def train(config: StudentConfig, workspace: Workspace, folder: Path, progress: P
                 unet.enable_adapters()
 
         times = segments.draw(len(x0), generator, config.end)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             losses = consistency_loss(predict, predict, teach, x0, times, schedule, generator, offset_noise=config.offset_noise)
         return losses.mean(), {"segments": segments.num_segments}, len(x0)
 

@@ -17,6 +17,7 @@ from hypersd_app.distill.data.dataset import PICTURE_SIZE, PictureData
 from hypersd_app.distill.data.sources import ICON_SETS
 from hypersd_app.distill.lora import add_lora, save_lora
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
+from hypersd_app.distill.precision import mixed_precision
 from hypersd_app.distill.previews import contact_sheet, from_uint8
 from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
 from hypersd_app.distill.teacher import Sampler, diffusion_loss, draw_timesteps
@@ -140,7 +141,7 @@ def train(config: StyleConfig, workspace: Workspace, folder: Path, progress: Pro
         captions = ["" if rng.random() < config.caption_drop else pictures.captions[index] for index in chosen]
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         x0, t = pictures.latents[chosen], draw_timesteps(config.batch, schedule.num_timesteps, 0.3, generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             loss = diffusion_loss(unet, x0, embed(captions), t, schedule, generator).mean()
         return loss, {}, len(x0)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer, BertTokenizerFast
 
+from hypersd_app.distill.precision import COMPUTE_DTYPE
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.models.pocket import MAX_TOKENS
 from hypersd_app.models.text_encoder import MaskedBertModel
@@ -38,7 +39,7 @@ def export_text_encoder(target: Path) -> None:
 class TextEmbedder:
     """Captions to padded embeddings, as the pipelines make them."""
 
-    def __init__(self, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
+    def __init__(self, folder: Path, dtype: torch.dtype = COMPUTE_DTYPE) -> None:
         self.tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
         self.encoder = MaskedBertModel.from_pretrained(folder / "text_encoder").to(dtype).eval().requires_grad_(False)
 

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
-from numpy.typing import NDArray
 
 from hypersd_app.distill.data.dataset import PictureData
+from hypersd_app.distill.latents import LatentStore
 from hypersd_app.distill.text import TextEmbedder, export_text_encoder
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.models.autoencoder import PocketAutoencoder
@@ -49,11 +48,9 @@ class Workspace:
         return PictureData(folder)
 
     @cached_property
-    def latents(self) -> NDArray[np.float16]:
-        """float16 (N, 16, 16, 16), read into memory; raises ModelUnavailable before the latents stage has run."""
-        if not self.latents_path.exists():
-            raise ModelUnavailable(f"No latents in {self.latents_path}: run `train latents --preset {self.family}` first.")
-        return np.load(self.latents_path)
+    def latents(self) -> LatentStore:
+        """The latents of the pictures, encoded as they are read."""
+        return LatentStore(self.latents_path, self.data, self.autoencoder)
 
     @cached_property
     def embed(self) -> TextEmbedder:

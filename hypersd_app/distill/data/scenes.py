@@ -177,7 +177,7 @@ def plan_scenes(
     composed_sets: Sequence[str],
     seed: int,
 ) -> Iterator[Scene]:
-    """All scenes of a data set in a fixed order: every drawing alone, then each kind of composition over `composed_sets` in turn."""
+    """All scenes in a fixed order: every drawing alone, then each kind of composition over `composed_sets` in turn."""
     for key in set_keys:
         for index, drawing in enumerate(planner.by_set[key]):
             for view in range(singles_per_drawing):
