@@ -1,4 +1,4 @@
-"""`python -m hypersd_app serve | generate | train | evaluate | bench`. Each imports what it needs when it runs."""
+"""`python -m hypersd_app serve | generate | train | evaluate | bench | screenshots`. Each imports what it needs when it runs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def new_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         ("generate", "make pictures", _add_generate, _generate),
         ("train", "train or distil a model", _add_train, _train),
         ("evaluate", "measure a model's pictures", _add_evaluate, _evaluate),
-        ("bench", "measure speed", _add_bench, _bench),
+        ("bench", "measure speed; `bench stroke` measures the drawing board in a browser", *_bench_of(arguments)),
+        ("screenshots", "take a picture of every tab, light and dark, in a browser", _add_screenshots, _screenshots),
     )
     for name, title, add_arguments, run in rows:
         command = commands.add_parser(name, help=title, description=title)
@@ -111,6 +112,11 @@ def _evaluate(args: argparse.Namespace, settings: Settings) -> int:
     return run_evaluate(args, settings)
 
 
+def _bench_of(arguments: Sequence[str]) -> tuple[Callable[[argparse.ArgumentParser], None], Command]:
+    """What `bench` runs: the engine's parts, or what the word after it names."""
+    return (_add_stroke_bench, _stroke_bench) if "stroke" in arguments else (_add_bench, _bench)
+
+
 def _add_bench(parser: argparse.ArgumentParser) -> None:
     from hypersd_app.engine.bench import add_bench_arguments
 
@@ -121,3 +127,27 @@ def _bench(args: argparse.Namespace, settings: Settings) -> int:
     from hypersd_app.engine.bench import run_bench
 
     return run_bench(args, settings)
+
+
+def _add_stroke_bench(parser: argparse.ArgumentParser) -> None:
+    from hypersd_app.browser.stroke_bench import add_stroke_arguments
+
+    add_stroke_arguments(parser)
+
+
+def _stroke_bench(args: argparse.Namespace, settings: Settings) -> int:
+    from hypersd_app.browser.stroke_bench import run_stroke_bench
+
+    return run_stroke_bench(args, settings)
+
+
+def _add_screenshots(parser: argparse.ArgumentParser) -> None:
+    from hypersd_app.browser.screenshots import add_screenshots_arguments
+
+    add_screenshots_arguments(parser)
+
+
+def _screenshots(args: argparse.Namespace, settings: Settings) -> int:
+    from hypersd_app.browser.screenshots import run_screenshots
+
+    return run_screenshots(args, settings)

@@ -1,0 +1,1 @@
+"""What drives a real Chromium at the page: latency of the drawing board, screenshots. Needs Playwright."""

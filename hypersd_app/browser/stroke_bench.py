@@ -1,0 +1,218 @@
+"""`python -m hypersd_app bench stroke`: a scripted pen in a real Chromium, the drawing board against `gr.ImageEditor`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hypersd_app.browser.chromium import free_port, open_browser
+from hypersd_app.errors import HyperSDError, InvalidRequest
+from hypersd_app.settings import Settings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+    from hypersd_app.server.backend import ImageEngine
+
+PROBE = Path(__file__).with_name("stroke_probe.js")
+POINTS = 14  # a stroke, at the rate of a mouse
+PEN_HZ = 60.0
+PAUSE = 0.15  # s between two strokes: shorter than the resting pen's, so that only live pictures are timed
+CLEAR_EVERY = 25  # strokes
+EDITOR_QUIET = 0.4  # s without a picture before the editor gets its next stroke: none may be taken for another's
+PATIENCE = 30_000  # ms
+PROMPT = "a red apple"
+
+Places = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Milliseconds of `count` events: median, 95th percentile, longest."""
+
+    count: int
+    p50: float
+    p95: float
+    longest: float
+
+
+@dataclass(frozen=True)
+class StrokeReport:
+    """What was measured. `frames` are drawn frames a second of the page while the pen is down, `slowest` the 5 % worst strokes'."""
+
+    strokes: int
+    movement: Spread
+    lifted: Spread
+    editor: Spread | None
+    frames: float
+    slowest: float
+    pictures: float
+
+
+def add_stroke_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `bench stroke`."""
+    parser.add_argument("subject", choices=("stroke",))
+    parser.add_argument("--strokes", type=int, default=200, help="on the drawing board (default: 200)")
+    parser.add_argument("--editor-strokes", type=int, default=30, help="on gr.ImageEditor, 0 leaves it out (default: 30)")
+    parser.add_argument("--transport", choices=("socket", "call", "event"), default="socket")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+
+
+def run_stroke_bench(args: argparse.Namespace, settings: Settings) -> int:
+    """Measure and print a table; returns the exit status. Raises HyperSDError."""
+    from hypersd_app.engine.engine import Engine
+
+    if not 2 <= args.strokes <= 10_000:
+        raise InvalidRequest("strokes", args.strokes, "2 to 10000")
+    engine = Engine(settings)
+    model = settings.default_model
+    engine.warm_up(model)
+    with open_browser() as browser:
+        board = measure_board(browser, engine, settings, args.strokes, args.transport)
+        lifts = measure_editor(browser, engine, model, args.editor_strokes) if args.editor_strokes else []
+    report = summary(args.strokes, board, lifts)
+    sys.stdout.write(table(report) + "\n")
+    if args.json is not None:
+        args.json.write_text(json.dumps(asdict(report), indent=2))
+    return 0
+
+
+def measure_board(browser: Browser, engine: ImageEngine, settings: Settings, strokes: int, transport: str) -> dict[str, Any]:
+    """The probe's times of `strokes` strokes on the drawing board."""
+    with served_studio(engine, settings) as address:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(PATIENCE)
+        page.goto(f"{address}?transport={transport}")
+        page.get_by_role("tab", name="Drawing board").click()
+        page.wait_for_function("() => window.hypersd && hypersd.board && hypersd.board.picture")
+        page.evaluate(PROBE.read_text(encoding="utf-8"))
+        page.evaluate("() => strokeProbe.watchBoard(hypersd.board)")
+        paper = page.locator(".hs-paper")
+        for number, places in enumerate(scripted_strokes(strokes)):
+            if number % CLEAR_EVERY == 0:
+                page.evaluate("() => hypersd.board.drawing.clear()")
+            draw(page, paper, places)
+            time.sleep(PAUSE)
+        page.wait_for_function(f"() => strokeProbe.lifts.length === {strokes}")
+        found: dict[str, Any] = page.evaluate("() => strokeProbe")
+        page.close()
+    return found
+
+
+def measure_editor(browser: Browser, engine: ImageEngine, model: str, strokes: int) -> list[float]:
+    """Milliseconds from pen-up to picture of `strokes` strokes on `gr.ImageEditor`."""
+    from hypersd_app.browser.editor_page import editor_page
+    from hypersd_app.engine.requests import GenerationRequest
+
+    blocks = editor_page(engine, GenerationRequest(PROMPT, model=model, seed=7))
+    port = free_port()
+    blocks.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, ssr_mode=False)
+    try:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(PATIENCE)
+        page.goto(f"http://127.0.0.1:{port}/")
+        canvas = page.locator("#editor canvas").first
+        canvas.wait_for()
+        page.wait_for_timeout(2000)  # the editor sets itself up in several steps, and draws nothing before
+        page.evaluate(PROBE.read_text(encoding="utf-8"))
+        page.evaluate("() => strokeProbe.watchEditor(document.querySelector('#output'))")
+        for number, places in enumerate(scripted_strokes(strokes + 1)):
+            draw(page, canvas, places)
+            page.wait_for_function(f"() => strokeProbe.lifts.length >= {number + 1}")
+            page.wait_for_function(f"() => performance.now() - strokeProbe.pictures.at(-1) > {EDITOR_QUIET * 1000}")
+        times: list[float] = page.evaluate("() => strokeProbe.lifts")
+        page.close()
+    finally:
+        blocks.close(verbose=False)
+    return times[1:]  # the first one warms the way
+
+
+@contextmanager
+def served_studio(engine: ImageEngine, settings: Settings) -> Iterator[str]:
+    """The studio's address on a free port, until the block ends; the engine stays open."""
+    from hypersd_app.ui.launch import build_studio
+
+    studio = build_studio(engine, replace(settings, host="127.0.0.1", port=free_port(), share=False))
+    _app, address, _public = studio.launch(prevent_thread_lock=True)
+    try:
+        yield address
+    finally:
+        studio.page.close(verbose=False)
+        studio.service.close()
+
+
+def scripted_strokes(count: int, seed: int = 1) -> Iterator[Places]:
+    """Strokes as places 0..1: arcs of a hand, the same for the same seed."""
+    chance = random.Random(seed)
+    for _ in range(count):
+        x, y = chance.uniform(0.25, 0.75), chance.uniform(0.25, 0.75)
+        start, turn, radius = chance.uniform(0, 2 * math.pi), chance.uniform(-3, 3), chance.uniform(0.08, 0.2)
+        angles = [start + turn * i / (POINTS - 1) for i in range(POINTS)]
+        yield [(x + radius * math.cos(angle), y + radius * math.sin(angle)) for angle in angles]
+
+
+def draw(page: Page, surface: Locator, places: Places) -> None:
+    """One stroke at the pen's rate, through the browser's own input."""
+    box = surface.bounding_box()
+    if box is None:
+        raise HyperSDError("There is nothing to draw on.")
+    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    due = time.perf_counter()
+    for point in points[1:]:
+        due += 1 / PEN_HZ
+        time.sleep(max(0.0, due - time.perf_counter()))
+        page.mouse.move(*point)
+    page.mouse.up()
+
+
+def spread(times: Sequence[float]) -> Spread:
+    """Median, 95th percentile and longest of times in milliseconds."""
+    ordered = sorted(times)
+    return Spread(len(ordered), statistics.median(ordered), ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))], ordered[-1])
+
+
+def summary(strokes: int, board: dict[str, Any], editor: Sequence[float]) -> StrokeReport:
+    """Figures from the probe's times."""
+    runs = [frames for frames in board["frames"] if len(frames) > 2]
+    rates = sorted((len(frames) - 1) / (frames[-1] - frames[0]) * 1000 for frames in runs)
+    seconds = sum(frames[-1] - frames[0] for frames in runs) / 1000
+    during = sum(any(frames[0] <= at <= frames[-1] for frames in runs) for at in board["pictures"])
+    return StrokeReport(
+        strokes=strokes,
+        movement=spread(board["moves"]),
+        lifted=spread(board["lifts"]),
+        editor=spread(editor) if editor else None,
+        frames=statistics.median(rates),
+        slowest=rates[int(0.05 * len(rates))],
+        pictures=during / seconds,
+    )
+
+
+def table(report: StrokeReport) -> str:
+    """The report as text."""
+    rows: list[tuple[str, Spread]] = [
+        ("board: pen movement to picture", report.movement),
+        ("board: pen up to picture", report.lifted),
+    ]
+    if report.editor is not None:
+        rows.append(("gr.ImageEditor: pen up to picture", report.editor))
+    lines = [f"{report.strokes} strokes of {POINTS} points at {PEN_HZ:.0f} Hz"]
+    lines.append(f"  {'':36}{'events':>8}{'p50 ms':>9}{'p95 ms':>9}{'longest':>9}")
+    lines += [f"  {name:36}{row.count:8}{row.p50:9.0f}{row.p95:9.0f}{row.longest:9.0f}" for name, row in rows]
+    if report.editor is not None:
+        lines.append(f"  pen up: {report.editor.p50 / report.lifted.p50:.0f}x sooner than gr.ImageEditor")
+    lines.append(f"  while the pen is down: {report.frames:.0f} drawn frames/s (slowest strokes {report.slowest:.0f}),")
+    lines.append(f"  {report.pictures:.1f} pictures/s")
+    return "\n".join(lines)
