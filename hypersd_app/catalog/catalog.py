@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
-from hypersd_app.catalog.builtin import FAMILIES, hub_models, pocket_model
+from hypersd_app.catalog.builtin import hub_models, pocket_model
 from hypersd_app.catalog.guard import one_of
 from hypersd_app.catalog.rows import ControlSpec, DecoderSpec, ModelSpec, Recipe, StyleSpec
-from hypersd_app.catalog.scan import scan_models, scan_styles
+from hypersd_app.catalog.scan import A1111_STYLES, scan_models, scan_styles
 from hypersd_app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -33,19 +33,8 @@ class Catalog:
             name = free_name(row.name, models)
             models[name] = replace(row, name=name)
         self._models = models
-        self._styles = self._scan_styles(settings.assets / "pocket" / "styles", settings.styles)
-
-    def _scan_styles(self, shipped: Path, own: Path) -> tuple[StyleSpec, ...]:
-        found = [*scan_styles(shipped, "pocket"), *scan_styles(own)]
-        for family in FAMILIES:
-            found += scan_styles(own / family, family)
-        styles: dict[tuple[str, str], StyleSpec] = {}
-        for style in found:
-            if (style.family, style.name) in styles:
-                logger.warning("style %r of %s exists twice; %s is left out", style.name, style.family, style.path)
-                continue
-            styles[style.family, style.name] = style
-        return tuple(styles.values())
+        shipped = scan_styles(settings.assets / "pocket" / "styles", "pocket")
+        self._styles = distinct([*shipped, *scan_styles(settings.styles), *scan_styles(settings.models / A1111_STYLES)])
 
     def models(self) -> tuple[ModelSpec, ...]:
         """All models, the embedded one first."""
@@ -85,6 +74,17 @@ class Catalog:
             return model.decoders[0]
         one_of("decoder", name, [decoder.name for decoder in model.decoders])
         return next(decoder for decoder in model.decoders if decoder.name == name)
+
+
+def distinct(found: Iterable[StyleSpec]) -> tuple[StyleSpec, ...]:
+    """The styles without later ones of the same family and name."""
+    styles: dict[tuple[str, str], StyleSpec] = {}
+    for style in found:
+        if (style.family, style.name) in styles:
+            logger.warning("style %r of %s exists twice; %s is left out", style.name, style.family, style.path)
+            continue
+        styles[style.family, style.name] = style
+    return tuple(styles.values())
 
 
 def free_name(name: str, taken: dict[str, ModelSpec]) -> str:

@@ -5,47 +5,56 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hypersd_app.catalog.builtin import FAMILIES, stable_diffusion
 from hypersd_app.catalog.headers import TensorFile, read_header
 from hypersd_app.catalog.rows import ModelSpec, StyleSpec, WeightSource
+from hypersd_app.catalog.sidecars import NOTHING, Sidecar, read_sidecar
 from hypersd_app.errors import ModelUnavailable
 
 logger = logging.getLogger(__name__)
 
 TEXT_WIDTHS = {384: "pocket", 768: "sd15", 2048: "sdxl"}  # what the cross-attention of a family reads
 DOWN = re.compile(r"\.(lora_A|lora_down|lora\.down|lora_linear_layer\.down)(\.[^.]*)?\.weight$")
+MOST_FILES = 2000  # of one folder; more is a mistake, and would be read at every scan
+A1111_CHECKPOINTS, A1111_STYLES = "Stable-diffusion", "Lora"  # folders of its `models`
+DATA_URL = re.compile(r"data:image/(png|jpeg|webp);base64,[A-Za-z0-9+/=]+$")
+LONGEST_PREVIEW = 300_000  # characters
 CLASSES = {"StableDiffusionPipeline": "sd15", "StableDiffusionXLPipeline": "sdxl"}
 
 
 def scan_styles(folder: Path, family: str = "") -> Iterator[StyleSpec]:
-    """Style files directly in `folder`, sorted by name; unreadable ones are logged and left out."""
-    for path in _files(folder):
+    """Style files in `folder` and below, sorted by path; unreadable ones are logged and left out.
+
+    A folder named like a family says so of what is in it. What A1111 keeps beside a file (previews, notes) is read too.
+    """
+    for path in _files(folder, "**/*.safetensors"):
+        inside = path.relative_to(folder).parts[0]
         try:
-            yield read_style(path, family)
+            yield read_style(path, family or (inside if inside in FAMILIES else ""), read_sidecar(path))
         except ModelUnavailable as error:
             logger.warning("style left out: %s", error)
 
 
-def read_style(path: Path, family: str = "") -> StyleSpec:
+def read_style(path: Path, family: str = "", beside: Sidecar = NOTHING) -> StyleSpec:
     """A style's row from its header. Raises ModelUnavailable if it is no LoRA or its family can't be told."""
     header = read_header(path)
     down = {DOWN.sub("", key): shape for key, shape in header.shapes.items() if DOWN.search(key)}
     if not down:
         raise ModelUnavailable(f"{path.name} holds no LoRA weights.")
-    found = family or _style_family(header, down)
+    found = family or _style_family(header, down) or beside.family
     if not found:
         raise ModelUnavailable(f"{path.name}: cannot tell which model this style is for.")
     metadata = header.metadata
     return StyleSpec(
         name=path.stem,
-        title=metadata.get("title") or metadata.get("ss_output_name") or path.stem.replace("_", " "),
+        title=first(metadata, "title", "modelspec.title", "ss_output_name") or path.stem.replace("_", " "),
         family=found,
         path=path,
-        trigger=metadata.get("trigger") or metadata.get("trigger_words") or "",
-        preview=metadata.get("preview", ""),
+        trigger=first(metadata, "trigger", "trigger_words", "modelspec.trigger_phrase") or beside.trigger,
+        preview=data_url(first(metadata, "preview", "modelspec.thumbnail")) or beside.preview,
         rank=max(shape[0] for shape in down.values()),
         modules=tuple(sorted(down)),
     )
@@ -58,14 +67,26 @@ def _style_family(header: TensorFile, down: dict[str, tuple[int, ...]]) -> str:
     for key, shape in down.items():
         if "attn2" in key and ("to_k" in key or "to_v" in key):
             return TEXT_WIDTHS.get(shape[1], "")
-    version = header.metadata.get("ss_base_model_version", "")
-    return "sdxl" if version.startswith("sdxl") else "sd15" if version.startswith("sd_v1") else ""
+    version = first(header.metadata, "ss_base_model_version", "modelspec.architecture")
+    if version.startswith(("sdxl", "stable-diffusion-xl")):
+        return "sdxl"
+    return "sd15" if version.startswith(("sd_v1", "stable-diffusion-v1")) else ""
+
+
+def first(metadata: Mapping[str, str], *keys: str) -> str:
+    """The first of some entries that says anything."""
+    return next((metadata[key].strip() for key in keys if metadata.get(key, "").strip()), "")
+
+
+def data_url(text: str) -> str:
+    """A picture's data URL, "" for anything else: files come from anywhere, and pages show this."""
+    return text if DATA_URL.match(text) and len(text) < LONGEST_PREVIEW else ""
 
 
 def scan_models(folder: Path) -> Iterator[ModelSpec]:
-    """Diffusers folders and checkpoints directly in `folder`; unreadable ones are logged and left out."""
+    """Diffusers folders and checkpoints directly in `folder`, and those of an A1111 `models` folder; others are logged."""
     folders = sorted(path.parent for path in folder.glob("*/model_index.json")) if folder.is_dir() else []
-    for path in [*folders, *_files(folder)]:
+    for path in [*folders, *_files(folder), *_files(folder / A1111_CHECKPOINTS, "**/*.safetensors")]:
         try:
             family = folder_family(path) if path.is_dir() else checkpoint_family(path)
         except ModelUnavailable as error:
@@ -97,5 +118,8 @@ def checkpoint_family(path: Path) -> str:
     raise ModelUnavailable(f"{path.name} is no SD1.5 or SDXL checkpoint.")
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+def _files(folder: Path, pattern: str = "*.safetensors") -> list[Path]:
+    found = sorted(folder.glob(pattern)) if folder.is_dir() else []
+    if len(found) > MOST_FILES:
+        logger.warning("%s holds %d files; only the first %d are read", folder, len(found), MOST_FILES)
+    return found[:MOST_FILES]

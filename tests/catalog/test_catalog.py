@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from hypersd_app.catalog import guard
@@ -174,3 +177,31 @@ def test_a_header_that_is_cut_or_foreign_is_refused(tmp_path):
             read_header(path)
     with pytest.raises(ModelUnavailable):
         checkpoint_family(tmp_path / "missing.safetensors")
+
+
+def test_a1111_folders_are_read_with_what_lies_beside_the_files(settings):
+    root = settings.models
+    style_file(root / "Lora" / "people" / "clay.safetensors", ATTENTION, (4, 768))
+    (root / "Lora" / "people" / "clay.json").write_text(json.dumps({"activation text": "clay figure", "sd version": "SD1"}))
+    Image.new("RGB", (900, 600), "red").save(root / "Lora" / "people" / "clay.preview.png")
+    style_file(root / "Lora" / "odd.safetensors", "lora_unet_x", (4, 10))
+    (root / "Lora" / "odd.civitai.info").write_text(json.dumps({"trainedWords": ["odd", "odder"], "baseModel": "SDXL 1.0"}))
+    style_file(root / "Lora" / "bare.safetensors", "lora_unet_x", (4, 10))
+    (root / "Lora" / "bare.json").write_text("no json")
+    (root / "Stable-diffusion").mkdir()
+    save_file({"cond_stage_model.transformer.x": torch.zeros(1)}, root / "Stable-diffusion" / "dream.safetensors")
+    catalog = Catalog(settings)
+    (clay,) = catalog.styles("sd15")
+    assert (clay.name, clay.trigger) == ("clay", "clay figure")
+    with Image.open(io.BytesIO(base64.b64decode(clay.preview.partition(",")[2]))) as preview:
+        assert preview.size == (256, 171)
+    assert [(style.name, style.trigger) for style in catalog.styles("sdxl")] == [("odd", "odd, odder")]
+    assert catalog.model("dream").family == "sd15"
+
+
+def test_a_preview_that_is_no_picture_is_not_shown(tmp_path):
+    evil = {"preview": 'data:image/png;base64,AA=" onerror="alert(1)'}
+    assert read_style(style_file(tmp_path / "a.safetensors", ATTENTION, (4, 384), evil)).preview == ""
+    fine = {"modelspec.thumbnail": "data:image/jpeg;base64,AAAA", "modelspec.trigger_phrase": "in ink", "modelspec.title": "Ink"}
+    style = read_style(style_file(tmp_path / "b.safetensors", ATTENTION, (4, 384), fine))
+    assert (style.preview, style.trigger, style.title) == ("data:image/jpeg;base64,AAAA", "in ink", "Ink")
