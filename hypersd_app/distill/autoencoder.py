@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from hypersd_app.distill.data.dataset import PictureData
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
-from hypersd_app.distill.precision import mixed_precision
+from hypersd_app.distill.precision import MEMORY_FORMAT, mixed_precision
 from hypersd_app.distill.previews import contact_sheet, from_uint8, to_uint8
 from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
 from hypersd_app.distill.workspace import Workspace
@@ -122,7 +122,7 @@ def train(config: AutoencoderConfig, workspace: Workspace, folder: Path, progres
     """Train or resume in `folder`; leaves the averaged weights in `folder/model` as a diffusers folder."""
     torch.manual_seed(config.seed)
     model = PocketAutoencoder.from_pretrained(initial) if initial else PocketAutoencoder()
-    model = model.to(memory_format=torch.channels_last)
+    model = model.to(memory_format=MEMORY_FORMAT)
     model.encoder.requires_grad_(not config.decoder_only)
     state = TrainingState(model, build_optimizers(model, config.optimizer, config.lr), ExponentialAverage(model, config.ema_decay))
     run, objective, data = RunFolder(folder), Objective(config), workspace.data
@@ -134,7 +134,7 @@ def train(config: AutoencoderConfig, workspace: Workspace, folder: Path, progres
     validation = np.sort(np.asarray(singles if singles else held_out[:16]))
 
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
-        pictures = random_crops(data, training, config, step).contiguous(memory_format=torch.channels_last)
+        pictures = random_crops(data, training, config, step).contiguous(memory_format=MEMORY_FORMAT)
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         with mixed_precision():
             return objective(model, pictures, generator), {}, len(pictures)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import signal
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +58,9 @@ def run_train(args: argparse.Namespace, settings: Settings) -> int:
         return 0
     if args.threads:
         torch.set_num_threads(args.threads)
+    # Both end the loop like Ctrl-C, which saves; in the background a shell would have Ctrl-C ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     stage.run(config, workspace, folder, ProgressLine(f"{stage.name}/{preset}"))
     logger.info("%s finished: %s", stage.name, folder)
     return 0

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
-from hypersd_app.distill.precision import mixed_precision
+from hypersd_app.distill.precision import MEMORY_FORMAT, mixed_precision
 from hypersd_app.distill.previews import from_uint8
 from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
 from hypersd_app.distill.text import TextEmbedder
@@ -100,7 +100,7 @@ def shrink(pictures: NDArray[np.uint8]) -> Tensor:
 def train(config: JudgeConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
     """Train or resume in `folder`; leaves `folder/judge.safetensors`."""
     torch.manual_seed(config.seed)
-    model = DualEncoder().to(memory_format=torch.channels_last)
+    model = DualEncoder().to(memory_format=MEMORY_FORMAT)
     state = TrainingState(
         model, build_optimizers(model, config.optimizer, config.lr, 0.02), ExponentialAverage(model, config.ema_decay)
     )
@@ -114,7 +114,7 @@ def train(config: JudgeConfig, workspace: Workspace, folder: Path, progress: Pro
         captions = [data.caption(int(index), int(rng.integers(1 << 30))) for index in chosen]
         pictures = shrink(data.pictures[chosen])
         flat = torch.from_numpy(rng.uniform(0.9, 1.1, (len(chosen), 3, 1, 1)).astype(np.float32))
-        pictures = ((pictures + 1) * flat - 1).clamp(-1, 1).contiguous(memory_format=torch.channels_last)
+        pictures = ((pictures + 1) * flat - 1).clamp(-1, 1).contiguous(memory_format=MEMORY_FORMAT)
         with mixed_precision():
             seen, said = model.pictures(pictures), model.captions(embed(captions))
         logits = model.log_temperature.exp().clamp(max=50) * seen @ said.T

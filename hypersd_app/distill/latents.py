@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from hypersd_app.distill.data.dataset import PictureData
-from hypersd_app.distill.precision import mixed_precision
+from hypersd_app.distill.precision import MEMORY_FORMAT, mixed_precision
 from hypersd_app.distill.previews import from_uint8
 from hypersd_app.distill.runs import Progress
 from hypersd_app.models.autoencoder import PocketAutoencoder
@@ -22,7 +22,7 @@ class LatentStore:
 
     def __init__(self, path: Path, data: PictureData, autoencoder: PocketAutoencoder) -> None:
         self._data = data
-        self._autoencoder = autoencoder.eval().to(memory_format=torch.channels_last)
+        self._autoencoder = autoencoder.eval().to(memory_format=MEMORY_FORMAT)
         path.parent.mkdir(parents=True, exist_ok=True)
         shape = (len(data.scenes), 16, 16, 16)
         if not path.exists() or np.load(path, mmap_mode="r").shape != shape:
@@ -39,7 +39,7 @@ class LatentStore:
 
     @torch.no_grad()
     def _encode(self, indices: NDArray[np.int64]) -> None:
-        pictures = from_uint8(self._data.pictures[indices]).contiguous(memory_format=torch.channels_last)
+        pictures = from_uint8(self._data.pictures[indices]).contiguous(memory_format=MEMORY_FORMAT)
         with mixed_precision():
             encoded = self._autoencoder.encode(pictures).latent_dist.mode()  # type: ignore[union-attr]
         self._latents[indices] = encoded.float().numpy()

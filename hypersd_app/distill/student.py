@@ -14,7 +14,7 @@ from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
 from hypersd_app.distill.consistency import Segments, consistency_loss
 from hypersd_app.distill.lora import add_lora, save_lora
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
-from hypersd_app.distill.precision import mixed_precision
+from hypersd_app.distill.precision import MEMORY_FORMAT, mixed_precision
 from hypersd_app.distill.previews import contact_sheet
 from hypersd_app.distill.prompts import EVALUATION_PROMPTS
 from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
@@ -109,7 +109,7 @@ def train(config: StudentConfig, workspace: Workspace, folder: Path, progress: P
         segments = Segments(schedule.num_timesteps, config.num_segments(step), config.skip)
 
         def predict(x: Tensor, t: Tensor, c: Tensor = embeddings) -> Tensor:
-            return unet(x.contiguous(memory_format=torch.channels_last), t, c, return_dict=False)[0]
+            return unet(x.contiguous(memory_format=MEMORY_FORMAT), t, c, return_dict=False)[0]
 
         def teach(x: Tensor, t: Tensor) -> Tensor:
             unet.disable_adapters()

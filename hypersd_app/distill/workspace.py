@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import torch
 from diffusers import UNet2DConditionModel
 
 from hypersd_app.distill.data.dataset import PictureData
 from hypersd_app.distill.latents import LatentStore
+from hypersd_app.distill.precision import MEMORY_FORMAT
 from hypersd_app.distill.text import TextEmbedder, export_text_encoder
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.models.autoencoder import PocketAutoencoder
@@ -65,9 +65,9 @@ class Workspace:
         return PocketAutoencoder.from_pretrained(self.weights("autoencoder", "model", "vae")).float()
 
     def teacher(self) -> UNet2DConditionModel:
-        """A fresh copy of the newest teacher, float32 with channels last, which a CPU's convolutions like."""
+        """A fresh copy of the newest teacher, float32 in `MEMORY_FORMAT`."""
         unet = UNet2DConditionModel.from_pretrained(self.weights("teacher", "unet", "unet"))
-        return unet.float().to(memory_format=torch.channels_last)
+        return unet.float().to(memory_format=MEMORY_FORMAT)
 
     def weights(self, stage: str, name: str, asset: str) -> Path:
         """The newest result of a stage: `runs/<stage>/<family>/<name>`, else the shipped `<asset>`."""
