@@ -66,8 +66,8 @@ def _hub(repo: str) -> WeightSource:
 def sd15_parts() -> tuple[tuple[Recipe, ...], tuple[ControlSpec, ...]]:
     """Recipes and ControlNets that fit every SD1.5 checkpoint."""
     controls = (
-        ControlSpec("scribble", "Scribble", _hub("lllyasviel/control_v11p_sd15_scribble"), annotator="scribble"),
-        ControlSpec("scribble-v10", "Scribble (first version)", _hub("lllyasviel/sd-controlnet-scribble"), annotator="scribble"),
+        ControlSpec("scribble", "Scribble", _hub("lllyasviel/control_v11p_sd15_scribble"), 1.0, "scribble", True),
+        ControlSpec("scribble-v10", "Scribble (first version)", _hub("lllyasviel/sd-controlnet-scribble"), 1.0, "scribble", True),
         ControlSpec("canny", "Canny edges", _hub("lllyasviel/control_v11p_sd15_canny"), annotator="canny"),
         ControlSpec("softedge", "Soft edges", _hub("lllyasviel/control_v11p_sd15_softedge"), annotator="softedge"),
         ControlSpec("lineart", "Line art", _hub("lllyasviel/control_v11p_sd15_lineart"), annotator="lineart"),
@@ -79,7 +79,7 @@ def sd15_parts() -> tuple[tuple[Recipe, ...], tuple[ControlSpec, ...]]:
 def sdxl_parts() -> tuple[tuple[Recipe, ...], tuple[ControlSpec, ...]]:
     """Recipes and ControlNets that fit every SDXL checkpoint."""
     controls = (
-        ControlSpec("scribble", "Scribble", _hub("xinsir/controlnet-scribble-sdxl-1.0"), annotator="scribble"),
+        ControlSpec("scribble", "Scribble", _hub("xinsir/controlnet-scribble-sdxl-1.0"), 1.0, "scribble", True),
         ControlSpec("canny", "Canny edges", _hub("diffusers/controlnet-canny-sdxl-1.0"), scale=0.5, annotator="canny"),
     )
     return (*stable_diffusion_recipes("Hyper-SDXL", 5.0), one_step_unet()), controls

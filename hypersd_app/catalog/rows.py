@@ -80,6 +80,7 @@ class ControlSpec:
     source: WeightSource
     scale: float = 1.0
     annotator: str = ""  # name in `engine.control_images.ANNOTATORS` that turns a photograph into its input
+    white_strokes: bool = False  # trained on white strokes alone: coloured ink reaches it white
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from hypersd_app.catalog import guard
 from hypersd_app.catalog.catalog import Catalog
 from hypersd_app.catalog.rows import ControlSpec, DecoderSpec, ModelSpec, Recipe, StyleSpec
 from hypersd_app.engine.requests import GenerationRequest
+from hypersd_app.models.ink import white_strokes
 
 AppliedStyles = tuple[tuple[StyleSpec, float], ...]
 
@@ -95,6 +96,8 @@ def make_plan(catalog: Catalog, request: GenerationRequest) -> Plan:
         request, recipe=recipe.name, guidance_scale=guidance_scale, eta=eta, width=width, height=height, decoder=decoder.name
     )
     styles = tuple((catalog.style(model, style.name), style.weight) for style in request.styles if style.weight)
+    if pixels is not None and control is not None and control.white_strokes:
+        pixels = white_strokes(pixels)
     return Plan(filled, model, recipe, decoder, control, pixels, styles, guidance_scale, eta, width, height)
 
 

@@ -45,7 +45,7 @@ class StyleWeight:
 
 @dataclass(frozen=True)
 class ControlInput:
-    """A control picture: `image` is uint8, (H, W, 3), white strokes on black for kind "scribble".
+    """A control picture: `image` is uint8, (H, W, 3), for kind "scribble" strokes on black (`models.ink`).
 
     `engine.control_images.scribble_control` makes it from what a visitor drew; an all-black one means no control.
     """

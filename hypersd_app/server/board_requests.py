@@ -7,11 +7,14 @@ from typing import Any
 
 from PIL import Image
 
-from hypersd_app.engine.control_images import scribble_control
+from hypersd_app.engine.control_images import LARGEST_READ, scribble_control
 from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
 from hypersd_app.errors import InvalidRequest
+from hypersd_app.models.ink import white_strokes
 from hypersd_app.server.limits import BoardLimits
-from hypersd_app.server.pictures import flattened, open_picture
+from hypersd_app.server.pictures import open_picture
+
+SCRIBBLE = "scribble"
 
 
 def frame_request(head: Mapping[str, Any], picture: bytes, limits: BoardLimits) -> GenerationRequest:
@@ -19,14 +22,20 @@ def frame_request(head: Mapping[str, Any], picture: bytes, limits: BoardLimits) 
     control = None
     if picture:
         sketch = open_picture(picture, "sketch", limits.picture_pixels)
-        control = sketch_control(sketch, number(head, "controlnet_conditioning_scale", 1.0))
+        control = sketch_control(sketch, number(head, "controlnet_conditioning_scale", 1.0), words(head, "control") or SCRIBBLE)
     return request_from_values(head, control)
 
 
-def sketch_control(sketch: Image.Image, scale: float) -> ControlInput:
-    """A visitor's sketch as a control picture of its own size, white strokes on black whichever way it was drawn."""
-    paper = flattened(sketch)
-    return ControlInput(image=scribble_control(paper, paper.size), kind="scribble", scale=scale)
+def sketch_control(sketch: Image.Image, scale: float, kind: str = SCRIBBLE) -> ControlInput:
+    """A visitor's sketch as a control picture, its inks and strokes found whichever way it was drawn.
+
+    Kinds other than scribbles (edges, depth) have no colours: what is drawn reaches them white.
+    """
+    largest = max(sketch.size)
+    shrink = min(1.0, LARGEST_READ / largest)
+    size = (max(1, round(sketch.width * shrink)), max(1, round(sketch.height * shrink)))
+    image = scribble_control(sketch, size)
+    return ControlInput(image=image if kind == SCRIBBLE else white_strokes(image), kind=kind, scale=scale)
 
 
 def request_from_values(values: Mapping[str, Any], control: ControlInput | None = None) -> GenerationRequest:
@@ -41,6 +50,8 @@ def request_from_values(values: Mapping[str, Any], control: ControlInput | None 
         eta=optional_number(values, "eta"),
         seed=whole("seed", values.get("seed", 0)),
         num_images=whole("num_images", values.get("num_images", 1)),
+        width=optional_whole(values, "width"),
+        height=optional_whole(values, "height"),
         styles=style_weights(values.get("styles", ())),
         control=control,
         decoder=words(values, "decoder"),
@@ -61,11 +72,14 @@ def recipe_values(request: GenerationRequest) -> dict[str, Any]:
             "eta",
             "seed",
             "decoder",
+            "width",
+            "height",
         )
     }
     values["styles"] = [{"name": style.name, "weight": style.weight} for style in request.styles]
     if request.control is not None:
         values["controlnet_conditioning_scale"] = request.control.scale
+        values["control"] = request.control.kind
     return values
 
 
@@ -105,6 +119,12 @@ def optional_number(values: Mapping[str, Any], field: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidRequest(field, value, "a number")
     return float(value)
+
+
+def optional_whole(values: Mapping[str, Any], field: str) -> int | None:
+    """A field for a whole number, None when missing."""
+    value = values.get(field)
+    return None if value is None else whole(field, value)
 
 
 def whole(field: str, value: object) -> int:

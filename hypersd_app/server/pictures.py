@@ -44,14 +44,6 @@ def check_size(size: tuple[int, int], field: str, max_pixels: int) -> None:
         raise InvalidRequest(field, shown, f"at most {max_pixels / 1e6:.0f} megapixels")
 
 
-def flattened(picture: Image.Image) -> Image.Image:
-    """RGB on white paper: what a visitor saw when they drew on a transparent layer."""
-    if picture.mode != "RGBA":
-        return picture.convert("RGB")
-    paper = Image.new("RGBA", picture.size, "white")
-    return Image.alpha_composite(paper, picture).convert("RGB")
-
-
 def encode_jpeg(picture: Image.Image, quality: int = 88) -> bytes:
     """JPEG bytes for the way down; the fastest of the browser's formats to encode here."""
     buffer = io.BytesIO()

@@ -2,6 +2,7 @@
 
 import json
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypersd_app.distill.data.dataset import SceneRenderer, find_drawings
 from hypersd_app.distill.data.recolour import PAINTS, main_colour, recolour
 from hypersd_app.distill.data.render import nested_svg, on_white, own_ids, render_svg
 from hypersd_app.distill.data.scenes import Placement, Scene, ScenePlanner, plan_scenes
-from hypersd_app.distill.data.scribbles import hand_strokes, scribble, silhouette
+from hypersd_app.distill.data.scribbles import BLACK, hand_strokes, pick_pen, scribble, silhouette, zigzag
 from hypersd_app.distill.data.sources import ICON_SETS, Icon, IconLibrary
 from tests.distill.packages import BODIES, ROWS, SUBGROUPS, write_package
 
@@ -122,3 +123,34 @@ def test_scribbles_follow_the_outline(table):
         assert (drawn[inside].any() or drawn[~inside].any()) and (drawn > 0).mean() < 0.35
     assert (scribble(picture, np.random.default_rng(1)) == scribble(picture, np.random.default_rng(1))).all()
     assert hand_strokes(np.full((256, 256, 3), 255, np.uint8), np.random.default_rng(0)) == []
+
+
+def test_scribbles_are_black_ink_or_the_colours_of_what_they_border(table):
+    picture = render(table, Placement("red-apple", 1, 0.5, 0.5, 0.8))
+    drawn = [scribble(picture, np.random.default_rng(seed)) for seed in range(80)]
+    cores = [control[control.max(-1) == 255].astype(int) for control in drawn]
+    colourless = [bool((core == 255).all()) for core in cores]
+    assert 0.4 < np.mean(colourless) < 0.85
+    coloured = np.concatenate([core for core, white in zip(cores, colourless, strict=True) if not white])
+    reddish = coloured[np.ptp(coloured, axis=-1) > 60]
+    assert len(reddish) > 200 and (reddish.argmin(-1) == 0).mean() > 0.95  # red ink: its negative lacks red
+
+
+def test_a_zigzag_stays_inside_what_it_colours():
+    region = np.zeros((256, 256), np.uint8)
+    region[60:200, 80:180] = 255
+    inside = []
+    for seed in range(10):
+        line = zigzag(region, np.random.default_rng(seed))
+        steps = np.concatenate([a + (b - a) * np.linspace(0, 1, 20)[:, None] for a, b in pairwise(line)])
+        columns, rows = steps.round().astype(int).clip(0, 255).T
+        inside.append((region[rows, columns] > 0).mean())
+    assert min(inside) > 0.75
+    assert zigzag(np.zeros((256, 256), np.uint8), np.random.default_rng(0)) is None
+
+
+def test_pens_stay_near_the_ink():
+    rng = np.random.default_rng(0)
+    pens = [pick_pen((230, 30, 40), rng) for _ in range(50)]
+    assert all(red > green + 60 and red > blue + 60 for red, green, blue in pens) and len(set(pens)) > 10
+    assert pick_pen(BLACK, rng) == BLACK

@@ -12,6 +12,7 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from hypersd_app.models.ink import stroke_colour
 from hypersd_app.server.board_socket import IDLE, REFUSED, TOO_BIG, TOO_MANY
 from hypersd_app.server.limits import BoardLimits
 from hypersd_app.server.wire import Message, pack, unpack
@@ -68,6 +69,21 @@ def test_a_sketch_comes_back_as_a_picture(studio: Served) -> None:
     assert request.control is not None and request.control.image.shape == (256, 256, 3)
     expected = paint(request).getpixel((35, 15))
     assert all(abs(a - b) < 40 for a, b in zip(picture.getpixel((35, 15)), expected, strict=True))
+
+
+def test_the_ink_arrives_in_its_colour(studio: Served) -> None:
+    drawing = Image.new("RGBA", (256, 256))
+    drawing.paste((192, 69, 47, 255), (40, 40, 200, 60))
+    drawing.paste((34, 37, 43, 255), (40, 100, 200, 120))
+    buffer = io.BytesIO()
+    drawing.save(buffer, "PNG")
+    with ready(studio) as socket:
+        socket.send(pack(Message(42, HEAD, buffer.getvalue())))
+        assert answer(socket).head["type"] == "picture"
+    control = studio.engine.requests[-1].control
+    assert control is not None
+    assert tuple(control.image[50, 100]) == stroke_colour((192, 69, 47)) != (255, 255, 255)
+    assert tuple(control.image[110, 100]) == (255, 255, 255) and not control.image[150].any()
 
 
 def test_wrong_frames_are_answered_and_the_next_is_served(studio: Served) -> None:

@@ -64,24 +64,15 @@
     }
   };
 
-  // What the model sees: the ink of any colour as white lines on black, `side` pixels across.
+  // What is sent of a drawing: its ink in its colours on transparent paper, `side` pixels across. How the model sees it,
+  // the server decides (scribble_control): with the alpha channel it knows every pixel's ink and how much of it there is.
   hs.ControlPicture = class {
-    constructor() {
-      this.lines = document.createElement("canvas");
-      this.sheet = document.createElement("canvas");
-    }
+    constructor() { this.sheet = document.createElement("canvas"); }
     draw(ink, side) {
-      for (const canvas of [this.lines, this.sheet]) canvas.width = canvas.height = side;
-      const lines = this.lines.getContext("2d");
-      lines.imageSmoothingQuality = "high";
-      lines.drawImage(ink, 0, 0, side, side);
-      lines.globalCompositeOperation = "source-in";
-      lines.fillStyle = "#fff";
-      lines.fillRect(0, 0, side, side);
-      const sheet = this.sheet.getContext("2d");
-      sheet.fillStyle = "#000";
-      sheet.fillRect(0, 0, side, side);
-      sheet.drawImage(this.lines, 0, 0);
+      this.sheet.width = this.sheet.height = side;
+      const context = this.sheet.getContext("2d");
+      context.imageSmoothingQuality = "high";
+      context.drawImage(ink, 0, 0, side, side);
       return this.sheet;
     }
     encode(ink, side) {

@@ -10,8 +10,8 @@
     return image;
   }
 
-  // Grey values 0..1 of a picture fitted into a white square.
-  function greys(image) {
+  // The pixels of a picture fitted into a white square, RGBA.
+  function fitted(image) {
     const canvas = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
     const context = canvas.getContext("2d", { willReadFrequently: true });
     context.fillStyle = "#fff";
@@ -19,26 +19,39 @@
     const scale = SIDE / Math.max(image.naturalWidth, image.naturalHeight);
     const [w, h] = [image.naturalWidth * scale, image.naturalHeight * scale];
     context.drawImage(image, (SIDE - w) / 2, (SIDE - h) / 2, w, h);
-    const { data } = context.getImageData(0, 0, SIDE, SIDE);
+    return context.getImageData(0, 0, SIDE, SIDE).data;
+  }
+
+  // Grey values 0..1.
+  function greys(image) {
+    const data = fitted(image);
     return Float32Array.from({ length: SIDE * SIDE }, (_, i) => (0.3 * data[4 * i] + 0.59 * data[4 * i + 1] + 0.11 * data[4 * i + 2]) / 255);
   }
 
-  // An operation with ink where `alpha` (0..1 a pixel) says.
-  function inkOperation(alpha) {
+  // An operation with ink where `alpha` (0..1 a pixel) says, of the colour `colorOf(i)` of each pixel.
+  function inkOperation(alpha, colorOf = () => [34, 37, 43]) {
     const canvas = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
     const context = canvas.getContext("2d");
     const pixels = context.createImageData(SIDE, SIDE);
-    alpha.forEach((value, i) => pixels.data.set([34, 37, 43, 255 * value], 4 * i));
+    alpha.forEach((value, i) => pixels.data.set([...colorOf(i), 255 * value], 4 * i));
     context.putImageData(pixels, 0, 0);
     return { tool: "image", source: canvas.toDataURL("image/png") };
   }
 
-  // A drawing's lines: what differs from its paper, whichever of the two is dark.
+  // A drawing's lines: what differs from its paper, whichever of the two is dark, in their colours. On dark paper
+  // lightness is turned round and the hue kept: white chalk becomes black ink, red stays red.
   hs.sketchToInk = async function (source) {
-    const values = greys(await picture(source));
-    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-    const lines = values.map((value) => (mean > 0.5 ? 1 - value : value));
-    return inkOperation(lines.map((value) => Math.min(1, Math.max(0, (value - 0.25) / 0.35))));
+    const data = fitted(await picture(source));
+    let sum = 0;
+    for (let i = 0; i < data.length; i += 4) sum += data[i] + data[i + 1] + data[i + 2];
+    const dark = sum / (0.75 * data.length) < 128;
+    const inks = Array.from({ length: SIDE * SIDE }, (_, i) => {
+      const color = [data[4 * i], data[4 * i + 1], data[4 * i + 2]];
+      const turn = dark ? 255 - Math.max(...color) - Math.min(...color) : 0;
+      return color.map((value) => value + turn);
+    });
+    const lines = Float32Array.from(inks, (color) => 1 - Math.min(...color) / 255);
+    return inkOperation(lines.map((value) => Math.min(1, Math.max(0, (value - 0.25) / 0.35))), (i) => inks[i]);
   };
 
   function blur(values) {

@@ -1,0 +1,66 @@
+"""How a drawing reaches a scribble ControlNet: white strokes on black, tinted where the ink has a colour.
+
+A control picture is a drawing's photographic negative with every stroke at full strength: the brightest channel says how
+much of a pixel is covered, and which channels are darker says what the ink was. Black, grey and pencil come out as white
+strokes, which is what scribble ControlNets everywhere are trained on; red ink comes out cyan, brown differs from orange.
+Training data and the app make control pictures with the functions below and nothing else.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+
+PALEST = 24.0  # ink that differs less than this from white paper can't be seen, and is none
+# What is less saturated than this counts as colourless: writing ink is seldom exactly grey, and JPEG tints what is.
+COLOURLESS = 0.12
+
+
+def stroke_tints(inks: NDArray[np.floating] | Pixels) -> NDArray[np.float32]:
+    """Inks (..., 3) in [0, 255] as the tints of their strokes, float32 (..., 3) with 1 in the brightest channel."""
+    negative = 255 - inks.astype(np.float32)
+    tints = negative / np.maximum(negative.max(-1, keepdims=True), 1e-3)
+    return 1 - _without_the_colourless(1 - tints)
+
+
+def stroke_colour(ink: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The colour of one ink's strokes in a control picture."""
+    red, green, blue = (round(255 * float(value)) for value in stroke_tints(np.asarray(ink, np.float32)))
+    return red, green, blue
+
+
+def control_from_ink(inks: NDArray[np.floating] | Pixels, coverage: NDArray[np.floating]) -> Pixels:
+    """The control picture of ink on white paper, uint8 (H, W, 3).
+
+    `inks` (H, W, 3) in [0, 255] is each pixel's ink, `coverage` (H, W) in [0, 1] how much of the pixel it covers.
+    """
+    visible = (255 - inks.astype(np.float32)).max(-1) >= PALEST
+    strength = np.where(visible, coverage, 0).astype(np.float32)
+    return (255 * stroke_tints(inks) * strength[..., None]).round().astype(np.uint8)
+
+
+def ink_from_control(control: Pixels) -> Pixels:
+    """The way back, uint8 (H, W, 4) with straight alpha: ink that gives the same control picture again."""
+    coverage = control.max(-1, keepdims=True)
+    lost = 1 - control.astype(np.float32) / np.maximum(coverage, 1)
+    return np.concatenate([(255 * _with_the_colourless(lost)).round().astype(np.uint8), coverage], axis=-1)
+
+
+def white_strokes(control: Pixels) -> Pixels:
+    """The same strokes in white, for ControlNets that were trained without colours."""
+    return np.repeat(control.max(-1, keepdims=True), 3, axis=-1)
+
+
+def _without_the_colourless(lost: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What the channels lack of full brightness, shrunk so that saturations up to COLOURLESS become none."""
+    saturation = lost.max(-1, keepdims=True)
+    kept = np.clip((saturation - COLOURLESS) / (1 - COLOURLESS), 0, 1)
+    return lost * (kept / np.maximum(saturation, 1e-6))
+
+
+def _with_the_colourless(lost: NDArray[np.float32]) -> NDArray[np.float32]:
+    saturation = lost.max(-1, keepdims=True)
+    before = np.where(saturation > 0, saturation * (1 - COLOURLESS) + COLOURLESS, 0)
+    return lost * (before / np.maximum(saturation, 1e-6))
