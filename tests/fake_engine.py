@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from hypersd_app.catalog.rows import ControlSpec, ModelSpec, Recipe, StyleSpec, WeightSource
+from hypersd_app.catalog.scan import scan_styles
 from hypersd_app.engine.requests import GenerationRequest, GenerationResult
 from hypersd_app.errors import HyperSDError, InvalidRequest
 
@@ -21,8 +22,11 @@ NOWHERE = WeightSource(path=Path("nowhere"))
 FAST = Recipe("unified", "Few steps, 1-8", tuple(range(1, 9)), "TCDScheduler", eta=(0.0, 1.0, 1.0))
 TEACHER = Recipe("teacher", "Base model", tuple(range(8, 51)), "DDIMScheduler", guidance=(1.0, 4.0, 15.0), negative_prompt=True)
 SCRIBBLE = ControlSpec("scribble", "Scribble", NOWHERE)
-POCKET = ModelSpec("pocket", "Pocket", "pocket", NOWHERE, (FAST, TEACHER), 256, 256, controls=(SCRIBBLE,))
-LARGE = ModelSpec("large", "Large", "sd15", NOWHERE, (FAST, TEACHER), 512, 512, controls=(SCRIBBLE,))
+POCKET = ModelSpec(
+    "pocket", "Pocket", "pocket", NOWHERE, (FAST, TEACHER), 256, 256, smallest=256, largest=256, controls=(SCRIBBLE,)
+)
+CANNY = ControlSpec("canny", "Canny edges", NOWHERE, annotator="canny")
+LARGE = ModelSpec("large", "Large", "sd15", NOWHERE, (FAST, TEACHER), 512, 512, controls=(SCRIBBLE, CANNY))
 STYLES = tuple(
     StyleSpec(name.lower(), name, "pocket", Path("nowhere"), trigger=f"{name.lower()} style") for name in ("Ink", "Clay", "Neon")
 )
@@ -36,6 +40,8 @@ class FakeEngine:
     failure: HyperSDError | None = None
     requests: list[GenerationRequest] = field(default_factory=list)
     batches: list[int] = field(default_factory=list)
+    folder: Path | None = None
+    own: tuple[StyleSpec, ...] = ()
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def generate(self, request: GenerationRequest, progress: Any = None) -> GenerationResult:
@@ -47,6 +53,8 @@ class FakeEngine:
                 raise self.failure
             if self.delay:
                 time.sleep(self.delay)
+            if progress is not None:
+                report_steps(request, progress)
             images = tuple(paint(replace(request, seed=request.seed + i)) for i in range(request.num_images))
             return GenerationResult(
                 images, replace(request, recipe=request.recipe or "unified"), {"unet": 1.0, "total": 2.0}, "fake"
@@ -63,7 +71,8 @@ class FakeEngine:
         return (FAST, TEACHER)
 
     def styles(self, model: str) -> tuple[StyleSpec, ...]:
-        return STYLES if model == "pocket" else ()
+        family = {"pocket": "pocket", "large": "sd15"}[model]
+        return tuple(style for style in (*STYLES, *self.own) if style.family == family)
 
     def status(self) -> Mapping[str, Any]:
         return {"backend": "fake", "loaded": ["pocket"]}
@@ -72,10 +81,23 @@ class FakeEngine:
         """Nothing to warm."""
 
     def rescan(self) -> None:
-        """Nothing to find."""
+        """Look for the visitor's own styles."""
+        self.own = tuple(scan_styles(self.folder)) if self.folder is not None else ()
+
+    def annotate(self, kind: str, photograph: Image.Image, size: tuple[int, int]) -> np.ndarray:
+        """The photograph in grey."""
+        return np.asarray(photograph.convert("L").convert("RGB").resize(size))
 
     def close(self) -> None:
         """Nothing to free."""
+
+
+def report_steps(request: GenerationRequest, progress: Any) -> None:
+    """Every step, and in the middle what the picture looks like by then."""
+    steps = request.num_inference_steps
+    for step in range(1, steps + 1):
+        picture = (paint(replace(request, num_inference_steps=step)),) if step == steps // 2 else ()
+        progress(step / steps, f"Step {step} of {steps}", *picture)
 
 
 def paint(request: GenerationRequest) -> Image.Image:

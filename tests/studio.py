@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+from hypersd_app.browser.chromium import free_port
 from hypersd_app.server.limits import BoardLimits
 from hypersd_app.settings import Settings
 from hypersd_app.ui.launch import Studio, build_studio
@@ -21,23 +22,19 @@ class Served:
     port: int
     engine: FakeEngine
     studio: Studio
-
-
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    styles: Path
 
 
 @contextmanager
-def served(engine: FakeEngine | None = None, port: int = 0, limits: BoardLimits | None = None) -> Iterator[Served]:
-    """Serve until the block ends."""
-    engine = engine or FakeEngine()
+def served(
+    engine: FakeEngine | None = None, port: int = 0, limits: BoardLimits | None = None, styles: Path = Path("no styles")
+) -> Iterator[Served]:
+    """Serve until the block ends; `styles` is where added style files go."""
+    engine = engine or FakeEngine(folder=styles)
     port = port or free_port()
-    studio = build_studio(engine, Settings(port=port), limits)
+    studio = build_studio(engine, Settings(port=port, styles=styles), limits)
     studio.launch(prevent_thread_lock=True)
     try:
-        yield Served(f"http://127.0.0.1:{port}/", port, engine, studio)
+        yield Served(f"http://127.0.0.1:{port}/", port, engine, studio, styles)
     finally:
         studio.close()

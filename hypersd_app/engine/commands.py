@@ -58,7 +58,7 @@ def run_generate(args: argparse.Namespace, settings: Settings) -> int:
             print_catalogue(engine)
             return 0
         request = command_request(args, settings, engine)
-        result = engine.generate(request, lambda share, text: logger.info("%3.0f%% %s", 100 * share, text))
+        result = engine.generate(request, lambda share, text, *_: logger.info("%3.0f%% %s", 100 * share, text))
         for index in range(len(result.images)):
             path = output_path(args.output, file_name(request_of(result, index)), len(result.images))
             path.parent.mkdir(parents=True, exist_ok=True)

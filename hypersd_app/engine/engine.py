@@ -33,7 +33,7 @@ from hypersd_app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[float, str], None]
+Progress = Callable[..., None]  # (share, words), and in a long run now and then (share, words, picture)
 Drawn = tuple[list[list[Image.Image]], dict[str, float]]
 LOADING_SHARE = 0.5  # of a progress bar, when something must be loaded first
 
@@ -212,7 +212,11 @@ def warmed_with(request: GenerationRequest, stroke: Pixels, kind: str) -> Genera
     return replace(request, control=ControlInput(stroke, kind))
 
 
-def _step_report(progress: Progress | None) -> Callable[[int, int], None] | None:
+def _step_report(progress: Progress | None) -> OnStep | None:
     if progress is None:
         return None
-    return lambda step, steps: progress(LOADING_SHARE + (1 - LOADING_SHARE) * step / steps, f"Step {step} of {steps}")
+
+    def report(step: int, steps: int, *picture: Image.Image) -> None:
+        progress(LOADING_SHARE + (1 - LOADING_SHARE) * step / steps, f"Step {step} of {steps}", *picture)
+
+    return report

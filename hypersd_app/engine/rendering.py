@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -18,7 +19,8 @@ from hypersd_app.engine.prompts import size_ids
 from hypersd_app.engine.sampling import ControlBatch, sample, started_scheduler, to_pictures, to_pixels
 from hypersd_app.errors import HyperSDError
 
-OnStep = Callable[[int, int], None]
+OnStep = Callable[..., None]  # (step, steps), and now and then (step, steps, picture)
+PREVIEW_EVERY = 1.0  # seconds; short runs are over before they have one
 
 
 @torch.inference_mode()
@@ -44,7 +46,7 @@ def render(
         eta=first.eta,
         control=control_batch(pipeline, plans, device),
         clock=clock,
-        on_step=on_step,
+        on_step=None if on_step is None else with_previews(pipeline, on_step, clock),
     )
     with clock("decode"):
         pixels = decode(pipeline, latents)
@@ -94,6 +96,23 @@ def decode(pipeline: Pipeline, latents: Tensor) -> np.ndarray:
             "The picture came out as not-a-number: the weights do not suit this precision, or a style is too strong."
         )
     return np.concatenate([to_pixels(pipeline.decoder(row)) for row in latents.split(1)])
+
+
+def with_previews(pipeline: Pipeline, on_step: OnStep, clock: Clock) -> Callable[[int, int, Tensor], None]:
+    """A sampling callback that adds a decoded picture of the first latents to `on_step`, once in a while."""
+    shown = time.perf_counter()
+
+    def report(step: int, steps: int, latents: Tensor) -> None:
+        nonlocal shown
+        if step == steps or time.perf_counter() - shown < PREVIEW_EVERY:
+            on_step(step, steps)
+            return
+        with clock("preview"):
+            picture = to_pictures(decode(pipeline, latents[:1]))[0]
+        shown = time.perf_counter()
+        on_step(step, steps, picture)
+
+    return report
 
 
 def take(pictures: Iterator[Image.Image], count: int) -> list[Image.Image]:

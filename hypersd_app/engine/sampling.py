@@ -18,7 +18,7 @@ from hypersd_app.catalog.rows import Recipe
 from hypersd_app.engine.clock import Clock
 from hypersd_app.engine.networks import Conditioning, ControlNetwork, Denoiser
 
-StepCallback = Callable[[int, int], None]
+StepCallback = Callable[[int, int, Tensor], None]  # step, steps, and what the picture's latents look like by now
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,11 @@ def sample(
         if guided:
             without, with_ = prediction.chunk(2)
             prediction = without + guidance_scale * (with_ - without)
-        latents = scheduler.step(prediction, t, latents, **extra, return_dict=False)[0]
+        stepped = scheduler.step(prediction, t, latents, **extra)
+        latents = stepped.prev_sample
         if on_step is not None:
-            on_step(i + 1, len(scheduler.timesteps))
+            expected = getattr(stepped, "pred_original_sample", None)
+            on_step(i + 1, len(scheduler.timesteps), latents if expected is None else expected)
     return latents
 
 

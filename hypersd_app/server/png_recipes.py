@@ -22,10 +22,11 @@ from hypersd_app.engine.metadata import (
 )
 from hypersd_app.engine.requests import ControlInput, GenerationRequest
 from hypersd_app.errors import InvalidRequest
+from hypersd_app.models.ink import ink_from_control
 from hypersd_app.server.board_requests import recipe_values
+from hypersd_app.server.board_requests import request_from_values as request_from_head
 
 LONGEST = 8 * 1024 * 1024  # characters of a text chunk we read
-INK = (34, 37, 43)
 SETTING = re.compile(r'\s*([\w ]+):\s*("(?:\\.|[^"])*"|[^,]*)(?:,|$)')
 ALLOWED = "a PNG made here or by A1111"
 
@@ -35,6 +36,14 @@ def with_recipe(picture: Image.Image, request: GenerationRequest, operations: Se
     document = {"format": FORMAT, "request": request_values(request), "operations": list(operations)}
     carrying = picture.copy()
     carrying.info = {PARAMETERS_KEY: parameters_text(request), JSON_KEY: json.dumps(document, ensure_ascii=False)}
+    return carrying
+
+
+def with_grid(sheet: Image.Image, recipe: Mapping[str, Any]) -> Image.Image:
+    """A contact sheet carrying its grid's recipe {"head", "operations", "compare"}. Raises InvalidRequest for a wrong head."""
+    carrying = with_recipe(sheet, request_from_head(recipe["head"]), recipe.get("operations") or ())
+    document = json.loads(carrying.info[JSON_KEY])
+    carrying.info[JSON_KEY] = json.dumps({**document, "compare": recipe["compare"]}, ensure_ascii=False)
     return carrying
 
 
@@ -66,18 +75,17 @@ def _own(text: str) -> dict[str, Any]:
         document = json.loads(text)
         request = request_from_values(document["request"])
         operations = list(document.get("operations", ()))
+        compared = {"compare": dict(document["compare"])} if "compare" in document else {}
     except (ValueError, KeyError, TypeError):
         raise InvalidRequest("picture", "an unreadable recipe", ALLOWED) from None
     if not operations and request.control is not None:
         operations = [ink_operation(request.control)]
-    return {"head": recipe_values(request), "operations": operations}
+    return {"head": recipe_values(request), "operations": operations, **compared}
 
 
 def ink_operation(control: ControlInput) -> dict[str, str]:
     """A control picture as ink on the drawing board, for PNGs that were made from a sketch file."""
-    lines = Image.fromarray(control.image).convert("L")
-    ink = Image.new("RGB", lines.size, INK)
-    ink.putalpha(lines)
+    ink = Image.fromarray(ink_from_control(control.image), "RGBA")
     return {"tool": "image", "source": f"data:image/png;base64,{base64.b64encode(encode_png(ink)).decode()}"}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from hypersd_app.errors import HyperSDError, InvalidRequest
+from hypersd_app.server.backend import ImageEngine
 from hypersd_app.server.board import BoardService, answer, error_answer
 from hypersd_app.server.tokens import TokenRefused
 from hypersd_app.server.wire import Message, unpack
@@ -22,9 +23,9 @@ LANES = ("", "strip", "compare")
 class Bridge:
     """Server functions of the page. Each takes the one argument Gradio passes and answers with plain JSON."""
 
-    def __init__(self, service: BoardService) -> None:
+    def __init__(self, service: BoardService, engine: ImageEngine) -> None:
         self._service = service
-        self._tasks = page_tasks(service)
+        self._tasks = page_tasks(service, engine)
 
     def board_token(self) -> str:
         """A pass for the socket and for `board_frame`; Gradio's login stands before this call."""
@@ -78,9 +79,9 @@ class Bridge:
         return {**reply.head, "picture": base64.b64encode(reply.picture).decode()}
 
 
-def add_bridge(service: BoardService, config: Mapping[str, Any]) -> gr.HTML:
+def add_bridge(service: BoardService, engine: ImageEngine, config: Mapping[str, Any]) -> gr.HTML:
     """Add the invisible components: one that sends (event "frame"), one that receives."""
-    bridge = Bridge(service)
+    bridge = Bridge(service, engine)
 
     # Gradio marks server functions with an attribute, which methods can't carry.
     def board_token(_nothing: object = None) -> str:

@@ -7,10 +7,12 @@ from typing import Any
 from hypersd_app.catalog.rows import ModelSpec, Recipe, StyleSpec
 from hypersd_app.engine.requests import MAX_STYLES
 from hypersd_app.server.backend import ImageEngine
+from hypersd_app.ui.grid import usual_axes
 from hypersd_app.ui.scripts import markup
 from hypersd_app.ui.texts import table, text
 
 REST_STEPS = 4
+USUAL_SIDES = (256, 384, 512, 768, 1024)
 
 
 def page_config(engine: ImageEngine, default_model: str) -> dict[str, Any]:
@@ -18,12 +20,18 @@ def page_config(engine: ImageEngine, default_model: str) -> dict[str, Any]:
     return {
         "texts": table(),
         "markup": markup("board.html"),
-        "models": [_model(engine, row) for row in engine.models()],
+        **catalogue(engine),
         "model": default_model,
         "prompt": text("text.first_prompt"),
+        "ideas": text("text.ideas").split("|"),
         "restSteps": REST_STEPS,
         "maxStyles": MAX_STYLES,
     }
+
+
+def catalogue(engine: ImageEngine) -> dict[str, Any]:
+    """The part of the configuration that a rescan renews."""
+    return {"models": [_model(engine, row) for row in engine.models()]}
 
 
 def model_choices(engine: ImageEngine) -> list[tuple[str, str]]:
@@ -56,8 +64,17 @@ def _model(engine: ImageEngine, row: ModelSpec) -> dict[str, Any]:
         # While the pen moves the fastest decoder does; a resting pen gets the full one, which is the default.
         "liveDecoder": "tiny" if "tiny" in decoders else "",
         "restDecoder": "",
-        "sketch": any(control.kind == "scribble" for control in row.controls),
+        "sketch": bool(row.controls),
+        "controls": [{"name": control.kind, "title": control.title} for control in row.controls],
+        "sizes": square_sizes(row),
+        "axes": usual_axes(engine, row),
     }
+
+
+def square_sizes(row: ModelSpec) -> list[int]:
+    """Sides in pixels that the drawing board offers: the usual ones this model can draw, and its own."""
+    fits = (side for side in USUAL_SIDES if row.smallest <= side <= row.largest and side % row.size_multiple == 0)
+    return sorted({row.width, *fits})
 
 
 def _recipe(row: Recipe) -> dict[str, Any]:

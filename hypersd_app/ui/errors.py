@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ParamSpec, TypeVar, cast
 
 import gradio as gr
 
@@ -20,9 +22,21 @@ def for_people(handler: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(handler)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
+        with told():
             return handler(*args, **kwargs)
-        except HyperSDError as error:
-            raise gr.Error(str(error), title=text("error.title"), print_exception=False) from error
 
-    return wrapped
+    @functools.wraps(handler)
+    def stepwise(*args: P.args, **kwargs: P.kwargs) -> Iterator[Any]:
+        with told():
+            yield from cast(Iterator[Any], handler(*args, **kwargs))
+
+    return cast(Callable[P, R], stepwise) if inspect.isgeneratorfunction(handler) else wrapped
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """HyperSDErrors of the block as gr.Error."""
+    try:
+        yield
+    except HyperSDError as error:
+        raise gr.Error(str(error), title=text("error.title"), print_exception=False) from error

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from hypersd_app.engine.metadata import request_of
-from hypersd_app.engine.requests import MAX_SEED, GenerationRequest, GenerationResult, check_integer
+from hypersd_app.engine.metadata import read_request, request_of
+from hypersd_app.engine.requests import MAX_SEED, GenerationResult, check_integer
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.server.backend import ImageEngine
-from hypersd_app.server.board_requests import request_from_values, sketch_control, whole
+from hypersd_app.server.board_requests import recipe_values, request_from_values, sketch_control, whole
 from hypersd_app.server.limits import BoardLimits
 from hypersd_app.server.pictures import open_picture
-from hypersd_app.server.png_recipes import with_recipe
+from hypersd_app.server.png_recipes import read_recipe, with_grid, with_recipe
+from hypersd_app.ui.grid import Grid, make_grid, model_of, styles_from_text
+from hypersd_app.ui.previews import Step, with_steps
+from hypersd_app.ui.sheet import contact_sheet
 
 MAX_API_STEPS = 8
+PICTURE = "a picture (PNG, JPEG, WebP, GIF or BMP)"
 
 
 class Handlers:
@@ -28,43 +33,102 @@ class Handlers:
         self.default_model = default_model
         self.limits = limits
 
-    def text_to_image(self, prompt: str, num_inference_steps: float, seed: float, num_images: float) -> list[Image.Image]:
-        """Pictures for a prompt; picture i has seed `seed + i`."""
-        request = GenerationRequest(
-            prompt=prompt or "",
-            model=self.default_model,
-            num_inference_steps=few_steps(num_inference_steps),
-            seed=whole("seed", seed),
-            num_images=whole("num_images", num_images),
-        )
-        return pictures(self.engine.generate(request))
+    def text_to_image(self, values: Mapping[str, Any]) -> list[Image.Image]:
+        """Pictures for a prompt; picture i has seed `seed + i`. `styles` may be text, as in "ink:0.5, clay"."""
+        return pictures(self.engine.generate(request_from_values(self._api_values(values))))
 
-    def scribble(
-        self,
-        sketch: str | None,
-        prompt: str,
-        num_inference_steps: float,
-        controlnet_conditioning_scale: float,
-        seed: float,
-    ) -> Image.Image:
+    def scribble(self, sketch: str | None, values: Mapping[str, Any]) -> Image.Image:
         """A picture that follows the lines of `sketch`, a path to a picture file."""
-        if not isinstance(controlnet_conditioning_scale, (int, float)):
-            raise InvalidRequest("controlnet_conditioning_scale", controlnet_conditioning_scale, "a number from 0 to 2")
+        scale = values.get("controlnet_conditioning_scale")
+        if not isinstance(scale, (int, float)):
+            raise InvalidRequest("controlnet_conditioning_scale", scale, "a number from 0 to 2")
         if not sketch:
-            raise InvalidRequest("sketch", sketch, "a picture (PNG, JPEG, WebP, GIF or BMP)")
-        picture = open_picture(sketch, "sketch", self.limits.sketch_pixels)
-        request = GenerationRequest(
-            prompt=prompt or "",
-            model=self.default_model,
-            num_inference_steps=few_steps(num_inference_steps),
-            seed=whole("seed", seed),
-            control=sketch_control(picture, float(controlnet_conditioning_scale)),
-        )
-        return pictures(self.engine.generate(request))[0]
+            raise InvalidRequest("sketch", sketch, PICTURE)
+        picture = open_picture(self.bounded(sketch, "sketch"), "sketch", self.limits.sketch_pixels)
+        control = sketch_control(picture, float(scale), values.get("control") or "scribble")
+        return pictures(self.engine.generate(request_from_values(self._api_values(values), control)))[0]
+
+    def compare(self, values: Mapping[str, Any], axes: Mapping[str, Any], sketch: str | None) -> tuple[Image.Image, dict[str, Any]]:
+        """A grid as a contact sheet that carries its recipe, and what each place shows."""
+        base = {**self._api_values(values), "controlnet_conditioning_scale": values.get("controlnet_conditioning_scale") or 1.0}
+        grid = make_grid(self.engine, base, axes)
+        drawn = open_picture(self.bounded(sketch, "sketch"), "sketch", self.limits.sketch_pixels) if sketch else None
+        made = [self._cell(cell.values, drawn) for cell in grid.cells]
+        captions = [f"{result.milliseconds.get('total', 0):.0f} ms" for result in made]
+        sheet = contact_sheet([result.images[0] for result in made], grid.columns, grid.rows, captions, str(base["prompt"]))
+        recipe = {"head": recipe_values(made[0].request) | base, "operations": [], "compare": dict(axes)}
+        return with_grid(sheet, recipe), {"recipe": recipe, "pictures": told(grid, made)}
+
+    def _cell(self, values: Mapping[str, Any], drawn: Image.Image | None) -> GenerationResult:
+        control = None
+        if drawn is not None and model_of(self.engine, values["model"]).controls:
+            control = sketch_control(drawn, float(values["controlnet_conditioning_scale"]), values.get("control") or "scribble")
+        return self.engine.generate(request_from_values(values, control))
+
+    def make_again(self, png: str | None) -> Image.Image:
+        """The picture that a PNG's recipe describes, made anew."""
+        return pictures(self.engine.generate(read_request(Path(self._png(png)))))[0]
+
+    def recipe_from_png(self, png: str | None) -> dict[str, Any]:
+        """The recipe in a PNG, ours or A1111's."""
+        return read_recipe(Path(self._png(png)).read_bytes())
+
+    def annotate(self, photograph: str | None, control: str, model: str) -> Image.Image:
+        """What a control kind sees in a photograph."""
+        row = model_of(self.engine, model or self.default_model)
+        kinds = {spec.kind: spec for spec in row.controls}
+        if control not in kinds:
+            raise InvalidRequest("control", control, ", ".join(kinds) or f"nothing: {row.title} follows no pictures")
+        if not photograph:
+            raise InvalidRequest("photograph", photograph, PICTURE)
+        picture = open_picture(self.bounded(photograph, "photograph"), "photograph", self.limits.sketch_pixels)
+        return Image.fromarray(self.engine.annotate(kinds[control].annotator, picture, (row.width, row.height)))
 
     def from_values(self, values: Mapping[str, Any], progress: Any = None) -> GenerationResult:
         """Run a request given as JSON values, as the tabs collect them."""
         return self.engine.generate(request_from_values({"model": self.default_model, **values}), progress)
+
+    def stepwise(self, values: Mapping[str, Any]) -> Iterator[Step | GenerationResult]:
+        """The same, telling of every step on the way; the result comes last."""
+        request = request_from_values({"model": self.default_model, **values})
+        return with_steps(lambda progress: self.engine.generate(request, progress))
+
+    def bounded(self, path: str, field: str) -> str:
+        """`path`, if the file is small enough to be read whole. Raises InvalidRequest."""
+        size, most = Path(path).stat().st_size, self.limits.upload_bytes
+        if size > most:
+            raise InvalidRequest(field, f"{size / 1e6:.0f} MB", f"at most {most / 1e6:.0f} MB")
+        return path
+
+    def _png(self, path: str | None) -> str:
+        if not path:
+            raise InvalidRequest("picture", path, "a PNG file")
+        return self.bounded(path, "picture")
+
+    def _api_values(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Request values of a named endpoint: styles from text; without a named recipe 1 to 8 steps."""
+        styles = values.get("styles") or []
+        steps = values.get("num_inference_steps", 1)
+        return {
+            **{name: value for name, value in values.items() if value is not None},
+            "model": values.get("model") or self.default_model,
+            "styles": styles_from_text(styles) if isinstance(styles, str) else styles,
+            "num_inference_steps": whole("num_inference_steps", steps) if values.get("recipe") else few_steps(steps),
+            "seed": whole("seed", values.get("seed", 0)),
+        }
+
+
+def told(grid: Grid, made: list[GenerationResult]) -> list[dict[str, Any]]:
+    """What each place of a grid shows, as JSON."""
+    return [
+        {
+            "column": grid.columns[cell.column],
+            "row": grid.rows[cell.row] if grid.rows else "",
+            "milliseconds": round(result.milliseconds.get("total", 0.0), 1),
+            "request": recipe_values(result.request),
+        }
+        for cell, result in zip(grid.cells, made, strict=True)
+    ]
 
 
 def pictures(result: GenerationResult) -> list[Image.Image]:

@@ -16,6 +16,7 @@ from hypersd_app.server.limits import BoardLimits
 from hypersd_app.server.routes import studio_routes
 from hypersd_app.server.tokens import TokenSigner
 from hypersd_app.settings import Settings
+from hypersd_app.ui.library import LARGEST_STYLE
 from hypersd_app.ui.page import build_page
 from hypersd_app.ui.scripts import css, head
 from hypersd_app.ui.theme import calm_theme
@@ -50,9 +51,14 @@ def build_studio(engine: ImageEngine, settings: Settings, limits: BoardLimits | 
     """Everything but the start of the server."""
     limits = limits or BoardLimits()
     service = BoardService(engine, limits, TokenSigner())
-    page = build_page(engine, service, settings.default_model)
+    page = build_page(engine, service, settings.default_model, None if is_public(settings) else settings.styles)
     page.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=4)
     return Studio(page, service, engine, launch_arguments(engine, service, settings))
+
+
+def is_public(settings: Settings) -> bool:
+    """Whether others than the owner of this machine can reach the page: they may add no files to it."""
+    return settings.share or settings.host not in ("127.0.0.1", "localhost", "::1")
 
 
 def launch_arguments(engine: ImageEngine, service: BoardService, settings: Settings) -> dict[str, Any]:
@@ -63,7 +69,8 @@ def launch_arguments(engine: ImageEngine, service: BoardService, settings: Setti
         "share": settings.share,
         "ssr_mode": False,
         "run_history": False,
-        "max_file_size": service.limits.upload_bytes,
+        # Style files are large; what takes pictures checks their size itself.
+        "max_file_size": service.limits.upload_bytes if is_public(settings) else LARGEST_STYLE,
         "app_kwargs": {"routes": studio_routes(engine, service)},
         "mcp_server": True,
         "theme": calm_theme(),

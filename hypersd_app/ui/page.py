@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gradio as gr
 
 from hypersd_app.server.backend import ImageEngine
 from hypersd_app.server.board import BoardService
 from hypersd_app.ui.api import add_named_endpoints
+from hypersd_app.ui.api_library import add_library_endpoints
 from hypersd_app.ui.bridge import add_bridge
 from hypersd_app.ui.choices import page_config
 from hypersd_app.ui.compare import add_compare
 from hypersd_app.ui.drawing_board import add_drawing_board
 from hypersd_app.ui.handlers import Handlers
+from hypersd_app.ui.library import Library
 from hypersd_app.ui.scripts import markup
-from hypersd_app.ui.styles import add_styles
+from hypersd_app.ui.styles import add_styles, connect_styles
 from hypersd_app.ui.text_to_image import add_text_to_image
 from hypersd_app.ui.texts import text
 from hypersd_app.ui.timeline import add_timeline
@@ -21,23 +25,26 @@ from hypersd_app.ui.timeline import add_timeline
 CACHE_SECONDS = 6 * 3600
 
 
-def build_page(engine: ImageEngine, service: BoardService, default_model: str) -> gr.Blocks:
-    """The Blocks of the app; nothing runs until they are launched."""
+def build_page(engine: ImageEngine, service: BoardService, default_model: str, styles: Path | None = None) -> gr.Blocks:
+    """The Blocks of the app; nothing runs until they are launched. `styles` takes visitors' style files, None takes none."""
     handlers = Handlers(engine, default_model, service.limits)
+    library = Library(engine, styles)
     config = page_config(engine, default_model)
     with gr.Blocks(title=text("app.title"), delete_cache=(CACHE_SECONDS, CACHE_SECONDS), analytics_enabled=False) as page:
         gr.HTML(markup("header.html"), apply_default_css=False)
-        uplink = add_bridge(service, config)
+        uplink = add_bridge(service, engine, config)
         with gr.Tabs():
             with gr.Tab(text("tab.text"), id="text"):
-                add_text_to_image(handlers, uplink, page)
+                text_tab = add_text_to_image(handlers, uplink, page)
             with gr.Tab(text("tab.board"), id="board"):
                 add_drawing_board()
             with gr.Tab(text("tab.styles"), id="styles"):
-                add_styles()
+                styles_tab = add_styles(library)
             with gr.Tab(text("tab.compare"), id="compare"):
                 add_compare()
             with gr.Tab(text("tab.timeline"), id="timeline"):
                 add_timeline()
+        connect_styles(styles_tab, text_tab, library, page)
         add_named_endpoints(handlers)
+        add_library_endpoints(library, default_model)
     return page

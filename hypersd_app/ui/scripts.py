@@ -11,7 +11,9 @@ from hypersd_app.ui.texts import text
 STATIC = Path(__file__).resolve().parent / "static"
 SCRIPTS = (
     "wire.js",
+    "store.js",
     "bridge.js",
+    "text_page.js",
     "timeline.js",
     "recipes.js",
     "transports.js",
@@ -26,6 +28,7 @@ SCRIPTS = (
     "strip.js",
     "board.js",
     "timeline_page.js",
+    "styles_page.js",
     "compare.js",
     "compare_page.js",
 )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
+from hypersd_app.catalog.rows import ModelSpec
 from hypersd_app.engine.metadata import request_of
 from hypersd_app.engine.requests import MAX_IMAGES, MAX_PROMPT_LENGTH, MAX_SEED, MAX_STYLES, GenerationResult
 from hypersd_app.errors import HyperSDError
@@ -16,21 +18,20 @@ from hypersd_app.server.board_requests import recipe_values, whole
 from hypersd_app.server.pictures import encode_jpeg
 from hypersd_app.ui.choices import model_choices, recipe_choices, recipe_row
 from hypersd_app.ui.errors import for_people
+from hypersd_app.ui.grid import model_of
 from hypersd_app.ui.handlers import Handlers, any_seed, pictures
+from hypersd_app.ui.previews import Step
+from hypersd_app.ui.scripts import markup, mount
 from hypersd_app.ui.texts import text
 
-IDEAS = (
-    "a red apple",
-    "a blue car",
-    "a cat with sunglasses",
-    "a rocket and the moon",
-    "two green frogs",
-    "a house in the snow",
-)
+WEIGHTS = tuple(f"weight_{i}" for i in range(MAX_STYLES))
 NAMES = (
     "prompt", "num_inference_steps", "num_images", "seed", "model", "recipe",
-    "negative_prompt", "eta", "guidance_scale", "styles", "style_weight",
+    "negative_prompt", "eta", "guidance_scale", "width", "height", "styles", *WEIGHTS,
 )  # fmt: skip
+# What depends on model, recipe, steps and chosen styles, in the order of `TextTab.dependent`.
+DEPENDENT = ("recipe", "num_inference_steps", "negative_prompt", "eta", "guidance_scale", "width", "height", "styles", *WEIGHTS)
+STEPWISE_FROM = 8  # steps: shorter runs are over before a step could be read
 PROMPT_ATTRIBUTES = gr.InputHTMLAttributes(autocomplete="off", enterkeyhint="go")
 TIMELINE_SIDE = 256
 
@@ -48,8 +49,11 @@ class TextTab:
     negative: gr.Textbox
     eta: gr.Slider
     guidance: gr.Slider
+    width: gr.Slider
+    height: gr.Slider
     styles: gr.Dropdown
-    style_weight: gr.Slider
+    weights: tuple[gr.Slider, ...]
+    triggers: gr.Markdown
     live: gr.Checkbox
     lock: gr.Checkbox
     gallery: gr.Gallery
@@ -63,7 +67,15 @@ class TextTab:
         """Components that describe a request, in the order of NAMES."""
         return [
             self.prompt, self.steps, self.images, self.seed, self.model, self.recipe,
-            self.negative, self.eta, self.guidance, self.styles, self.style_weight,
+            self.negative, self.eta, self.guidance, self.width, self.height, self.styles, *self.weights,
+        ]  # fmt: skip
+
+    @property
+    def dependent(self) -> list[Any]:
+        """Components in the order of DEPENDENT, and the line of trigger words."""
+        return [
+            self.recipe, self.steps, self.negative, self.eta, self.guidance, self.width, self.height,
+            self.styles, *self.weights, self.triggers,
         ]  # fmt: skip
 
     @property
@@ -78,17 +90,21 @@ class TextActions:
     def __init__(self, handlers: Handlers) -> None:
         self._handlers = handlers
 
-    def make(self, keep_seed: bool, *values: Any, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008 - Gradio's way
-        """The button: a new seed unless it is kept. Returns a result and the seed."""
+    def make(self, keep_seed: bool, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """The button: a new seed unless it is kept. Yields a result and the seed; in long runs what there is by now first."""
         collected = self.collect(*values)
         if not keep_seed:
             collected["seed"] = any_seed()
-        result = self._handlers.from_values(collected, lambda share, note: progress(share, desc=note))
-        return *shown(result), int(result.request.seed)
-
-    def again(self, *values: Any) -> tuple[Any, ...]:
-        """The dice: the same with the seed just thrown."""
-        return shown(self._handlers.from_values(self.collect(*values)))
+        if collected["num_inference_steps"] < STEPWISE_FROM:
+            result = self._handlers.from_values(collected)
+            yield *shown(result), int(result.request.seed)
+            return
+        for reached in self._handlers.stepwise(collected):
+            if isinstance(reached, Step):
+                picture = gr.skip() if reached.picture is None else gr.update(value=[reached.picture], columns=1)
+                yield picture, f"{reached.note} · {reached.share:.0%}", gr.skip(), gr.skip()
+            else:
+                yield *shown(reached), int(reached.request.seed)
 
     def live(self, is_live: bool, *values: Any) -> tuple[Any, ...]:
         """A keystroke. Errors become the status line: raising would lose the keystroke that waits behind this one."""
@@ -110,53 +126,93 @@ class TextActions:
         """Request values by name; options that mean nothing for the recipe are left out, though their sliders have values."""
         found = dict(zip(NAMES, values, strict=True))
         row = recipe_row(self._handlers.engine, found["model"], found["recipe"] or "")
-        weight = found.pop("style_weight")
+        weights = [found.pop(name) for name in WEIGHTS]
         steps = whole("num_inference_steps", found["num_inference_steps"])
+        fixed = model_of(self._handlers.engine, found["model"]).fixed_size
         return {
             **found,
             "prompt": found["prompt"] or "",
             "recipe": row.name,
+            "num_inference_steps": steps,
             "negative_prompt": found["negative_prompt"] if row.negative_prompt else "",
             "eta": found["eta"] if row.eta_matters(steps) else None,
             "guidance_scale": found["guidance_scale"] if row.uses_guidance else None,
-            "styles": [{"name": name, "weight": weight} for name in found["styles"] or ()],
+            "width": None if fixed else found["width"],
+            "height": None if fixed else found["height"],
+            "styles": [{"name": name, "weight": weight} for name, weight in zip(found["styles"] or (), weights, strict=False)],
         }
 
-    def options(self, model: str, recipe: str, steps: float, styles: list[str] | None) -> tuple[Any, ...]:
-        """Show what means something. Returns updates of recipe, steps, negative, eta, guidance, styles, style weight."""
+    def options(self, model: str, recipe: str, steps: float, styles: list[str] | None, width: Any, height: Any) -> tuple[Any, ...]:
+        """Show what means something. Returns updates of `TextTab.dependent`."""
+        found = self._options(model, recipe, steps, styles, width, height)
+        return *(gr.update(**found[name]) for name in DEPENDENT), self.triggers(model, found["styles"]["value"])
+
+    def _options(
+        self, model: str, recipe: str, steps: float, styles: list[str] | None, width: Any, height: Any
+    ) -> dict[str, dict[str, Any]]:
+        """Properties of the components by name."""
         engine = self._handlers.engine
         row = recipe_row(engine, model, recipe)
         low, high = row.steps[0], row.steps[-1]
         chosen = min(max(int(steps), low), high)
-        guided = row.guidance or (1.0, 1.0, 2.0)
-        noisy = row.eta or (0.0, 0.0, 1.0)
-        choices = [(style.title, style.name) for style in engine.styles(model)]
-        kept = [name for name in styles or () if name in {choice[1] for choice in choices}]
-        return (
-            gr.update(choices=recipe_choices(engine, model), value=row.name),
-            gr.update(minimum=low, maximum=max(high, low + 1), value=chosen, interactive=high > low),
-            gr.update(visible=row.negative_prompt),
-            gr.update(visible=row.eta_matters(chosen), minimum=noisy[0], maximum=noisy[2]),
-            gr.update(visible=row.uses_guidance, minimum=guided[0], maximum=guided[2]),
-            gr.update(choices=choices, value=kept, visible=bool(choices)),
-            gr.update(visible=bool(choices)),
-        )
+        guided, noisy = row.guidance or (1.0, 1.0, 2.0), row.eta or (0.0, 0.0, 1.0)
+        titles = {style.name: style.title for style in engine.styles(model)}
+        kept = [name for name in styles or () if name in titles][:MAX_STYLES]
+        return {
+            "recipe": {"choices": recipe_choices(engine, model), "value": row.name},
+            "num_inference_steps": {
+                "minimum": low, "maximum": max(high, low + 1), "value": chosen, "interactive": high > low,
+            },
+            "negative_prompt": {"visible": row.negative_prompt},
+            "eta": {"visible": row.eta_matters(chosen), "minimum": noisy[0], "maximum": noisy[2]},
+            "guidance_scale": {"visible": row.uses_guidance, "minimum": guided[0], "maximum": guided[2]},
+            "width": size_slider(model_of(engine, model), "width", width),
+            "height": size_slider(model_of(engine, model), "height", height),
+            "styles": {"choices": [(title, name) for name, title in titles.items()], "value": kept, "visible": bool(titles)},
+            **{
+                name: {"visible": i < len(kept), "label": titles[kept[i]] if i < len(kept) else text("styles.weight")}
+                for i, name in enumerate(WEIGHTS)
+            },
+        }  # fmt: skip
+
+    def triggers(self, model: str, styles: list[str]) -> Any:
+        """The line that says which words the chosen styles add to the prompt."""
+        words = [style.trigger for style in self._handlers.engine.styles(model) if style.name in styles and style.trigger]
+        return gr.update(value=text("text.triggers").format(words=", ".join(words)), visible=bool(words))
 
     def restore(self, message: str) -> tuple[Any, ...]:
-        """Values for the components of `TextTab.request`, from a recipe the page's scripts hand over."""
+        """Updates of `TextTab.request` from a recipe the page's scripts hand over, each with the range it needs."""
         values = json.loads(message)
-        styles = [style["name"] for style in values.get("styles") or ()]
-        weights = [style["weight"] for style in values.get("styles") or ()]
-        return (
-            values["prompt"], values["num_inference_steps"], 1, values["seed"], values["model"], values.get("recipe") or "",
-            values.get("negative_prompt") or "", kept_or(values.get("eta")), kept_or(values.get("guidance_scale")),
-            styles, weights[0] if weights else 1.0,
+        styles = {style["name"]: style["weight"] for style in values.get("styles") or ()}
+        wanted = {
+            **{name: values.get(name) for name in NAMES},
+            "num_images": 1,
+            "negative_prompt": values.get("negative_prompt") or "",
+            "styles": list(styles),
+            **dict(zip(WEIGHTS, styles.values(), strict=False)),
+        }
+        found = self._options(
+            values["model"], values.get("recipe") or "", values["num_inference_steps"], list(styles), values.get("width"),
+            values.get("height"),
         )  # fmt: skip
+        return tuple(gr.update(**merged(name, wanted[name], found.get(name, {}))) for name in NAMES)
 
 
-def kept_or(value: object) -> Any:
-    """A value, or what the component has now."""
-    return gr.skip() if value is None else value
+def merged(name: str, value: Any, properties: dict[str, Any]) -> dict[str, Any]:
+    """A component's properties with its restored value; what the options have decided already (names, steps) stays."""
+    if value is None or name in ("recipe", "num_inference_steps", "styles"):
+        return properties
+    return {**properties, "value": value}
+
+
+def size_slider(model: ModelSpec, side: str, value: Any) -> dict[str, Any]:
+    """Properties of a size's slider: the model's range, and its own size unless `value` fits."""
+    low, high, step = model.smallest, model.largest, model.size_multiple
+    fits = isinstance(value, (int, float)) and low <= value <= high and value % step == 0
+    return {
+        "minimum": low, "maximum": max(high, low + step), "step": step,
+        "value": value if fits else getattr(model, side), "visible": not model.fixed_size,
+    }  # fmt: skip
 
 
 def shown(result: GenerationResult) -> tuple[Any, str, str]:
@@ -190,12 +246,13 @@ def outbox_of(result: GenerationResult) -> str:
     return json.dumps(frames)
 
 
-def add_text_to_image(handlers: Handlers, uplink: gr.HTML, blocks: gr.Blocks) -> None:
+def add_text_to_image(handlers: Handlers, uplink: gr.HTML, blocks: gr.Blocks) -> TextTab:
     """Build the tab inside the Blocks being built and connect it; `uplink` says "restore" when a recipe comes back."""
     with gr.Row(elem_classes="hs-t2i-bar", equal_height=True):
         prompt = gr.Textbox(
-            text("text.first_prompt"), show_label=False, placeholder=text("text.prompt.placeholder"), container=False,
-            max_length=MAX_PROMPT_LENGTH, scale=6, autofocus=True, elem_id="hs-text-prompt", html_attributes=PROMPT_ATTRIBUTES,
+            text("text.first_prompt"), label=text("text.prompt"), show_label=False, placeholder=text("text.prompt.placeholder"),
+            container=False, max_length=MAX_PROMPT_LENGTH, scale=6, autofocus=True, elem_id="hs-text-prompt",
+            html_attributes=PROMPT_ATTRIBUTES,
         )  # fmt: skip
         make = gr.Button(text("text.make"), variant="primary", scale=0, min_width=150, elem_id="hs-text-make")
     with gr.Row(elem_classes="hs-t2i-main"):
@@ -207,13 +264,14 @@ def add_text_to_image(handlers: Handlers, uplink: gr.HTML, blocks: gr.Blocks) ->
             status = gr.Markdown(text("text.status.idle"), elem_classes="hs-t2i-status", elem_id="hs-text-status")
         with gr.Column(scale=2, min_width=280, elem_classes="hs-t2i-controls"):
             rest = _controls(handlers)
-    gr.Examples([[idea] for idea in IDEAS], [prompt], label=text("text.examples"), api_visibility="private")
+    gr.HTML(value="", html_template=markup("ideas.html"), js_on_load=mount("mountIdeas"), apply_default_css=False)
     outbox = gr.HTML(
         value="", html_template="<span hidden></span>", elem_classes="hs-invisible",
         js_on_load='watch("value", () => window.hypersd.collect(props.value));',
     )  # fmt: skip
     tab = TextTab(prompt=prompt, make=make, gallery=gallery, status=status, outbox=outbox, **rest)
     _connect(tab, TextActions(handlers), uplink, blocks)
+    return tab
 
 
 def _controls(handlers: Handlers) -> dict[str, Any]:
@@ -235,10 +293,15 @@ def _controls(handlers: Handlers) -> dict[str, Any]:
         styles, value=[], multiselect=True, max_choices=MAX_STYLES, label=text("text.styles"), visible=bool(styles),
         elem_id="hs-text-styles",
     )  # fmt: skip
-    made["style_weight"] = gr.Slider(-1, 2, 1, step=0.05, label=text("styles.weight"), visible=bool(styles), buttons=[])
+    made["weights"] = tuple(gr.Slider(-1, 2, 1, step=0.05, label=text("styles.weight"), visible=False, buttons=[]) for _ in WEIGHTS)
+    made["triggers"] = gr.Markdown("", visible=False, elem_id="hs-text-triggers", elem_classes="hs-quiet-text")
     with gr.Accordion(text("text.more"), open=False):
         made["model"] = gr.Dropdown(model_choices(engine), value=model, label=text("text.model"), elem_id="hs-text-model")
         made["recipe"] = gr.Dropdown(recipe_choices(engine, model), value=row.name, label=text("text.recipe"))
+        size = model_of(engine, model)
+        with gr.Row():
+            made["width"] = gr.Slider(**size_slider(size, "width", None), label=text("text.width"), buttons=[])
+            made["height"] = gr.Slider(**size_slider(size, "height", None), label=text("text.height"), buttons=[])
         made["negative"] = gr.Textbox(label=text("text.negative"), visible=row.negative_prompt)
         made["eta"] = gr.Slider(0, 1, (row.eta or (0.0, 1.0, 1.0))[1], step=0.05, label=text("text.eta"), visible=False, buttons=[])
         low, usual, high = row.guidance or (1.0, 1.0, 2.0)
@@ -254,15 +317,15 @@ def _connect(tab: TextTab, actions: TextActions, uplink: gr.HTML, blocks: gr.Blo
             api_visibility="private", show_progress="minimal", show_progress_on=tab.status,
         )  # fmt: skip
     tab.dice.click(any_seed, None, tab.seed, **quiet)
+    live = [tab.prompt, tab.steps, tab.seed, tab.negative, tab.eta, tab.guidance, tab.width, tab.height, tab.styles, *tab.weights]
     gr.on(
-        [tab.prompt.change, tab.steps.change, tab.seed.change, tab.styles.change, tab.style_weight.change],
+        [part.change for part in live],
         actions.live, [tab.live, *tab.request], tab.shown,
         trigger_mode="always_last", concurrency_limit=None, **quiet,
     )  # fmt: skip
     gr.on(
-        [tab.model.change, tab.recipe.change, tab.steps.release],
-        for_people(actions.options), [tab.model, tab.recipe, tab.steps, tab.styles],
-        [tab.recipe, tab.steps, tab.negative, tab.eta, tab.guidance, tab.styles, tab.style_weight], **quiet,
+        [tab.model.change, tab.recipe.change, tab.steps.release, tab.styles.change],
+        for_people(actions.options), [tab.model, tab.recipe, tab.steps, tab.styles, tab.width, tab.height], tab.dependent, **quiet,
     )  # fmt: skip
     uplink.restore(actions.restore, uplink, tab.request, **quiet)
     blocks.load(actions.first, tab.request, tab.shown, **quiet)

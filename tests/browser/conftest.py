@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
+from hypersd_app.browser.chromium import open_browser
 from tests.board_page import BoardPage
 from tests.fake_engine import FakeEngine
 from tests.studio import Served, served
 
-ARGUMENTS = (
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
-    "--disable-sync", "--disable-component-update",
-)  # fmt: skip
-
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        launched = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+    with open_browser() as launched:
         yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="session")
-def shared() -> Iterator[Served]:
-    with served(FakeEngine(delay=0.02)) as running:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    styles = tmp_path_factory.mktemp("styles")
+    with served(FakeEngine(delay=0.02, folder=styles), styles=styles) as running:
         yield running
 
 

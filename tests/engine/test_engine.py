@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from hypersd_app.engine import rendering
 from hypersd_app.engine.engine import Engine
 from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
 from hypersd_app.errors import DeviceOutOfMemory, InvalidRequest, ModelUnavailable
@@ -178,6 +179,15 @@ def test_progress_rises_to_one(engine):
     engine.generate(replace(CAT, num_inference_steps=4), lambda share, text: seen.append(share))
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
+
+
+def test_a_long_run_shows_what_it_has_by_now(engine, monkeypatch):
+    monkeypatch.setattr(rendering, "PREVIEW_EVERY", 0.0)
+    seen = []
+    result = engine.generate(replace(CAT, num_inference_steps=4), lambda share, text, *picture: seen.append(picture))
+    pictures = [picture[0] for picture in seen if picture]
+    assert [picture.size for picture in pictures] == [(256, 256)] * 3, "one a step, but for the last, which is the result"
+    assert engine.generate(replace(CAT, num_inference_steps=4)).images == result.images, "looking changes nothing"
 
 
 def test_a_student_trained_further_is_loaded_anew(own_assets, settings, repositories):

@@ -12,12 +12,14 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from hypersd_app.models.ink import stroke_colour
+from tests.catalog.test_catalog import ATTENTION, style_file
 from tests.studio import Served, served
 
 
 @pytest.fixture(scope="module")
-def studio() -> Iterator[Served]:
-    with served() as running:
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(styles=tmp_path_factory.mktemp("styles")) as running:
         yield running
 
 
@@ -66,6 +68,16 @@ def test_scribble_follows_the_sketch(client: Client, studio: Served, sketch: str
     assert control.image.max() == 255 and control.image[0, 0].max() == 0, "dark lines on light paper become light on dark"
 
 
+def test_scribble_keeps_the_colours_of_an_uploaded_sketch(client: Client, studio: Served, tmp_path: Path) -> None:
+    picture = Image.new("RGB", (300, 200), "white")
+    picture.paste("#2d6cae", (100, 50, 200, 60))
+    picture.save(tmp_path / "blue.png")
+    scribble(client, str(tmp_path / "blue.png"))
+    control = studio.engine.requests[-1].control
+    assert control is not None
+    assert tuple(control.image[55, 150]) == stroke_colour((45, 108, 174)) != (255, 255, 255)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -99,11 +111,97 @@ def test_wrong_sketches_are_named_and_the_next_request_is_served(client: Client,
         assert scribble(client, sketch)
 
 
+def test_a_compared_grid_says_what_each_place_shows(client: Client, studio: Served, sketch: str) -> None:
+    sheet, report = client.predict(
+        "a red apple", "steps", "1 | 4", "style", "- | ink:0.5+clay", 5, sketch=handle_file(sketch), api_name="/compare"
+    )
+    shown = [(place["column"], place["row"]) for place in report["pictures"]]
+    assert shown == [(f"Steps {steps}", style) for style in ("no style", "Ink 0.5 + Clay") for steps in (1, 4)]
+    asked = studio.engine.requests[-4:]
+    assert [(request.num_inference_steps, len(request.styles)) for request in asked] == [(1, 0), (4, 0), (1, 2), (4, 2)]
+    assert all(request.control is not None and request.seed == 5 for request in asked)
+    recipe = client.predict(handle_file(sheet), api_name="/recipe_from_png")
+    assert recipe["compare"] == {"x": "steps", "xs": ["1", "4"], "y": "style", "ys": ["-", "ink:0.5+clay"]}
+    assert recipe["head"]["prompt"] == "a red apple"
+
+
+def test_wrong_axes_are_named(client: Client) -> None:
+    for arguments, words in (
+        (("a cat", "colour", "1"), ["x axis", "colour", "steps"]),
+        (("a cat", "steps", "1 | many"), ["num_inference_steps", "many", "a number"]),
+        (("a cat", "seed", " | ".join(map(str, range(13)))), ["x values", "13", "1 to 12"]),
+        (("a cat", "recipe", "unified | gone"), ["recipe", "gone", "teacher"]),
+    ):
+        with pytest.raises(AppError) as caught:
+            client.predict(*arguments, api_name="/compare")
+        assert all(word in str(caught.value) for word in words)
+
+
+def test_a_recipe_is_read_and_made_again(client: Client, studio: Served, sketch: str) -> None:
+    made = scribble(client, sketch, styles="ink:0.7")
+    recipe = client.predict(handle_file(made), api_name="/recipe_from_png")
+    assert recipe["head"]["styles"] == [{"name": "ink", "weight": 0.7}] and recipe["head"]["control"] == "scribble"
+    again = client.predict(handle_file(made), api_name="/make_again")
+    assert Image.open(again).tobytes() == Image.open(made).tobytes()
+    with pytest.raises(AppError, match="picture"):
+        client.predict(handle_file(sketch), api_name="/make_again")
+
+
+def test_every_option_of_text_to_image_arrives(client: Client, studio: Served) -> None:
+    text_to_image(
+        client, num_inference_steps=20, model="large", recipe="teacher", negative_prompt="grey", guidance_scale=5, width=640
+    )
+    request = studio.engine.requests[-1]
+    assert (request.model, request.recipe, request.num_inference_steps) == ("large", "teacher", 20)
+    assert (request.negative_prompt, request.guidance_scale, request.width, request.height) == ("grey", 5.0, 640, None)
+    text_to_image(client, styles="ink:0.5, clay")
+    assert [(style.name, style.weight) for style in studio.engine.requests[-1].styles] == [("ink", 0.5), ("clay", 1.0)]
+
+
+def test_photographs_become_control_pictures(client: Client, sketch: str) -> None:
+    edges = client.predict(handle_file(sketch), "canny", "large", api_name="/annotate")
+    assert Image.open(edges).size == (512, 512)
+    with pytest.raises(AppError, match="control"):
+        client.predict(handle_file(sketch), "depth", "large", api_name="/annotate")
+
+
+def test_pictures_become_a_film(client: Client, sketch: str, tmp_path: Path) -> None:
+    Image.new("RGB", (60, 60), "red").save(tmp_path / "red.png")
+    film = client.predict([handle_file(sketch), handle_file(str(tmp_path / "red.png"))], 50, api_name="/animate")
+    assert getattr(Image.open(film), "n_frames", 1) == 2
+
+
+def test_models_and_styles_are_listed(client: Client) -> None:
+    models = client.predict(api_name="/list_models")
+    assert [model["name"] for model in models] == ["pocket", "large"]
+    assert [control["name"] for control in models[1]["controls"]] == ["scribble", "canny"]
+    styles = client.predict("", api_name="/list_styles")
+    assert styles[0] == {"name": "ink", "title": "Ink", "trigger": "ink style"}
+
+
+def test_a_style_is_added_and_found(client: Client, studio: Served, tmp_path: Path) -> None:
+    path = style_file(tmp_path / "my doodle!.safetensors", ATTENTION, (4, 384), {"title": "Doodle", "trigger": "doodle"})
+    added = client.predict(handle_file(str(path)), api_name="/add_style")
+    assert (added["title"], added["family"], added["trigger"], added["rank"]) == ("Doodle", "pocket", "doodle", 4)
+    assert (studio.styles / "pocket" / f"{added['name']}.safetensors").read_bytes() == path.read_bytes()
+    assert added["name"] in client.predict(api_name="/rescan")["styles"]["pocket"]
+    words = tmp_path / "words.safetensors"
+    words.write_text("no weights")
+    with pytest.raises(AppError, match="words"):
+        client.predict(handle_file(str(words)), api_name="/add_style")
+
+
+ENDPOINTS = {
+    "text_to_image", "scribble", "compare", "recipe_from_png", "make_again", "annotate", "animate",
+    "list_models", "list_styles", "rescan", "add_style",
+}  # fmt: skip
+
+
 def test_only_the_named_endpoints_are_public(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(endpoints) == {"/text_to_image", "/scribble"}
+    assert set(endpoints) == {f"/{name}" for name in ENDPOINTS}
     parameters = [parameter["parameter_name"] for parameter in endpoints["/scribble"]["parameters"]]
-    assert parameters == ["sketch", "prompt", "num_inference_steps", "controlnet_conditioning_scale", "seed"]
+    assert parameters[:5] == ["sketch", "prompt", "num_inference_steps", "controlnet_conditioning_scale", "seed"]
 
 
 def test_mcp_lists_the_same_tools(studio: Served) -> None:
@@ -119,8 +217,6 @@ def test_mcp_lists_the_same_tools(studio: Served) -> None:
     # In a thread of its own: Playwright's fixtures, used by tests before this one, leave a loop running in the main thread.
     with ThreadPoolExecutor(1) as pool:
         listed = pool.submit(lambda: asyncio.run(tools())).result()
-    wanted = [name for name in listed if name.endswith(("text_to_image", "scribble"))]
-    assert len(wanted) == 2
-    assert all(
-        "whole number from 1 to 8" in listed[name] or "few-step" in listed[name] or "lines" in listed[name] for name in wanted
-    )
+    assert {name for name in ENDPOINTS if any(tool.endswith(name) for tool in listed)} == ENDPOINTS
+    assert len(listed) == len(ENDPOINTS)
+    assert all(len(description) > 40 for description in listed.values()), "each says what it does"

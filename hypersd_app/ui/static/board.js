@@ -93,15 +93,14 @@
     async snapshot() {
       const head = { ...this.settings.head(this.rest), rest: this.rest };
       this.paper.paint();
-      const copied = (stroke) => (stroke.points ? { ...stroke, points: stroke.points.slice() } : stroke);
-      const operations = this.drawing.visible.map(copied);
+      const operations = this.drawing.shared();
       const picture = await this.sketch();
       return { head, picture, operations };
     }
     // What the model is to follow: null for an empty paper, and for a model that can't follow drawings.
     sketch() {
       if (this.drawing.empty || !this.settings.model.sketch) return null;
-      return this.control.encode(this.paper.ink, this.settings.model.width);
+      return this.control.encode(this.paper.ink, this.settings.side);
     }
     async show(answer, sent) {
       const started = performance.now();

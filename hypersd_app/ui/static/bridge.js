@@ -6,8 +6,9 @@
 
   hs.mountBridge = function (element, props, trigger, server) {
     hs.bridge = { element, props, trigger, server };
-    hs.config = props.config;
+    hs.config = { ...props.config }; // ours to renew, see hs.newCatalogue
     hs.texts = props.config.texts;
+    hs.theme.apply();
     opened();
     hs.readLink();
   };

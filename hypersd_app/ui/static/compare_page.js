@@ -4,71 +4,109 @@
 
   hs.ComparePage = class {
     constructor(element, board) {
-      Object.assign(this, { element, board, running: false, cells: [], picked: [] });
+      Object.assign(this, { element, board, running: false, cells: [], picked: [], touched: false });
       this.one = (selector) => element.querySelector(selector);
-      for (const name of ["x", "y"]) this.fillAxis(name);
-      this.one(".hs-c-prompt").value = board.settings.values.prompt;
-      this.one(".hs-c-seed").value = board.settings.values.seed;
+      for (const name of ["x", "y"]) this.one(`.hs-c-${name}`).addEventListener("change", () => this.usual(name));
+      for (const name of ["prompt", "seed"]) this.one(`.hs-c-${name}`).addEventListener("input", () => { this.touched = true; });
       this.one(".hs-c-run").addEventListener("click", () => (this.running ? this.stop() : this.run()));
       this.one(".hs-wipe input").addEventListener("input", () => this.wipeTo());
+      const frame = this.one(".hs-wipe .hs-frame");
+      frame.addEventListener("pointerdown", (event) => { frame.setPointerCapture(event.pointerId); this.wipeAt(event); });
+      frame.addEventListener("pointermove", (event) => { if (event.buttons) this.wipeAt(event); });
       for (const button of element.querySelectorAll("[data-do]")) button.addEventListener("click", () => this[button.dataset.do]());
+      board.strips.push(this);
+      this.renew();
+      this.use(board.settings.head(false));
     }
-    get context() { return { model: this.board.settings.model }; }
+    get model() { return this.board.settings.model; }
+    // The model changed, or what it offers: other axes, other presets. What still means something stays chosen.
+    renew() {
+      this.filled = this.model;
+      for (const name of ["x", "y"]) this.fillAxis(name);
+      this.one(".hs-c-presets").replaceChildren(...hs.presets(this.model).map((preset) => {
+        const button = Object.assign(document.createElement("button"), { type: "button", className: "hs-button hs-small" });
+        button.textContent = hs.texts[`compare.preset.${preset.title}`];
+        button.addEventListener("click", () => { this.setAxes(preset); this.run(); });
+        return button;
+      }));
+    }
+    // Told of every change on the board: until somebody types here, prompt and seed are the board's.
+    plan() {
+      if (this.filled !== this.model) this.renew();
+      if (!this.touched && !this.running) this.use(this.board.settings.head(false));
+    }
+    use(head) {
+      this.one(".hs-c-prompt").value = head.prompt;
+      this.one(".hs-c-seed").value = head.seed;
+    }
     fillAxis(name) {
       const select = this.one(`.hs-c-${name}`);
-      const usable = Object.keys(hs.axes).filter((axis) => axis === "weight" || axis === "prompt" || hs.axes[axis].usual(this.context).length > 1);
-      const options = usable.map((axis) => new Option(hs.texts[`compare.axis.${axis}`], axis));
+      const before = select.value || (name === "x" ? "steps" : "");
+      const options = Object.keys(this.model.axes).map((axis) => new Option(hs.texts[`compare.axis.${axis}`], axis));
       if (name === "y") options.unshift(new Option(hs.texts["compare.none"], ""));
       select.replaceChildren(...options);
-      select.value = name === "x" ? "steps" : "";
-      select.addEventListener("change", () => this.usual(name));
+      select.value = before in this.model.axes || (name === "y" && !before) ? before : options[0].value;
       this.usual(name);
     }
-    usual(name) {
-      const axis = hs.axes[this.one(`.hs-c-${name}`).value];
+    usual(name) { this.setValues(name, this.model.axes[this.one(`.hs-c-${name}`).value] || []); }
+    setValues(name, values) {
       const field = this.one(`.hs-c-${name}s`);
-      field.value = axis ? axis.usual(this.context).join(" | ") : "";
-      field.closest("label").style.visibility = axis ? "visible" : "hidden";
+      field.value = values.join(" | ");
+      field.closest("label").style.visibility = this.one(`.hs-c-${name}`).value ? "visible" : "hidden";
     }
-    axis(name) {
-      const key = this.one(`.hs-c-${name}`).value;
-      const texts = this.one(`.hs-c-${name}s`).value.split("|").map((text) => text.trim()).filter(Boolean);
-      const values = hs.axes[key] ? hs.axes[key].values(texts).slice(0, 12) : [];
-      return { key, values, labels: values.map((value) => hs.axes[key].label(value, this.context)) };
+    setAxes({ x, xs, y, ys }) {
+      this.one(".hs-c-x").value = x;
+      this.one(".hs-c-y").value = y;
+      this.setValues("x", xs);
+      this.setValues("y", ys);
+    }
+    axes() {
+      const values = (name) => this.one(`.hs-c-${name}s`).value.split("|").map((text) => text.trim()).filter(Boolean);
+      const [x, y] = [this.one(".hs-c-x").value, this.one(".hs-c-y").value];
+      return { x, xs: values("x"), y, ys: y ? values("y") : [] };
     }
     base() {
-      const head = this.board.settings.head(false);
-      return { ...head, prompt: this.one(".hs-c-prompt").value, seed: Math.max(0, Math.floor(Number(this.one(".hs-c-seed").value)) || 0), decoder: "" };
+      const seed = Math.max(0, Math.floor(Number(this.one(".hs-c-seed").value)) || 0);
+      return { ...this.board.settings.head(false), prompt: this.one(".hs-c-prompt").value, seed, decoder: "" };
+    }
+    say(message) {
+      this.one(".hs-notice").textContent = message || "";
+      this.one(".hs-notice").hidden = !message;
     }
     stop() { this.running = false; this.one(".hs-c-run").textContent = hs.texts["compare.run"]; }
 
     async run() {
-      const [x, y] = [this.axis("x"), this.axis("y")];
       const drawn = this.one(".hs-c-sketch").checked ? this.board.drawing.visible : [];
-      this.recipe_ = { head: this.base(), operations: drawn, compare: { x: x.key, xs: x.values, y: y.key, ys: y.values } };
-      this.cells = hs.gridRequests(this.recipe_.head, x.key, x.values, y.key, y.values);
-      this.layOut(x, y);
-      this.running = true;
+      const recipe = { head: this.base(), operations: drawn, compare: this.axes() };
+      const grid = await hs.callServer("grid", { head: recipe.head, axes: recipe.compare });
+      this.say(grid.cells ? "" : grid.message);
+      if (!grid.cells) return;
+      const turn = (this.turn = (this.turn || 0) + 1); // a newer run ends this one
+      Object.assign(this, { recipe_: recipe, grid, cells: grid.cells, running: true });
+      this.layOut();
       this.one(".hs-c-run").textContent = hs.texts["compare.stop"];
       for (const cell of this.cells) {
-        if (!this.running) break;
         const picture = await hs.sketchOf({ head: cell.head, operations: drawn });
-        this.fill(cell, await hs.callFrame(cell.head, picture, "compare"));
+        if (!this.running || turn !== this.turn) break;
+        this.fill(cell, await hs.callFrame(cell.head, picture, "compare"), recipe);
       }
-      this.stop();
+      if (turn === this.turn) this.stop();
     }
-    layOut(x, y) {
-      const header = (text) => Object.assign(document.createElement("th"), { textContent: text, scope: "col" });
+    layOut() {
+      const { columns, rows } = this.grid;
+      const header = (text, scope) => Object.assign(document.createElement("th"), { textContent: text, title: text, scope });
       const top = document.createElement("tr");
-      top.append(header(""), ...x.labels.map((label) => header(label)));
-      const lines = (y.values.length ? y.labels : [""]).map((label) => {
+      top.append(header("", "col"), ...columns.map((label) => header(label, "col")));
+      const lines = (rows.length ? rows : [""]).map((label) => {
         const line = document.createElement("tr");
-        line.append(Object.assign(header(label), { scope: "row" }));
+        line.append(header(label, "row"));
         return line;
       });
       for (const cell of this.cells) {
+        cell.name = [columns[cell.column], rows[cell.row]].filter(Boolean).join(" · ");
         cell.box = document.createElement("td");
-        cell.box.innerHTML = '<button type="button" class="hs-cell"><img alt=""><span></span></button>';
+        cell.box.innerHTML = '<button type="button" class="hs-cell" aria-pressed="false"><img alt=""><span></span></button>';
+        cell.box.firstChild.setAttribute("aria-label", cell.name);
         cell.box.firstChild.addEventListener("click", () => this.pick(cell));
         lines[cell.row].append(cell.box);
       }
@@ -77,49 +115,69 @@
       this.one(".hs-c-after").hidden = false;
       this.one(".hs-wipe").hidden = true;
       this.picked = [];
-      this.labels = { x: x.labels, y: y.labels };
     }
-    fill(cell, answer) {
+    fill(cell, answer, recipe) {
       const [image, caption] = [cell.box.querySelector("img"), cell.box.querySelector("span")];
-      cell.name = [this.labels.x[cell.column], this.labels.y[cell.row]].filter(Boolean).join(" · ");
       if (!answer.picture) { caption.textContent = answer.message; cell.box.classList.add("hs-failed"); return; }
+      cell.blob = new Blob([hs.fromBase64(answer.picture)], { type: "image/jpeg" });
       image.src = `data:image/jpeg;base64,${answer.picture}`;
       image.alt = `${cell.head.prompt}: ${cell.name}`;
-      cell.time = `${Math.round((answer.ms && (answer.ms.total || answer.ms.rendered)) || 0)} ms`;
-      caption.textContent = `${cell.time} · ${cell.head.num_inference_steps} × ${cell.head.recipe}`;
-      hs.timeline.add(new Blob([hs.fromBase64(answer.picture)], { type: "image/jpeg" }), cell.head, this.recipe_.operations);
+      const { total, rendered } = answer.ms || {};
+      const steps = hs.texts["compare.steps"].replace("{count}", cell.head.num_inference_steps);
+      cell.caption = `${Math.round(total || rendered || 0)} ms · ${steps}`;
+      caption.textContent = cell.caption;
+      hs.timeline.add(cell.blob, cell.head, recipe.operations);
     }
     pick(cell) {
-      if (!cell.time) return;
+      if (!cell.blob) return;
       this.picked = [...this.picked.filter((each) => each !== cell), cell].slice(-2);
-      for (const each of this.cells) each.box.classList.toggle("hs-picked", this.picked.includes(each));
+      for (const each of this.cells) {
+        each.box.classList.toggle("hs-picked", this.picked.includes(each));
+        each.box.firstChild.setAttribute("aria-pressed", String(this.picked.includes(each)));
+      }
       if (this.picked.length < 2) return;
       const [a, b] = this.picked;
       this.one(".hs-wipe-a").src = a.box.querySelector("img").src;
       this.one(".hs-wipe-b").src = b.box.querySelector("img").src;
-      this.one(".hs-wipe-names").textContent = `${a.name}  |  ${b.name}`;
+      this.one(".hs-wipe-left").textContent = a.name;
+      this.one(".hs-wipe-right").textContent = b.name;
       this.one(".hs-wipe").hidden = false;
       this.wipeTo();
+      this.one(".hs-wipe").scrollIntoView({ block: "nearest", behavior: "smooth" });
     }
-    wipeTo() { this.one(".hs-wipe-b").style.clipPath = `inset(0 0 0 ${this.one(".hs-wipe input").value}%)`; }
+    wipeAt(event) {
+      const box = this.one(".hs-wipe .hs-frame").getBoundingClientRect();
+      this.one(".hs-wipe input").value = (100 * (event.clientX - box.left)) / box.width;
+      this.wipeTo();
+    }
+    wipeTo() {
+      const at = this.one(".hs-wipe input").value;
+      this.one(".hs-wipe-b").style.clipPath = `inset(0 0 0 ${at}%)`;
+      this.one(".hs-wipe-edge").style.left = `${at}%`;
+    }
     async sheet() {
-      const images = this.cells.map((cell) => (cell.time ? cell.box.querySelector("img") : null));
-      const blob = await hs.contactSheet(images, this.labels.x, this.labels.y, this.cells.map((cell) => cell.time));
-      hs.download(blob, "compare.png");
+      const captions = this.cells.map((cell) => cell.caption || "");
+      const { columns, rows } = this.grid;
+      const bytes = await hs.packParts(this.cells.map((cell) => cell.blob));
+      const answer = await hs.callServer("contact_sheet", { recipe: this.recipe_, columns, rows, captions }, bytes);
+      if (answer.png) hs.download(new Blob([hs.fromBase64(answer.png)], { type: "image/png" }), "compare.png");
+      else hs.say(answer.message);
     }
     recipe() { hs.copy(JSON.stringify(this.recipe_, null, 1)); }
     link() { hs.copy(hs.link(this.recipe_)); }
+    async paste() {
+      const recipe = hs.parseRecipe(window.prompt(hs.texts["compare.paste.ask"]) || "");
+      if (recipe) hs.restore(recipe);
+    }
+    // A grid is made again; a single picture's recipe becomes what the next grid is about.
     restore({ head, operations, compare }) {
       if (operations && operations.length) this.board.drawing.replace(operations);
       this.board.settings.restore(head);
-      for (const name of ["x", "y"]) this.fillAxis(name);
-      this.one(".hs-c-prompt").value = head.prompt;
-      this.one(".hs-c-seed").value = head.seed;
-      for (const name of ["x", "y"]) {
-        this.one(`.hs-c-${name}`).value = compare[name];
-        this.usual(name);
-        this.one(`.hs-c-${name}s`).value = compare[`${name}s`].join(" | ");
-      }
+      this.renew();
+      this.use(head);
+      this.touched = true;
+      if (!compare) return undefined;
+      this.setAxes(compare);
       return this.run();
     }
   };

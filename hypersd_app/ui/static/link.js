@@ -2,7 +2,7 @@
 (function (hs) {
   "use strict";
   const IN_FLIGHT = 2;
-  const MIN_GAP = 60; // ms between snapshots while the pen moves
+  const [SHORTEST_GAP, LONGEST_GAP] = [34, 1000]; // ms between snapshots while the pen moves
   const LOST_AFTER = 20000; // ms without an answer: forget the frame and go on
 
   hs.FrameLink = class {
@@ -11,6 +11,7 @@
       Object.assign(this, { board, meter, seq: 0, shown: 0, sentKey: "", wanted: false, running: true });
       this.inFlight = new Map();
       this.encoding = false; this.lastSent = 0; this.timer = 0; this.again = 0;
+      this.gap = 60;
       this.chosen = hs.chooseTransport(connection, {
         ready: () => this.resume(),
         lost: () => this.board.state("offline"),
@@ -45,7 +46,7 @@
       this.expire();
       if (!this.wanted || !this.running || this.encoding || !this.transport || !this.transport.ready) return;
       if (this.inFlight.size >= IN_FLIGHT) return;
-      const wait = this.lastSent + MIN_GAP - performance.now();
+      const wait = this.lastSent + this.gap - performance.now();
       if (!urgent && wait > 0) {
         clearTimeout(this.timer);
         this.timer = setTimeout(() => this.pump(false), wait);
@@ -74,6 +75,12 @@
       }
       if (this.wanted) this.pump(false);
     }
+    // The next state should reach the server just when the device is free: sooner it grows old in the mailbox, later the
+    // device idles. So snapshots follow each other as fast as pictures are made.
+    pace({ rendered }) {
+      if (!rendered) return;
+      this.gap = Math.min(LONGEST_GAP, Math.max(SHORTEST_GAP, 0.7 * this.gap + 0.3 * rendered));
+    }
     later() { clearTimeout(this.again); this.again = setTimeout(() => this.pump(true), 250); }
     expire() {
       const limit = performance.now() - LOST_AFTER;
@@ -92,6 +99,7 @@
         this.meter.late();
       } else {
         this.shown = answer.seq;
+        this.pace(answer.ms || {});
         this.board.show(answer, sent);
       }
       if (this.running) this.board.state(this.inFlight.size ? "busy" : "ready");

@@ -36,10 +36,11 @@
     render() {
       if (!this.element) return;
       const parts = Object.entries(this.parts).filter(([, ms]) => ms >= 0.5);
-      const words = parts.map(([name, ms]) => `<span>${name} <b>${ms.toFixed(0)}</b></span>`);
+      const said = (key) => hs.texts[`meter.${key}`] || key;
+      const words = parts.map(([name, ms]) => `<span>${said(name)} <b>${ms.toFixed(0)}</b></span>`);
       words.unshift(`<span class="hs-meter-total"><b>${(this.total || 0).toFixed(0)}</b> ms</span>`);
-      words.push(`<span><b>${this.fps().toFixed(1)}</b> fps</span>`);
-      words.push(`<span>dropped <b>${this.drops + this.lates}</b></span>`, `<span>${this.transport}</span>`);
+      words.push(`<span><b>${this.fps().toFixed(1)}</b> ${said("fps")}</span>`);
+      words.push(`<span>${said("dropped")} <b>${this.drops + this.lates}</b></span>`, `<span>${said(this.transport)}</span>`);
       this.element.innerHTML = words.join("");
     }
   };

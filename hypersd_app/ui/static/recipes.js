@@ -5,9 +5,11 @@
   // Pictures of the text tab arrive as JSON [{head, picture}].
   hs.collect = function (value) {
     if (!value) return;
-    for (const { head, picture } of JSON.parse(value)) {
+    const made = JSON.parse(value);
+    for (const { head, picture } of made) {
       hs.timeline.add(new Blob([hs.fromBase64(picture)], { type: "image/jpeg" }), head, null);
     }
+    if (made.length) hs.prompts.seen(made[0].head.prompt);
   };
 
   // A link's recipe may ask for a tab before Gradio has built the bar: wait until the tab is open.
@@ -36,6 +38,16 @@
   hs.restore = function (recipe) {
     if (recipe.compare) return hs.toCompare(recipe);
     return recipe.operations && recipe.operations.length ? hs.toBoard(recipe) : hs.toText(recipe.head);
+  };
+
+  // A recipe from text, null if it is none.
+  hs.parseRecipe = function (text) {
+    try {
+      const recipe = JSON.parse(text);
+      return recipe && recipe.head && typeof recipe.head.prompt === "string" ? recipe : null;
+    } catch {
+      return null;
+    }
   };
 
   hs.link = function (recipe) {
@@ -74,7 +86,7 @@
     const canvas = Object.assign(document.createElement("canvas"), { width: hs.PAPER, height: hs.PAPER });
     hs.paintAll(canvas.getContext("2d"), operations);
     const model = hs.config.models.find((row) => row.name === head.model) || hs.config.models[0];
-    return model.sketch ? new hs.ControlPicture().encode(canvas, model.width) : null;
+    return model.sketch ? new hs.ControlPicture().encode(canvas, head.width || model.width) : null;
   };
 
   hs.readPng = async function (file) {
@@ -82,22 +94,36 @@
     return answer && answer.head ? answer : null;
   };
 
+  // What a dropped file can be here: "image", "style", "recipe" or nothing.
+  function kind(file) {
+    if (file.type.startsWith("image/")) return "image";
+    if (file.name.endsWith(".safetensors")) return "style";
+    return file.name.endsWith(".json") ? "recipe" : "";
+  }
+  async function read(file) {
+    if (file.type === "image/png") return hs.readPng(file);
+    return kind(file) === "recipe" ? hs.parseRecipe(await file.text()) : null;
+  }
+
   function dragged(event) { return event.dataTransfer && [...event.dataTransfer.types].includes("Files"); }
 
   window.addEventListener("dragover", (event) => {
     if (!dragged(event)) return;
     event.preventDefault();
+    document.body.dataset.drop = hs.texts["drop.hint"];
     document.body.classList.add("hs-dropping");
   });
   window.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("hs-dropping"); });
   window.addEventListener("drop", async (event) => {
     document.body.classList.remove("hs-dropping");
     if (!dragged(event) || event.target.closest("input[type=file], .hs-own-drop")) return;
-    const file = [...event.dataTransfer.files].find((each) => each.type.startsWith("image/"));
+    const file = [...event.dataTransfer.files].find((each) => kind(each));
     if (!file) return;
     event.preventDefault();
-    const recipe = file.type === "image/png" ? await hs.readPng(file) : null;
+    if (kind(file) === "style") return hs.offerStyle(file);
+    const recipe = await read(file);
     if (recipe) { hs.restore(recipe); hs.say(hs.texts["drop.restored"]); }
-    else { hs.openTab(hs.texts["tab.board"]); hs.board.trace.file(file, "trace"); }
+    else if (kind(file) === "image") { hs.openTab(hs.texts["tab.board"]); hs.board.trace.file(file, "trace"); }
+    else hs.say(hs.texts["drop.unreadable"]);
   });
 })((window.hypersd = window.hypersd || {}));

@@ -2,15 +2,16 @@
 (function (hs) {
   "use strict";
   const KEY = "hypersd.settings";
-  const NUMBERS = ["steps", "restSteps", "scale", "seed", "eta", "guidance"];
+  const NUMBERS = ["steps", "restSteps", "scale", "seed", "eta", "guidance", "size"];
 
   hs.anySeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 
   hs.Settings = class {
     constructor(element, config, onChange) {
       Object.assign(this, { element, config, onChange });
-      this.values = { prompt: config.prompt, steps: 1, restSteps: config.restSteps, scale: 1, seed: 7, eta: null, guidance: null, // null: the recipe's usual value
-       
+      this.values = { prompt: config.prompt, steps: 1, restSteps: config.restSteps, scale: 1, seed: 7,
+        eta: null, guidance: null, // null: the recipe's usual value
+        size: 0, control: "", // the model's own
         negative: "", model: config.model, recipe: "", styles: {} };
       this.load();
       this.bind();
@@ -21,6 +22,9 @@
       const recipes = this.model.recipes;
       return recipes.find((recipe) => recipe.name === this.values.recipe) || recipes[0] || {};
     }
+    // Pixels a side of the picture, and of the drawing that is sent.
+    get side() { return this.values.size || this.model.width; }
+    get control() { return this.model.controls.find((control) => control.name === this.values.control) || this.model.controls[0] || {}; }
     load() {
       try {
         Object.assign(this.values, JSON.parse(localStorage.getItem(KEY) || "{}"));
@@ -33,6 +37,8 @@
     tidy() {
       this.values.model = this.model.name;
       if (!this.model.recipes.some((recipe) => recipe.name === this.values.recipe)) this.values.recipe = "";
+      if (!this.model.sizes.includes(this.values.size)) this.values.size = 0;
+      if (this.control.name !== this.values.control) this.values.control = "";
       const known = new Set(this.model.styles.map((style) => style.name));
       for (const name of Object.keys(this.values.styles)) if (!known.has(name)) delete this.values.styles[name];
     }
@@ -61,6 +67,8 @@
     acts(option) {
       if (option === "negative") return Boolean(this.recipe.negative);
       if (option === "eta") return Boolean(this.recipe.eta) && Math.max(this.values.steps, this.values.restSteps) > 1;
+      if (option === "size") return this.model.sizes.length > 1;
+      if (option === "control") return this.model.controls.length > 1;
       return Boolean(this.recipe[option]);
     }
     // Steps and ranges are the recipe's: what it was not made for can't be chosen.
@@ -82,17 +90,20 @@
       if (this.prompt.value !== this.values.prompt) this.prompt.value = this.values.prompt;
       this.fill("model", this.config.models);
       this.fill("recipe", this.model.recipes);
+      this.fill("control", this.model.controls);
+      this.fill("size", this.model.sizes.map((side) => ({ name: side, title: `${side} × ${side}` })));
       this.limit();
       for (const input of this.element.querySelectorAll("[data-set]")) {
         const value = this.shownValue(input.dataset.set);
         if (input !== document.activeElement || input.tagName === "SELECT") input.value = value;
-        if (input.dataset.set === "recipe" && !value && this.recipe.name) input.value = this.recipe.name;
       }
       for (const output of this.element.querySelectorAll("output[data-for]")) output.textContent = this.shownValue(output.dataset.for);
       for (const part of this.element.querySelectorAll("[data-option]")) part.hidden = !this.acts(part.dataset.option);
     }
     shownValue(name) {
       const value = this.values[name];
+      if (name === "recipe" || name === "control") return this[name].name || "";
+      if (name === "size") return this.side;
       return value === null ? (this.recipe[name] || [0, 0, 0])[1] : value;
     }
     fill(name, rows) {
@@ -114,7 +125,8 @@
         eta: this.acts("eta") ? v.eta : null,
         guidance_scale: this.acts("guidance") ? v.guidance : null,
         styles: Object.entries(v.styles).map(([name, weight]) => ({ name, weight })),
-        controlnet_conditioning_scale: v.scale,
+        controlnet_conditioning_scale: v.scale, control: this.control.name || "",
+        width: this.side, height: this.side,
         decoder: (rest ? this.model.restDecoder : this.model.liveDecoder) || "",
       };
     }
@@ -122,7 +134,7 @@
     restore(head) {
       const styles = Object.fromEntries((head.styles || []).map((style) => [style.name, style.weight]));
       const values = { styles, prompt: head.prompt, model: head.model, recipe: head.recipe || "", seed: head.seed,
-        negative: head.negative_prompt || "" };
+        negative: head.negative_prompt || "", size: head.width === head.height && head.width ? head.width : 0, control: head.control || "" };
       // A resting pen's picture has its own steps; those of the moving pen stay as they are.
       values[head.rest ? "restSteps" : "steps"] = head.num_inference_steps;
       if (head.eta != null) values.eta = head.eta;

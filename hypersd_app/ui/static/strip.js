@@ -1,18 +1,19 @@
-// The live style strip: the visitor's own picture in every style, rendered while nothing else is asked for.
+// Style cards: the visitor's own picture in every style, rendered while nothing else is asked for. The board shows them as
+// a strip, the styles tab as large cards that also tell the words a style adds to the prompt.
 (function (hs) {
   "use strict";
   const IDLE = 1500; // ms
-  const pictures = new Map(); // name -> {key, source}: shared by the strip and the cards of the styles tab
+  const pictures = new Map(); // model and style -> {key, source}: shared by all places that show cards
 
   hs.StyleStrip = class {
-    constructor(element, board) {
-      Object.assign(this, { element, board, cards: new Map(), timer: 0, working: false });
+    constructor(element, board, large) {
+      Object.assign(this, { element, board, large, cards: new Map(), timer: 0, working: false });
       this.fill();
       this.plan();
     }
     fill() {
-      const { styles, name } = this.board.settings.model;
-      this.filled = name;
+      const { styles } = this.board.settings.model;
+      this.filled = styles;
       this.cards = new Map(styles.map((style) => [style.name, this.card(style)]));
       this.element.replaceChildren(...this.cards.values());
       this.element.hidden = !styles.length;
@@ -20,30 +21,36 @@
     card(style) {
       const card = document.createElement("div");
       card.className = "hs-style";
-      card.innerHTML = '<button type="button"><img alt=""><span></span></button><input type="range" min="-1" max="2" step="0.05">';
-      const [button, weight] = [card.firstChild, card.lastChild];
+      card.innerHTML = '<button type="button"><img alt=""><span></span></button><label><output></output>'
+        + '<input type="range" min="-1" max="2" step="0.05"></label>';
+      const [button, weight] = [card.firstChild, card.querySelector("input")];
       button.querySelector("span").textContent = style.title;
       if (style.preview) button.querySelector("img").src = style.preview;
-      weight.setAttribute("aria-label", `${style.title}: ${this.board.config.texts["styles.weight"]}`);
+      if (style.trigger) button.title = this.adds(style);
+      if (this.large) button.append(Object.assign(document.createElement("small"), { textContent: style.trigger ? this.adds(style) : hs.texts["styles.notrigger"] }));
+      weight.setAttribute("aria-label", `${style.title}: ${hs.texts["styles.weight"]}`);
       button.addEventListener("click", () => this.toggle(style.name));
       weight.addEventListener("input", () => this.weigh(style.name, Number(weight.value)));
       return card;
     }
+    adds(style) { return hs.texts["styles.adds"].replace("{words}", style.trigger); }
     toggle(name) {
       const styles = { ...this.board.settings.values.styles };
       if (name in styles) delete styles[name];
-      else if (Object.keys(styles).length < this.board.config.maxStyles) styles[name] = 1;
+      else if (Object.keys(styles).length < hs.config.maxStyles) styles[name] = 1;
+      else hs.say(hs.texts["styles.most"].replace("{count}", hs.config.maxStyles));
       this.board.settings.set("styles", styles);
     }
     weigh(name, weight) { this.board.settings.set("styles", { ...this.board.settings.values.styles, [name]: weight }); }
     // Called often: marks what is chosen and starts the clock of the next rendering.
     plan() {
-      if (this.filled !== this.board.settings.model.name) this.fill();
+      if (this.filled !== this.board.settings.model.styles) this.fill();
       const chosen = this.board.settings.values.styles;
       for (const [name, card] of this.cards) {
         card.classList.toggle("hs-chosen", name in chosen);
         card.firstChild.setAttribute("aria-pressed", String(name in chosen));
-        card.lastChild.value = chosen[name] ?? 1;
+        card.querySelector("input").value = chosen[name] ?? 1;
+        card.querySelector("output").textContent = Number(chosen[name] ?? 1).toFixed(2);
       }
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.render(), IDLE);
@@ -52,7 +59,7 @@
       const { link } = this.board;
       return !document.hidden && (!link || (link.idle && link.running));
     }
-    // One style at a time, and only while the board is idle and seen.
+    // One style at a time, and only while the board is idle and the cards are seen.
     async render() {
       const { link, drawing, settings } = this.board;
       const stopped = link && !link.running;
@@ -64,13 +71,14 @@
         const key = JSON.stringify([drawing.revision, { ...head, styles: [] }]);
         const picture = await this.board.sketch();
         for (const [name, card] of this.cards) {
-          const known = pictures.get(name);
+          const id = `${head.model}/${name}`;
+          const known = pictures.get(id);
           if (known && known.key === key) { card.querySelector("img").src = known.source; continue; }
           if (!this.free()) break;
           const answer = await hs.callFrame({ ...head, styles: [{ name, weight: 1 }] }, picture, "strip");
           if (!answer.picture) continue;
           const source = `data:image/jpeg;base64,${answer.picture}`;
-          pictures.set(name, { key, source });
+          pictures.set(id, { key, source });
           card.querySelector("img").src = source;
         }
       } finally {

@@ -7,7 +7,7 @@
 
   hs.Drawing = class {
     constructor(storageKey, onChange) {
-      Object.assign(this, { storageKey, onChange, operations: [], undone: [], revision: 0, timer: 0 });
+      Object.assign(this, { storageKey, onChange, operations: [], undone: [], growing: null, revision: 0, timer: 0 });
       window.addEventListener("pagehide", () => this.saveNow());
     }
     get current() { return this.operations[this.operations.length - 1]; }
@@ -15,6 +15,13 @@
     get visible() {
       const at = this.operations.map((operation) => operation.tool).lastIndexOf("clear");
       return this.operations.slice(at + 1);
+    }
+    // The visible operations for keeping: finished ones are never changed again and shared, the growing one is copied.
+    shared() {
+      const operations = this.visible;
+      const last = operations[operations.length - 1];
+      if (last && last === this.growing) operations[operations.length - 1] = { ...last, points: last.points.slice() };
+      return operations;
     }
     get empty() { return !this.visible.some((operation) => operation.tool !== "eraser"); }
 
@@ -26,10 +33,11 @@
     // A stroke grows point by point and is painted as it grows: no full repaint at its begin or end.
     begin(operation) {
       this.operations.push(operation);
+      this.growing = operation;
       this.undone = [];
       this.revision += 1;
     }
-    finish() { this.revision += 1; this.save(); }
+    finish() { this.growing = null; this.revision += 1; this.save(); }
     extend(x, y, pressure) {
       this.current.points.push(Math.round(x * 4) / 4, Math.round(y * 4) / 4, Math.round(pressure * 100) / 100);
       this.revision += 1;
@@ -47,7 +55,13 @@
       return true;
     }
     clear() { if (this.visible.length) this.add({ tool: "clear" }); }
-    replace(operations) { this.operations = operations; this.undone = []; this.changed(); }
+    // Another drawing in place of this one, which undo brings back.
+    replace(operations) {
+      const clearing = this.visible.length ? [{ tool: "clear" }] : [];
+      this.operations = [...this.operations, ...clearing, ...operations];
+      this.undone = [];
+      this.changed();
+    }
 
     changed() {
       this.revision += 1;

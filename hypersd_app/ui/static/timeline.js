@@ -1,20 +1,104 @@
-// Every frame of the session, small, with all that makes it again. Kept in this browser only.
+// Every frame of the session, small, with all that makes it again. Kept in this browser only, and over a reload.
 (function (hs) {
   "use strict";
-  const MOST = 600;
+  const MOST = 1000; // frames
+  const SIDE = 320; // px: larger pictures are kept smaller; a frame is made again at full size from its recipe
+  const SAVE_AFTER = 300; // ms
+
+  async function shrunk(blob) {
+    const image = await createImageBitmap(blob);
+    const scale = SIDE / Math.max(image.width, image.height);
+    if (scale >= 1) return blob;
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [Math.round(image.width * scale), Math.round(image.height * scale)];
+    const context = canvas.getContext("2d");
+    context.imageSmoothingQuality = "high";
+    context.drawImage(image, 0, 0, canvas.width, canvas.height);
+    return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.88));
+  }
 
   hs.Timeline = class extends EventTarget {
-    constructor() { super(); this.frames = []; this.next = 1; }
+    constructor() {
+      super();
+      Object.assign(this, { frames: [], last: 0, timer: 0, unsaved: new Set(), gone: [], keys: new WeakMap() });
+      this.loaded = this.load().catch((error) => console.warn("the saved timeline is unreadable", error));
+      window.addEventListener("pagehide", () => this.save(true));
+    }
+    // Frames of one drawing share their finished strokes: a stroke is kept once, whatever number of frames shows it.
     add(blob, head, operations) {
-      const frame = { id: this.next++, blob, head, operations, at: Date.now(), pinned: false };
+      this.last = Math.max(this.last + 1, Date.now() * 8); // several pages may write at once
+      const frame = { id: this.last, blob, head, operations: operations || null, at: Date.now(), pinned: false };
       this.frames.push(frame);
-      if (this.frames.length > MOST) this.frames.splice(this.frames.findIndex((each) => !each.pinned), 1);
-      this.dispatchEvent(new CustomEvent("change"));
+      while (this.frames.length > MOST) this.drop();
+      this.touched(frame);
       return frame;
     }
-    pin(id, on) { const frame = this.get(id); if (frame) { frame.pinned = on; this.dispatchEvent(new CustomEvent("change")); } }
+    drop() {
+      const oldest = this.frames.findIndex((each) => !each.pinned);
+      const [frame] = this.frames.splice(Math.max(0, oldest), 1);
+      this.unsaved.delete(frame);
+      this.gone.push(frame.id);
+    }
+    pin(id, on) {
+      const frame = this.get(id);
+      if (!frame) return;
+      frame.pinned = on;
+      this.touched(frame);
+    }
     get(id) { return this.frames.find((frame) => frame.id === id); }
-    forget() { this.frames = this.frames.filter((frame) => frame.pinned); this.dispatchEvent(new CustomEvent("change")); }
+    forget() {
+      this.gone.push(...this.frames.filter((frame) => !frame.pinned).map((frame) => frame.id));
+      this.frames = this.frames.filter((frame) => frame.pinned);
+      this.touched();
+    }
+    touched(frame) {
+      if (frame) this.unsaved.add(frame);
+      this.timer = this.timer || setTimeout(() => this.save(), SAVE_AFTER);
+      this.dispatchEvent(new CustomEvent("change"));
+    }
+
+    async save(closing) {
+      clearTimeout(this.timer);
+      this.timer = 0;
+      const [frames, gone] = [[...this.unsaved], this.gone];
+      this.unsaved.clear();
+      this.gone = [];
+      if (!closing) for (const frame of frames) frame.blob = await shrunk(frame.blob); // a page that closes can't wait
+      await hs.store(["frames", "operations"], "readwrite", (stored, strokes) => {
+        for (const id of gone) stored.delete(id);
+        for (const frame of frames) {
+          const operations = frame.operations && frame.operations.map((operation) => this.key(operation, strokes));
+          stored.put({ ...frame, operations }, frame.id);
+        }
+      }).catch((error) => console.warn("the timeline could not be saved", error)); // storage full: drawing goes on
+    }
+    key(operation, strokes) {
+      if (!this.keys.has(operation)) {
+        const key = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
+        this.keys.set(operation, key);
+        strokes.put(operation, key);
+      }
+      return this.keys.get(operation);
+    }
+    async load() {
+      const frames = (await hs.store(["frames"], "readonly", (stored) => stored.getAll())) || [];
+      const strokes = await this.loadStrokes(frames);
+      for (const frame of frames) frame.operations = frame.operations && frame.operations.map((key) => strokes.get(key)).filter(Boolean);
+      this.frames = [...frames.sort((a, b) => a.id - b.id), ...this.frames];
+      this.last = Math.max(this.last, ...frames.map((frame) => frame.id));
+      if (frames.length) this.dispatchEvent(new CustomEvent("change"));
+    }
+    // Strokes by key; those that no frame shows any more go.
+    async loadStrokes(frames) {
+      const used = new Set(frames.flatMap((frame) => frame.operations || []));
+      const keys = (await hs.store(["operations"], "readonly", (stored) => stored.getAllKeys())) || [];
+      const values = (await hs.store(["operations"], "readonly", (stored) => stored.getAll())) || [];
+      const unused = keys.filter((key) => !used.has(key));
+      if (unused.length) await hs.store(["operations"], "readwrite", (stored) => { for (const key of unused) stored.delete(key); });
+      const strokes = new Map();
+      keys.forEach((key, i) => { if (used.has(key)) { strokes.set(key, values[i]); this.keys.set(values[i], key); } });
+      return strokes;
+    }
   };
   hs.timeline = new hs.Timeline();
 })((window.hypersd = window.hypersd || {}));

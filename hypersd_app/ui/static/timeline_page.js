@@ -2,6 +2,8 @@
 (function (hs) {
   "use strict";
   const FRAMES_IN_FILM = 400;
+  const FILM_FRAME = 80; // ms
+  const FILMS = ["video/mp4;codecs=avc1.42E01E", "video/mp4;codecs=vp9", "video/mp4", "video/webm"];
 
   hs.TimelinePage = class {
     constructor(element) {
@@ -78,6 +80,9 @@
     recipe() { return { head: this.chosen.head, operations: this.chosen.operations }; }
     branch() { if (this.chosen) hs.restore(this.recipe()); }
     totext() { if (this.chosen) hs.toText(this.chosen.head); }
+    toboard() { if (this.chosen) hs.toBoard({ ...this.recipe(), operations: this.chosen.operations || [] }); }
+    tostyles() { if (this.chosen) hs.toStyles(this.recipe()); }
+    tocompare() { if (this.chosen) hs.toCompare(this.recipe()); }
     pin() { if (this.chosen) { hs.timeline.pin(this.chosen.id, !this.chosen.pinned); this.choose(this.chosen); } }
     async png() { if (this.chosen) hs.savePng(this.recipe(), await hs.sketchOf(this.recipe())); }
     link() { if (this.chosen) hs.copy(hs.link(this.recipe())); }
@@ -86,9 +91,8 @@
     async gif() {
       const frames = this.frames().slice(-FRAMES_IN_FILM);
       if (!frames.length) return;
-      const parts = [];
-      for (const frame of frames) parts.push(new Uint32Array([frame.blob.size]), frame.blob);
-      const answer = await hs.callServer("make_gif", { milliseconds: 120 }, await new Blob(parts).arrayBuffer());
+      const bytes = await hs.packParts(frames.map((frame) => frame.blob));
+      const answer = await hs.callServer("make_gif", { milliseconds: 120 }, bytes);
       if (answer.gif) hs.download(new Blob([hs.fromBase64(answer.gif)], { type: "image/gif" }), "session.gif");
       else hs.say(answer.message);
     }
@@ -96,17 +100,18 @@
     async video() {
       const frames = this.frames().slice(-FRAMES_IN_FILM);
       if (!frames.length || !window.MediaRecorder) return;
-      const type = ["video/mp4", "video/webm"].find((each) => MediaRecorder.isTypeSupported(each));
+      const type = FILMS.find((each) => MediaRecorder.isTypeSupported(each));
+      hs.say(hs.texts["timeline.filming"]);
       const canvas = Object.assign(document.createElement("canvas"), { width: 512, height: 512 });
       const context = canvas.getContext("2d");
       const recorder = new MediaRecorder(canvas.captureStream(25), { mimeType: type, videoBitsPerSecond: 4e6 });
       const chunks = [];
       recorder.ondataavailable = (event) => chunks.push(event.data);
-      recorder.onstop = () => hs.download(new Blob(chunks, { type }), `session.${type.split("/")[1]}`);
+      recorder.onstop = () => hs.download(new Blob(chunks, { type }), `session.${type.match(/\/(\w+)/)[1]}`);
       recorder.start();
       for (const frame of frames) {
         context.drawImage(await createImageBitmap(frame.blob), 0, 0, 512, 512);
-        await new Promise((resolve) => setTimeout(resolve, 80));
+        await new Promise((resolve) => setTimeout(resolve, FILM_FRAME));
       }
       setTimeout(() => recorder.stop(), 600);
     }
@@ -115,11 +120,5 @@
   hs.mountTimeline = async function (element) {
     await hs.bridgeReady;
     hs.timelinePage = new hs.TimelinePage(element);
-  };
-  hs.mountStyles = async function (element) {
-    const board = await hs.boardReady;
-    element.querySelector(".hs-empty").hidden = board.settings.model.styles.length > 0;
-    hs.styleCards = new hs.StyleStrip(element.querySelector(".hs-strip"), board);
-    board.strips.push(hs.styleCards);
   };
 })((window.hypersd = window.hypersd || {}));

@@ -1,13 +1,13 @@
 // The toolbar and its keys: what is drawn with, and the buttons that act on the board.
 (function (hs) {
   "use strict";
-  const INKS = ["#22252b", "#c0452f", "#d48a1c", "#3d7f55", "#2d6cae", "#7c519f"];
-  const KEYS = { b: "brush", e: "eraser", h: "hand", m: "symmetry", d: "dice", o: "layout", l: "live", 0: "fit",
+  const INKS = { black: "#22252b", red: "#d6342c", orange: "#ee8a1d", yellow: "#f2c521", green: "#3d8f52", blue: "#2d6cc0", purple: "#8450ad", brown: "#7a4a2b" };
+  const KEYS = { b: "brush", e: "eraser", h: "hand", m: "symmetry", d: "dice", s: "save", o: "layout", l: "live", 0: "fit",
     "[": "smaller", "]": "larger", Delete: "clear", Backspace: "clear" };
 
   hs.Tools = class {
     constructor(element, actions) {
-      Object.assign(this, { element, actions, tool: "brush", color: INKS[0], symmetry: 0, space: false });
+      Object.assign(this, { element, actions, tool: "brush", color: INKS.black, symmetry: 0, space: false });
       this.size = element.querySelector(".hs-brush-size");
       this.makeInks();
       for (const button of element.querySelectorAll("[data-tool]")) {
@@ -27,15 +27,19 @@
     }
     makeInks() {
       const group = this.element.querySelector(".hs-inks");
-      group.replaceChildren(...INKS.map((color) => {
+      group.replaceChildren(...Object.entries(INKS).map(([name, color]) => {
         const button = Object.assign(document.createElement("button"), { type: "button", className: "hs-ink-button" });
         button.style.setProperty("--ink", color);
-        button.setAttribute("aria-label", color);
+        button.setAttribute("aria-label", hs.texts[`ink.${name}`]);
+        button.title = hs.texts[`ink.${name}`];
         button.setAttribute("aria-pressed", String(color === this.color));
         button.addEventListener("click", () => this.ink(color));
         button.dataset.color = color;
         return button;
       }));
+      this.any = this.element.querySelector(".hs-any-ink");
+      this.any.addEventListener("input", () => this.ink(this.any.value));
+      this.any.addEventListener("click", () => this.ink(this.any.value));
     }
     ink(color) {
       this.color = color;
@@ -43,6 +47,7 @@
       for (const button of this.element.querySelectorAll(".hs-ink-button")) {
         button.setAttribute("aria-pressed", String(button.dataset.color === color));
       }
+      this.any.classList.toggle("hs-chosen-ink", color === this.any.value);
     }
     pick(tool) {
       this.tool = tool;
@@ -81,6 +86,8 @@
         return this.act(redo ? "redo" : "undo");
       }
       if (event.altKey) return;
+      const ink = Object.values(INKS)[Number(event.key) - 1];
+      if (ink) return this.ink(ink);
       if (event.code === "Space" && !event.target.closest("button, summary, a")) { event.preventDefault(); this.space = true; return; }
       const name = KEYS[event.key] || KEYS[event.key.toLowerCase()];
       if (!name) return;
