@@ -9,6 +9,20 @@ from playwright.sync_api import Page, expect
 WAIT = 20_000  # ms until a test gives up
 
 
+DROP = """([bytes, name, type]) => {
+    const data = new DataTransfer();
+    data.items.add(new File([new Uint8Array(bytes)], name, { type }));
+    for (const event of ["dragover", "drop"]) {
+        document.body.dispatchEvent(new DragEvent(event, { dataTransfer: data, bubbles: true, cancelable: true }));
+    }
+}"""
+
+
+def drop(page: Page, data: bytes, name: str, media_type: str = "") -> None:
+    """Drop a file somewhere on the page."""
+    page.evaluate(DROP, [list(data), name, media_type])
+
+
 class BoardPage:
     """One visitor's page."""
 

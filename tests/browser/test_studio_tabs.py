@@ -11,7 +11,8 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from hypersd_app.server.png_recipes import read_recipe
-from tests.board_page import WAIT, BoardPage
+from tests.board_page import WAIT, BoardPage, drop
+from tests.catalog.test_catalog import ATTENTION, style_file
 from tests.studio import Served
 
 pytestmark = pytest.mark.browser
@@ -144,7 +145,7 @@ def test_png_out_and_png_in_restores_everything(studio: Served, visitor: Visitor
     data = path.read_bytes()
     assert read_recipe(data)["head"]["prompt"] == "a sailing boat" and Image.open(io.BytesIO(data)).size == (256, 256)
     fresh = visitor(studio.address).open()
-    fresh.page.evaluate(DROP, list(data))
+    drop(fresh.page, data, "boat.png", "image/png")
     expect(fresh.page.locator(".hs-prompt")).to_have_value("a sailing boat", timeout=WAIT)
     fresh.value("hypersd.board.settings.set('steps', 1)")
     fresh.settle()
@@ -173,11 +174,141 @@ def test_a_phone_shows_paper_and_picture_at_once(studio: Served, visitor: Visito
     assert box is not None and box["width"] > 320 and box["y"] + box["height"] < 800, "the whole paper is on the screen"
 
 
-DROP = """(bytes) => {
-    const file = new File([new Uint8Array(bytes)], "boat.png", { type: "image/png" });
-    const data = new DataTransfer();
-    data.items.add(file);
-    for (const name of ["dragover", "drop"]) {
-        document.body.dispatchEvent(new DragEvent(name, { dataTransfer: data, bubbles: true, cancelable: true }));
-    }
-}"""
+def test_the_timeline_survives_a_reload(studio: Served, visitor: Visitor) -> None:
+    board = visitor(studio.address).open()
+    board.describe("a whale")
+    board.stroke((0.2, 0.5), (0.8, 0.5))
+    board.stroke((0.5, 0.2), (0.5, 0.8))
+    board.settle()
+    good, frames = board.picture(), board.value("hypersd.timeline.frames.length")
+    board.value("hypersd.timeline.pin(hypersd.timeline.frames.at(-1).id, true)")
+    board.page.wait_for_function("() => hypersd.timeline.save().then(() => true)")
+    board.page.reload()
+    board.wait_for(f"window.hypersd && hypersd.timeline.frames.length >= {frames}")
+    board.page.get_by_role("tab", name="Timeline").click()
+    board.page.locator(".hs-t-pinned").check()
+    expect(board.page.locator(".hs-t-frame")).to_have_count(1, timeout=WAIT)
+    board.value("hypersd.board.drawing.clear()")
+    board.page.locator('[data-do="toboard"]').click()
+    board.wait_for("hypersd.board.link && hypersd.board.picture")
+    board.settle()
+    assert (board.strokes(), board.picture()) == (2, good)
+    board.page.keyboard.press("Control+z")
+    assert board.strokes() == 1, "what came back can be undone"
+
+
+def test_a_contact_sheet_brings_its_grid_back(page: Page, studio: Served, visitor: Visitor, tmp_path: Path) -> None:
+    page.get_by_role("tab", name="Compare").click()
+    page.get_by_role("button", name="Student and teacher").click()
+    expect(page.locator(".hs-cell img[src]")).to_have_count(9, timeout=WAIT)
+    labels = page.locator(".hs-grid th").all_inner_texts()
+    assert labels[1:4] == ["Few steps, 1-8 · Steps 1", "Few steps, 1-8 · Steps 4", "Base model · Steps 25"]
+    assert {(request.recipe, request.num_inference_steps) for request in studio.engine.requests[-9:]} == {
+        ("unified", 1), ("unified", 4), ("teacher", 25),
+    }  # fmt: skip
+    page.locator(".hs-cell").nth(0).click()
+    page.locator(".hs-cell").nth(2).click()
+    box = page.locator(".hs-wipe .hs-frame").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
+    assert 24 < float(page.locator(".hs-wipe input").input_value()) < 26
+    with page.expect_download() as download:
+        page.locator('[data-do="sheet"]').click()
+    download.value.save_as(tmp_path / "compare.png")
+    sheet = Image.open(tmp_path / "compare.png")
+    assert sheet.width > 3 * 256 and sheet.height > 3 * 256
+    other = visitor(studio.address).page
+    other.goto(studio.address)
+    expect(other.locator("#hs-text-gallery img").first).to_be_visible(timeout=WAIT)
+    drop(other, (tmp_path / "compare.png").read_bytes(), "compare.png", "image/png")
+    expect(other.locator(".hs-cell img[src]")).to_have_count(9, timeout=WAIT)
+    assert other.locator(".hs-grid th").all_inner_texts() == labels
+
+
+def test_a_wrong_axis_is_told(page: Page) -> None:
+    page.get_by_role("tab", name="Compare").click()
+    page.locator(".hs-c-xs").fill("1 | many")
+    page.locator(".hs-c-run").click()
+    expect(page.locator(".hs-compare .hs-notice")).to_contain_text("many", timeout=WAIT)
+
+
+def test_a_style_file_dropped_anywhere_is_a_style_everywhere(page: Page, studio: Served, tmp_path: Path) -> None:
+    told = {"title": "Doodle", "trigger": "doodle style", "ss_base_model_version": "<b>pocket</b>"}
+    path = style_file(tmp_path / "doodle.safetensors", ATTENTION, (4, 384), told)
+    drop(page, path.read_bytes(), "doodle.safetensors")
+    report = page.locator("#hs-style-report")
+    expect(report).to_contain_text("Doodle was added", timeout=WAIT)
+    expect(report).to_contain_text("doodle style")
+    expect(report).to_contain_text("<b>pocket</b>")
+    expect(page.locator(".hs-cards .hs-style")).to_have_count(4, timeout=WAIT)
+    page.locator(".hs-cards button").nth(3).click()
+    page.get_by_role("button", name="Use in text to image").click()
+    expect(page.locator("#hs-text-triggers")).to_contain_text("doodle style", timeout=WAIT)
+    page.locator("#hs-text-make").click()
+    page.wait_for_function(
+        "() => hypersd.timeline.frames.some(f => f.head.styles && f.head.styles.some(s => s.name === 'doodle'))", timeout=WAIT
+    )
+
+
+def test_ideas_and_earlier_prompts_are_a_click_away(page: Page) -> None:
+    page.locator(".hs-ideas .hs-chip").nth(3).click()
+    expect(page.locator("#hs-text-prompt textarea")).to_have_value("a rocket and the moon")
+    page.locator("#hs-text-prompt textarea").fill("a green boat")
+    expect(page.locator(".hs-earlier .hs-chip")).to_have_text(["a green boat"], timeout=WAIT)
+    page.reload()
+    page.locator(".hs-earlier .hs-chip").first.click()
+    expect(page.locator("#hs-text-prompt textarea")).to_have_value("a green boat")
+
+
+def test_other_models_bring_their_controls_and_sizes(studio: Served, visitor: Visitor) -> None:
+    board = visitor(studio.address).open()
+    board.page.locator(".hs-more summary").first.click()
+    assert not board.page.locator('[data-set="control"]').is_visible(), "Pocket has one kind"
+    board.page.locator('[data-set="model"]').last.select_option("large")
+    board.page.locator('[data-set="control"]').select_option("canny")
+    board.page.locator('[data-set="size"]').select_option("768")
+    photograph = io.BytesIO()
+    Image.new("L", (64, 64), 200).save(photograph, "PNG")
+    board.page.locator('[data-file="trace"]').set_input_files(
+        {"name": "p.png", "mimeType": "image/png", "buffer": photograph.getvalue()}
+    )
+    board.page.locator('[data-act="tracelines"]').click()
+    board.wait_for("hypersd.board.drawing.visible.length === 1")
+    board.settle()
+    request = studio.engine.requests[-1]
+    assert (request.model, request.width, request.height) == ("large", 768, 768)
+    assert request.control is not None and request.control.kind == "canny"
+
+
+def test_trace_and_theme_survive_a_reload(studio: Served, visitor: Visitor) -> None:
+    board = visitor(studio.address).open()
+    board.page.locator(".hs-header button").click()
+    dark = board.value("document.body.classList.contains('dark')")
+    board.page.locator('.hs-board [data-act="totrace"]').click()
+    board.wait_for("!hypersd.board.trace.image.hidden")
+    board.page.wait_for_function("() => hypersd.kept('trace').then(Boolean)")
+    board.page.reload()
+    board.wait_for("window.hypersd && hypersd.board && !hypersd.board.trace.image.hidden")
+    assert board.value("document.body.classList.contains('dark')") == dark
+
+
+def test_digits_choose_the_ink(studio: Served, visitor: Visitor) -> None:
+    board = visitor(studio.address).open()
+    board.page.locator(".hs-paper").click(position={"x": 5, "y": 5})
+    board.page.keyboard.press("2")
+    board.stroke((0.3, 0.3), (0.6, 0.6))
+    assert board.value("hypersd.board.drawing.current.color") == board.value(
+        "document.querySelectorAll('.hs-ink-button')[1].dataset.color"
+    )
+
+
+def test_the_session_is_exported_as_a_film(page: Page, tmp_path: Path) -> None:
+    page.get_by_role("tab", name="Timeline").click()
+    with page.expect_download() as download:
+        page.locator('[data-do="video"]').click()
+    download.value.save_as(tmp_path / "film")
+    start = (tmp_path / "film").read_bytes()[:12]
+    if download.value.suggested_filename == "session.mp4":
+        assert start[4:8] == b"ftyp"
+    else:
+        assert download.value.suggested_filename == "session.webm" and start[:4] == b"\x1a\x45\xdf\xa3"

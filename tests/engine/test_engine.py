@@ -176,7 +176,7 @@ def test_ten_threads_load_once_and_agree(engine):
 
 def test_progress_rises_to_one(engine):
     seen = []
-    engine.generate(replace(CAT, num_inference_steps=4), lambda share, text: seen.append(share))
+    engine.generate(replace(CAT, num_inference_steps=4), lambda share, text, *_: seen.append(share))
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
 

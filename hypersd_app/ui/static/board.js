@@ -35,6 +35,7 @@
     }
     async begin() {
       this.drawing.load();
+      this.trace.load();
       await this.redrawn();
     }
     // Frames flow once the board is on the page: a visitor who only types costs the server nothing here.

@@ -54,6 +54,9 @@
     return inkOperation(lines.map((value) => Math.min(1, Math.max(0, (value - 0.25) / 0.35))), (i) => inks[i]);
   };
 
+  // A grey picture as ink: the brighter, the more.
+  hs.greysToInk = async (source) => inkOperation(greys(await picture(source)));
+
   function blur(values) {
     const pass = (input, step) => input.map((value, i) =>
       ((input[i - 2 * step] ?? value) + 4 * (input[i - step] ?? value) + 6 * value + 4 * (input[i + step] ?? value) + (input[i + 2 * step] ?? value)) / 16);
@@ -112,12 +115,37 @@
       const image = await picture(url);
       const canvas = Object.assign(document.createElement("canvas"), { width: image.naturalWidth, height: image.naturalHeight });
       canvas.getContext("2d").drawImage(image, 0, 0);
-      this.image.src = canvas.toDataURL("image/png");
+      this.show(canvas.toDataURL("image/png"));
+      hs.keep("trace", this.image.src);
+    }
+    show(source) {
+      this.image.src = source;
       this.image.hidden = this.tools.hidden = false;
       this.fade();
     }
+    // The picture of before a reload.
+    async load() {
+      const source = await hs.kept("trace");
+      if (source && !this.image.getAttribute("src")) this.show(source);
+    }
     fade() { this.image.style.opacity = Number(this.opacity.value) / 100; }
-    async toLines() { this.board.drawing.add(await hs.edgesToInk(this.image.src)); this.remove(); }
-    remove() { this.image.hidden = this.tools.hidden = true; this.image.removeAttribute("src"); }
+    // Edges are found here; what the other control kinds read of a picture (depth, line art), the server's detectors find.
+    async toLines() {
+      const { control, model } = this.board.settings;
+      if (!control.name || control.name.startsWith("scribble")) {
+        this.board.drawing.add(await hs.edgesToInk(this.image.src));
+        return this.remove();
+      }
+      const bytes = hs.fromBase64(this.image.src.split(",")[1]);
+      const answer = await hs.callServer("annotate", { kind: control.name, model: model.name }, bytes);
+      if (!answer.png) return this.board.setNotice(answer.message);
+      this.board.drawing.add(await hs.greysToInk(`data:image/png;base64,${answer.png}`));
+      return this.remove();
+    }
+    remove() {
+      this.image.hidden = this.tools.hidden = true;
+      this.image.removeAttribute("src");
+      hs.forget("trace");
+    }
   };
 })((window.hypersd = window.hypersd || {}));
