@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 
 from hypersd_app.settings import from_environment
-from hypersd_app.ui.launch import serve
 
 
 def main() -> None:
     """Serve with the settings of the environment (HYPERSD_*)."""
+    from hypersd_app.ui.launch import serve  # the drawing process imports this file too, and needs no page
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     serve(from_environment())
 

@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     level = logging.DEBUG if args.verbose else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        settings = from_environment(**{name: getattr(args, name, None) for name in (*SHARED, "host", "port", "share")})
+        settings = from_environment(**{name: getattr(args, name, None) for name in (*SHARED, "host", "port", "share", "safety")})
         command: Command = args.command
         return command(args, settings)
     except HyperSDError as error:
@@ -41,7 +41,7 @@ def new_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         ("generate", "make pictures", _add_generate, _generate),
         ("train", "train or distil a model", _add_train, _train),
         ("evaluate", "measure a model's pictures", _add_evaluate, _evaluate),
-        ("bench", "measure speed; `bench stroke` measures the drawing board in a browser", *_bench_of(arguments)),
+        ("bench", "measure speed; `bench stroke`: the board in a browser, `bench load`: many visitors", *_bench_of(arguments)),
         ("screenshots", "take a picture of every tab, light and dark, in a browser", _add_screenshots, _screenshots),
     )
     for name, title, add_arguments, run in rows:
@@ -67,6 +67,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int)
     parser.add_argument("--share", action="store_true", default=None, help="a public address through Gradio's tunnel")
     parser.add_argument("--model", dest="default_model", help="the model the studio opens with")
+    parser.add_argument("--safety", choices=("auto", "on", "off"), help="the safety filter (default: on beyond this machine)")
 
 
 def _serve(_args: argparse.Namespace, settings: Settings) -> int:
@@ -114,7 +115,9 @@ def _evaluate(args: argparse.Namespace, settings: Settings) -> int:
 
 def _bench_of(arguments: Sequence[str]) -> tuple[Callable[[argparse.ArgumentParser], None], Command]:
     """What `bench` runs: the engine's parts, or what the word after it names."""
-    return (_add_stroke_bench, _stroke_bench) if "stroke" in arguments else (_add_bench, _bench)
+    if "stroke" in arguments:
+        return _add_stroke_bench, _stroke_bench
+    return (_add_load_bench, _load_bench) if "load" in arguments else (_add_bench, _bench)
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
@@ -139,6 +142,18 @@ def _stroke_bench(args: argparse.Namespace, settings: Settings) -> int:
     from hypersd_app.browser.stroke_bench import run_stroke_bench
 
     return run_stroke_bench(args, settings)
+
+
+def _add_load_bench(parser: argparse.ArgumentParser) -> None:
+    from hypersd_app.load.bench import add_load_arguments
+
+    add_load_arguments(parser)
+
+
+def _load_bench(args: argparse.Namespace, settings: Settings) -> int:
+    from hypersd_app.load.bench import run_load_bench
+
+    return run_load_bench(args, settings)
 
 
 def _add_screenshots(parser: argparse.ArgumentParser) -> None:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class HyperSDError(Exception):
     """Base of all errors whose message may be shown to a user."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by what it says, not by how it was made: errors cross from the drawing process to the server."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[HyperSDError], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> HyperSDError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(attributes)
+    return error
 
 
 class InvalidRequest(HyperSDError):
@@ -27,9 +39,17 @@ class DeviceOutOfMemory(HyperSDError):
     """The device had no room; the cache was freed and the request may be tried again."""
 
 
+class Refused(HyperSDError):
+    """The safety gate let a prompt or a picture not pass."""
+
+
 class Overloaded(HyperSDError):
-    """Too much work at once; `retry_after` is in seconds."""
+    """Too much work at once; the message says what and when to come back, `retry_after` is in seconds."""
 
     def __init__(self, message: str, retry_after: float) -> None:
-        super().__init__(message)
+        super().__init__(f"{message} Try again in {max(1, round(retry_after))} s.")
         self.retry_after = retry_after
+
+
+class WorkerLost(Overloaded):
+    """The process that draws died or hung and is being started again; what it had in hand is lost, nothing else."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -30,6 +31,12 @@ class Settings:
     styles: Path = ROOT / "styles"  # LoRA files of the user's own
     memory_gb: float = 0.0  # budget for resident models; 0 takes three quarters of what is free
     offline: bool = False  # never ask the Hub
+    safety: str = "auto"  # auto: on when others than this machine's users can reach the studio; on; off
+    blocked_words: str = ""  # a text file, a word or phrase a line, added to the block list
+    trusted_proxies: str = "127.0.0.1"  # addresses or networks whose X-Forwarded-For is believed, with commas; * for all
+    log_prompts: bool = False  # write prompts into the request log
+    worker: bool = True  # draw in a process of its own, which is started again when it dies or hangs
+    hang_seconds: float = 120.0  # without a sign of life from a batch before the drawing process is killed
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -38,12 +45,30 @@ class Settings:
             raise InvalidRequest("backend", self.backend, "auto, torch or openvino")
         if self.device not in ("auto", "cpu", "cuda", "mps"):
             raise InvalidRequest("device", self.device, "auto, cpu, cuda or mps")
+        if self.safety not in ("auto", "on", "off"):
+            raise InvalidRequest("safety", self.safety, "auto, on or off")
+        if not self.hang_seconds > 0:
+            raise InvalidRequest("hang_seconds", self.hang_seconds, "a number of seconds above 0")
+
+    @property
+    def public(self) -> bool:
+        """Whether others than this machine's own users can reach the studio."""
+        if self.share or self.host == "":
+            return True
+        if self.host == "localhost":
+            return False
+        try:
+            return not ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return True  # a name: whatever it resolves to, assume that others know it too
 
 
 def from_environment(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
     """Defaults, then HYPERSD_* variables, then `overrides` that are not None. Raises InvalidRequest."""
     environment = os.environ if environment is None else environment
     values: dict[str, Any] = {}
+    if "GRADIO_SERVER_NAME" in environment:
+        values["host"] = environment["GRADIO_SERVER_NAME"]  # how Spaces says where to listen
     defaults = Settings()
     for item in fields(Settings):
         text = environment.get(f"HYPERSD_{item.name.upper()}")

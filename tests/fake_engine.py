@@ -77,6 +77,9 @@ class FakeEngine:
     def status(self) -> Mapping[str, Any]:
         return {"backend": "fake", "loaded": ["pocket"]}
 
+    def prepare(self, request: GenerationRequest, progress: Any = None) -> None:
+        """Nothing to load."""
+
     def warm_up(self, model: str) -> None:
         """Nothing to warm."""
 

@@ -36,7 +36,7 @@ def read_header(path: Path) -> TensorFile:
         metadata = header.pop("__metadata__", {})
         shapes = {name: tuple(row["shape"]) for name, row in header.items()}
         end = max((row["data_offsets"][1] for row in header.values()), default=0)
-    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise ModelUnavailable(f"{path.name} cannot be read as a safetensors file: {error}") from error
     if size < 8 + length + end:
         raise ModelUnavailable(f"{path.name} was cut short: {size} bytes of {8 + length + end}.")

@@ -42,7 +42,7 @@ def read_style(path: Path, family: str = "", beside: Sidecar = NOTHING) -> Style
     """A style's row from its header. Raises ModelUnavailable if it is no LoRA or its family can't be told."""
     header = read_header(path)
     down = {DOWN.sub("", key): shape for key, shape in header.shapes.items() if DOWN.search(key)}
-    if not down:
+    if not down or not all(len(shape) >= 2 for shape in down.values()):
         raise ModelUnavailable(f"{path.name} holds no LoRA weights.")
     found = family or _style_family(header, down) or beside.family
     if not found:

@@ -168,6 +168,13 @@ class Engine:
             milliseconds=dict(self._milliseconds),
         )
 
+    def prepare(self, request: GenerationRequest, progress: Progress | None = None) -> None:
+        """Load what `request` needs, beside the work of others, and draw nothing. Raises HyperSDError."""
+        plan = make_plan(self.catalog, request)
+        open_pipeline = self._pipelines.open_plain if is_plain(plan.model) else self._pipelines.open
+        with self._cleanup_after_exhaustion(), open_pipeline(plan, progress):
+            logger.debug("ready: %s", plan.key)
+
     def warm_up(self, model: str) -> None:
         """Load and compile what the model's first recipe needs, with and without a sketch. Raises HyperSDError."""
         row = self.catalog.model(model)

@@ -1,27 +1,34 @@
-"""Frames for many visitors on one device: the newest wins for each, in turn for all. Knows no network."""
+"""Frames for many visitors on a device: the newest wins for each, in turn for all. Threads around `turns`; knows no network."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
-from hypersd_app.engine.requests import GenerationRequest, GenerationResult
-from hypersd_app.errors import HyperSDError, Overloaded
+from hypersd_app.engine.requests import MAX_SEED, GenerationRequest, GenerationResult
+from hypersd_app.engine.turns import JOB, Crowd, Draft, Entry, Turns
+from hypersd_app.errors import HyperSDError, Overloaded, WorkerLost
 
 logger = logging.getLogger(__name__)
 
-Render = Callable[[Sequence[GenerationRequest]], Sequence[GenerationResult]]
+Outcome = GenerationResult | HyperSDError
+Progress = Callable[..., None]
+Render = Callable[[Sequence[GenerationRequest], Progress | None], Sequence[Outcome]]
+Prepare = Callable[[GenerationRequest], None]
+LOADERS = 2  # kinds of request that load at once
+MOST_LOADING = 32  # kinds that may wait to be loaded
+KEPT_READY = 60.0  # seconds for which what was loaded once is taken to be still there
 
 
 @dataclass(frozen=True)
 class Frame:
     """What became of one submitted request: a result, an error, or neither when a newer one replaced it.
 
-    `waited` and `rendered` are milliseconds in the mailbox and on the device.
+    `waited` and `rendered` are milliseconds in the mailbox and on the device, `batch` how many ran at once.
     """
 
     sequence: int
@@ -29,6 +36,7 @@ class Frame:
     error: HyperSDError | None = None
     waited: float = 0.0
     rendered: float = 0.0
+    batch: int = 0
 
     @property
     def dropped(self) -> bool:
@@ -39,17 +47,8 @@ class Frame:
 Deliver = Callable[[Frame], None]
 
 
-@dataclass(frozen=True)
-class _Waiting:
-    sequence: int
-    request: GenerationRequest
-    deliver: Deliver
-    since: float
-
-
-def batch_key(request: GenerationRequest) -> tuple[object, ...]:
-    """What two requests must share to run as one batch."""
-    size = None if request.control is None else request.control.image.shape
+def batch_key(request: GenerationRequest, control: str = "") -> Hashable:
+    """What two requests must share to run as one batch; `control` is the kind of a control picture yet to be decoded."""
     return (
         request.model,
         request.recipe,
@@ -61,107 +60,253 @@ def batch_key(request: GenerationRequest) -> tuple[object, ...]:
         request.eta,
         request.styles,
         request.decoder,
-        size,
+        control if request.control is None else request.control.kind,
     )
 
 
-class FrameScheduler:
-    """One device thread over a mailbox a visitor.
+def draft_of(request: GenerationRequest) -> Draft:
+    """A request that needs no more decoding."""
+    return Draft(batch_key(request), lambda: request)
 
-    A visitor has at most one frame running and one waiting; a newer one replaces the waiting one, which is
-    delivered as dropped. Mailboxes are served in turn: a replaced frame keeps its place in the line, a served visitor
-    goes to its end. `deliver` is called on the device thread (or the submitting one, for a dropped frame): keep it short.
+
+class FrameScheduler:
+    """`devices` threads that run batches, as `Turns` picks them.
+
+    A visitor has at most one frame running and one waiting; a newer one replaces the waiting one, which is delivered as
+    dropped. `deliver` is called on a device thread (or the submitting one, for a dropped frame): keep it short. `prepare`
+    loads what a kind of request needs, beside the work of others; `report` is told the size and seconds of each batch.
     """
 
-    def __init__(self, render: Render, *, max_batch: int = 4, max_waiting: int = 64) -> None:
+    def __init__(
+        self,
+        render: Render,
+        *,
+        crowd: Crowd | None = None,
+        devices: int = 1,
+        prepare: Prepare | None = None,
+        report: Callable[[int, float], None] | None = None,
+    ) -> None:
         self._render = render
-        self._max_batch = max_batch
-        self._max_waiting = max_waiting
-        self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
+        self._prepare = prepare
+        self._report = report
+        self._turns = Turns(crowd)
         self._changed = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="frames", daemon=True)
-        self._thread.start()
+        self._ready: dict[Hashable, float] = {}
+        self._loaders = threading.Semaphore(LOADERS)
+        self._started: dict[int, float] = {}  # device thread -> when its batch began
+        self._decoders = ThreadPoolExecutor(self._turns.crowd.max_batch, thread_name_prefix="sketches")
+        self._threads = [threading.Thread(target=self._run, name=f"frames-{i}", daemon=True) for i in range(devices)]
+        for thread in self._threads:
+            thread.start()
 
-    def submit(self, visitor: str, sequence: int, request: GenerationRequest, deliver: Deliver) -> None:
-        """Put `request` into the visitor's mailbox. Raises Overloaded when too many visitors wait, or after close."""
-        entry = _Waiting(sequence, request, deliver, time.perf_counter())
+    def submit(self, visitor: str, sequence: int, draft: Draft, deliver: Deliver) -> None:
+        """Put a state into the visitor's mailbox. Raises Overloaded when too many visitors wait, or after close."""
+        now = time.perf_counter()
+        replaced = self._put(Entry(visitor, sequence, draft, deliver, now, now))
+        if replaced is not None:
+            replaced.deliver(Frame(replaced.sequence))
+
+    def run(
+        self, visitor: str, request: GenerationRequest, progress: Progress | None = None, timeout: float = 600.0
+    ) -> GenerationResult:
+        """A picture or several beside the live frames, in parts, so that strokes come between. Raises HyperSDError."""
+        parts = list(parts_of(request, self._turns.crowd.max_batch))
+        results = [self._run_part(visitor, part, progress, timeout) for part in parts]
+        return joined(request, results)
+
+    def _run_part(self, visitor: str, request: GenerationRequest, progress: Progress | None, timeout: float) -> GenerationResult:
+        future: Future[Frame] = Future()
+        now = time.perf_counter()
+        entry = Entry(visitor, 0, draft_of(request), future.set_result, now, now, JOB, progress)
+        self._put(entry)
+        try:
+            frame = future.result(timeout)
+        except TimeoutError:
+            with self._changed:
+                self._turns.remove(entry)
+            raise Overloaded("The picture took too long; fewer steps or pictures help.", retry_after=5.0) from None
+        if frame.error is not None:
+            raise frame.error
+        if frame.result is None:
+            raise Overloaded("The server is shutting down.", retry_after=5.0)
+        return frame.result
+
+    def _put(self, entry: Entry) -> Entry | None:
         with self._changed:
             if self._closed:
                 raise Overloaded("The server is shutting down.", retry_after=5.0)
-            replaced = self._waiting.get(visitor)
-            if replaced is None and len(self._waiting) >= self._max_waiting:
-                raise Overloaded("Too many people are drawing at once; try again in a moment.", retry_after=2.0)
-            self._waiting[visitor] = entry  # an existing key keeps its place in the order
+            replaced = self._turns.put(entry)
+            self._load_first(entry)
             self._changed.notify()
-        if replaced is not None:
-            replaced.deliver(Frame(replaced.sequence))
+        return replaced
 
     def forget(self, visitor: str) -> None:
         """Throw away what the visitor has waiting; nothing is delivered for it."""
         with self._changed:
-            self._waiting.pop(visitor, None)
+            self._turns.forget(visitor)
 
-    def waiting(self) -> int:
-        """Visitors with a frame waiting."""
+    def waiting(self) -> tuple[int, int]:
+        """Strokes and jobs that wait."""
         with self._changed:
-            return len(self._waiting)
+            return self._turns.waiting
 
-    def close(self) -> None:
-        """Stop the device thread; what waits is delivered as dropped."""
+    def busy_seconds(self) -> float:
+        """How long the oldest batch has been on a device; 0 when none is."""
+        now = time.perf_counter()
+        return max((now - started for started in list(self._started.values())), default=0.0)
+
+    def close(self, drain: float = 0.0) -> None:
+        """Refuse new work, finish what waits for up to `drain` seconds, deliver the rest as dropped, stop the threads."""
         with self._changed:
             self._closed = True
-            left = list(self._waiting.values())
-            self._waiting.clear()
-            self._changed.notify()
+            self._changed.notify_all()
+            if drain > 0:
+                self._changed.wait_for(lambda: self._turns.idle, timeout=drain)
+            left = self._turns.entries()
+            for entry in left:
+                self._turns.remove(entry)
+            self._changed.notify_all()
         for entry in left:
-            entry.deliver(Frame(entry.sequence))
-        self._thread.join(timeout=5.0)
+            self._hand_over(entry, Frame(entry.sequence))
+        for thread in self._threads:
+            thread.join(timeout=5.0)
+        self._decoders.shutdown(wait=False)
+
+    def _load_first(self, entry: Entry) -> None:
+        """Before a kind of request runs for the first time, load what it needs on a thread of its own."""
+        key, now = entry.draft.key, time.perf_counter()
+        if self._prepare is None or self._ready.get(key, 0.0) > now:
+            return
+        self._ready = {other: until for other, until in self._ready.items() if until > now}
+        if sum(until == float("inf") for until in self._ready.values()) >= MOST_LOADING:
+            return  # so many kinds at once are nobody's wish: this one loads when it runs
+        self._ready[key] = float("inf")  # until the thread has an answer
+        self._turns.hold(key)
+        # Not a pool: its threads would be waited for at exit, and a download may take minutes.
+        threading.Thread(target=self._load, args=(entry,), name="loading", daemon=True).start()
+
+    def _load(self, entry: Entry) -> None:
+        assert self._prepare is not None
+        key = entry.draft.key
+        try:
+            with self._loaders:
+                self._prepare(entry.draft.build())
+        except HyperSDError:
+            logger.debug("not prepared: the request itself will say why")
+        except Exception:
+            logger.exception("loading failed")
+        with self._changed:
+            self._ready[key] = time.perf_counter() + KEPT_READY
+            self._turns.release(key)
+            self._changed.notify_all()
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._waiting and not self._closed:
-                    self._changed.wait()
-                if self._closed:
+                batch = self._await_batch()
+                if not batch:
                     return
-                batch = self._take()
-            self._serve(batch)
+            started = time.perf_counter()
+            self._started[threading.get_ident()] = started
+            succeeded = self._serve(batch)
+            del self._started[threading.get_ident()]
+            with self._changed:
+                self._turns.finished(batch, time.perf_counter() - started, learn=succeeded)
+                for entry in batch:
+                    if self._ready.get(entry.draft.key, 0.0) < float("inf"):
+                        self._ready[entry.draft.key] = time.perf_counter() + KEPT_READY
+                self._changed.notify_all()
 
-    def _take(self) -> list[_Waiting]:
-        """The visitor first in line, and others further back whose request fits the same batch."""
-        first = next(iter(self._waiting.values()))
-        key = batch_key(first.request)
-        chosen = [name for name, entry in self._waiting.items() if batch_key(entry.request) == key][: self._max_batch]
-        return [self._waiting.pop(name) for name in chosen]
+    def _await_batch(self) -> list[Entry]:
+        """The next batch; [] when it is time to stop. Called with the lock held."""
+        while True:
+            now = time.perf_counter()
+            batch, wake = self._turns.next(now)
+            if batch:
+                return batch
+            if self._closed and self._turns.idle:
+                return []
+            self._changed.wait(None if wake is None else max(0.0, wake - now))
 
-    def _serve(self, batch: list[_Waiting]) -> None:
+    def _serve(self, batch: list[Entry]) -> bool:
+        """Decode, render and deliver a batch; True if all went well."""
         started = time.perf_counter()
+        runnable = [(entry, request) for entry, request in self._decoded(batch) if request is not None]
+        if not runnable:
+            return False
+        entries, requests = [entry for entry, _ in runnable], [request for _, request in runnable]
+        outcomes = self._outcomes(requests, entries[0].progress)
+        rendered = time.perf_counter() - started
+        if self._report is not None:
+            self._report(len(entries), rendered)
+        for entry, outcome in zip(entries, outcomes, strict=True):
+            self._hand_over(entry, _frame(entry, outcome, started, rendered, len(entries)))
+        return not any(isinstance(outcome, HyperSDError) for outcome in outcomes)
+
+    def _decoded(self, batch: list[Entry]) -> Iterator[tuple[Entry, GenerationRequest | None]]:
+        """Each entry's request; who sent an unreadable sketch is told, and gets None."""
+        for entry, built in zip(batch, self._decoders.map(_built, batch), strict=True):
+            if isinstance(built, HyperSDError):
+                self._hand_over(entry, Frame(entry.sequence, error=built))
+                yield entry, None
+            else:
+                yield entry, built
+
+    def _outcomes(self, requests: list[GenerationRequest], progress: Progress | None) -> Sequence[Outcome]:
+        """A result or an error for each; of a batch that failed, each runs alone, so that nobody's error is another's."""
         try:
-            results = self._render([entry.request for entry in batch])
+            return self._render(requests, progress)
+        except WorkerLost as error:
+            return [error] * len(requests)  # trying again at once might lose the next one as well
         except HyperSDError as error:
-            self._fail(batch, error)
-            return
+            failure = error
         except Exception:
             # The thread boundary: whatever one frame runs into, the next visitor must still be served.
             logger.exception("a frame failed")
-            self._fail(batch, HyperSDError("The picture could not be made; the server's log says why."))
-            return
-        rendered = (time.perf_counter() - started) * 1000
-        for entry, result in zip(batch, results, strict=True):
-            waited = (started - entry.since) * 1000
-            self._hand_over(entry, Frame(entry.sequence, result=result, waited=waited, rendered=rendered))
+            failure = HyperSDError("The picture could not be made; the server's log says why.")
+        if len(requests) == 1:
+            return [failure]
+        return [self._outcomes([request], progress)[0] for request in requests]
 
-    def _fail(self, batch: list[_Waiting], error: HyperSDError) -> None:
-        """Deliver the error; of a batch, run each alone first, so that one visitor's request can't fail another's."""
-        if len(batch) > 1:
-            for entry in batch:
-                self._serve([entry])
-            return
-        self._hand_over(batch[0], Frame(batch[0].sequence, error=error))
-
-    def _hand_over(self, entry: _Waiting, frame: Frame) -> None:
+    def _hand_over(self, entry: Entry, frame: Frame) -> None:
         try:
             entry.deliver(frame)
         except Exception:
             logger.exception("a frame could not be delivered")  # a visitor who left must not stop the device thread
+
+
+def _built(entry: Entry) -> GenerationRequest | HyperSDError:
+    try:
+        return entry.draft.build()
+    except HyperSDError as error:
+        return error
+    except Exception:
+        logger.exception("a request could not be read")
+        return HyperSDError("The sketch could not be read.")
+
+
+def _frame(entry: Entry, outcome: Outcome, started: float, rendered: float, batch: int) -> Frame:
+    waited = (started - entry.since) * 1000
+    if isinstance(outcome, HyperSDError):
+        return Frame(entry.sequence, error=outcome, waited=waited, rendered=rendered * 1000, batch=batch)
+    return Frame(entry.sequence, result=outcome, waited=waited, rendered=rendered * 1000, batch=batch)
+
+
+def parts_of(request: GenerationRequest, most: int) -> Iterator[GenerationRequest]:
+    """`request` in parts of at most `most` pictures; picture i keeps its seed, `seed + i`."""
+    for first in range(0, request.num_images, most):
+        count = min(most, request.num_images - first)
+        yield replace(request, seed=(request.seed + first) % (MAX_SEED + 1), num_images=count)
+
+
+def joined(request: GenerationRequest, results: Sequence[GenerationResult]) -> GenerationResult:
+    """The results of `parts_of(request)` as one."""
+    if len(results) == 1:
+        return results[0]
+    milliseconds: dict[str, float] = {}
+    for result in results:
+        for part, spent in result.milliseconds.items():
+            milliseconds[part] = milliseconds.get(part, 0.0) + spent
+    whole = replace(results[0].request, seed=request.seed, num_images=request.num_images)
+    return GenerationResult(tuple(image for result in results for image in result.images), whole, milliseconds, results[0].backend)

@@ -6,17 +6,16 @@ import gc
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from torch import nn
 
+from hypersd_app.engine.system_memory import available_bytes
 from hypersd_app.errors import DeviceOutOfMemory
 
 logger = logging.getLogger(__name__)
 
 SHARE = 0.75  # of what is free: activations and the rest of the machine need room too
-FALLBACK = 8 * 2**30  # where the system does not say
 OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "failed to allocate")
 
 
@@ -34,26 +33,6 @@ def memory_budget(device: str, gigabytes: float) -> int:
         free, _ = torch.cuda.mem_get_info()
         return int(free * SHARE)
     return int(available_bytes() * SHARE)
-
-
-def available_bytes(meminfo: Path = Path("/proc/meminfo")) -> int:
-    """Free memory of the machine, less if a container allows less."""
-    try:
-        lines = meminfo.read_text(encoding="ascii").splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration, ValueError):
-        return FALLBACK
-    return min(free, container_bytes() or free)
-
-
-def container_bytes(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """What the container still allows, None where it sets no limit."""
-    try:
-        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
-        used = int((folder / "memory.current").read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None
-    return None if limit == "max" else max(0, int(limit) - used)
 
 
 @contextmanager

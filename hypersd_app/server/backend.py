@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from hypersd_app.engine.frames import Outcome
 from hypersd_app.engine.requests import GenerationRequest, GenerationResult
 
 ProgressCallback = Callable[..., None]
@@ -17,8 +18,12 @@ class ImageEngine(Protocol):
         """Run one request. Raises HyperSDError."""
         ...
 
-    def generate_batch(self, requests: Sequence[GenerationRequest]) -> Sequence[GenerationResult]:
-        """Run requests that share a pipeline at once; one result a request, in order. Raises HyperSDError."""
+    def generate_batch(self, requests: Sequence[GenerationRequest]) -> Sequence[Outcome]:
+        """Run requests that share a pipeline at once; one result or error a request, in order. Raises HyperSDError."""
+        ...
+
+    def prepare(self, request: GenerationRequest, progress: Any = None) -> None:
+        """Load what `request` needs and draw nothing. Raises HyperSDError."""
         ...
 
     def models(self) -> Sequence[Any]:
@@ -31,6 +36,14 @@ class ImageEngine(Protocol):
 
     def styles(self, model: str) -> Sequence[Any]:
         """Rows of the styles that fit `model`."""
+        ...
+
+    def annotate(self, kind: str, photograph: Any, size: tuple[int, int]) -> Any:
+        """A photograph as a control picture, uint8 (H, W, 3); `size` is (W, H). Raises HyperSDError."""
+        ...
+
+    def rescan(self) -> None:
+        """Look again for models and styles on the disk."""
         ...
 
     def status(self) -> Mapping[str, Any]:

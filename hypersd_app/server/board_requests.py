@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from PIL import Image
 
 from hypersd_app.engine.control_images import LARGEST_READ, scribble_control
+from hypersd_app.engine.frames import batch_key, draft_of
 from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
+from hypersd_app.engine.turns import Draft
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.models.ink import white_strokes
 from hypersd_app.server.limits import BoardLimits
@@ -19,11 +22,21 @@ SCRIBBLE = "scribble"
 
 def frame_request(head: Mapping[str, Any], picture: bytes, limits: BoardLimits) -> GenerationRequest:
     """The request in a frame; an empty `picture` means no sketch. Raises InvalidRequest for wrong types and ranges."""
-    control = None
-    if picture:
+    return frame_draft(head, picture, limits)[0].build()
+
+
+def frame_draft(head: Mapping[str, Any], picture: bytes, limits: BoardLimits) -> tuple[Draft, GenerationRequest]:
+    """A frame whose sketch is decoded when its turn comes, and its request but for that. Raises InvalidRequest."""
+    request = request_from_values(head)
+    if not picture:
+        return draft_of(request), request
+    scale, kind = number(head, "controlnet_conditioning_scale", 1.0), words(head, "control") or SCRIBBLE
+
+    def build() -> GenerationRequest:
         sketch = open_picture(picture, "sketch", limits.picture_pixels)
-        control = sketch_control(sketch, number(head, "controlnet_conditioning_scale", 1.0), words(head, "control") or SCRIBBLE)
-    return request_from_values(head, control)
+        return replace(request, control=sketch_control(sketch, scale, kind))
+
+    return Draft(batch_key(request, kind), build), request
 
 
 def sketch_control(sketch: Image.Image, scale: float, kind: str = SCRIBBLE) -> ControlInput:
@@ -102,6 +115,10 @@ def words(values: Mapping[str, Any], field: str) -> str:
         return ""
     if not isinstance(value, str):
         raise InvalidRequest(field, value, "text")
+    try:
+        value.encode()  # half a surrogate pair is no text: tokenizers and log files can't take it
+    except UnicodeEncodeError:
+        raise InvalidRequest(field, ascii(value), "text in Unicode") from None
     return value
 
 
@@ -118,7 +135,7 @@ def optional_number(values: Mapping[str, Any], field: str) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidRequest(field, value, "a number")
-    return float(value)
+    return as_float(field, value)
 
 
 def optional_whole(values: Mapping[str, Any], field: str) -> int | None:
@@ -129,6 +146,14 @@ def optional_whole(values: Mapping[str, Any], field: str) -> int | None:
 
 def whole(field: str, value: object) -> int:
     """A whole number; pages and JSON write 4 as 4.0. Raises InvalidRequest for 4.5, text and None."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not float(value).is_integer():
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not as_float(field, value).is_integer():
         raise InvalidRequest(field, value, "a whole number")
     return int(value)
+
+
+def as_float(field: str, value: float) -> float:
+    """`value` as a float. Raises InvalidRequest for whole numbers of hundreds of digits, which JSON allows."""
+    try:
+        return float(value)
+    except OverflowError:
+        raise InvalidRequest(field, "a giant number", "a number") from None

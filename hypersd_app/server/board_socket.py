@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import secrets
+from collections import Counter
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,16 +14,17 @@ from urllib.parse import urlsplit
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hypersd_app.engine.frames import Frame
+from hypersd_app.engine.system_memory import available_bytes
 from hypersd_app.errors import HyperSDError
 from hypersd_app.server.board import Answer, BoardService, answer, error_answer
-from hypersd_app.server.limits import RateBucket
+from hypersd_app.server.limits import RateBucket, is_loopback
 from hypersd_app.server.tokens import TokenRefused
 from hypersd_app.server.wire import Message, pack, unpack
 
 logger = logging.getLogger(__name__)
 
 # Close codes; 4000 and up are ours to define.
-REFUSED, TOO_MANY, IDLE, TOO_BIG, POLICY = 4401, 4429, 4408, 1009, 1008
+REFUSED, TOO_MANY, IDLE, TOO_BIG, POLICY, RESTARTING = 4401, 4429, 4408, 1009, 1008, 1012
 
 
 def same_origin(websocket: WebSocket, allowed: tuple[str, ...] = ()) -> bool:
@@ -40,12 +42,12 @@ class BoardSocket:
 
     def __init__(self, service: BoardService) -> None:
         self._service = service
-        self._open = 0
+        self._open: Counter[str] = Counter()  # connections by address
 
     @property
     def sessions(self) -> int:
         """Connections open now."""
-        return self._open
+        return self._open.total()
 
     async def serve(self, websocket: WebSocket) -> None:
         """Check origin, number of sessions and token, then pump frames until either side leaves."""
@@ -54,14 +56,28 @@ class BoardSocket:
             await websocket.close(POLICY)  # before accept: the browser sees a refused handshake
             return
         await websocket.accept()
-        if self._open >= limits.sessions:
-            await websocket.close(TOO_MANY, "too many drawing boards are open")
+        address = websocket.client.host if websocket.client else ""
+        full = self._full(address)
+        if full:
+            self._service.journal.metrics.refused("boards")
+            await websocket.close(TOO_MANY, f"{full} Come back in {limits.come_back_seconds:.0f} s.")
             return
-        self._open += 1
+        self._open[address] += 1
         try:
             await _Connection(websocket, self._service).serve()
         finally:
-            self._open -= 1
+            self._open -= Counter([address])  # keeps no zeros
+
+    def _full(self, address: str) -> str:
+        """Why nobody more is let in from `address`, "" if there is room."""
+        limits = self._service.limits
+        if self.sessions >= limits.sessions:
+            return "All drawing boards are taken."
+        if not is_loopback(address) and self._open[address] >= limits.sessions_an_address:
+            return "Too many boards are open at your address."
+        if available_bytes() < limits.free_memory:
+            return "The server is short of memory."
+        return ""
 
 
 class _Connection:
@@ -73,7 +89,8 @@ class _Connection:
         self._visitor = f"socket-{secrets.token_hex(8)}"
         self._loop = asyncio.get_running_loop()
         self._outbox: asyncio.Queue[Frame | Answer] = asyncio.Queue(maxsize=8)
-        self._bucket = RateBucket(service.limits.frames_per_second, service.limits.burst)
+        self._frames = RateBucket(service.limits.frames_per_second, service.limits.burst)
+        self._bytes = RateBucket(service.limits.bytes_per_second, max(service.limits.bytes_per_second, service.limits.frame_bytes))
 
     async def serve(self) -> None:
         """Until the visitor leaves, falls silent or misbehaves."""
@@ -98,7 +115,7 @@ class _Connection:
             async with asyncio.timeout(limits.hello_seconds):
                 hello = json.loads(await self._websocket.receive_text())
             self._service.signer.visitor(hello.get("token") if isinstance(hello, dict) else None)
-        except (TimeoutError, ValueError, KeyError, TokenRefused) as error:
+        except (TimeoutError, ValueError, KeyError, RecursionError, TokenRefused) as error:
             await self._websocket.close(REFUSED, str(error)[:100])
             return False
         await self._websocket.send_json({"type": "ready", "frame_bytes": limits.frame_bytes})
@@ -121,16 +138,17 @@ class _Connection:
             if len(data) > limits.frame_bytes:
                 await self._websocket.close(TOO_BIG, f"a frame may have {limits.frame_bytes} bytes")
                 return
-            await self._take(data)
+            self._take(data)
 
-    async def _take(self, data: bytes) -> None:
+    def _take(self, data: bytes) -> None:
         sequence = int.from_bytes(data[:4], "little")
-        if not self._bucket.take():
+        if not (self._frames.take() and self._bytes.take(len(data))):
+            self._service.journal.metrics.refused("rate")
             self._put(Frame(sequence))  # over the rate: told as dropped, the page sends its newest later
             return
         try:
             message: Message = unpack(data)
-            await self._service.submit_from_loop(self._visitor, message, self._deliver)
+            self._service.submit(self._visitor, message, self._deliver)  # decodes nothing: that waits for its turn
         except HyperSDError as error:
             self._put(error_answer(sequence, error))
 

@@ -6,7 +6,7 @@ import io
 import warnings
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from hypersd_app.errors import InvalidRequest
 
@@ -28,12 +28,14 @@ def open_picture(source: bytes | str | Path, field: str, max_pixels: int) -> Ima
             picture = Image.open(io.BytesIO(data), formats=FORMATS)
         check_size(picture.size, field, max_pixels)
         picture.load()
+        upright = ImageOps.exif_transpose(picture)
+        return upright.convert("RGBA" if "transparency" in upright.info or upright.mode in ("RGBA", "LA", "PA") else "RGB")
+    except InvalidRequest:
+        raise
     except Image.DecompressionBombError:
         raise InvalidRequest(field, "a giant picture", f"at most {max_pixels / 1e6:.0f} megapixels") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+    except Exception:  # noqa: BLE001 - a broken file makes Pillow's readers run into anything: IndexError, struct.error ...
         raise InvalidRequest(field, "a file that is no readable picture", "PNG, JPEG, WebP, GIF or BMP") from None
-    upright = ImageOps.exif_transpose(picture)
-    return upright.convert("RGBA" if "transparency" in upright.info or upright.mode in ("RGBA", "LA", "PA") else "RGB")
 
 
 def check_size(size: tuple[int, int], field: str, max_pixels: int) -> None:

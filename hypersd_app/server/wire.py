@@ -39,7 +39,7 @@ def unpack(data: bytes) -> Message:
         raise InvalidRequest("frame header", f"{length} bytes", f"at most {MAX_HEAD_BYTES} bytes, all inside the frame")
     try:
         head = json.loads(data[HEADER.size : end])
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InvalidRequest("frame header", "unreadable bytes", "JSON") from None
     if not isinstance(head, dict):
         raise InvalidRequest("frame header", type(head).__name__, "a JSON object")

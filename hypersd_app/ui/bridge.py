@@ -12,6 +12,7 @@ import gradio as gr
 from hypersd_app.errors import HyperSDError, InvalidRequest
 from hypersd_app.server.backend import ImageEngine
 from hypersd_app.server.board import BoardService, answer, error_answer
+from hypersd_app.server.http_guard import MALFORMED
 from hypersd_app.server.tokens import TokenRefused
 from hypersd_app.server.wire import Message, unpack
 from hypersd_app.ui.scripts import mount
@@ -36,7 +37,7 @@ class Bridge:
         try:
             message = json.loads(body.data["message"])
             return self._render(message, body.files[0][1])
-        except (AttributeError, KeyError, IndexError, TypeError, ValueError):
+        except MALFORMED:
             return dict(error_answer(0, InvalidRequest("frame", "a malformed call", "a message and a file")).head)
 
     def board_event(self, text: str | None) -> str:
@@ -44,7 +45,7 @@ class Bridge:
         try:
             message = json.loads(text or "{}")
             return json.dumps(self._render(message, base64.b64decode(message["frame"])))
-        except (KeyError, TypeError, ValueError):
+        except MALFORMED:
             return json.dumps(error_answer(0, InvalidRequest("frame", "a malformed event", "token and frame")).head)
 
     def page_call(self, body: Any) -> dict[str, Any]:
@@ -58,7 +59,7 @@ class Bridge:
             return {"type": "refused", "message": str(error)}
         except HyperSDError as error:
             return {"type": "error", "message": str(error)}
-        except (AttributeError, KeyError, IndexError, TypeError, ValueError):
+        except MALFORMED:
             return {"type": "error", "message": str(InvalidRequest("call", "a malformed call", "task, values and a file"))}
 
     def _render(self, message: Mapping[str, Any], data: bytes) -> dict[str, Any]:
@@ -71,7 +72,8 @@ class Bridge:
             if len(data) > self._service.limits.frame_bytes:
                 raise InvalidRequest("frame", f"{len(data)} bytes", f"at most {self._service.limits.frame_bytes}")
             frame: Message = unpack(data)
-            reply = answer(self._service.render(f"{visitor}/{lane}", frame))
+            render = self._service.render_aside if lane else self._service.render
+            reply = answer(render(f"{visitor}/{lane}", frame))
         except TokenRefused as error:
             return {"type": "refused", "seq": sequence, "message": str(error)}
         except HyperSDError as error:

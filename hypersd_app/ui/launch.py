@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import os
+import signal
 import threading
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from hypersd_app.errors import HyperSDError
 from hypersd_app.server.backend import ImageEngine
 from hypersd_app.server.board import BoardService
+from hypersd_app.server.engines import open_engine
+from hypersd_app.server.journal import Journal, write_request_log
 from hypersd_app.server.limits import BoardLimits
-from hypersd_app.server.routes import studio_routes
+from hypersd_app.server.metrics import Metrics
+from hypersd_app.server.readiness import Readiness
+from hypersd_app.server.routes import app_arguments
+from hypersd_app.server.shared_engine import SharedEngine
 from hypersd_app.server.tokens import TokenSigner
+from hypersd_app.server.worker import WorkerEngine
 from hypersd_app.settings import Settings
 from hypersd_app.ui.library import LARGEST_STYLE
 from hypersd_app.ui.page import build_page
 from hypersd_app.ui.scripts import css, head
 from hypersd_app.ui.theme import calm_theme
+from hypersd_app.ui.visitors import current_visitor
 
 logger = logging.getLogger(__name__)
 
 QUEUE_LENGTH = 64
+DRAIN_SECONDS = 3.0  # for what is being drawn; closing connections may take another five
 
 
 @dataclass(frozen=True)
@@ -34,44 +44,43 @@ class Studio:
     service: BoardService
     engine: ImageEngine
     arguments: dict[str, Any]
+    readiness: Readiness
 
     def launch(self, **overrides: Any) -> tuple[Any, str, str]:
         """`gr.Blocks.launch` with the studio's arguments; returns (app, local address, public address)."""
         launched: tuple[Any, str, str] = self.page.launch(**{**self.arguments, **overrides})
         return launched
 
-    def close(self) -> None:
-        """Stop serving and free the device."""
+    def close(self, drain: float = 0.0) -> None:
+        """Finish what waits for up to `drain` seconds, then stop serving and free the device."""
+        self.service.close(drain)
         self.page.close(verbose=False)
-        self.service.close()
         self.engine.close()
 
 
-def build_studio(engine: ImageEngine, settings: Settings, limits: BoardLimits | None = None) -> Studio:
+def build_studio(engine: ImageEngine, settings: Settings, limits: BoardLimits | None = None, devices: int = 1) -> Studio:
     """Everything but the start of the server."""
-    limits = limits or BoardLimits()
-    service = BoardService(engine, limits, TokenSigner())
-    page = build_page(engine, service, settings.default_model, None if is_public(settings) else settings.styles)
+    journal, readiness = Journal(Metrics(), settings.log_prompts), Readiness()
+    service = BoardService(engine, limits or BoardLimits(), TokenSigner(), journal, devices)
+    shared = SharedEngine(engine, service, current_visitor)
+    # On a public server visitors add no files.
+    page = build_page(shared, service, settings.default_model, None if settings.public else settings.styles)
     page.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=4)
-    return Studio(page, service, engine, launch_arguments(engine, service, settings))
+    return Studio(page, service, engine, launch_arguments(engine, service, readiness, settings), readiness)
 
 
-def is_public(settings: Settings) -> bool:
-    """Whether others than the owner of this machine can reach the page: they may add no files to it."""
-    return settings.share or settings.host not in ("127.0.0.1", "localhost", "::1")
-
-
-def launch_arguments(engine: ImageEngine, service: BoardService, settings: Settings) -> dict[str, Any]:
+def launch_arguments(engine: ImageEngine, service: BoardService, readiness: Readiness, settings: Settings) -> dict[str, Any]:
     """Arguments of `launch`. SSR's proxy passes no sockets, and the run history would slow a live board down."""
+    # Style files are large; what takes pictures checks their size itself.
+    upload_bytes = service.limits.upload_bytes if settings.public else LARGEST_STYLE
     return {
         "server_name": settings.host,
         "server_port": settings.port or None,
         "share": settings.share,
         "ssr_mode": False,
         "run_history": False,
-        # Style files are large; what takes pictures checks their size itself.
-        "max_file_size": service.limits.upload_bytes if is_public(settings) else LARGEST_STYLE,
-        "app_kwargs": {"routes": studio_routes(engine, service)},
+        "max_file_size": upload_bytes,
+        "app_kwargs": app_arguments(engine, service, readiness, upload_bytes),
         "mcp_server": True,
         "theme": calm_theme(),
         "css": css(),
@@ -81,23 +90,33 @@ def launch_arguments(engine: ImageEngine, service: BoardService, settings: Setti
     }
 
 
-def warm_up(engine: ImageEngine, model: str) -> None:
-    """Make the first visitor's first picture quick. A model that can't be loaded is told to whoever asks for it."""
+def serve(settings: Settings, engine: ImageEngine | None = None, devices: int = 1) -> None:
+    """Build engine and page, and serve until a signal. Raises HyperSDError if the default model may not be served at all."""
+    write_request_log()
+    os.environ["FORWARDED_ALLOW_IPS"] = settings.trusted_proxies  # uvicorn then takes the visitor from X-Forwarded-For
+    opened = engine or open_engine(settings)
+    studio = build_studio(opened, settings, devices=devices)
+    if isinstance(opened, WorkerEngine):
+        studio.service.journal.metrics.watch_process(functools.partial(getattr, opened, "pid"))
+    stopped = stop_signal()
     try:
-        engine.warm_up(model)
-    except HyperSDError as error:
-        logger.warning("%s is not ready: %s", model, error)
-
-
-def serve(settings: Settings, engine: ImageEngine | None = None) -> None:
-    """Build engine and page, and serve until interrupted. Raises HyperSDError when the default model is missing."""
-    if engine is None:
-        from hypersd_app.engine.engine import Engine  # torch comes in only when there is something to serve
-
-        engine = Engine(settings)
-    studio = build_studio(engine, settings)
-    threading.Thread(target=warm_up, args=(engine, settings.default_model), name="warm-up", daemon=True).start()
-    try:
-        studio.launch()
+        studio.launch(prevent_thread_lock=True)
+        studio.readiness.warm_up(opened, settings.default_model)
+        logger.info("serving on %s", studio.page.local_url)
+        stopped.wait()
     finally:
-        studio.close()
+        studio.close(DRAIN_SECONDS)
+
+
+def stop_signal() -> threading.Event:
+    """Set by Ctrl-C and SIGTERM; a second one of them ends the process at once."""
+    stopped = threading.Event()
+
+    def stop(number: int, _frame: object) -> None:
+        logger.info("%s: finishing what is being drawn", signal.Signals(number).name)
+        signal.signal(number, signal.SIG_DFL)
+        stopped.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    return stopped

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hypersd_app.catalog.headers import TensorFile, read_header
+from hypersd_app.catalog.lora_check import check_lora
 from hypersd_app.catalog.rows import StyleSpec
 from hypersd_app.catalog.scan import read_style
 from hypersd_app.errors import InvalidRequest, ModelUnavailable
@@ -53,7 +54,9 @@ class Library:
             raise InvalidRequest("style file", path.name, "a .safetensors file (others may run code when they are read)")
         if path.stat().st_size > LARGEST_STYLE:
             raise InvalidRequest("style file", f"{path.stat().st_size / 1024**3:.1f} GB", f"at most {LARGEST_STYLE // 1024**3} GB")
+        check_lora(path)
         family = read_style(path).family
+        check_lora(path, [row for row in self.engine.models() if row.family == family])
         kept = self._keep(path, family)
         self.engine.rescan()
         return Report(read_style(kept, family), told(read_header(kept)), kept.stat().st_size)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
-from hypersd_app.engine.frames import Frame, FrameScheduler
-from hypersd_app.engine.requests import GenerationRequest, GenerationResult
-from hypersd_app.errors import HyperSDError, InvalidRequest, Overloaded
+from hypersd_app.engine.frames import Frame, FrameScheduler, draft_of
+from hypersd_app.engine.requests import ControlInput, GenerationRequest, GenerationResult, StyleWeight
+from hypersd_app.engine.turns import Crowd, Draft
+from hypersd_app.errors import HyperSDError, InvalidRequest, Overloaded, WorkerLost
 
 TIMEOUT = 10.0
 
@@ -22,7 +27,7 @@ class Device:
         self.started = threading.Semaphore(0)
         self.batches: list[list[str]] = []
 
-    def render(self, requests: Sequence[GenerationRequest]) -> list[GenerationResult]:
+    def render(self, requests: Sequence[GenerationRequest], progress: object = None) -> list[GenerationResult]:
         self.batches.append([request.prompt for request in requests])
         self.started.release()
         assert self.gate.acquire(timeout=TIMEOUT)
@@ -62,7 +67,7 @@ def device() -> Device:
 
 @pytest.fixture
 def scheduler(device: Device) -> Iterator[FrameScheduler]:
-    made = FrameScheduler(device.render, max_batch=2, max_waiting=4)
+    made = FrameScheduler(device.render, crowd=Crowd(max_batch=2, visitors=4))
     yield made
     device.run(50)
     made.close()
@@ -70,7 +75,7 @@ def scheduler(device: Device) -> Iterator[FrameScheduler]:
 
 def submit(scheduler: FrameScheduler, visitor: str, sequence: int, inbox: Inbox, prompt: str = "", steps: int = 1) -> None:
     request = GenerationRequest(prompt or f"{visitor}{sequence}", num_inference_steps=steps)
-    scheduler.submit(visitor, sequence, request, inbox)
+    scheduler.submit(visitor, sequence, draft_of(request), inbox)
 
 
 def test_one_runs_one_waits_and_the_newest_replaces_the_waiting(scheduler: FrameScheduler, device: Device) -> None:
@@ -100,6 +105,7 @@ def test_visitors_take_turns_and_a_fast_one_gains_nothing(scheduler: FrameSchedu
 
 def test_requests_that_fit_run_as_one_batch(scheduler: FrameScheduler, device: Device) -> None:
     inboxes = [Inbox() for _ in range(4)]
+    learn_cost(scheduler, device)
     submit(scheduler, "z", 1, Inbox())
     assert device.started.acquire(timeout=TIMEOUT)
     for name, inbox, steps in zip("abcd", inboxes, (1, 2, 1, 1), strict=True):
@@ -107,15 +113,26 @@ def test_requests_that_fit_run_as_one_batch(scheduler: FrameScheduler, device: D
     device.run(4)
     for inbox in inboxes:
         inbox.wait(1)
-    assert device.batches[1:] == [["a1", "c1"], ["b1"], ["d1"]], "two at most, the same steps, in turn"
+    assert device.batches[3:] == [["a1", "c1"], ["b1"], ["d1"]], "two at most, the same steps, in turn"
     assert all(
         inbox.frames[0].result and inbox.frames[0].result.request.prompt[0] == name
         for name, inbox in zip("abcd", inboxes, strict=True)
     )
 
 
+def learn_cost(scheduler: FrameScheduler, device: Device) -> None:
+    """Two frames, after which the scheduler knows what one costs and dares to batch."""
+    for sequence in (1, 2):
+        inbox = Inbox()
+        device.run()
+        submit(scheduler, "learn", sequence, inbox)
+        inbox.wait(1)
+        assert device.started.acquire(timeout=TIMEOUT)
+
+
 def test_one_visitors_error_is_not_anothers(scheduler: FrameScheduler, device: Device) -> None:
     good, bad = Inbox(), Inbox()
+    learn_cost(scheduler, device)
     submit(scheduler, "z", 1, Inbox())
     assert device.started.acquire(timeout=TIMEOUT)
     submit(scheduler, "good", 1, good)
@@ -145,7 +162,7 @@ def test_a_full_house_is_refused_and_who_left_is_forgotten(scheduler: FrameSched
         submit(scheduler, "e", 1, Inbox())
     scheduler.forget("a")
     submit(scheduler, "e", 1, Inbox())
-    assert scheduler.waiting() == 4
+    assert scheduler.waiting() == (4, 0)
 
 
 def test_closing_answers_what_waits(device: Device) -> None:
@@ -159,3 +176,129 @@ def test_closing_answers_what_waits(device: Device) -> None:
     assert {frame.sequence for frame in inbox.frames} == {1, 2}
     with pytest.raises(Overloaded):
         submit(scheduler, "a", 3, inbox)
+
+
+def test_a_sketch_that_is_replaced_is_never_decoded(scheduler: FrameScheduler, device: Device) -> None:
+    decoded: list[int] = []
+    submit(scheduler, "z", 1, Inbox())
+    assert device.started.acquire(timeout=TIMEOUT)
+    inbox = Inbox()
+
+    def build(sequence: int) -> GenerationRequest:
+        decoded.append(sequence)
+        if sequence == 3:
+            raise InvalidRequest("sketch", "noise", "a picture")
+        return GenerationRequest("a cat")
+
+    for sequence in (1, 2, 3):
+        scheduler.submit("a", sequence, Draft("key", lambda sequence=sequence: build(sequence)), inbox)
+    device.run(2)
+    frames = inbox.wait(3)
+    assert decoded == [3] and isinstance(frames[-1].error, InvalidRequest)
+    submit(scheduler, "a", 4, inbox)
+    assert inbox.wait(1)[-1].result is not None, "the next one is served"
+
+
+def test_a_lost_worker_is_told_to_those_in_flight_and_not_tried_again(device: Device) -> None:
+    calls: list[int] = []
+
+    def render(requests: Sequence[GenerationRequest], _progress: object) -> list[GenerationResult]:
+        calls.append(len(requests))
+        if requests[0].prompt == "poison":
+            raise WorkerLost("It stopped.", retry_after=3)
+        return [GenerationResult((), request) for request in requests]
+
+    scheduler, inbox = FrameScheduler(render), Inbox()
+    submit(scheduler, "a", 1, inbox, prompt="poison")
+    assert isinstance(inbox.wait(1)[0].error, WorkerLost) and len(calls) == 1
+    submit(scheduler, "b", 1, inbox)
+    assert inbox.wait(1)[1].result is not None
+    scheduler.close()
+
+
+def test_a_job_comes_in_parts_with_the_seeds_of_the_whole() -> None:
+    parts: list[GenerationRequest] = []
+
+    def render(requests: Sequence[GenerationRequest], _progress: object) -> list[GenerationResult]:
+        parts.extend(requests)
+        return [
+            GenerationResult(tuple(range(r.seed, r.seed + r.num_images)), r, {"unet": 1.0})  # type: ignore[arg-type]
+            for r in requests
+        ]
+
+    scheduler = FrameScheduler(render, crowd=Crowd(max_batch=3))
+    result = scheduler.run("a", GenerationRequest("cats", num_images=8, seed=5))
+    assert [(part.seed, part.num_images) for part in parts] == [(5, 3), (8, 3), (11, 2)]
+    assert result.images == tuple(range(5, 13)) and result.milliseconds == {"unet": 3.0}
+    assert (result.request.seed, result.request.num_images) == (5, 8)
+    scheduler.close()
+    with pytest.raises(Overloaded):
+        scheduler.run("a", GenerationRequest("cats"))
+
+
+def test_loading_for_one_holds_up_no_other() -> None:
+    gate, loading = threading.Event(), threading.Event()
+
+    def prepare(request: GenerationRequest) -> None:
+        if request.model == "large":
+            loading.set()
+            assert gate.wait(TIMEOUT)
+
+    scheduler = FrameScheduler(lambda requests, _: [GenerationResult((), r) for r in requests], prepare=prepare)
+    heavy, light = Inbox(), Inbox()
+    scheduler.submit("a", 1, draft_of(GenerationRequest("x", model="large")), heavy)
+    assert loading.wait(TIMEOUT)
+    scheduler.submit("b", 1, draft_of(GenerationRequest("x")), light)
+    assert light.wait(1)[0].result is not None and not heavy.frames
+    gate.set()
+    assert heavy.wait(1)[0].result is not None
+    scheduler.close()
+
+
+def test_draining_finishes_what_waits_and_refuses_what_comes(scheduler: FrameScheduler, device: Device) -> None:
+    inboxes = [Inbox() for _ in range(3)]
+    for i, inbox in enumerate(inboxes):
+        submit(scheduler, f"v{i}", 1, inbox, steps=i + 1)
+    device.run(3)
+    scheduler.close(drain=TIMEOUT)
+    assert all(inbox.frames[0].result is not None for inbox in inboxes)
+    with pytest.raises(Overloaded):
+        submit(scheduler, "a", 1, Inbox())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_of_one_visitor_ever_reaches_another(seed: int) -> None:
+    """Random interleavings on real threads, with failing batches: every answer is to exactly what its visitor asked."""
+    chance = random.Random(seed)
+    flaky = random.Random(seed + 100)
+
+    def render(requests: Sequence[GenerationRequest], _progress: object) -> list[GenerationResult]:
+        if len(requests) > 1 and flaky.random() < 0.3:
+            raise RuntimeError("a batch failed")
+        pictures = [(r.prompt, r.seed, r.styles, int(r.control.image[0, 0, 0]) if r.control else -1) for r in requests]
+        return [GenerationResult((picture,), r) for picture, r in zip(pictures, requests, strict=True)]  # type: ignore[arg-type]
+
+    scheduler = FrameScheduler(render, crowd=Crowd(max_batch=4), devices=2)
+
+    def visit(number: int, chance: random.Random) -> tuple[dict[int, tuple[object, ...]], Inbox]:
+        asked: dict[int, tuple[object, ...]] = {}
+        inbox = Inbox()
+        for sequence in range(1, 80):
+            styles = (StyleWeight("ink", 0.5),) if chance.random() < 0.3 else ()
+            sketch = chance.randrange(256) if chance.random() < 0.7 else None
+            image = None if sketch is None else ControlInput(np.full((8, 8, 3), sketch, np.uint8))
+            request = GenerationRequest(f"words of {number}", seed=1000 * number + sequence, styles=styles, control=image)
+            asked[sequence] = (request.prompt, request.seed, styles, -1 if sketch is None else sketch)
+            scheduler.submit(f"v{number}", sequence, draft_of(request), inbox)
+            time.sleep(chance.random() * 0.0005)
+        return asked, inbox
+
+    with ThreadPoolExecutor(8) as pool:
+        visits = list(pool.map(visit, range(8), [random.Random(chance.random()) for _ in range(8)]))
+    scheduler.close(drain=TIMEOUT)
+    for asked, inbox in visits:
+        shown = [frame for frame in inbox.frames if frame.result is not None]
+        assert all(frame.result.images[0] == asked[frame.sequence] for frame in shown if frame.result)
+        assert [frame.sequence for frame in shown] == sorted(frame.sequence for frame in shown), "never an older one after"
+        assert sorted(frame.sequence for frame in inbox.frames) == list(asked), "every state is answered once"
+        assert shown[-1].sequence == 79, "the last state is always drawn"

@@ -1,0 +1,190 @@
+"""`python -m hypersd_app bench load`: frames, fairness and waiting with many visitors at once, and what a long run leaks."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hypersd_app.errors import InvalidRequest
+from hypersd_app.load.drawer import Drawer, Tally
+from hypersd_app.load.server import RunningServer, own_server
+from hypersd_app.settings import Settings
+
+WARM_UP = 2.0  # seconds of drawing before anything counts: each batch size is compiled when it first comes
+SAMPLE_EVERY = 5.0
+SETTLED = 0.2  # of a run: what the first pictures allocate is no leak
+LONG = 60.0  # seconds from which on drift is worth telling
+WATCHED: Mapping[str, tuple[str, float]] = {
+    "server MB": ("process_resident_memory_bytes", 1e-6),
+    "worker MB": ("hypersd_worker_process_resident_memory_bytes", 1e-6),
+    "server files": ("process_open_fds", 1.0),
+    "worker files": ("hypersd_worker_process_open_fds", 1.0),
+    "server threads": ("hypersd_threads", 1.0),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What so many visitors saw. Times are milliseconds; `p50` and `p95` run from a state sent to the picture that shows it."""
+
+    visitors: int
+    seconds: float
+    frames_a_second: float
+    fairness: float  # Jain's index of pictures a second
+    p50: float
+    p95: float
+    sent: int
+    dropped: int
+    errors: int
+    stale: int
+    foreign: int
+    lost: int
+    batches: Mapping[int, int]  # size -> pictures that were drawn in such a batch
+
+    @property
+    def sound(self) -> bool:
+        """No visitor saw an older picture after a newer one, or what was meant for another."""
+        return self.stale == 0 and self.foreign == 0
+
+
+def add_load_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `bench load`."""
+    parser.add_argument("load", choices=("load",))
+    parser.add_argument("--visitors", default="1,4,16,64", help="how many draw at once; several numbers with commas")
+    parser.add_argument("--seconds", type=float, default=15.0, help="for each number of visitors")
+    parser.add_argument("--churn", type=float, default=0.0, metavar="SECONDS", help="visitors leave after so long on average")
+    parser.add_argument("--styles", action="store_true", help="another style with every stroke")
+    parser.add_argument("--address", help="a running studio (default: one of its own, on a free port)")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+
+
+def run_load_bench(args: argparse.Namespace, _settings: Settings) -> int:
+    """Run and print; 1 if a stale or a foreign picture came. Raises HyperSDError."""
+    try:
+        counts = [int(text) for text in args.visitors.split(",")]
+    except ValueError:
+        raise InvalidRequest("--visitors", args.visitors, "whole numbers with commas between") from None
+    with contextlib.ExitStack() as stack:
+        address = args.address or stack.enter_context(own_server())
+        rows = asyncio.run(_run(address, counts, args))
+    if args.json:
+        args.json.write_text(json.dumps([asdict(row) for row in rows], indent=1), encoding="utf-8")
+    return 0 if all(row.sound for row in rows) else 1
+
+
+async def _run(address: str, counts: Sequence[int], args: argparse.Namespace) -> list[Row]:
+    server = RunningServer(address)
+    await server.open()
+    styles = server.styles() if args.styles else []
+    say(f"{'visitors':>8} {'frames/s':>8} {'Jain':>6} {'p50 ms':>7} {'p95 ms':>7} {'sent':>6} {'dropped':>7} errors stale  batches")
+    rows = []
+    for count in counts:
+        async with Samples(server) as samples:
+            tallies = await draw(server, count, args.seconds, styles, args.churn)
+        rows.append(summed(count, tallies))
+        say(shown(rows[-1]))
+        for message, times in Counter(text for tally in tallies for text in tally.messages).most_common(5):
+            say(f"{times:>8} x {message}")
+        if args.seconds >= LONG:
+            say(samples.drift())
+    await server.close()
+    return rows
+
+
+async def draw(server: RunningServer, count: int, seconds: float, styles: Sequence[str], churn: float) -> list[Tally]:
+    """What `count` visitors saw who drew at once for `seconds`, after a warm-up that nobody counts."""
+    await _together([Drawer(server, number, styles) for number in range(count)], WARM_UP)
+    drawers = [Drawer(server, number, styles, churn) for number in range(count)]
+    await _together(drawers, seconds)
+    return [drawer.tally for drawer in drawers]
+
+
+async def _together(drawers: Sequence[Drawer], seconds: float) -> None:
+    until = time.perf_counter() + seconds
+    await asyncio.gather(*(drawer.run(until) for drawer in drawers))
+
+
+def summed(count: int, tallies: Sequence[Tally]) -> Row:
+    """The row of a table."""
+    waits = np.array([wait for tally in tallies for wait in tally.waits] or [float("nan")]) * 1000
+    seconds = max(tally.seconds for tally in tallies)
+    return Row(
+        visitors=count,
+        seconds=seconds,
+        frames_a_second=sum(tally.pictures for tally in tallies) / seconds,
+        fairness=jain([tally.pictures / tally.seconds for tally in tallies]),
+        p50=float(np.percentile(waits, 50)),
+        p95=float(np.percentile(waits, 95)),
+        sent=sum(tally.sent for tally in tallies),
+        dropped=sum(tally.dropped for tally in tallies),
+        errors=sum(tally.errors for tally in tallies),
+        stale=sum(tally.stale for tally in tallies),
+        foreign=sum(tally.foreign for tally in tallies),
+        lost=sum(tally.lost for tally in tallies),
+        batches=dict(sorted(Counter(size for tally in tallies for size in tally.batches).items())),
+    )
+
+
+def jain(shares: Sequence[float]) -> float:
+    """Jain's fairness index: 1 if all have the same, 1/n if one has everything."""
+    squares = sum(share**2 for share in shares)
+    return sum(shares) ** 2 / (len(shares) * squares) if squares else 0.0
+
+
+def shown(row: Row) -> str:
+    """A line of the table."""
+    sizes = " ".join(f"{size}:{pictures}" for size, pictures in row.batches.items())
+    bad = row.stale + row.foreign
+    return (
+        f"{row.visitors:>8} {row.frames_a_second:>8.1f} {row.fairness:>6.3f} {row.p50:>7.0f} {row.p95:>7.0f} {row.sent:>6} "
+        f"{row.dropped:>7} {row.errors + row.lost:>6} {bad:>5}  {sizes}"
+    )
+
+
+class Samples:
+    """Memory, files and threads of the server while a block runs."""
+
+    def __init__(self, server: RunningServer) -> None:
+        self._server = server
+        self._taken: list[tuple[float, dict[str, float]]] = []
+
+    async def __aenter__(self) -> Samples:
+        self._task = asyncio.create_task(self._sample())
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _sample(self) -> None:
+        while True:
+            self._taken.append((time.perf_counter(), await self._server.metrics()))
+            await asyncio.sleep(SAMPLE_EVERY)
+
+    def drift(self) -> str:
+        """For each thing watched: at first, at last, and how fast it grows once it has settled."""
+        settled = self._taken[int(SETTLED * len(self._taken)) :]
+        lines = []
+        for title, (name, factor) in WATCHED.items():
+            values = [sample.get(name, 0.0) * factor for _, sample in settled]
+            times = [at / 3600 for at, _ in settled]
+            growth = float(np.polyfit(times, values, 1)[0]) if len(values) > 1 else 0.0
+            lines.append(f"{title:>16}: {values[0]:.0f} to {values[-1]:.0f}, most {max(values):.0f}, {growth:+.1f} an hour")
+        return "\n".join(lines)
+
+
+def say(text: str) -> None:
+    """A line on standard output, at once: a soak is watched while it runs."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

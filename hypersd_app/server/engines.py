@@ -1,0 +1,33 @@
+"""Making the engine that the settings ask for: behind the safety gate, and in a process of its own."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+from hypersd_app.server.backend import ImageEngine
+from hypersd_app.server.worker import WorkerEngine
+from hypersd_app.settings import Settings
+
+
+def open_engine(settings: Settings) -> ImageEngine:
+    """The engine to serve with. ZeroGPU lends its GPU to this process only, so there is no other one there."""
+    build = functools.partial(build_engine, settings)
+    if settings.worker and not os.environ.get("SPACES_ZERO_GPU"):
+        return WorkerEngine(build, settings.hang_seconds)
+    return build()
+
+
+def build_engine(settings: Settings) -> ImageEngine:
+    """The engine in this process, its gate before it. Raises ModelUnavailable if the default model needs a checker that
+    is not here, and other HyperSDErrors."""
+    from hypersd_app.engine.engine import Engine  # torch comes in only where pictures are made
+    from hypersd_app.engine.safety import safety_gate
+    from hypersd_app.server.guarded import GuardedEngine
+
+    gate = safety_gate(settings)
+    engine = Engine(settings)
+    if gate is None:
+        return engine
+    gate.require(engine.catalog.model(settings.default_model).family)  # a public studio does not start unguarded
+    return GuardedEngine(engine, gate)

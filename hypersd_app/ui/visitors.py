@@ -1,0 +1,19 @@
+"""Who is asking, on a thread that Gradio runs a handler on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+from gradio.context import LocalContext
+
+UNKNOWN = "unknown"
+
+
+def current_visitor() -> tuple[str, str]:
+    """A name for the visitor, and the door they came through: "page" for a browser's session, "api" for a program."""
+    request: Any = LocalContext.request.get(None)  # gr.Request in events, Starlette's own in server functions
+    client = getattr(request, "client", None)
+    address = client.host if client is not None else UNKNOWN
+    session = request.session_hash if isinstance(request, gr.Request) else None
+    return (f"{address}/{session}", "page") if session else (address, "api")
