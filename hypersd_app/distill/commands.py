@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
 import signal
@@ -22,7 +23,9 @@ logger = logging.getLogger(__name__)
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `train`. Stage names are checked when it runs, so that `--help` needs no torch."""
-    parser.add_argument("stage", help="data, autoencoder, latents, teacher, student, controlnet, style, judge or export")
+    parser.add_argument(
+        "stage", help="data, autoencoder, latents, teacher, student, controlnet, style, judge, style-judge or export"
+    )
     parser.add_argument("--preset", default="pocket", help="a row of the stage's presets (default: pocket)")
     parser.add_argument("--set", dest="icon_set", help="style: learn this icon set (the same as --preset)")
     parser.add_argument("--images", type=Path, help="style: learn this folder of 10 to 2000 pictures; file names are captions")
@@ -72,7 +75,10 @@ def own_style(images: Path, title: str) -> tuple[StyleConfig, str]:
 
     title = title or images.resolve().name
     name = "".join(letter if letter.isalnum() else "-" for letter in title.lower()).strip("-")[:40] or "style"
-    return StyleConfig(folder=str(images), title=title, trigger=f"{title.lower()} style"), name
+    # Other pictures are another run: the same command resumes only what it began.
+    seen = "\n".join(f"{path.name} {path.stat().st_size}" for path in sorted(images.glob("*"))) if images.is_dir() else ""
+    run = f"{name}-{hashlib.sha256(seen.encode()).hexdigest()[:8]}"
+    return StyleConfig(folder=str(images), name=name, title=title, words=f"{title.lower()} style"), run
 
 
 def open_workspace(settings: Settings, family: str) -> Workspace:
@@ -88,7 +94,7 @@ def open_workspace(settings: Settings, family: str) -> Workspace:
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `evaluate`."""
     parser.add_argument(
-        "what", nargs="?", default="all", choices=("all", "sheets", "recall"), help="what to measure (default: all)"
+        "what", nargs="?", default="all", choices=("all", "sheets", "recall", "doodles", "styles"), help="(default: all)"
     )
     parser.add_argument("--output", type=Path, help="folder for sheets and tables (default: assets/pocket/evaluation)")
     parser.add_argument("--pictures", type=int, default=200, help="pictures a row of the recall table (default: 200)")
@@ -101,6 +107,10 @@ def run_evaluate(args: argparse.Namespace, settings: Settings) -> int:
 
     workspace = open_workspace(settings, "pocket")
     output = args.output or settings.assets / "pocket" / "evaluation"
+    if args.what == "doodles":
+        return _evaluate_doodles(workspace, output, args.seed)
+    if args.what == "styles":
+        return _evaluate_styles(workspace, output, args.seed)
     models = evaluation.load_models(workspace)
     if args.what in ("all", "sheets"):
         evaluation.write_sheets(models, output, args.seed)
@@ -109,6 +119,24 @@ def run_evaluate(args: argparse.Namespace, settings: Settings) -> int:
         text = evaluation.recall_table(rows)
         (output / "recall.md").write_text(text)
         print(text)
+    return 0
+
+
+def _evaluate_doodles(workspace: Workspace, output: Path, seed: int) -> int:
+    from hypersd_app.distill.doodles import report
+
+    found = report.measure(workspace, seed)
+    report.write(found, output)
+    print(report.markdown(found))
+    return 0
+
+
+def _evaluate_styles(workspace: Workspace, output: Path, seed: int) -> int:
+    from hypersd_app.distill import style_report
+
+    found = style_report.measure(workspace, seed)
+    style_report.write(found, output)
+    print(style_report.markdown(found))
     return 0
 
 

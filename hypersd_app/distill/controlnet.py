@@ -18,7 +18,7 @@ from hypersd_app.distill.data.dataset import PictureData
 from hypersd_app.distill.data.scribbles import scribble
 from hypersd_app.distill.lora import fuse_lora
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
-from hypersd_app.distill.precision import mixed_precision
+from hypersd_app.distill.precision import MEMORY_FORMAT, mixed_precision
 from hypersd_app.distill.previews import contact_sheet
 from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
 from hypersd_app.distill.teacher import Sampler, TextImageBatches, draw_timesteps, initial_noise
@@ -88,6 +88,13 @@ def controlled(
     return run
 
 
+def newest_controlnet(workspace: Workspace) -> PocketControlNet:
+    """The one tuned through the student, else the teacher's, else the one that ships. Raises ModelUnavailable."""
+    tuned = workspace.run("controlnet", "pocket-student") / "controlnet"
+    found = tuned if workspace.family != "tiny" and tuned.exists() else workspace.weights("controlnet", "controlnet", "controlnet")
+    return PocketControlNet.from_pretrained(found)
+
+
 def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
     """Train or resume in `folder`; the averaged weights are left in `folder/controlnet` as a diffusers folder."""
     torch.manual_seed(config.seed)
@@ -97,8 +104,8 @@ def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress
         fuse_lora(unet, workspace.weights("student", "accelerator.safetensors", "accelerator.safetensors"))
     else:
         controlnet = PocketControlNet.for_unet(unet)
-    unet = unet.to(memory_format=torch.channels_last).requires_grad_(False)
-    controlnet = controlnet.float().to(memory_format=torch.channels_last)
+    unet = unet.to(memory_format=MEMORY_FORMAT).requires_grad_(False)
+    controlnet = controlnet.float().to(memory_format=MEMORY_FORMAT)
     state = TrainingState(
         controlnet, build_optimizers(controlnet, config.optimizer, config.lr), ExponentialAverage(controlnet, config.ema_decay)
     )
@@ -120,7 +127,7 @@ def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress
         else:
             t = draw_timesteps(len(x0), schedule.num_timesteps, config.late_share, generator)
         eps = torch.randn(x0.shape, generator=generator)
-        x_t = schedule.add_noise(x0, eps, t).contiguous(memory_format=torch.channels_last)
+        x_t = schedule.add_noise(x0, eps, t).contiguous(memory_format=MEMORY_FORMAT)
         with mixed_precision():
             prediction = controlled(unet, controlnet, control)(x_t, t, embeddings)
         loss = (prediction.float() - schedule.velocity(x0, eps, t)).square().mean()

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 
-from hypersd_app.distill import autoencoder, controlnet, judge, student, style, teacher
+from hypersd_app.distill import autoencoder, controlnet, judge, student, style, style_judge, teacher
 from hypersd_app.distill.data import dataset
 from hypersd_app.distill.runs import Progress
 from hypersd_app.distill.workspace import Workspace
@@ -98,6 +98,7 @@ STAGES: Mapping[str, Stage] = {
         Stage("controlnet", "scribbles steer the teacher, then the student", controlnet.PRESETS, controlnet.train),
         Stage("style", "a style LoRA from an icon set or a folder of pictures", style.PRESETS, _style),
         Stage("judge", "the dual encoder that measures whether pictures fit their captions", judge.PRESETS, judge.train),
+        Stage("style-judge", "the classifier that tells the icon sets apart", style_judge.PRESETS, style_judge.train),
         Stage("export", "copy the trained weights into the shipped folder, as float16", _FAMILIES, _export),
     )
 }

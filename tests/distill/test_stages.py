@@ -22,7 +22,7 @@ from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.settings import ROOT, Settings
 from tests.distill.packages import write_all
 
-STAGES = ("data", "autoencoder", "latents", "teacher", "student", "controlnet", "style", "judge", "export")
+STAGES = ("data", "autoencoder", "latents", "teacher", "student", "controlnet", "style", "judge", "style-judge", "export")
 
 
 class Quiet:
@@ -41,6 +41,7 @@ def arguments(stage, **changes):
             "dry_run": False,
             "steps": None,
             "minutes": None,
+            "cooldown_minutes": None,
             "threads": 0,
             "icon_set": None,
             "images": None,
@@ -131,7 +132,7 @@ def test_a_folder_of_pictures_becomes_a_style(trained, tmp_path, monkeypatch):
         Image.new("RGBA", (40, 80), (10 * number, 0, 0, 128)).save(pictures / f"red_bar-{number}.png")
     run_train(arguments("style", images=pictures, steps=2), settings)
     with safe_open(settings.styles / "my-ink.safetensors", "pt") as file:
-        assert file.metadata()["trigger"] == "my ink style"
+        assert file.metadata()["title"] == "My Ink"
         assert all(name.startswith("unet.") for name in file.keys())  # noqa: SIM118
     assert read_folder(pictures)[1][0] == "red bar"
 
