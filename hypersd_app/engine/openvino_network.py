@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class CompiledNetwork:
         self._named = named
         self._fixed = fixed
         self._requests: OrderedDict[Shapes, tuple[ov.InferRequest, list[object]]] = OrderedDict()
+        self._weights: object = None  # kept alive for a graph that could not be written to disk
         self.compilations = 0
 
     def __call__(self, inputs: Arrays, fixed: Arrays = (), version: object = None) -> list[NDArray[np.float32]]:
@@ -71,12 +73,40 @@ class CompiledNetwork:
         self._requests[shapes] = (compiled.create_infer_request(), [])
 
     def _model(self, examples: Arrays) -> ov.Model:
-        """The converted graph, from disk if it has been converted before."""
-        if not self._path.exists():
-            self._convert(examples)
-        return self._core.read_model(self._path)
+        """The converted graph, from disk if it has been converted before and can still be read."""
+        if self._path.exists():
+            try:
+                return self._core.read_model(self._path)
+            except RuntimeError as error:
+                logger.warning("%s is damaged and will be made again: %s", self._path.name, str(error).splitlines()[0])
+                self._remove(self._path)
+        return self._kept(*self._convert(examples))
 
-    def _convert(self, examples: Arrays) -> None:
+    def _kept(self, model: ov.Model, weights: object) -> ov.Model:
+        """The graph as written to disk and read again; as it is, on the `weights` it refers to, if the disk is full."""
+        # Written beside and renamed: a process that is killed here leaves no half file under the true name.
+        half = self._path.with_name(f"{self._path.stem}-{os.getpid()}-{threading.get_ident()}.tmp.xml")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            ov.save_model(model, half, compress_to_fp16=self._properties["INFERENCE_PRECISION_HINT"] != "f32")
+            written = self._core.read_model(half)  # a full disk may cut a file short without a word
+            os.replace(half.with_suffix(".bin"), self._path.with_suffix(".bin"))
+            os.replace(half, self._path)
+        except (OSError, RuntimeError) as error:
+            logger.warning("%s could not be kept: %s", self._path.name, str(error).splitlines()[0])
+            self._remove(half)
+            self._weights = weights
+            return model
+        return written
+
+    @staticmethod
+    def _remove(path: Path) -> None:
+        for file in (path, path.with_suffix(".bin")):
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
+
+    def _convert(self, examples: Arrays) -> tuple[ov.Model, object]:
+        """The graph, and what must live as long as it does."""
         logger.info("converting %s for OpenVINO (once)", self._path.stem)
         graph = Flat(self._build().eval(), self._named)
         tensors = tuple(torch.from_numpy(np.array(array)) for array in examples)
@@ -86,13 +116,7 @@ class CompiledNetwork:
             # The frontend itself: ov.convert_model reports every conversion to its makers.
             frontend = FrontEndManager().load_by_framework("pytorch")
             decoder = TorchScriptPythonDecoder(traced, example_input=tensors)  # named: the frontend doesn't keep it alive
-            model = frontend.convert(frontend.load(decoder))
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        # Written beside and renamed: a process that is killed here leaves no half file under the true name.
-        half = self._path.with_name(f"{self._path.stem}-{os.getpid()}-{threading.get_ident()}.tmp.xml")
-        ov.save_model(model, half, compress_to_fp16=self._properties["INFERENCE_PRECISION_HINT"] != "f32")
-        os.replace(half.with_suffix(".bin"), self._path.with_suffix(".bin"))
-        os.replace(half, self._path)
+            return frontend.convert(frontend.load(decoder)), (traced, decoder)
 
 
 def weights_hash(module: nn.Module) -> str:

@@ -42,8 +42,8 @@ class PromptFilter:
 
 
 def plain(text: str) -> str:
-    """Lower case without accents; letters of other widths and fonts become ordinary ones."""
-    decomposed = unicodedata.normalize("NFKD", text)
+    """Lower case without accents, single spaces; letters of other widths and fonts become ordinary ones."""
+    decomposed = " ".join(unicodedata.normalize("NFKD", text).split())
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter)).casefold()
 
 

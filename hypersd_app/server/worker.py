@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 FIRST_TIME = 900.0  # seconds without a sign of life that the first call of a kind may take: it downloads, converts, compiles
 START = 300.0  # seconds to start in
 CALLS = 16  # threads in the drawing process
-LONGEST_PAUSE = 30.0  # between starts of a process that dies at once
-SETTLED = 60.0  # seconds after which a process counts as well started
+LONGEST_PAUSE = 30.0  # between starts of a process that dies before it has done anything
+MOST_KINDS = 4096  # of work whose time is remembered
 LOST = "The drawing process stopped and is being started again. Your drawing is safe."
 
 
@@ -53,6 +53,7 @@ class _Process:
         theirs.close()
         self.ready = threading.Event()
         self.lost = False
+        self.useful = False  # it has answered a call
         self.failure: HyperSDError | None = None  # why the engine could not be made
         self.started = time.monotonic()
         self._connection: Connection = ours
@@ -101,6 +102,7 @@ class _Process:
         call = self._calls.pop(number, None)
         if call is None:
             return
+        self.useful = True
         if kind == "error":
             call.future.set_exception(value)
         else:
@@ -166,10 +168,9 @@ class WorkerEngine:
             process.end()
             if self._closed.is_set() or process.failure is not None:
                 return  # what the settings ask for cannot be made: another try would say the same
-            settled = time.monotonic() - process.started > SETTLED
-            pause = 0.0 if settled else min(LONGEST_PAUSE, 2 * pause + 0.5)
+            pause = 0.0 if process.useful else min(LONGEST_PAUSE, 2 * pause + 0.5)
             logger.error("the drawing process ended (code %s); starting another in %.1f s", process.process.exitcode, pause)
-            if self._closed.wait(0.0 if self.restarts == 0 else pause):
+            if self._closed.wait(pause):
                 return
             with self._changed:
                 self._seen = {}
@@ -205,12 +206,16 @@ class WorkerEngine:
 
     def _drawn(self, key: Any, method: str, *arguments: Any, progress: Callable[..., None] | None = None) -> Any:
         """A call that uses the device; how long it may be silent depends on whether its kind has run before."""
-        longest = self._seen.get(key)
+        process = self._await_process()  # a start is no part of what the work takes
+        seen = self._seen
+        longest = seen.get(key)
         limit = FIRST_TIME if longest is None else self._hang_seconds + 5 * longest
         started = time.monotonic()
-        value = self._call(method, *arguments, limit=limit, progress=progress)
-        if longest is not None or len(self._seen) < 4096:
-            self._seen[key] = 0.0 if longest is None else max(longest, time.monotonic() - started)
+        value = process.call(_Call(method, limit, progress), arguments)
+        if longest is not None:
+            seen[key] = max(longest, time.monotonic() - started)
+        elif len(seen) < MOST_KINDS:
+            seen[key] = 0.0
         return value
 
     def generate(self, request: GenerationRequest, progress: Any = None) -> GenerationResult:

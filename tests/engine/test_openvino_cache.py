@@ -1,0 +1,45 @@
+"""Converted networks on disk: what is damaged is made again, and a full disk only costs the next start."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("openvino")
+
+from hypersd_app.engine.engine import Engine
+from tests.engine.test_openvino import SINGLE, request
+
+
+def drawn(settings, cache: Path) -> np.ndarray:
+    engine = Engine(replace(settings, cache=cache), hardware=SINGLE)
+    picture = np.asarray(engine.generate(request()).images[0])
+    engine.close()
+    return picture
+
+
+@pytest.mark.parametrize("damage", [b"", b"no graph", None])
+def test_a_damaged_file_is_made_again(settings, tmp_path, damage):
+    first = drawn(settings, tmp_path)
+    files = [path for path in (tmp_path / "openvino").rglob("*") if path.is_file()]
+    assert files
+    for path in files:
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) // 2] if damage is None else damage)
+    assert np.array_equal(drawn(settings, tmp_path), first)
+    assert np.array_equal(drawn(settings, tmp_path), first), "and kept"
+
+
+def test_on_a_full_disk_it_still_draws(settings, tmp_path):
+    first, disk = drawn(settings, tmp_path / "ample"), tmp_path / "small"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=False, capture_output=True).returncode:
+        pytest.skip("a small disk can't be mounted here")
+    try:
+        assert np.abs(drawn(settings, disk).astype(int) - first).max() <= 2
+    finally:
+        subprocess.run(["umount", "-l", disk], check=False)
