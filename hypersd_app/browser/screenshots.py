@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PATIENCE = 120_000  # ms: the first picture of a recipe may have to compile it
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
-INKS = {"red": 1, "green": 3, "dark": 0}  # places in the board's row of inks
+INKS = {"dark": 0, "red": 1, "green": 4, "brown": 7}  # places in the board's row of inks
 THEMES = ("light", "dark")
 
 
@@ -44,7 +44,7 @@ APPLE = Subject(
     "a red apple",
     (
         ("red", circle(0.5, 0.57, 0.27)),
-        ("dark", [(0.5, 0.33), (0.51, 0.25), (0.55, 0.17)]),
+        ("brown", [(0.5, 0.33), (0.51, 0.25), (0.55, 0.17)]),
         ("green", [(0.53, 0.25), (0.6, 0.17), (0.7, 0.18), (0.64, 0.26), (0.54, 0.26)]),
     ),
 )
@@ -58,12 +58,12 @@ def add_screenshots_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_screenshots(args: argparse.Namespace, settings: Settings) -> int:
     """Serve the app, take the pictures, return the exit status. Raises HyperSDError."""
-    from hypersd_app.engine.engine import Engine
+    from hypersd_app.server.engines import open_engine
 
     for name in args.only:
         if name not in SCENES:
             raise InvalidRequest("only", name, ", ".join(SCENES))
-    engine = Engine(settings)
+    engine = open_engine(settings)
     engine.warm_up(settings.default_model)
     output = args.output or settings.assets / "screenshots"
     output.mkdir(parents=True, exist_ok=True)
@@ -153,13 +153,16 @@ def styles_scene(page: Page) -> None:
 
 
 def compare_scene(page: Page) -> None:
-    """Steps across, the base model against the student down."""
+    """Steps across, seeds down, a wipe between the first and the last."""
     page.get_by_role("tab", name="Compare").click()
+    page.locator(".hs-c-y").select_option("seed")
+    page.locator(".hs-c-ys").fill("7 | 8")
     page.locator(".hs-c-run").click()
     page.wait_for_function("() => hypersd.comparePage && hypersd.comparePage.cells.length && !hypersd.comparePage.running")
     cells = page.locator(".hs-cell")
     cells.first.click()
     cells.last.click()
+    page.evaluate("() => scrollTo(0, 0)")
     page.wait_for_timeout(400)
 
 

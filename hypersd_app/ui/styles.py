@@ -42,7 +42,7 @@ def add_styles(library: Library) -> StylesTab:
         file = None
         if library.open:
             file = gr.File(
-                label=text("styles.file"), file_types=[".safetensors"], type="filepath", height=110, elem_id="hs-style-file"
+                label=text("styles.file"), file_types=[".safetensors"], type="filepath", height=150, elem_id="hs-style-file"
             )
     report = gr.HTML("", elem_id="hs-style-report", apply_default_css=False)
     renewed = gr.HTML(
@@ -83,10 +83,11 @@ class StyleActions:
         chosen = model if model in dict(models).values() else models[0][1]
         choices = [(style.title, style.name) for style in engine.styles(chosen)]
         kept = [name for name in styles or () if name in dict(choices).values()]
+        # A value that stays is left out: setting it would count as a change, and draw the picture again.
         return (
             json.dumps(catalogue(engine)),
-            gr.update(choices=models, value=chosen),
-            gr.update(choices=choices, value=kept, visible=bool(choices)),
+            gr.update(choices=models, **({} if chosen == model else {"value": chosen})),
+            gr.update(choices=choices, visible=bool(choices), **({} if kept == (styles or []) else {"value": kept})),
         )
 
     def look_again(self, model: str, styles: list[str] | None) -> tuple[Any, ...]:

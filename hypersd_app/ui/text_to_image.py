@@ -255,6 +255,7 @@ def add_text_to_image(handlers: Handlers, uplink: gr.HTML, blocks: gr.Blocks) ->
             html_attributes=PROMPT_ATTRIBUTES,
         )  # fmt: skip
         make = gr.Button(text("text.make"), variant="primary", scale=0, min_width=150, elem_id="hs-text-make")
+    gr.HTML(value="", html_template=markup("ideas.html"), js_on_load=mount("mountIdeas"), apply_default_css=False)
     with gr.Row(elem_classes="hs-t2i-main"):
         with gr.Column(scale=3, min_width=300):
             gallery = gr.Gallery(
@@ -264,7 +265,6 @@ def add_text_to_image(handlers: Handlers, uplink: gr.HTML, blocks: gr.Blocks) ->
             status = gr.Markdown(text("text.status.idle"), elem_classes="hs-t2i-status", elem_id="hs-text-status")
         with gr.Column(scale=2, min_width=280, elem_classes="hs-t2i-controls"):
             rest = _controls(handlers)
-    gr.HTML(value="", html_template=markup("ideas.html"), js_on_load=mount("mountIdeas"), apply_default_css=False)
     outbox = gr.HTML(
         value="", html_template="<span hidden></span>", elem_classes="hs-invisible",
         js_on_load='watch("value", () => window.hypersd.collect(props.value));',

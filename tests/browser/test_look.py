@@ -97,7 +97,7 @@ def test_the_board_is_drawn_on_by_keyboard_commands(page: Page) -> None:
     page.locator(".hs-paper").focus()
     for key, state in (("e", "eraser"), ("h", "hand"), ("b", "brush")):
         page.keyboard.press(key)
-        assert page.locator(f'[data-tool="{state}"]').get_attribute("aria-pressed") == "true"
+        assert page.locator(f'button[data-tool="{state}"]').get_attribute("aria-pressed") == "true"
     page.keyboard.press("Delete")
     assert page.evaluate("hypersd.board.drawing.visible.length") == 0
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")

@@ -143,7 +143,7 @@
       this.one(".hs-wipe-right").textContent = b.name;
       this.one(".hs-wipe").hidden = false;
       this.wipeTo();
-      this.one(".hs-wipe").scrollIntoView({ block: "nearest", behavior: "smooth" });
+      this.one(".hs-wipe").scrollIntoView({ block: "nearest" });
     }
     wipeAt(event) {
       const box = this.one(".hs-wipe .hs-frame").getBoundingClientRect();

@@ -50,7 +50,9 @@
   // A style file dropped anywhere goes to the upload field of the styles tab.
   hs.offerStyle = async function (file) {
     await hs.openTab(hs.texts["tab.styles"]);
-    const input = document.querySelector("#hs-style-file input[type=file]");
+    const field = () => document.querySelector("#hs-style-file input[type=file]");
+    for (let tries = 0; tries < 40 && !field(); tries += 1) await new Promise((resolve) => setTimeout(resolve, 50)); // Gradio builds a tab when it opens
+    const input = field();
     if (!input) return hs.say(hs.texts["styles.noupload"]);
     const files = new DataTransfer();
     files.items.add(file);

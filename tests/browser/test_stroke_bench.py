@@ -1,0 +1,36 @@
+"""The arithmetic of `bench stroke`, without a browser."""
+
+from __future__ import annotations
+
+from hypersd_app.browser.stroke_bench import POINTS, board_table, editor_table, replace, scripted_strokes, spread, summary
+from hypersd_app.cli import new_parser
+
+BOARD = {
+    "moves": [float(at) for at in range(1, 101)],
+    "lifts": [50.0, 60.0],
+    "pictures": [25.0, 75.0, 500.0],
+    "frames": [[0.0, 20.0, 40.0, 60.0, 80.0, 100.0], [1000.0, 1040.0, 1080.0], [5.0]],
+}
+
+
+def test_the_table_says_what_the_probe_saw() -> None:
+    report = summary(2, BOARD)
+    assert (report.movement.count, report.movement.p50, report.movement.p95, report.movement.longest) == (100, 50.5, 96.0, 100.0)
+    assert (report.frames, report.slowest) == (37.5, 25.0), "drawn frames a second: 50 and 25; a stroke of one frame has no rate"
+    assert round(report.pictures, 2) == 11.11, "two pictures while the pen was down for 0.18 s; one came after"
+    lines = board_table(report).splitlines()
+    assert lines[-1].split()[-4:] == ["2", "55", "60", "60"]
+    compared = editor_table(replace(report, editor=spread([1100.0])))
+    assert "20x sooner" in compared
+
+
+def test_strokes_are_the_same_every_time_and_on_the_paper() -> None:
+    one, other = list(scripted_strokes(5)), list(scripted_strokes(5))
+    assert one == other and len(one[0]) == POINTS
+    assert all(0 < value < 1 for stroke in one for place in stroke for value in place)
+
+
+def test_the_command_is_found() -> None:
+    arguments = ["bench", "stroke", "--strokes", "3", "--transport", "call"]
+    args = new_parser(arguments).parse_args(arguments)
+    assert (args.strokes, args.transport, args.command.__name__) == (3, "call", "_stroke_bench")
