@@ -17,7 +17,7 @@ from hypersd_app.ui.drawing_board import add_drawing_board
 from hypersd_app.ui.handlers import Handlers
 from hypersd_app.ui.library import Library
 from hypersd_app.ui.scripts import markup
-from hypersd_app.ui.styles import add_styles, connect_styles
+from hypersd_app.ui.styles import add_catalogue, add_styles, connect_styles
 from hypersd_app.ui.text_to_image import add_text_to_image
 from hypersd_app.ui.texts import text
 from hypersd_app.ui.timeline import add_timeline
@@ -33,13 +33,14 @@ def build_page(engine: ImageEngine, service: BoardService, default_model: str, s
     with gr.Blocks(title=text("app.title"), delete_cache=(CACHE_SECONDS, CACHE_SECONDS), analytics_enabled=False) as page:
         gr.HTML(markup("header.html"), apply_default_css=False)
         uplink = add_bridge(service, engine, config)
+        renewed = add_catalogue()
         with gr.Tabs():
             with gr.Tab(text("tab.text"), id="text"):
                 text_tab = add_text_to_image(handlers, uplink, page)
             with gr.Tab(text("tab.board"), id="board"):
                 add_drawing_board()
             with gr.Tab(text("tab.styles"), id="styles"):
-                styles_tab = add_styles(library)
+                styles_tab = add_styles(library, renewed)
             with gr.Tab(text("tab.compare"), id="compare"):
                 add_compare()
             with gr.Tab(text("tab.timeline"), id="timeline"):

@@ -28,7 +28,15 @@ class StylesTab:
     catalogue: gr.HTML
 
 
-def add_styles(library: Library) -> StylesTab:
+def add_catalogue() -> gr.HTML:
+    """The invisible component that hands a renewed catalogue to the scripts; outside the tabs, which are built when opened."""
+    return gr.HTML(
+        value="", html_template="<span hidden></span>", elem_classes="hs-invisible",
+        js_on_load='watch("value", () => window.hypersd.newCatalogue(props.value));',
+    )  # fmt: skip
+
+
+def add_styles(library: Library, renewed: gr.HTML) -> StylesTab:
     """Add the tab's content to the tab being built."""
     gr.HTML(
         value="",
@@ -45,10 +53,6 @@ def add_styles(library: Library) -> StylesTab:
                 label=text("styles.file"), file_types=[".safetensors"], type="filepath", height=150, elem_id="hs-style-file"
             )
     report = gr.HTML("", elem_id="hs-style-report", apply_default_css=False)
-    renewed = gr.HTML(
-        value="", html_template="<span hidden></span>", elem_classes="hs-invisible",
-        js_on_load='watch("value", () => window.hypersd.newCatalogue(props.value));',
-    )  # fmt: skip
     return StylesTab(rescan, file, report, renewed)
 
 

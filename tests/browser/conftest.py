@@ -31,6 +31,7 @@ def studio(shared: Served) -> Served:
     """The shared server, with the engine as new."""
     shared.engine.delay = 0.02
     shared.engine.failure = None
+    shared.engine.own = ()
     shared.engine.requests.clear()
     return shared
 
