@@ -33,11 +33,11 @@ def read_header(path: Path) -> TensorFile:
             if length > min(MAX_HEADER, size):
                 raise ModelUnavailable(f"{path.name} is not a safetensors file, or was cut short.")
             header: dict[str, Any] = json.loads(file.read(length))
-        metadata = header.pop("__metadata__", {})
+        metadata = {str(key): str(value) for key, value in header.pop("__metadata__", {}).items()}
         shapes = {name: tuple(row["shape"]) for name, row in header.items()}
         end = max((row["data_offsets"][1] for row in header.values()), default=0)
     except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise ModelUnavailable(f"{path.name} cannot be read as a safetensors file: {error}") from error
     if size < 8 + length + end:
         raise ModelUnavailable(f"{path.name} was cut short: {size} bytes of {8 + length + end}.")
-    return TensorFile(path, {str(k): str(v) for k, v in metadata.items()}, shapes, size)
+    return TensorFile(path, metadata, shapes, size)

@@ -61,7 +61,8 @@ def _check_tensors(path: Path, rows: Mapping[str, Any]) -> None:
     spans = []
     for name, row in rows.items():
         shape, offsets = row.get("shape"), row.get("data_offsets")
-        if row.get("dtype") not in SIZES or not _whole_numbers(shape, MOST_DIMENSIONS) or not _whole_numbers(offsets, 2):
+        known = isinstance(row.get("dtype"), str) and row["dtype"] in SIZES
+        if not known or not _whole_numbers(shape, MOST_DIMENSIONS) or not (_whole_numbers(offsets, 2) and len(offsets) == 2):
             raise ModelUnavailable(f"{path.name}: tensor {name[:80]!r} is no tensor of numbers.")
         begin, end = offsets
         if end - begin != math.prod(shape) * SIZES[row["dtype"]]:

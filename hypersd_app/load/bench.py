@@ -20,7 +20,8 @@ from hypersd_app.load.drawer import Drawer, Tally
 from hypersd_app.load.server import RunningServer, own_server
 from hypersd_app.settings import Settings
 
-WARM_UP = 2.0  # seconds of drawing before anything counts: each batch size is compiled when it first comes
+WARM_UP = 4.0  # seconds of drawing by all before anything counts: each batch size is compiled when it first comes
+SETTLE = 1.0  # and by those who are measured next
 SAMPLE_EVERY = 5.0
 SETTLED = 0.2  # of a run: what the first pictures allocate is no leak
 LONG = 60.0  # seconds from which on drift is worth telling
@@ -88,6 +89,7 @@ async def _run(address: str, counts: Sequence[int], args: argparse.Namespace) ->
     styles = server.styles() if args.styles else []
     say(f"{'visitors':>8} {'frames/s':>8} {'Jain':>6} {'p50 ms':>7} {'p95 ms':>7} {'sent':>6} {'dropped':>7} errors stale  batches")
     rows = []
+    await draw(server, max(counts), WARM_UP, styles, 0.0)
     for count in counts:
         async with Samples(server) as samples:
             tallies = await draw(server, count, args.seconds, styles, args.churn)
@@ -95,15 +97,15 @@ async def _run(address: str, counts: Sequence[int], args: argparse.Namespace) ->
         say(shown(rows[-1]))
         for message, times in Counter(text for tally in tallies for text in tally.messages).most_common(5):
             say(f"{times:>8} x {message}")
-        if args.seconds >= LONG:
+        if args.seconds >= LONG or args.churn:
             say(samples.drift())
     await server.close()
     return rows
 
 
 async def draw(server: RunningServer, count: int, seconds: float, styles: Sequence[str], churn: float) -> list[Tally]:
-    """What `count` visitors saw who drew at once for `seconds`, after a warm-up that nobody counts."""
-    await _together([Drawer(server, number, styles) for number in range(count)], WARM_UP)
+    """What `count` visitors saw who drew at once for `seconds`, after a moment that nobody counts."""
+    await _together([Drawer(server, number, styles) for number in range(count)], SETTLE)
     drawers = [Drawer(server, number, styles, churn) for number in range(count)]
     await _together(drawers, seconds)
     return [drawer.tally for drawer in drawers]

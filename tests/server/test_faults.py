@@ -22,6 +22,7 @@ from tests.studio import free_port
 
 HEAD = {"prompt": "a cat", "model": "pocket", "num_inference_steps": 1, "seed": 5}
 PATIENCE = 30.0
+REST = [1, 5, 1, "", "", "", "", None, None, None, None]  # of the arguments of /text_to_image
 
 
 class Server:
@@ -143,10 +144,10 @@ def test_on_a_full_disk_the_board_goes_on_and_the_rest_says_so(tmp_path: Path) -
                 assert ballast.exists()
             upload = httpx.post(f"{server.address}/gradio_api/upload", files={"files": ("a.png", bytes(3_000_000))}, timeout=20)
             assert upload.status_code in (503, 507) and "Traceback" not in upload.text
-            assert "error" in endpoint(server, ["a cat", 1, 5, 1])
+            assert "error" in endpoint(server, ["a cat", *REST])
             assert drawn(socket, 1)["type"] == "picture"
             ballast.unlink()
-            assert "complete" in endpoint(server, ["a cat", 1, 5, 1])
+            assert "complete" in endpoint(server, ["a cat", *REST])
     finally:
         subprocess.run(["umount", "-l", disk], check=False)
 
