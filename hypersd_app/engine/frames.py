@@ -28,7 +28,8 @@ KEPT_READY = 60.0  # seconds for which what was loaded once is taken to be still
 class Frame:
     """What became of one submitted request: a result, an error, or neither when a newer one replaced it.
 
-    `waited` and `rendered` are milliseconds in the mailbox and on the device, `batch` how many ran at once.
+    `waited` and `rendered` are milliseconds in the mailbox and on the device, `batch` how many ran at once; of a replaced
+    one `turn` says in how many milliseconds the one in its place will run.
     """
 
     sequence: int
@@ -37,6 +38,7 @@ class Frame:
     waited: float = 0.0
     rendered: float = 0.0
     batch: int = 0
+    turn: float = 0.0
 
     @property
     def dropped(self) -> bool:
@@ -103,9 +105,9 @@ class FrameScheduler:
     def submit(self, visitor: str, sequence: int, draft: Draft, deliver: Deliver) -> None:
         """Put a state into the visitor's mailbox. Raises Overloaded when too many visitors wait, or after close."""
         now = time.perf_counter()
-        replaced = self._put(Entry(visitor, sequence, draft, deliver, now, now))
+        replaced, turn = self._put(Entry(visitor, sequence, draft, deliver, now, now))
         if replaced is not None:
-            replaced.deliver(Frame(replaced.sequence))
+            replaced.deliver(Frame(replaced.sequence, turn=turn * 1000))
 
     def run(
         self, visitor: str, request: GenerationRequest, progress: Progress | None = None, timeout: float = 600.0
@@ -132,14 +134,15 @@ class FrameScheduler:
             raise Overloaded("The server is shutting down.", retry_after=5.0)
         return frame.result
 
-    def _put(self, entry: Entry) -> Entry | None:
+    def _put(self, entry: Entry) -> tuple[Entry | None, float]:
+        """Let an entry wait; returns what it replaced, and the seconds until its turn."""
         with self._changed:
             if self._closed:
                 raise Overloaded("The server is shutting down.", retry_after=5.0)
             replaced = self._turns.put(entry)
             self._load_first(entry)
             self._changed.notify()
-        return replaced
+            return replaced, self._turns.turn_in(entry.visitor)
 
     def forget(self, visitor: str) -> None:
         """Throw away what the visitor has waiting; nothing is delivered for it."""

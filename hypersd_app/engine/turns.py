@@ -47,13 +47,18 @@ class Entry:
 
 @dataclass(frozen=True)
 class Crowd:
-    """How many may wait. `budget` is the seconds that a batch may take, so that a full one delays nobody for long."""
+    """How many may wait, and run at once. `budget` is the seconds that a batch may take: a full one delays nobody for long."""
 
-    max_batch: int = 4
-    budget: float = 0.3
+    sizes: tuple[int, ...] = (1, 2, 3, 4)  # batches that run as one on this device
+    budget: float = 0.5
     visitors: int = 64
     jobs: int = 64
     jobs_a_visitor: int = 4
+
+    @property
+    def max_batch(self) -> int:
+        """The largest batch."""
+        return max(self.sizes)
 
 
 class Turns:
@@ -71,6 +76,7 @@ class Turns:
         self._turns: OrderedDict[str, int] = OrderedDict()
         self._used = {LIVE: 0.0, JOB: 0.0}
         self._costs: OrderedDict[Hashable, float] = OrderedDict()
+        self._pace = 0.0  # seconds a stroke, of all kinds and batches
         self._held: set[Hashable] = set()
 
     def put(self, entry: Entry) -> Entry | None:
@@ -162,6 +168,7 @@ class Turns:
         fewest, size = self._fewest_turns(), self.batch_size(first.draft.key)
         fitting = [entry for entry in self._ready(now) if entry.draft.key == first.draft.key and entry is not first]
         joining = [entry for entry in fitting if self._turns[entry.visitor] <= fewest + MOST_AHEAD]
+        size = max(allowed for allowed in self.crowd.sizes if allowed <= min(size, 1 + len(joining)))
         batch = [first, *joining[: size - 1]]
         for entry in batch:
             del self._live[entry.visitor]
@@ -188,6 +195,8 @@ class Turns:
             self._in_flight.discard((entry.kind, entry.visitor))
         kind = batch[0].kind
         self._used[kind] += seconds / WEIGHTS[kind]
+        if kind == LIVE:
+            self._pace += LEARNING * (seconds / len(batch) - self._pace)
         if learn and kind == LIVE:
             self._learn(batch[0].draft.key, seconds / len(batch))
 
@@ -203,6 +212,16 @@ class Turns:
         self._costs.move_to_end(key)
         while len(self._costs) > MOST_COSTS:
             self._costs.popitem(last=False)
+
+    def turn_in(self, visitor: str) -> float:
+        """Seconds until the visitor's waiting stroke will run, as things go now; 0 if none waits.
+
+        Who is told sends the next state halfway to that turn: early ones would only be replaced, and cost the server.
+        """
+        for place, waiting in enumerate(self._live, start=1):
+            if waiting == visitor:
+                return place * self._pace
+        return 0.0
 
     def hold(self, key: Hashable) -> None:
         """Nothing with `key` runs until it is released: what it needs is being loaded."""

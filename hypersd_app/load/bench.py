@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import sys
 import time
 from collections import Counter
@@ -84,6 +85,7 @@ def run_load_bench(args: argparse.Namespace, _settings: Settings) -> int:
 
 
 async def _run(address: str, counts: Sequence[int], args: argparse.Namespace) -> list[Row]:
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a token is not what one wants to read here
     server = RunningServer(address)
     await server.open()
     styles = server.styles() if args.styles else []

@@ -156,6 +156,7 @@ class _Visit:
         self._sent.pop(head["seq"], None)
         if head["type"] == "dropped":
             self._tally.dropped += 1
+            self._gap = min(LONGEST_GAP, max(SHORTEST_GAP, head.get("turn", 0) / 2000))  # halfway to its turn
         else:
             self._tally.errors += 1
             self._tally.messages.append(str(head.get("message"))[:160])

@@ -23,6 +23,9 @@ from hypersd_app.server.wire import Message
 
 logger = logging.getLogger(__name__)
 
+# What OpenVINO's graphs are compiled for: any other batch would run as several, and only make its first frame wait.
+BATCH_SIZES = {"openvino": (1, 4)}
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -49,7 +52,8 @@ class BoardService:
         self.journal = journal or Journal(Metrics())
         self.draining = False
         self._engine = engine
-        crowd = Crowd(visitors=self.limits.sessions, jobs=self.limits.jobs, jobs_a_visitor=self.limits.jobs_a_visitor)
+        sizes = BATCH_SIZES.get(str(engine.status().get("backend")), Crowd.sizes)
+        crowd = Crowd(sizes=sizes, visitors=self.limits.sessions, jobs=self.limits.jobs, jobs_a_visitor=self.limits.jobs_a_visitor)
         self._scheduler = FrameScheduler(
             self._draw, crowd=crowd, devices=devices, prepare=engine.prepare, report=self.journal.metrics.batch
         )
@@ -133,7 +137,7 @@ class BoardService:
 def answer(frame: Frame) -> Answer:
     """What to tell the page of `frame`; encodes the picture."""
     if frame.dropped:
-        return Answer(frame.sequence, {"type": "dropped", "seq": frame.sequence})
+        return Answer(frame.sequence, {"type": "dropped", "seq": frame.sequence, "turn": round(frame.turn)})
     if frame.error is not None:
         return error_answer(frame.sequence, frame.error)
     assert frame.result is not None

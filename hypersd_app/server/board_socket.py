@@ -23,6 +23,8 @@ from hypersd_app.server.wire import Message, pack, unpack
 
 logger = logging.getLogger(__name__)
 
+PAUSE = 0.25  # seconds for which who is over the rate is not read from
+
 # Close codes; 4000 and up are ours to define.
 REFUSED, TOO_MANY, IDLE, TOO_BIG, POLICY, RESTARTING = 4401, 4429, 4408, 1009, 1008, 1012
 
@@ -138,13 +140,15 @@ class _Connection:
             if len(data) > limits.frame_bytes:
                 await self._websocket.close(TOO_BIG, f"a frame may have {limits.frame_bytes} bytes")
                 return
-            self._take(data)
+            await self._take(data)
 
-    def _take(self, data: bytes) -> None:
+    async def _take(self, data: bytes) -> None:
         sequence = int.from_bytes(data[:4], "little")
         if not (self._frames.take() and self._bytes.take(len(data))):
             self._service.journal.metrics.refused("rate")
-            self._put(Frame(sequence))  # over the rate: told as dropped, the page sends its newest later
+            # Told as dropped, so that the page sends its newest later; who does not listen is read from more slowly.
+            self._put(Frame(sequence, turn=PAUSE * 1000))
+            await asyncio.sleep(min(PAUSE, max(self._frames.wait(), self._bytes.wait(len(data)))))
             return
         try:
             message: Message = unpack(data)

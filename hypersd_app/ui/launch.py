@@ -60,6 +60,7 @@ class Studio:
 
 def build_studio(engine: ImageEngine, settings: Settings, limits: BoardLimits | None = None, devices: int = 1) -> Studio:
     """Everything but the start of the server."""
+    engine.models()  # waits for a drawing process that is still starting
     journal, readiness = Journal(Metrics(), settings.log_prompts), Readiness()
     service = BoardService(engine, limits or BoardLimits(), TokenSigner(), journal, devices)
     shared = SharedEngine(engine, service, current_visitor)

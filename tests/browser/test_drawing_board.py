@@ -138,7 +138,7 @@ def start(port: int) -> subprocess.Popen[bytes]:
     """A server in a process of its own, answering."""
     process = subprocess.Popen([sys.executable, "-m", "tests.serve_fake", str(port)], stdout=subprocess.DEVNULL)
     for _ in range(600):
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/studio/health", timeout=5):
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
             return process
         time.sleep(0.1)
     process.kill()

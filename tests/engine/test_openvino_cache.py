@@ -12,6 +12,8 @@ import pytest
 pytest.importorskip("openvino")
 
 from hypersd_app.engine.engine import Engine
+from hypersd_app.engine.openvino_backend import BUCKETS
+from hypersd_app.server.board import BATCH_SIZES
 from tests.engine.test_openvino import SINGLE, request
 
 
@@ -43,3 +45,7 @@ def test_on_a_full_disk_it_still_draws(settings, tmp_path):
         assert np.abs(drawn(settings, disk).astype(int) - first).max() <= 2
     finally:
         subprocess.run(["umount", "-l", disk], check=False)
+
+
+def test_the_scheduler_knows_the_compiled_batches():
+    assert sorted(BUCKETS) == list(BATCH_SIZES["openvino"])

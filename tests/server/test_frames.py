@@ -67,7 +67,7 @@ def device() -> Device:
 
 @pytest.fixture
 def scheduler(device: Device) -> Iterator[FrameScheduler]:
-    made = FrameScheduler(device.render, crowd=Crowd(max_batch=2, visitors=4))
+    made = FrameScheduler(device.render, crowd=Crowd(sizes=(1, 2), visitors=4))
     yield made
     device.run(50)
     made.close()
@@ -226,7 +226,7 @@ def test_a_job_comes_in_parts_with_the_seeds_of_the_whole() -> None:
             for r in requests
         ]
 
-    scheduler = FrameScheduler(render, crowd=Crowd(max_batch=3))
+    scheduler = FrameScheduler(render, crowd=Crowd(sizes=(1, 2, 3)))
     result = scheduler.run("a", GenerationRequest("cats", num_images=8, seed=5))
     assert [(part.seed, part.num_images) for part in parts] == [(5, 3), (8, 3), (11, 2)]
     assert result.images == tuple(range(5, 13)) and result.milliseconds == {"unet": 3.0}
@@ -278,7 +278,7 @@ def test_nothing_of_one_visitor_ever_reaches_another(seed: int) -> None:
         pictures = [(r.prompt, r.seed, r.styles, int(r.control.image[0, 0, 0]) if r.control else -1) for r in requests]
         return [GenerationResult((picture,), r) for picture, r in zip(pictures, requests, strict=True)]  # type: ignore[arg-type]
 
-    scheduler = FrameScheduler(render, crowd=Crowd(max_batch=4), devices=2)
+    scheduler = FrameScheduler(render, crowd=Crowd(), devices=2)
 
     def visit(number: int, chance: random.Random) -> tuple[dict[int, tuple[object, ...]], Inbox]:
         asked: dict[int, tuple[object, ...]] = {}

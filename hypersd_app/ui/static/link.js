@@ -91,10 +91,13 @@
       this.inFlight.delete(answer.seq);
       if (answer.type === "dropped") {
         this.meter.dropped();
+        // Many draw at once: the next state goes out halfway to our turn, where it is fresh and seldom replaced.
+        if (answer.turn) this.gap = Math.min(LONGEST_GAP, Math.max(SHORTEST_GAP, answer.turn / 2));
         // Over the rate nothing newer may be on its way: ask again, with the newest.
         if (sent && sent.key === this.sentKey) { this.sentKey = ""; this.wanted = this.running; this.later(); }
       } else if (answer.type === "error") {
         if (answer.seq > this.shown) this.board.problem(answer);
+        if (answer.retry_after && sent && sent.key === this.sentKey) this.comeBack(answer.retry_after * 1000);
       } else if (answer.seq <= this.shown || !sent) {
         this.meter.late();
       } else {
@@ -103,7 +106,13 @@
         this.board.show(answer, sent);
       }
       if (this.running) this.board.state(this.inFlight.size ? "busy" : "ready");
-      this.pump(true);
+      this.pump(answer.type !== "dropped");
+    }
+    // The server was busy or starting again: the same state once more when it said, unless the visitor draws before.
+    comeBack(milliseconds) {
+      this.sentKey = "";
+      clearTimeout(this.again);
+      this.again = setTimeout(() => this.request(true), milliseconds);
     }
   };
 })((window.hypersd = window.hypersd || {}));

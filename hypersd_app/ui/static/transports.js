@@ -4,7 +4,7 @@
   "use strict";
   const MAX_WAIT = 8000;
   const TRIES_BEFORE_GIVING_UP = 3;
-  const REFUSED = 4401;
+  const REFUSED = 4401, TOO_MANY = 4429;
 
   function backoff(failures) {
     return Math.min(MAX_WAIT, 250 * 2 ** failures) * (0.5 + Math.random() / 2);
@@ -48,7 +48,11 @@
       socket.binaryType = "arraybuffer";
       socket.onopen = () => socket.send(JSON.stringify({ token }));
       socket.onmessage = (event) => this.receive(event.data);
-      socket.onclose = (event) => { if (socket === this.socket) this.closed(event.code); };
+      socket.onclose = (event) => {
+        if (socket !== this.socket) return;
+        if (event.code === TOO_MANY && event.reason) hs.say(event.reason);
+        this.closed(event.code);
+      };
     }
     receive(data) {
       if (typeof data !== "string") {
