@@ -80,14 +80,15 @@ async def _refuse(send: Send, status: int, message: str, retry_after: int = 0) -
 
 async def malformed(request: Request, error: Exception) -> JSONResponse:
     """Answer a body that a route could not take apart: told as the caller's mistake, without a trace."""
-    logger.warning("%s %s: a malformed call (%s)", request.method, request.url.path, type(error).__name__)
+    method = request.scope.get("method", "socket")  # sockets come through here too, and have none
+    logger.warning("%s %s: a malformed call (%s)", method, request.url.path, type(error).__name__)
     return JSONResponse({"detail": "The call could not be understood."}, status_code=400)
 
 
 async def disk_trouble(request: Request, error: Exception) -> JSONResponse:
     """Answer a write that failed: most often the disk is full, and the live board, which writes nothing, goes on."""
     assert isinstance(error, OSError)
-    logger.error("%s %s: %s", request.method, request.url.path, error)
+    logger.error("%s: %s", request.url.path, error)
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     told = "The server's disk is full; the drawing board still works." if full else "The server could not read or write a file."
     return JSONResponse({"detail": told}, status_code=507 if full else 503, headers={"retry-after": "60"})
