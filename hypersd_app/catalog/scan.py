@@ -101,7 +101,7 @@ def folder_family(folder: Path) -> str:
     try:
         index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
         class_name = str(index["_class_name"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelUnavailable(f"{folder.name}/model_index.json cannot be read: {error}") from error
     if class_name not in CLASSES:
         raise ModelUnavailable(f"{folder.name} is a {class_name}; only {', '.join(CLASSES)} run from a folder.")

@@ -46,7 +46,7 @@ def _json(path: Path) -> dict[str, Any]:
         if path.stat().st_size > LARGEST_NOTE:
             return {}
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -38,7 +38,7 @@ class ControlNetConfig:
     ema_decay: float = 0.995
     caption_drop: float = 0.3
     control_drop: float = 0.1
-    late_share: float = 0.5  # shape is decided in the noisier half
+    timestep_shift: float = 2.0  # shape is decided where there is more noise
     student: bool = False  # tune through the accelerated UNet at the timesteps of 1-8 steps
     seed: int = 0
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, warmup=50, cooldown=300, preview_minutes=6))
@@ -125,7 +125,7 @@ def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress
             t = starts[torch.randint(len(starts), (len(x0),), generator=generator)]
             t = torch.where(torch.rand(len(x0), generator=generator) < 0.5, starts[0], t)
         else:
-            t = draw_timesteps(len(x0), schedule.num_timesteps, config.late_share, generator)
+            t = draw_timesteps(len(x0), schedule.num_timesteps, config.timestep_shift, generator)
         eps = torch.randn(x0.shape, generator=generator)
         x_t = schedule.add_noise(x0, eps, t).contiguous(memory_format=MEMORY_FORMAT)
         with mixed_precision():

@@ -166,7 +166,7 @@ def train(config: StyleConfig, workspace: Workspace, folder: Path, progress: Pro
         chosen = rng.integers(len(pictures.captions), size=config.batch)
         captions = [style_caption(pictures.captions[index], config, rng) for index in chosen]
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-        x0, t = pictures.latents[chosen], draw_timesteps(config.batch, schedule.num_timesteps, 0.3, generator)
+        x0, t = pictures.latents[chosen], draw_timesteps(config.batch, schedule.num_timesteps, 1.5, generator)
         with mixed_precision():
             loss = diffusion_loss(unet, x0, embed(captions), t, schedule, generator).mean()
         return loss, {}, len(x0)

@@ -108,7 +108,7 @@ def read_request(path: Path) -> GenerationRequest:
         if text is None:
             raise InvalidRequest("picture", path.name, "a PNG that this app wrote")
         document = json.loads(text)
-    except (OSError, ValueError, UnidentifiedImageError) as error:
+    except (OSError, ValueError, RecursionError, UnidentifiedImageError) as error:
         raise InvalidRequest("picture", path.name, f"a readable PNG ({error})") from error
     if not isinstance(document, dict) or not isinstance(document.get("request"), dict):
         raise InvalidRequest("picture", path.name, "a PNG that this app wrote")

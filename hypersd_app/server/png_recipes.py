@@ -27,6 +27,7 @@ from hypersd_app.server.board_requests import recipe_values
 from hypersd_app.server.board_requests import request_from_values as request_from_head
 
 LONGEST = 8 * 1024 * 1024  # characters of a text chunk we read
+LORA = re.compile(r"<lora:([^:>]+):(-?(?:\d+\.?\d*|\.\d+))>")
 SETTING = re.compile(r'\s*([\w ]+):\s*("(?:\\.|[^"])*"|[^,]*)(?:,|$)')
 ALLOWED = "a PNG made here or by A1111"
 
@@ -76,7 +77,7 @@ def _own(text: str) -> dict[str, Any]:
         request = request_from_values(document["request"])
         operations = list(document.get("operations", ()))
         compared = {"compare": dict(document["compare"])} if "compare" in document else {}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise InvalidRequest("picture", "an unreadable recipe", ALLOWED) from None
     if not operations and request.control is not None:
         operations = [ink_operation(request.control)]
@@ -96,7 +97,7 @@ def parse_a1111(text: str) -> dict[str, Any]:
     if lines[-1].startswith("Steps:"):
         settings = {name.strip(): value.strip().strip('"') for name, value in SETTING.findall(lines.pop())}
     words, _, negative = "\n".join(lines).partition("Negative prompt:")
-    styles = [{"name": name, "weight": float(weight)} for name, weight in re.findall(r"<lora:([^:>]+):(-?[\d.]+)>", words)]
+    styles = [{"name": name, "weight": float(weight)} for name, weight in LORA.findall(words)]
     values: dict[str, Any] = {
         "prompt": re.sub(r"\s*<lora:[^>]*>", "", words).strip(),
         "negative_prompt": negative.strip(),
@@ -111,4 +112,4 @@ def parse_a1111(text: str) -> dict[str, Any]:
 
 
 def _whole(text: str | None, default: int) -> int:
-    return int(text) if text and text.isdigit() else default
+    return int(text) if text and text.isdecimal() else default

@@ -88,10 +88,12 @@ class StyleActions:
         choices = [(style.title, style.name) for style in engine.styles(chosen)]
         kept = [name for name in styles or () if name in dict(choices).values()]
         # A value that stays is left out: setting it would count as a change, and draw the picture again.
+        new_model: dict[str, Any] = {} if chosen == model else {"value": chosen}
+        new_styles: dict[str, Any] = {} if kept == (styles or []) else {"value": kept}
         return (
             json.dumps(catalogue(engine)),
-            gr.update(choices=models, **({} if chosen == model else {"value": chosen})),
-            gr.update(choices=choices, visible=bool(choices), **({} if kept == (styles or []) else {"value": kept})),
+            gr.update(choices=models, **new_model),
+            gr.update(choices=choices, visible=bool(choices), **new_styles),
         )
 
     def look_again(self, model: str, styles: list[str] | None) -> tuple[Any, ...]:

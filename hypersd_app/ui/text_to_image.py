@@ -319,7 +319,7 @@ def _connect(tab: TextTab, actions: TextActions, uplink: gr.HTML, blocks: gr.Blo
     tab.dice.click(any_seed, None, tab.seed, **quiet)
     live = [tab.prompt, tab.steps, tab.seed, tab.negative, tab.eta, tab.guidance, tab.width, tab.height, tab.styles, *tab.weights]
     gr.on(
-        [part.change for part in live],
+        [part.change for part in live],  # type: ignore[attr-defined]
         actions.live, [tab.live, *tab.request], tab.shown,
         trigger_mode="always_last", concurrency_limit=None, **quiet,
     )  # fmt: skip

@@ -57,7 +57,7 @@ class SketchedStudent:
         parts = []
         for start in range(0, len(prompts), CHUNK):
             text = self.sampler.embed(list(prompts[start : start + CHUNK]))
-            control = control_tensor(torch.from_numpy(np.stack(controls[start : start + CHUNK])))
+            control = control_tensor(torch.from_numpy(np.stack(list(controls[start : start + CHUNK]))))
             noise = initial_noise(range(seed + start, seed + start + len(text)))
             model = controlled(self.unet, self.controlnet, control, scale) if scale else self._uncontrolled
             with mixed_precision():
