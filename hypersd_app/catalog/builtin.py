@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 
+from hypersd_app.catalog.headers import read_header
 from hypersd_app.catalog.hyper_sd import (
     ETA,
     UNIFIED_STEPS,
@@ -14,14 +17,16 @@ from hypersd_app.catalog.hyper_sd import (
     teacher,
 )  # fmt: skip
 from hypersd_app.catalog.rows import ControlSpec, DecoderSpec, ModelSpec, Recipe, WeightSource
+from hypersd_app.errors import ModelUnavailable
 
+logger = logging.getLogger(__name__)
 POCKET_SIZE = 256
 POCKET_GUIDANCE = 4.0
 FAMILIES = ("pocket", "sd15", "sdxl", "sd3", "flux")
 
 
-def pocket_model(folder: Path, runs: Path) -> ModelSpec:
-    """The embedded model, with whatever lies in `folder`, and the students trained on this machine."""
+def pocket_model(folder: Path) -> ModelSpec:
+    """The embedded model, with whatever lies in `folder`."""
     scribble = folder / "controlnet"
     controls = (ControlSpec("scribble", "Scribble", WeightSource(path=scribble), annotator="scribble"),)
     return ModelSpec(
@@ -29,7 +34,7 @@ def pocket_model(folder: Path, runs: Path) -> ModelSpec:
         title="Pocket (embedded)",
         family="pocket",
         source=WeightSource(path=folder),
-        recipes=(*_pocket_recipes(folder), *_trained_students(runs)),
+        recipes=_pocket_recipes(folder),
         width=POCKET_SIZE,
         height=POCKET_SIZE,
         size_multiple=16,
@@ -47,10 +52,22 @@ def _pocket_recipes(folder: Path) -> tuple[Recipe, ...]:
     return (accelerated("unified", "Few steps, 1-8", accelerator), base) if accelerator.exists() else (base,)
 
 
-def _trained_students(runs: Path) -> tuple[Recipe, ...]:
-    """Every student that `train` left, so that Compare can run it beside the shipped one."""
-    found = sorted(runs.glob("student/*/accelerator.safetensors"))
-    return tuple(accelerated(f"run-{path.parent.name}", f"Trained here: {path.parent.name}", path) for path in found)
+def trained_students(runs: Path) -> dict[str, list[Recipe]]:
+    """Every student that `train` left, by the family it was made for, so that Compare can run it beside the shipped one."""
+    found: dict[str, list[Recipe]] = {}
+    for path in sorted(runs.glob("student/*/accelerator.safetensors")):
+        try:
+            metadata = read_header(path).metadata
+        except ModelUnavailable as error:
+            logger.warning("student left out: %s", error)
+            continue
+        name = path.parent.name
+        row = accelerated(f"run-{name}", f"Trained here: {name}", path)
+        timestep = metadata.get("timestep", "")
+        if timestep.isdecimal() and len(timestep) < 5:  # a student of one step that starts elsewhere than at T - 1
+            row = replace(row, steps=(1,), timesteps=(int(timestep),), eta=None)
+        found.setdefault(metadata.get("family") or "pocket", []).append(row)
+    return found
 
 
 def accelerated(name: str, title: str, path: Path) -> Recipe:

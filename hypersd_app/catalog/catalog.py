@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 
-from hypersd_app.catalog.builtin import hub_models, pocket_model
+from hypersd_app.catalog.builtin import hub_models, pocket_model, trained_students
 from hypersd_app.catalog.guard import one_of
 from hypersd_app.catalog.rows import ControlSpec, DecoderSpec, ModelSpec, Recipe, StyleSpec
 from hypersd_app.catalog.scan import A1111_STYLES, scan_models, scan_styles
@@ -27,11 +27,12 @@ class Catalog:
     def rescan(self) -> None:
         """Look again at the folders: new models, students and styles appear, removed ones go."""
         settings = self._settings
-        rows = [pocket_model(settings.assets / "pocket", settings.runs), *hub_models(), *scan_models(settings.models)]
+        rows = [pocket_model(settings.assets / "pocket"), *hub_models(), *scan_models(settings.models)]
+        students = trained_students(settings.runs)
         models: dict[str, ModelSpec] = {}
         for row in rows:
             name = free_name(row.name, models)
-            models[name] = replace(row, name=name)
+            models[name] = replace(row, name=name, recipes=(*row.recipes, *students.get(row.family, ())))
         self._models = models
         shipped = scan_styles(settings.assets / "pocket" / "styles", "pocket")
         self._styles = distinct([*shipped, *scan_styles(settings.styles), *scan_styles(settings.models / A1111_STYLES)])

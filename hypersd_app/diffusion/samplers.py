@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -10,24 +11,34 @@ from torch import Tensor
 from hypersd_app.diffusion.schedules import NoiseSchedule
 
 Model = Callable[[Tensor, Tensor], Tensor]  # (x_t, t of shape (B,)) -> prediction
+C = TypeVar("C")  # what a model is conditioned on: a tensor of embeddings, or more
 
 
-def guided(model: Callable[[Tensor, Tensor, Tensor], Tensor], cond: Tensor, uncond: Tensor, scale: float) -> Model:
-    """Classifier-free guidance (Ho and Salimans, 2022) as one batch of both halves. A scale of 0 or 1 costs no second half."""
+def guided(
+    model: Callable[[Tensor, Tensor, C], Tensor],
+    cond: C,
+    uncond: C,
+    scale: float,
+    join: Callable[[list[C]], C] = torch.cat,  # type: ignore[assignment]
+) -> Model:
+    """Classifier-free guidance (Ho and Salimans, 2022) as one batch of both halves. A scale of 0 or 1 costs no second half.
+
+    `join` puts the halves' conditions into one batch.
+    """
     if scale in (0.0, 1.0):
         return lambda x, t: model(x, t, cond)
 
     def run(x: Tensor, t: Tensor) -> Tensor:
-        without, with_ = model(torch.cat([x, x]), torch.cat([t, t]), torch.cat([uncond, cond])).float().chunk(2)
+        without, with_ = model(torch.cat([x, x]), torch.cat([t, t]), join([uncond, cond])).float().chunk(2)
         return without + scale * (with_ - without)
 
     return run
 
 
 @torch.no_grad()
-def sample_ddim(model: Model, x: Tensor, timesteps: Tensor, schedule: NoiseSchedule) -> Tensor:
-    """Deterministic DDIM (Song et al., 2021) from noise `x` over falling `timesteps`, ending on clean data."""
-    for t, s in _pairs(timesteps):
+def sample_ddim(model: Model, x: Tensor, timesteps: Tensor | Sequence[int], schedule: NoiseSchedule, last: int = -1) -> Tensor:
+    """Deterministic DDIM (Song et al., 2021) from `x` over falling `timesteps`, ending on `last`: -1 is clean data."""
+    for t, s in _pairs(timesteps, last):
         batch = torch.full((len(x),), t, device=x.device)
         x = schedule.jump(model(x, batch), x, batch, torch.full_like(batch, s))
     return x
@@ -46,13 +57,11 @@ def sample_tcd(
         middle = torch.full_like(batch, int((1 - eta) * s))
         x = schedule.jump(model(x, batch), x, batch, middle)
         if eta > 0 and s > 0:
-            target = torch.full_like(batch, s)
-            ratio = schedule.alpha(target) / schedule.alpha(middle)
             noise = torch.randn(x.shape, generator=generator, device=generator.device).to(x.device)
-            x = ratio * x + (1 - ratio.square()).sqrt() * noise
+            x = schedule.renoise(x, noise, middle, torch.full_like(batch, s))
     return x
 
 
-def _pairs(timesteps: Tensor, last: int = -1) -> list[tuple[int, int]]:
+def _pairs(timesteps: Tensor | Sequence[int], last: int) -> list[tuple[int, int]]:
     values = [int(t) for t in timesteps]
     return list(zip(values, [*values[1:], last], strict=True))

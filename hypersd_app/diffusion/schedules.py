@@ -47,6 +47,11 @@ class NoiseSchedule:
         """x_t from clean data and noise."""
         return self.alpha(t) * x0 + self.sigma(t) * eps
 
+    def renoise(self, x_s: Tensor, eps: Tensor, s: Tensor, t: Tensor) -> Tensor:
+        """x_t from x_s by the forward process, t >= s: r x_s + sqrt(1 - r^2) eps with r = alpha_t / alpha_s."""
+        ratio = self.alpha(t) / self.alpha(s)
+        return ratio * x_s + (1 - ratio.square()).clamp_min(0).sqrt() * eps
+
     def velocity(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """v_t = alpha_t eps - sigma_t x0 (Salimans and Ho, 2022)."""
         return self.alpha(t) * eps - self.sigma(t) * x0
@@ -62,6 +67,12 @@ class NoiseSchedule:
         if self.prediction_type == "sample":
             return prediction, (x_t - alpha * prediction) / sigma.clamp_min(1e-8)
         raise ValueError(f"unknown prediction type {self.prediction_type!r}")
+
+    def prediction(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        """What a perfect network predicts at x_t, in this schedule's prediction type: the target of training."""
+        if self.prediction_type == "v_prediction":
+            return self.velocity(x0, eps, t)
+        return eps if self.prediction_type == "epsilon" else x0
 
     def jump(self, prediction: Tensor, x_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
         """The DDIM step from t to s: x_s = alpha_s x0 + sigma_s eps (Song et al., 2021, eq. 12 without noise)."""

@@ -1,8 +1,8 @@
 """The judge: a small dual encoder that says which caption a picture fits. Trained on real pictures, never on a model's.
 
-It has its own pictures (data preset "judge": another seed, so other placements, colours and pairs than the teacher saw,
-and the concepts held out from the teacher, which it must know to judge them) and its own image tower; only the frozen
-word embeddings are shared with the model it judges.
+It sees pictures that no reward sees and that are not evaluated (`splits`), among them concepts held out from the teacher,
+which it must know to judge them. Only the frozen word embeddings are shared with the model it judges. Trained on the
+rewards' split instead, the same network is the stand-in for a human's judgement of text agreement.
 """
 
 from __future__ import annotations
@@ -18,28 +18,38 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hypersd_app.distill.data.dataset import PictureData
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
 from hypersd_app.distill.precision import MEMORY_FORMAT, mixed_precision
 from hypersd_app.distill.previews import from_uint8
 from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
+from hypersd_app.distill.splits import JUDGE, indices_of
 from hypersd_app.distill.text import TextEmbedder
+from hypersd_app.distill.thumbnails import moved, shrink, thumbnails
 from hypersd_app.distill.workspace import Workspace
 
-SIDE = 96
 DIMENSION = 256
+PHRASINGS = 3  # captions of each picture: few enough that most are embedded only once
+FILE = "judge.safetensors"
 
 
 @dataclass(frozen=True)
 class JudgeConfig:
-    """Contrastive training (Radford et al., "CLIP", 2021) at a size two cores train in minutes."""
+    """Contrastive training (Radford et al., "CLIP", 2021) at a size two cores train in minutes.
 
-    data: str = "judge"
+    `names`: the weight of also finding the thing's name among those of all concepts, hundreds more wrong answers a picture
+    than a batch has.
+    """
+
+    data: str = "pocket"
+    split: str = JUDGE
     batch: int = 128
-    lr: float = 1e-3
+    lr: float = 2e-3
     optimizer: str = "muon"
-    ema_decay: float = 0.995
+    ema_decay: float = 0.98
+    names: float = 1.0
     seed: int = 0
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1600, warmup=50, cooldown=800, preview_minutes=30))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=700, warmup=30, cooldown=400, preview_minutes=30))
 
 
 PRESETS: dict[str, JudgeConfig] = {
@@ -49,7 +59,7 @@ PRESETS: dict[str, JudgeConfig] = {
 
 
 class Block(nn.Module):
-    """A depthwise 7x7 convolution and a two-layer mixer (Liu et al., "ConvNeXt", 2022)."""
+    """A depthwise 5x5 convolution and a two-layer mixer (Liu et al., "ConvNeXt", 2022)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -62,11 +72,11 @@ class Block(nn.Module):
 
 
 class DualEncoder(nn.Module):
-    """Pictures (B, 3, 96, 96) in [-1, 1] and caption embeddings (B, L, 384) into one space, unit vectors (B, 256)."""
+    """Pictures (B, 3, 64, 64) in [-1, 1] and caption embeddings (B, L, 384) into one space, unit vectors (B, 256)."""
 
     def __init__(self, channels: tuple[int, int, int] = (96, 192, 320), text_dimension: int = 384) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, channels[0], 6, stride=6)
+        self.stem = nn.Conv2d(3, channels[0], 4, stride=4)
         layers: list[nn.Module] = []
         for level, width in enumerate(channels):
             if level:
@@ -92,9 +102,48 @@ class DualEncoder(nn.Module):
         return functional.normalize((words.sum(1) / present.sum(1).clamp_min(1)).float(), dim=-1)
 
 
-def shrink(pictures: NDArray[np.uint8]) -> Tensor:
-    """(B, 256, 256, 3) uint8 to the judge's input."""
-    return functional.interpolate(from_uint8(pictures), (SIDE, SIDE), mode="area")
+class CaptionedThumbnails:
+    """A split's pictures, small and in memory, with their captions' embeddings, each made when first drawn."""
+
+    def __init__(self, data: PictureData, embed: TextEmbedder, split: str) -> None:
+        self.data, self._embed = data, embed
+        self.indices = indices_of(data, split)
+        self.pictures = thumbnails(data, self.indices)
+        self._known: dict[str, Tensor] = {}
+        self.names = self.embedded([concept.names[0] for concept in data.concepts])
+
+    def embedded(self, captions: Sequence[str]) -> Tensor:
+        """float32 (B, L, 384), zero behind each caption's end."""
+        missing = [caption for caption in dict.fromkeys(captions) if caption not in self._known]
+        for start in range(0, len(missing), 256):
+            some = missing[start : start + 256]
+            for caption, rows in zip(some, self._embed(some), strict=True):
+                self._known[caption] = rows[: int(rows.any(-1).sum())].half()
+        found = [self._known[caption].float() for caption in captions]
+        return nn.utils.rnn.pad_sequence(found, batch_first=True)
+
+    def batch(self, rng: np.random.Generator, count: int) -> tuple[Tensor, list[str], Tensor]:
+        """Pictures (B, 3, 64, 64), captions, and how much of each concept is on them, rows that sum to 1: (B, concepts)."""
+        chosen = rng.choice(len(self.indices), count, replace=len(self.indices) < count)
+        captions, shares = [], torch.zeros(count, len(self.data.concepts))
+        for row, place in enumerate(chosen):
+            index = int(self.indices[place])
+            captions.append(self.data.caption(index, int(rng.integers(PHRASINGS))))
+            for item in self.data.scenes[index].placements:
+                shares[row, item.concept] += 1 / len(self.data.scenes[index].placements)
+        return moved(self.pictures[chosen], rng), captions, shares
+
+
+def contrastive_loss(logits: Tensor, captions: Sequence[str]) -> tuple[Tensor, float]:
+    """Each picture finds its caption and each caption its picture; the loss and how often the first succeeds.
+
+    Rows with the same caption do not count as each other's wrong answers.
+    """
+    same = torch.tensor([[a == b for b in captions] for a in captions])
+    logits = logits.masked_fill(same & ~torch.eye(len(captions), dtype=torch.bool), -1e4)
+    target = torch.arange(len(captions))
+    loss = (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
+    return loss, float((logits.argmax(1) == target).float().mean())
 
 
 def train(config: JudgeConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
@@ -104,29 +153,26 @@ def train(config: JudgeConfig, workspace: Workspace, folder: Path, progress: Pro
     state = TrainingState(
         model, build_optimizers(model, config.optimizer, config.lr, 0.02), ExponentialAverage(model, config.ema_decay)
     )
-    run, data, embed = RunFolder(folder), workspace.data, workspace.embed
+    run = RunFolder(folder)
     run.save_config(config)
     run.resume(state)
+    data = CaptionedThumbnails(workspace.data, workspace.embed, config.split)
 
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
         rng = np.random.default_rng((config.seed, step, 3))
-        chosen = np.sort(rng.choice(len(data.scenes), config.batch, replace=False))
-        captions = [data.caption(int(index), int(rng.integers(1 << 30))) for index in chosen]
-        pictures = shrink(data.pictures[chosen])
-        flat = torch.from_numpy(rng.uniform(0.9, 1.1, (len(chosen), 3, 1, 1)).astype(np.float32))
-        pictures = ((pictures + 1) * flat - 1).clamp(-1, 1).contiguous(memory_format=MEMORY_FORMAT)
+        pictures, captions, shares = data.batch(rng, config.batch)
         with mixed_precision():
-            seen, said = model.pictures(pictures), model.captions(embed(captions))
-        logits = model.log_temperature.exp().clamp(max=50) * seen @ said.T
-        same = torch.tensor([[a == b for b in captions] for a in captions])
-        logits = logits.masked_fill(same & ~torch.eye(len(captions), dtype=torch.bool), -1e4)
-        target = torch.arange(len(captions))
-        loss = (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
-        return loss, {"accuracy": float((logits.argmax(1) == target).float().mean())}, len(captions)
+            seen = model.pictures(pictures.contiguous(memory_format=MEMORY_FORMAT))
+            said, names = model.captions(data.embedded(captions)), model.captions(data.names)
+        sharpness = model.log_temperature.exp().clamp(max=50)
+        loss, accuracy = contrastive_loss(sharpness * seen @ said.T, captions)
+        named = functional.cross_entropy(sharpness * seen @ names.T, shares)
+        figures = {"accuracy": accuracy, "contrastive": float(loss.detach()), "names": float(named.detach())}
+        return loss + config.names * named, figures, len(captions)
 
     def preview(step: int) -> None:
         state.ema.swap()
-        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "judge.safetensors")
+        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / FILE)
         state.ema.swap()
 
     run_loop(run, state, config.loop, step_function, preview, progress)
@@ -143,21 +189,31 @@ class Judge:
 
     def picture_vectors(self, pictures: NDArray[np.uint8]) -> Tensor:
         """Unit vectors, (B, 256)."""
-        return torch.cat([self.model.pictures(shrink(pictures[i : i + 64])) for i in range(0, len(pictures), 64)])
+        return torch.cat([self.model.pictures(self._small(pictures[i : i + 64])) for i in range(0, len(pictures), 64)])
 
     def picture_features(self, pictures: NDArray[np.uint8]) -> Tensor:
         """Features for Fréchet and kernel distances, (B, 320): averaged over places."""
-        parts = [self.model.features(shrink(pictures[i : i + 64])) for i in range(0, len(pictures), 64)]
+        parts = [self.model.features(self._small(pictures[i : i + 64])) for i in range(0, len(pictures), 64)]
         return torch.cat(parts).unflatten(1, (-1, 16)).mean(-1)
 
-    def recall(self, pictures: NDArray[np.uint8], captions: Sequence[str], distractors: Sequence[str], seed: int = 0) -> float:
-        """R@1: how often the right caption beats 99 others drawn from `distractors`."""
+    @staticmethod
+    def _small(pictures: NDArray[np.uint8]) -> Tensor:
+        return from_uint8(shrink(pictures))
+
+    def hits(
+        self, pictures: NDArray[np.uint8], captions: Sequence[str], distractors: Sequence[str], seed: int = 0
+    ) -> NDArray[np.bool_]:
+        """For each picture whether its caption beats 99 others drawn from `distractors`, or all others where there are fewer."""
         seen = self.picture_vectors(pictures)
         right = self.model.captions(self.embed(list(captions)))
         others = self.model.captions(self.embed(list(distractors)))
-        rng, hits = np.random.default_rng(seed), 0
+        rng, hits = np.random.default_rng(seed), []
         for index, caption in enumerate(captions):
             allowed = [i for i, text in enumerate(distractors) if text != caption]
-            rivals = others[rng.choice(allowed, 99, replace=False)] @ seen[index]
-            hits += bool(right[index] @ seen[index] > rivals.max())
-        return hits / len(captions)
+            rivals = others[rng.choice(allowed, min(99, len(allowed)), replace=False)] @ seen[index]
+            hits.append(bool(right[index] @ seen[index] > rivals.max()))
+        return np.asarray(hits)
+
+    def recall(self, pictures: NDArray[np.uint8], captions: Sequence[str], distractors: Sequence[str], seed: int = 0) -> float:
+        """R@1: how often the right caption beats 99 others."""
+        return float(self.hits(pictures, captions, distractors, seed).mean())

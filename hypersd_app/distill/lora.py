@@ -8,8 +8,11 @@ from pathlib import Path
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from peft import LoraConfig
-from peft.utils import get_peft_model_state_dict
-from safetensors.torch import save_file
+from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from hypersd_app.errors import ModelUnavailable
 
 ATTENTION_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out")
 CONVOLUTION_TARGETS = ("conv1", "conv2", "conv_shortcut", "downsamplers.0.conv", "upsamplers.0.conv")
@@ -32,8 +35,15 @@ def save_lora(
     # PEFT's own names throughout: diffusers' converter renames attention layers only, and its loader then skips them.
     state = get_peft_model_state_dict(unet, adapter_name=name)
     tensors = {f"{StableDiffusionPipeline.unet_name}.{key}": value.to(dtype).contiguous() for key, value in state.items()}
+    _write(tensors, path, metadata)
+
+
+def _write(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
+    """In one rename, so that an app that looks for new files finds the old one or the new one, whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, {"format": "pt", **metadata})
+    partial = path.with_suffix(".partial")
+    save_file(dict(tensors), partial, {"format": "pt", **metadata})
+    partial.replace(path)
 
 
 def fuse_lora(unet: UNet2DConditionModel, path: Path, scale: float = 1.0) -> None:
@@ -41,3 +51,46 @@ def fuse_lora(unet: UNet2DConditionModel, path: Path, scale: float = 1.0) -> Non
     unet.load_lora_adapter(str(path), prefix=StableDiffusionPipeline.unet_name)
     unet.fuse_lora(lora_scale=scale)
     unet.unload_lora()
+
+
+def load_lora(unet: UNet2DConditionModel, name: str, path: Path) -> None:
+    """Give adapter `name` the weights of a LoRA file of the same shape, to train them further. Raises ModelUnavailable."""
+    prefix = f"{StableDiffusionPipeline.unet_name}."
+    state = {key.removeprefix(prefix): value.float() for key, value in load_file(path).items()}
+    wanted = {key: value.shape for key, value in get_peft_model_state_dict(unet, adapter_name=name).items()}
+    if {key: value.shape for key, value in state.items()} != wanted:
+        raise ModelUnavailable(f"{path} is a LoRA of other layers or another rank; train with the rank it has.")
+    set_peft_model_state_dict(unet, state, adapter_name=name)
+
+
+@torch.no_grad()
+def save_difference(
+    base: nn.Module, trained: nn.Module, rank: int, path: Path, metadata: Mapping[str, str], dtype: torch.dtype = torch.float16
+) -> float:
+    """Write what `trained` has learnt beyond `base` as a LoRA of at most `rank`: each layer's best such approximation.
+
+    Returns the share of the change that it keeps, by squared size, 1 being all; the rest is lost with the rank.
+    """
+    tensors, kept, whole = {}, 0.0, 0.0
+    learnt = dict(trained.named_parameters())
+    for name, layer in base.named_modules():
+        if not isinstance(layer, nn.Linear | nn.Conv2d):
+            continue
+        change = (learnt[f"{name}.weight"].float() - layer.weight.float()).flatten(1)
+        if not change.any():
+            continue
+        up, down = low_rank(change, rank)
+        kept, whole = kept + float((up @ down).square().sum()), whole + float(change.square().sum())
+        kernel = layer.weight.shape[1:]
+        tensors[f"{name}.lora_A.weight"] = down.view(len(down), *kernel).to(dtype).contiguous()
+        tensors[f"{name}.lora_B.weight"] = up.view(*up.shape, *(1 for _ in kernel[1:])).to(dtype).contiguous()
+    prefix = StableDiffusionPipeline.unet_name
+    _write({f"{prefix}.{key}": value for key, value in tensors.items()}, path, metadata)
+    return kept / whole if whole else 1.0
+
+
+def low_rank(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """The nearest up (m, r) @ down (r, n) to a matrix (Eckart and Young, 1936), both of the same size; r is at most `rank`."""
+    u, s, v = torch.linalg.svd(matrix, full_matrices=False)
+    root = s[:rank].sqrt()
+    return u[:, :rank] * root, root.unsqueeze(1) * v[:rank]

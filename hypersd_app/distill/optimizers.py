@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -148,3 +149,20 @@ class ExponentialAverage:
             held = live.detach().clone()
             live.copy_(average)
             average.copy_(held)
+
+    @contextmanager
+    def acting(self) -> Iterator[None]:
+        """The averaged weights in place of the live ones while the block runs, without gradients.
+
+        Pointers are exchanged, not values: it costs nothing, and graphs built before still find the weights they used.
+        """
+        self._exchange()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self._exchange()
+
+    def _exchange(self) -> None:
+        for index, live in enumerate(self._live):
+            live.data, self.average[index] = self.average[index], live.data

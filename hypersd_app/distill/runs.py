@@ -7,9 +7,9 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from safetensors import safe_open
@@ -18,26 +18,42 @@ from torch import Tensor, nn
 
 from hypersd_app.distill.optimizers import ExponentialAverage, Optimizers
 
+if TYPE_CHECKING:
+    from hypersd_app.distill.workers import Workers
+
 logger = logging.getLogger(__name__)
 
 
 Progress = Callable[[int, int, dict[str, float]], None]  # (done, total, metrics)
 
 
+class Stateful(Protocol):
+    """What can be kept in a checkpoint."""
+
+    def state_tensors(self) -> dict[str, Tensor]: ...
+
+    def load_state_tensors(self, tensors: dict[str, Tensor]) -> None: ...
+
+
 @dataclass
 class TrainingState:
-    """All that changes while training. Random draws depend on `step` alone, so nothing else need be saved."""
+    """All that changes while training. Random draws depend on `step` alone, so nothing else need be saved.
+
+    `extras`: what learns beside the module, by a name that stays the same.
+    """
 
     module: nn.Module
     optimizers: Optimizers
     ema: ExponentialAverage
     step: int = 0
     pictures: int = 0
+    extras: dict[str, Stateful] = field(default_factory=dict)
 
     def tensors(self) -> dict[str, Tensor]:
         """Flat state; the module is saved with its trained parameters only."""
         live = {n: p.detach() for n, p in self.module.named_parameters() if p.requires_grad}
         parts = {"model": live, "ema": self.ema.state_tensors(), "optim": self.optimizers.state_tensors()}
+        parts |= {f"extra-{name}": extra.state_tensors() for name, extra in self.extras.items()}
         return {f"{part}/{name}": value.contiguous() for part, rows in parts.items() for name, value in rows.items()}
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
@@ -45,12 +61,14 @@ class TrainingState:
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optim": {}}
         for name, value in tensors.items():
             part, rest = name.split("/", 1)
-            parts[part][rest] = value
+            parts.setdefault(part, {})[rest] = value
         missing = set(self.ema.state_tensors()) - set(parts["model"])
         assert not missing, f"checkpoint lacks {sorted(missing)[:3]}"
         self.module.load_state_dict(parts["model"], strict=False)
         self.ema.load_state_tensors(parts["ema"])
         self.optimizers.load_state_tensors(parts["optim"])
+        for name, extra in self.extras.items():
+            extra.load_state_tensors(parts.get(f"extra-{name}", {}))
 
 
 class RunFolder:
@@ -127,19 +145,26 @@ def run_loop(
     step_function: Callable[[int], tuple[Tensor, dict[str, float], int]],
     preview: Callable[[int], None],
     progress: Progress,
+    workers: Workers | None = None,
 ) -> None:
     """Train from `state.step` to the last step. `step_function(step)` gives loss, metrics and pictures used.
 
-    Ctrl-C saves before it leaves; a kill loses what came after the last checkpoint.
+    Ctrl-C saves before it leaves; a kill loses what came after the last checkpoint. Of several `workers` the main one
+    writes, shows progress and says when to stop.
     """
     began = saved = looked = time.monotonic()
+    writes = workers is None or workers.is_main
     window = MetricsWindow(run, config, progress)
     try:
         while state.step < config.steps:
             minutes = (time.monotonic() - began) / 60
+            minutes = workers.of_main(minutes) if workers else minutes
             if config.minutes and minutes >= config.minutes:
                 break
-            window.add(state, *train_step(state, config, step_function, minutes))
+            used, metrics = train_step(state, config, step_function, minutes)
+            if not writes:
+                continue
+            window.add(state, used, metrics)
             if time.monotonic() - saved > 60 * config.checkpoint_minutes:
                 run.save(state)
                 saved = time.monotonic()
@@ -147,8 +172,10 @@ def run_loop(
                 preview(state.step)
                 looked = time.monotonic()
     finally:
-        run.save(state)
-    preview(state.step)
+        if writes:
+            run.save(state)
+    if writes:
+        preview(state.step)
 
 
 def train_step(
@@ -157,9 +184,13 @@ def train_step(
     step_function: Callable[[int], tuple[Tensor, dict[str, float], int]],
     minutes: float = 0.0,
 ) -> tuple[int, dict[str, float]]:
-    """One step; returns pictures used and metrics. A gradient that is not finite changes nothing."""
+    """One step; returns pictures used and metrics. A gradient that is not finite changes nothing.
+
+    A step function that has already run its backward passes, as one that adds up several batches, gives a loss without graph.
+    """
     loss, metrics, pictures = step_function(state.step)
-    loss.backward()
+    if loss.requires_grad:
+        loss.backward()
     parameters = [p for p in state.module.parameters() if p.requires_grad]
     norm = nn.utils.clip_grad_norm_(parameters, config.gradient_clip)
     if torch.isfinite(norm):

@@ -13,6 +13,7 @@ from diffusers import UNet2DConditionModel
 
 from hypersd_app.distill import autoencoder, controlnet, judge, student, style, style_judge, teacher
 from hypersd_app.distill.data import dataset
+from hypersd_app.distill.rewards import shelf
 from hypersd_app.distill.runs import Progress
 from hypersd_app.distill.workspace import Workspace
 from hypersd_app.models.autoencoder import PocketAutoencoder
@@ -98,6 +99,7 @@ STAGES: Mapping[str, Stage] = {
         Stage("controlnet", "scribbles steer the teacher, then the student", controlnet.PRESETS, controlnet.train),
         Stage("style", "a style LoRA from an icon set or a folder of pictures", style.PRESETS, _style),
         Stage("judge", "the dual encoder that measures whether pictures fit their captions", judge.PRESETS, judge.train),
+        Stage("reward", "a stand-in reward for feedback learning: agreement, quality or segmenter", shelf.PRESETS, shelf.train),
         Stage("style-judge", "the classifier that tells the icon sets apart", style_judge.PRESETS, style_judge.train),
         Stage("export", "copy the trained weights into the shipped folder, as float16", _FAMILIES, _export),
     )

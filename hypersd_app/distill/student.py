@@ -1,72 +1,44 @@
-"""The student stage: an accelerating LoRA distilled from the teacher over falling numbers of segments."""
+"""The student stage: an accelerating LoRA distilled from the teacher by one of the methods."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from hypersd_app.diffusion.samplers import guided, sample_tcd
+from hypersd_app.diffusion.samplers import sample_tcd
 from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
-from hypersd_app.distill.consistency import Segments, consistency_loss
-from hypersd_app.distill.lora import add_lora, save_lora
-from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
-from hypersd_app.distill.precision import MEMORY_FORMAT, mixed_precision
+from hypersd_app.distill.denoisers import UNetDenoiser
+from hypersd_app.distill.distiller import Distiller
+from hypersd_app.distill.feedback import Reward, Segmenter
+from hypersd_app.distill.kit import Helpers, Kit, Source
+from hypersd_app.distill.lora import fuse_lora, load_lora, save_difference, save_lora
+from hypersd_app.distill.methods import METHODS
+from hypersd_app.distill.networks import ACCELERATOR, AdapterNetworks, Networks, WholeNetworks
+from hypersd_app.distill.pairs import make_pairs
+from hypersd_app.distill.pocket_source import PocketSource
+from hypersd_app.distill.precision import mixed_precision
 from hypersd_app.distill.previews import contact_sheet
 from hypersd_app.distill.prompts import EVALUATION_PROMPTS
-from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
-from hypersd_app.distill.teacher import Sampler, TextImageBatches, initial_noise
+from hypersd_app.distill.rewards.shelf import open_reward, open_segmenter
+from hypersd_app.distill.runs import Progress, RunFolder, run_loop
+from hypersd_app.distill.student_config import PRESETS, StudentConfig
+from hypersd_app.distill.teacher import Sampler, initial_noise
+from hypersd_app.distill.workers import Workers
 from hypersd_app.distill.workspace import Workspace
+from hypersd_app.errors import InvalidRequest, ModelUnavailable
 from hypersd_app.models.pocket import new_scheduler
 
-ADAPTER = "accelerator"
+__all__ = ["PRESETS", "FewStepSampler", "StudentConfig", "Subject", "distil", "train"]
 
-
-@dataclass(frozen=True)
-class StudentConfig:
-    """`stages` lists (number of segments, steps); TSCD is 8, 4, 2, 1, plain TCD a single stage of 1."""
-
-    data: str = "pocket"
-    stages: tuple[tuple[int, int], ...] = ((8, 100), (4, 150), (2, 250), (1, 1000))
-    end: str = "random"
-    skip: int = 20
-    rank: int = 24  # all weights together must stay below 160 MB
-    batch: int = 32
-    lr: float = 5e-4
-    optimizer: str = "adamw"
-    ema_decay: float = 0.99
-    guidance_scale: float = 4.0
-    caption_drop: float = 0.05
-    offset_noise: float = 0.0
-    seed: int = 0
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, warmup=50, cooldown=300, preview_minutes=6))
-
-    def num_segments(self, step: int) -> int:
-        """The stage that `step` falls into; the last goes on for ever."""
-        for segments, steps in self.stages:
-            if step < steps:
-                return segments
-            step -= steps
-        return self.stages[-1][0]
-
-
-PRESETS: dict[str, StudentConfig] = {
-    "pocket": StudentConfig(),
-    # A first student in minutes: a coarser grid carries the clean end to t = T - 1 in fewer steps.
-    "first": StudentConfig(
-        stages=((4, 40), (2, 60), (1, 150)),
-        skip=50,
-        lr=1e-3,
-        guidance_scale=3.0,
-        loop=LoopConfig(steps=250, warmup=15, cooldown=80, preview_minutes=4, log_every=10),
-    ),
-    "tcd": StudentConfig(stages=((1, 1),)),
-    "lcm": StudentConfig(stages=((1, 1),), end="clean"),
-    "tiny": StudentConfig(data="tiny", stages=((2, 2), (1, 2)), batch=4, rank=4, loop=LoopConfig(steps=4, warmup=2, log_every=2)),
-}
+logger = logging.getLogger(__name__)
+FILE = "accelerator.safetensors"
 
 
 class FewStepSampler:
@@ -76,61 +48,144 @@ class FewStepSampler:
         self.sampler = sampler
 
     @torch.no_grad()
-    def latents(self, unet: UNet2DConditionModel, prompts: list[str], steps: int, seed: int, eta: float = 0.3) -> Tensor:
-        """float32 (B, 16, 16, 16)."""
+    def latents(
+        self, unet: UNet2DConditionModel, prompts: list[str], steps: int, seed: int, eta: float = 0.3, timestep: int = -1
+    ) -> Tensor:
+        """float32 (B, 16, 16, 16). A `timestep` of 0 or more is what a student of one step is told instead of T - 1."""
         schedule, generator = self.sampler.schedule, torch.Generator().manual_seed(seed)
+        timesteps = trailing_timesteps(schedule.num_timesteps, steps) if timestep < 0 else torch.tensor([timestep])
         parts = []
         for start in range(0, len(prompts), 24):
             some = prompts[start : start + 24]
-            cond = self.sampler.embed(some)
-            noise = initial_noise(range(seed + start, seed + start + len(some)))
+            told = self.sampler.embed(some).to(unet.device)
+            noise = initial_noise(range(seed + start, seed + start + len(some))).to(unet.device)
             with mixed_precision():
-                model = guided(lambda x, t, c: unet(x, t, c, return_dict=False)[0], cond, cond, 0.0)
-                parts.append(sample_tcd(model, noise, trailing_timesteps(schedule.num_timesteps, steps), schedule, eta, generator))
+                parts.append(sample_tcd(_model(unet, told), noise, timesteps, schedule, eta, generator).cpu())
         return torch.cat(parts)
 
 
-def train(config: StudentConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
-    """Distil or resume in `folder`; the averaged LoRA is left in `folder/accelerator.safetensors`."""
-    torch.manual_seed(config.seed)
-    unet = workspace.teacher()
-    add_lora(unet, config.rank, ADAPTER, ends=True)
-    state = TrainingState(unet, build_optimizers(unet, config.optimizer, config.lr), ExponentialAverage(unet, config.ema_decay))
-    run, schedule = RunFolder(folder), NoiseSchedule.from_scheduler(new_scheduler())
-    run.save_config(config)
-    run.resume(state)
-    batches = TextImageBatches.of(workspace, config.batch, config.caption_drop, config.seed + 7)
+def _model(unet: UNet2DConditionModel, told: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda x, t: unet(x, t, told, return_dict=False)[0]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A teacher that can be distilled. `look` draws previews of a student's UNet into a file."""
+
+    family: str  # pocket, sd15 or sdxl
+    unet: Any
+    schedule: NoiseSchedule
+    source: Source
+    reward: Callable[[str], Reward]
+    segmenter: Callable[[], Segmenter]
+    look: Callable[[Any, Path], None]
+
+
+def pocket_subject(config: StudentConfig, workspace: Workspace, workers: Workers) -> Subject:
+    """Pocket's teacher with its pictures."""
+    schedule = NoiseSchedule.from_scheduler(new_scheduler())
     few_steps = FewStepSampler(Sampler(workspace.embed, workspace.autoencoder, schedule))
-    empty = workspace.embed([""])
 
-    def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
-        x0, embeddings, _ = batches(step)
-        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-        segments = Segments(schedule.num_timesteps, config.num_segments(step), config.skip)
-
-        def predict(x: Tensor, t: Tensor, c: Tensor = embeddings) -> Tensor:
-            return unet(x.contiguous(memory_format=MEMORY_FORMAT), t, c, return_dict=False)[0]
-
-        def teach(x: Tensor, t: Tensor) -> Tensor:
-            unet.disable_adapters()
-            try:
-                return guided(predict, embeddings, empty.expand_as(embeddings), config.guidance_scale)(x, t)
-            finally:
-                unet.enable_adapters()
-
-        times = segments.draw(len(x0), generator, config.end)
-        with mixed_precision():
-            losses = consistency_loss(predict, predict, teach, x0, times, schedule, generator, offset_noise=config.offset_noise)
-        return losses.mean(), {"segments": segments.num_segments}, len(x0)
-
-    def preview(step: int) -> None:
-        state.ema.swap()
+    def look(unet: Any, path: Path) -> None:
         prompts = list(EVALUATION_PROMPTS[::2])
         rows = [few_steps.sampler.decode(few_steps.latents(unet, prompts, steps, 0)) for steps in (1, 4)]
         labels = [f"{steps}: {prompt}" for steps in (1, 4) for prompt in prompts]
-        contact_sheet([picture for row in rows for picture in row], run.previews / f"{step:06d}.png", labels=labels, side=128)
-        settings = {key: str(value) for key, value in asdict(config).items() if key in ("stages", "rank", "guidance_scale")}
-        save_lora(unet, ADAPTER, folder / "accelerator.safetensors", {"method": "tscd", **settings})
+        contact_sheet([picture for row in rows for picture in row], path, labels=labels, side=128)
+
+    return Subject(
+        "pocket",
+        workspace.teacher(),
+        schedule,
+        PocketSource(workspace, config.caption_drop, config.seed + 7, None, workers.autocast, workers.device),
+        lambda name: open_reward(name, workspace),
+        lambda: open_segmenter(workspace),
+        look,
+    )
+
+
+def train(config: StudentConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
+    """Distil or resume in `folder`; the averaged weights are left as a LoRA in `folder/accelerator.safetensors`."""
+    workers = Workers.open(config.precision)
+    distil(config, pocket_subject(config, workspace, workers), workers, folder, progress)
+
+
+def distil(config: StudentConfig, subject: Subject, workers: Workers, folder: Path, progress: Progress) -> None:
+    """Distil any subject; see `train`. Raises InvalidRequest for a config nobody can run."""
+    torch.manual_seed(config.seed)
+    run = RunFolder(folder)
+    kit = new_kit(config, subject, workers, folder, progress)
+    if workers.is_main:
+        run.save_config(config)
+    distiller = Distiller(kit)
+    state = distiller.state()
+    run.resume(state)
+
+    def preview(step: int) -> None:
+        state.ema.swap()
+        subject.look(kit.networks.unet, run.previews / f"{step:06d}.png")
+        save_student(kit, folder / FILE, subject.family)
         state.ema.swap()
 
-    run_loop(run, state, config.loop, step_function, preview, progress)
+    run_loop(run, state, config.loop, distiller, preview, progress, workers)
+
+
+def new_kit(config: StudentConfig, subject: Subject, workers: Workers, folder: Path, progress: Progress) -> Kit:
+    """What the config's method works with. Raises InvalidRequest."""
+    if config.method not in METHODS:
+        raise InvalidRequest("method", config.method, ", ".join(METHODS))
+    method = METHODS[config.method]
+    networks = new_networks(config, subject.unet.to(workers.device), workers, folder)
+    helpers = Helpers(lambda: make_pairs(kit, folder / "pairs.npy", progress), subject.reward, subject.segmenter)
+    kit = Kit(
+        config,
+        config.stages or method.stages,
+        config.end or method.end,
+        networks,
+        subject.schedule,
+        workers,
+        subject.source,
+        helpers,
+    )
+    return kit
+
+
+def new_networks(config: StudentConfig, unet: Any, workers: Workers, folder: Path) -> Networks:
+    """Student and teacher, the student beginning as the teacher or where another student stands."""
+    begin = folder.parent / config.begin_with / FILE if config.begin_with else None
+    if begin is not None and not begin.exists():
+        raise ModelUnavailable(f"No student in {begin.parent}: run `train student --preset {config.begin_with}` first.")
+    if config.weights == "lora":
+        networks = AdapterNetworks(unet, config.rank, config.target_decay, workers.autocast, config.gradient_checkpointing)
+        if begin is not None:
+            load_lora(unet, ACCELERATOR, begin)
+        return networks
+    if config.weights != "whole":
+        raise InvalidRequest("weights", config.weights, "lora or whole")
+    whole = WholeNetworks(
+        UNetDenoiser(unet),
+        target_decay=config.target_decay,
+        precision=workers.autocast,
+        gradient_checkpointing=config.gradient_checkpointing,
+    )
+    if begin is not None:
+        fuse_lora(whole.unet, begin)
+    return whole
+
+
+def save_student(kit: Kit, path: Path, family: str) -> None:
+    """The student's live weights as a LoRA file that says how it was made."""
+    config, networks = kit.config, kit.networks
+    metadata = {
+        "family": family,
+        "method": config.method,
+        "stages": str(kit.stages),
+        "guidance_scale": str(config.guidance_scale),
+        "rank": str(config.rank),
+    }
+    if kit.config.score.timestep >= 0 and "dmd" in config.method:
+        metadata["timestep"] = str(config.score.timestep)
+    if isinstance(networks, WholeNetworks):
+        kept = save_difference(networks.teacher_unet, networks.unet, config.rank, path, metadata)
+        logger.info("a LoRA of rank %d keeps %.1f %% of what was learnt", config.rank, 100 * kept)
+    else:
+        save_lora(networks.unet, ACCELERATOR, path, metadata)

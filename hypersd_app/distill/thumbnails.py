@@ -1,0 +1,54 @@
+"""Small copies of pictures, as the judges and rewards read them: a quarter of the side, every pixel the mean of sixteen."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from hypersd_app.distill.data.dataset import PictureData
+from hypersd_app.distill.previews import from_uint8
+
+SIDE = 64
+
+
+def shrink(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(N, H, W, 3) uint8 to (N, 64, 64, 3)."""
+    return np.stack([cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for picture in pictures])
+
+
+def shrink_tensor(pictures: Tensor) -> Tensor:
+    """Float (N, 3, H, W) to (N, 3, 64, 64), differentiable, and equal to `shrink` but for its rounding."""
+    return functional.interpolate(pictures, (SIDE, SIDE), mode="area")
+
+
+def thumbnails(data: PictureData, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The pictures of a data set, small, (N, 64, 64, 3): 12 kB each, so that thousands stay in memory."""
+    small = np.empty((len(indices), SIDE, SIDE, 3), np.uint8)
+    for row, index in enumerate(indices):
+        small[row] = cv2.resize(data.pictures[index], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return small
+
+
+def moved(
+    pictures: NDArray[np.uint8], rng: np.random.Generator, reach: float = 0.06, sizes: tuple[float, float] = (0.85, 1.08)
+) -> Tensor:
+    """Pictures shifted, scaled, tinted and partly blurred at random, float (N, 3, 64, 64) in [-1, 1], white around them.
+
+    A decoder's softness must not tell the judge that a picture is not real.
+    """
+    count = len(pictures)
+    seen = from_uint8(pictures) - 1  # white is 0, which is also what lies outside
+    theta = np.zeros((count, 2, 3), np.float32)
+    scale = 1 / rng.uniform(*sizes, count)
+    theta[:, 0, 0] = theta[:, 1, 1] = scale
+    theta[:, :, 2] = rng.uniform(-reach, reach, (count, 2)) * 2
+    grid = functional.affine_grid(torch.from_numpy(theta), list(seen.shape), align_corners=False)
+    seen = functional.grid_sample(seen, grid, align_corners=False, padding_mode="zeros")
+    blurred = functional.avg_pool2d(functional.pad(seen, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    share = torch.from_numpy(rng.choice([0.0, 0.5, 1.0], (count, 1, 1, 1), p=[0.5, 0.25, 0.25]).astype(np.float32))
+    light = torch.from_numpy(rng.uniform(0.9, 1.1, (count, 3, 1, 1)).astype(np.float32))
+    return ((seen + share * (blurred - seen) + 2) * light - 1).clamp(-1, 1)
