@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-LARGE = (".safetensors",)  # stored as LFS files, whose ETag is their SHA-256
+LARGE = (".safetensors", ".pth")  # stored as LFS files, whose ETag is their SHA-256
 FAULTS = ("missing-repo", "missing-file", "unauthorized", "gated", "cut", "wrong-hash", "truncated", "broken")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ class TensorFile:
     metadata: Mapping[str, str]
     shapes: Mapping[str, tuple[int, ...]]
     bytes: int
+
+    def numbers(self, prefixes: tuple[str, ...] = ("",)) -> int:
+        """How many numbers the tensors hold whose names begin with one of `prefixes`."""
+        return sum(math.prod(shape) for name, shape in self.shapes.items() if name.startswith(prefixes))
 
 
 def read_header(path: Path) -> TensorFile:

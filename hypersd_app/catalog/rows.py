@@ -79,7 +79,7 @@ class ControlSpec:
     title: str
     source: WeightSource
     scale: float = 1.0
-    annotator: str = ""  # name in `engine.control_images.ANNOTATORS` that turns a photograph into its input
+    annotator: str = ""  # name in `engine.annotators.ANNOTATORS` that turns a photograph into its input
     white_strokes: bool = False  # trained on white strokes alone: coloured ink reaches it white
 
 

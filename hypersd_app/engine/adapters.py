@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from diffusers import StableDiffusionXLPipeline
 from diffusers.utils.state_dict_utils import (
+    StateDictType,
     convert_state_dict_to_diffusers,
     convert_state_dict_to_peft,
     convert_unet_state_dict_to_peft,
@@ -26,6 +27,8 @@ from hypersd_app.catalog.headers import read_header
 from hypersd_app.errors import ModelUnavailable
 
 SDXL_BLOCKS = SimpleNamespace(layers_per_block=2)  # all that renaming kohya's SDXL blocks needs of the UNet's config
+ALPHA = ".alpha"
+UPS = ("lora_up", "lora_B", "lora.up", "lora_linear_layer.up")  # what the up factor of a layer is called
 COMPONENTS = ("unet", "text_encoder", "text_encoder_2")
 CONVERSION_ERRORS = (ValueError, KeyError, IndexError, NotImplementedError)  # what diffusers' converters raise
 
@@ -59,11 +62,25 @@ def read_factors(path: Path, unet_config: Any = None) -> Factors:
     if unsupported:
         raise ModelUnavailable(f"{path.name} is not a plain LoRA ({unsupported[0]}); only plain LoRA files can be used.")
     try:
-        tensors = load_file(path)
-        state, alphas = StableDiffusionXLPipeline.lora_state_dict(tensors, unet_config=unet_config)  # type: ignore[arg-type]
-        return {name: _component(state, alphas or {}, name, _peft_alpha(header.metadata, name)) for name in COMPONENTS}
+        tensors = without_alphas(load_file(path))
+        state, _ = StableDiffusionXLPipeline.lora_state_dict(tensors, unet_config=unet_config)  # type: ignore[arg-type]
+        return {name: _component(state, name, _peft_alpha(header.metadata, name)) for name in COMPONENTS}
     except (SafetensorError, OSError, *CONVERSION_ERRORS) as error:
         raise ModelUnavailable(f"{path.name} cannot be read as a LoRA: {error}") from error
+
+
+def without_alphas(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same changes with every layer's alpha multiplied into its up factor.
+
+    diffusers' converters rename alphas apart from their layers, and lose those of attention.
+    """
+    folded = {key: value for key, value in tensors.items() if not key.endswith(ALPHA)}
+    for key in (key for key in tensors if key.endswith(ALPHA)):
+        for up in (f"{key.removesuffix(ALPHA)}.{name}.weight" for name in UPS):
+            if up in tensors:
+                factor = tensors[up]
+                folded[up] = factor.float() * (float(tensors[key]) / factor.shape[1])
+    return folded
 
 
 def _peft_alpha(metadata: Mapping[str, str], component: str) -> float | None:
@@ -73,7 +90,7 @@ def _peft_alpha(metadata: Mapping[str, str], component: str) -> float | None:
     return None if value is None else float(value)
 
 
-def _component(state: Mapping[str, Tensor], alphas: Mapping[str, float], name: str, alpha: float | None) -> dict[str, LowRank]:
+def _component(state: Mapping[str, Tensor], name: str, alpha: float | None) -> dict[str, LowRank]:
     prefix = f"{name}."
     part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     if not part:
@@ -82,24 +99,16 @@ def _component(state: Mapping[str, Tensor], alphas: Mapping[str, float], name: s
         if name == "unet":
             part = convert_unet_state_dict_to_peft(part)
         else:
-            part = convert_state_dict_to_peft(convert_state_dict_to_diffusers(part))
-    own_alphas = {key.removeprefix(prefix).removesuffix(".alpha"): value for key, value in alphas.items()}
+            part = convert_state_dict_to_diffusers(part, StateDictType.DIFFUSERS_OLD)  # leaves new names as they are
+            part = convert_state_dict_to_peft(part, StateDictType.DIFFUSERS)
     found = {}
     for key, down in part.items():
         if not key.endswith(".lora_A.weight"):
             continue
         module = key.removesuffix(".lora_A.weight")
-        up = part[f"{module}.lora_B.weight"]
-        found[module] = LowRank(down, up, _alpha_of(own_alphas, module, alpha, down.shape[0]) / down.shape[0])
+        # Files without any alpha mean alpha = rank.
+        found[module] = LowRank(down, part[f"{module}.lora_B.weight"], 1.0 if alpha is None else alpha / down.shape[0])
     return found
-
-
-def _alpha_of(alphas: Mapping[str, float], module: str, usual: float | None, rank: int) -> float:
-    """A module's alpha; files without any mean alpha = rank."""
-    for key in (module, f"{module}.lora_A.weight", f"{module}.lora.down.weight", f"{module}.lora"):
-        if key in alphas:
-            return float(alphas[key])
-    return float(rank) if usual is None else usual
 
 
 class FactorCache:

@@ -20,14 +20,16 @@ from PIL import Image
 
 from hypersd_app.catalog.rows import ModelSpec
 from hypersd_app.engine.bench_flops import ceiling_gflops, decoder_gflop, unet_gflop
-from hypersd_app.engine.bench_models import RandomLoader
+from hypersd_app.engine.bench_models import TOKENS, EmptyLoader, RandomLoader
 from hypersd_app.engine.control_images import Pixels
 from hypersd_app.engine.engine import Engine
 from hypersd_app.engine.hub import Hub
 from hypersd_app.engine.loading import Loader
 from hypersd_app.engine.metadata import encode_png, result_png
+from hypersd_app.engine.plan import make_plan
 from hypersd_app.engine.requests import ControlInput, GenerationRequest
 from hypersd_app.engine.sampling import new_scheduler
+from hypersd_app.engine.system_memory import available_bytes, peak_bytes, reset_peak
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.settings import Settings
 
@@ -36,6 +38,8 @@ logger = logging.getLogger(__name__)
 MODELS = ("pocket", "sd15", "sdxl")
 SIDES = {"pocket": 256, "sd15": 512, "sdxl": 512}
 PARTS = ("text", "control", "unet", "decode", "encode image", "other", "total")
+REFERENCE_MARGIN = 1.15  # what activations need beside the weights
+NETWORKS = ("text", "control", "unet", "decode")  # what is left is our own
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,18 @@ class Measurement:
     gflop: dict[str, float] = field(default_factory=dict)
     ceiling: float = 0.0
     reference: float = 0.0
+    peak_memory: int = 0  # bytes of this process, from before loading to the last picture
 
     @property
     def speedup(self) -> float:
         """How many times faster than the plain call; 0 if that was not measured."""
         return self.reference / self.milliseconds["total"]
+
+    @property
+    def overhead(self) -> float:
+        """What everything but the networks takes, PNG and its metadata included, as a share of the networks' time."""
+        networks = sum(self.milliseconds.get(name, 0.0) for name in NETWORKS)
+        return self.milliseconds["total"] / networks - 1
 
 
 def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +91,9 @@ def run_bench(args: argparse.Namespace, settings: Settings) -> int:
             sys.stdout.write(table(row) + "\n")
             rows.append(row)
     if args.json is not None:
-        args.json.write_text(json.dumps([{**asdict(row), "speedup": row.speedup} for row in rows], indent=2))
+        args.json.write_text(
+            json.dumps([{**asdict(row), "speedup": row.speedup, "overhead": row.overhead} for row in rows], indent=2)
+        )
     return 0
 
 
@@ -88,6 +101,7 @@ def measure_model(name: str, args: argparse.Namespace, settings: Settings) -> It
     """The rows of one model: without and with a sketch."""
     hub = Hub(offline=True)
     loader: Loader = Loader(hub, torch.float32) if name == "pocket" else RandomLoader(hub, torch.float32, name)
+    shapes = loader if name == "pocket" else EmptyLoader(hub, torch.float32, name)
     engine = Engine(settings, hub=hub, loader=loader)
     ceiling = ceiling_gflops(engine.hardware.dtype, engine.hardware.device)
     model = engine.catalog.model(name)
@@ -96,12 +110,23 @@ def measure_model(name: str, args: argparse.Namespace, settings: Settings) -> It
             logger.warning("%s has no ControlNet here", name)
             continue
         request = bench_request(engine, model, controlled, args.decoder)
+        reset_peak()
         row = measure(engine, request, args.repeats)
-        row = replace(row, ceiling=ceiling, gflop=count_gflop(loader, engine, request))
+        row = replace(row, peak_memory=peak_bytes(), ceiling=ceiling, gflop=count_gflop(shapes, engine, request))
         engine.close()  # the plain call needs the room
-        if not args.no_reference:
+        if not args.no_reference and reference_fits(loader, engine, request):
             row = replace(row, reference=measure_reference(loader, engine, request, args.reference_repeats))
         yield row
+
+
+def reference_fits(loader: Loader, engine: Engine, request: GenerationRequest) -> bool:
+    """Whether the plain pipeline has room, which keeps all weights in float32."""
+    size = loader.footprint(make_plan(engine.catalog, request))
+    needed, free = 4 * (size.text + size.unet + size.decoder + size.control), available_bytes()
+    if REFERENCE_MARGIN * needed < free:
+        return True
+    logger.warning("plain diffusers is left out: its weights take %.1f GB and %.1f GB are free", needed / 1e9, free / 1e9)
+    return False
 
 
 def bench_request(engine: Engine, model: ModelSpec, controlled: bool, decoder: str) -> GenerationRequest:
@@ -153,7 +178,7 @@ def count_gflop(loader: Loader, engine: Engine, request: GenerationRequest) -> d
     assert request.width is not None
     assert request.height is not None
     size = (request.height // factor, request.width // factor)
-    tokens = int(loader.text(model).tokenizers[0].model_max_length)
+    tokens = TOKENS if model.family != "pocket" else int(loader.text(model).tokenizers[0].model_max_length)
     counts = {"unet": unet_gflop(unet, *size, tokens) * request.num_inference_steps, "decode": decoder_gflop(vae, *size)}
     if request.control is not None:
         controlnet = loader.controlnet(engine.catalog.control(model, request.control.kind))
@@ -228,6 +253,7 @@ def table(row: Measurement) -> str:
         lines.append(f"  {name:14}{spent:10.2f}{figures}")
     if row.ceiling:
         lines.append(f"  ceiling {row.ceiling:.0f} GFLOP/s (matrix product)")
+    lines.append(f"  all but the networks: {row.overhead:.0%} on top of them; peak memory {row.peak_memory / 1e9:.1f} GB")
     if row.reference:
-        lines.append(f"  plain diffusers, float32: {row.reference:.1f} ms, {row.speedup:.1f}x slower")
+        lines.append(f"  plain diffusers, float32: {row.reference:.1f} ms, {row.speedup:.2f}x as long")
     return "\n".join(lines)

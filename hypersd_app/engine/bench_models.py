@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 import transformers
 from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, UNet2DConditionModel
-from torch import nn
+from torch import Tensor, nn
 
 from hypersd_app.catalog.rows import ControlSpec, DecoderSpec, ModelSpec, Recipe
+from hypersd_app.engine.checkpoints import BASE_MODELS
 from hypersd_app.engine.hub import Hub, Progress
-from hypersd_app.engine.loading import Loader
+from hypersd_app.engine.loading import Loader, read_json
+from hypersd_app.engine.placement import Footprint
+from hypersd_app.engine.plan import Plan
 from hypersd_app.engine.prompts import PromptEncoder
 
 TOKENS = 77
 DEVIATION = 0.02
-SDXL_SHAPE: dict[str, Any] = {
-    "block_out_channels": (320, 640, 1280),
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-    "transformer_layers_per_block": (1, 2, 10),
-    "attention_head_dim": (5, 10, 20),
-    "cross_attention_dim": 2048,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-    "use_linear_projection": True,
-}
-SD15_SHAPE: dict[str, Any] = {"cross_attention_dim": 768, "attention_head_dim": 8}
-SDXL_UP = ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D")
-SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1, "clip_sample": False}
+BLOCK = 1 << 20  # random numbers that are really drawn; weights repeat them, which costs a hundredth of the time
 
 
 class RandomTokenizer:
@@ -51,15 +42,16 @@ class RandomLoader(Loader):
         super().__init__(hub, dtype)
         self.family = family
 
+    def footprint(self, plan: Plan, progress: Progress | None = None) -> Footprint:
+        """Counted on modules without values."""
+        control = 0 if plan.control is None else count(empty(lambda: new_controlnet(self.family)))
+        texts = sum(count(empty(make)) for make in text_encoders(self.family))
+        unet, decoder = empty(lambda: new_unet(self.family)), empty(lambda: self._new_decoder(plan.decoder))
+        return Footprint(texts, count(unet), count(decoder.decoder), control)
+
     def text(self, model: ModelSpec, progress: Progress | None = None) -> PromptEncoder:
         """CLIP ViT-L, and OpenCLIP ViT-bigG beside it for SDXL."""
-        small = transformers.CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_attention_heads=12, num_hidden_layers=12)
-        encoders: list[Any] = [filled(lambda: transformers.CLIPTextModel(small), self.dtype)]
-        if self.family == "sdxl":
-            big = transformers.CLIPTextConfig(
-                hidden_size=1280, intermediate_size=5120, num_attention_heads=20, num_hidden_layers=32, projection_dim=1280
-            )
-            encoders.append(filled(lambda: transformers.CLIPTextModelWithProjection(big), self.dtype))
+        encoders = [filled(make, self.dtype) for make in text_encoders(self.family)]
         return PromptEncoder([RandomTokenizer() for _ in encoders], encoders, True)
 
     def unet(self, model: ModelSpec, recipe: Recipe, progress: Progress | None = None) -> Any:
@@ -68,54 +60,86 @@ class RandomLoader(Loader):
 
     def decoder(self, model: ModelSpec, decoder: DecoderSpec, progress: Progress | None = None) -> Any:
         """A decoder of the true shape."""
-        if decoder.class_name == "AutoencoderTiny":
-            return filled(AutoencoderTiny, self.dtype)
-        return filled(new_vae, self.dtype)
+        return filled(lambda: self._new_decoder(decoder), self.dtype)
+
+    def _new_decoder(self, decoder: DecoderSpec) -> Any:
+        return AutoencoderTiny() if decoder.class_name == "AutoencoderTiny" else new_vae(self.family)
 
     def controlnet(self, control: ControlSpec, progress: Progress | None = None) -> Any:
         """A ControlNet of the true shape."""
         return filled(lambda: new_controlnet(self.family), self.dtype)
 
     def scheduler_config(self, model: ModelSpec, progress: Progress | None = None) -> dict[str, Any]:
-        """The schedule that both families share."""
-        return dict(SCHEDULE)
+        """The family's schedule."""
+        return read_json(BASE_MODELS / self.family / "scheduler" / "scheduler_config.json")
+
+
+class EmptyLoader(RandomLoader):
+    """Gives the same modules without values, on the meta device: enough to count operations."""
+
+    def unet(self, model: ModelSpec, recipe: Recipe, progress: Progress | None = None) -> Any:
+        return empty(lambda: new_unet(self.family))
+
+    def decoder(self, model: ModelSpec, decoder: DecoderSpec, progress: Progress | None = None) -> Any:
+        return empty(lambda: self._new_decoder(decoder))
+
+    def controlnet(self, control: ControlSpec, progress: Progress | None = None) -> Any:
+        return empty(lambda: new_controlnet(self.family))
+
+
+def text_encoders(family: str) -> list[Callable[[], nn.Module]]:
+    """What makes each text encoder of the family."""
+    folder = BASE_MODELS / family
+    small = transformers.CLIPTextConfig.from_pretrained(folder / "text_encoder")
+    if family != "sdxl":
+        return [lambda: transformers.CLIPTextModel(small)]
+    large = transformers.CLIPTextConfig.from_pretrained(folder / "text_encoder_2")
+    return [lambda: transformers.CLIPTextModel(small), lambda: transformers.CLIPTextModelWithProjection(large)]
 
 
 def new_unet(family: str) -> UNet2DConditionModel:
     """The true shape."""
-    if family == "sdxl":
-        return UNet2DConditionModel(sample_size=128, up_block_types=SDXL_UP, **SDXL_SHAPE)
-    return UNet2DConditionModel(sample_size=64, **SD15_SHAPE)
+    return UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(BASE_MODELS / family / "unet"))
 
 
 def new_controlnet(family: str) -> ControlNetModel:
     """The true shape."""
-    return ControlNetModel(**(SDXL_SHAPE if family == "sdxl" else SD15_SHAPE))
+    return ControlNetModel.from_unet(new_unet(family), load_weights_from_unet=False)
 
 
-def new_vae() -> AutoencoderKL:
-    """The true shape, the same for both."""
-    return AutoencoderKL(
-        block_out_channels=(128, 256, 512, 512),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        layers_per_block=2,
-        scaling_factor=0.18215,
-    )
+def new_vae(family: str) -> AutoencoderKL:
+    """The true shape."""
+    return AutoencoderKL.from_config(AutoencoderKL.load_config(BASE_MODELS / family / "vae"))
 
 
-def filled(make: Any, dtype: torch.dtype) -> Any:
-    """A module whose parameters are random: made without the library's own slow initialisation."""
+def count(module: nn.Module) -> int:
+    """How many weights a module has."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def empty(make: Callable[[], Any]) -> Any:
+    """A module whose parameters have shapes only."""
     with torch.device("meta"):
-        module: nn.Module = make()
-    module = nn.Module.to_empty(nn.Module.to(module, dtype), device="cpu")
-    generator = torch.Generator().manual_seed(0)
+        return make().eval()
+
+
+def filled(make: Callable[[], Any], dtype: torch.dtype) -> Any:
+    """A module with random weights, made without the library's own slow initialisation."""
+    module = nn.Module.to_empty(nn.Module.to(empty(make), dtype), device="cpu")
+    block = torch.randn(BLOCK, generator=torch.Generator().manual_seed(0)).mul_(DEVIATION).to(dtype)
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter.normal_(0.0, DEVIATION, generator=generator)
+            repeat_into(parameter.view(-1), block)
         for name, buffer in module.named_buffers():
             if name.endswith("position_ids"):
                 buffer.copy_(torch.arange(buffer.shape[-1]).expand(buffer.shape))
             else:
                 buffer.zero_()
-    return module.eval()
+    return module
+
+
+def repeat_into(target: Tensor, block: Tensor) -> None:
+    """Fill `target` (N,) with `block` over and over."""
+    for start in range(0, len(target), len(block)):
+        part = target[start : start + len(block)]
+        part.copy_(block[: len(part)])

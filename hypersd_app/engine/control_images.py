@@ -1,18 +1,11 @@
-"""Control pictures: what a ControlNet reads, from what a visitor drew or photographed."""
+"""Control pictures from drawings; `annotators` makes them from photographs."""
 
 from __future__ import annotations
-
-import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hypersd_app.catalog.guard import one_of
-from hypersd_app.errors import ModelUnavailable
 from hypersd_app.models.ink import control_from_ink
 
 Picture = Image.Image | NDArray[np.uint8]
@@ -24,27 +17,6 @@ EDGE = 3  # how many pixels a stroke's soft edge is wide
 DARK = 128.0
 TRANSPARENT_SHARE = 0.2  # of a picture whose paper is transparent; cut-off corners of a scan are less
 LARGEST_READ = 1024  # pixels a side
-ANNOTATOR_WEIGHTS = "lllyasviel/Annotators"
-
-
-@dataclass(frozen=True)
-class Annotator:
-    """A detector of controlnet-aux: its own module (importing the whole package loads them all) and its weights."""
-
-    module: str
-    class_name: str
-    weights: str = ""
-    arguments: tuple[tuple[str, Any], ...] = ()
-
-
-ANNOTATORS: dict[str, Annotator] = {
-    "canny": Annotator("controlnet_aux.canny", "CannyDetector"),
-    "softedge": Annotator("controlnet_aux.hed", "HEDdetector", ANNOTATOR_WEIGHTS),
-    "pidinet": Annotator("controlnet_aux.pidi", "PidiNetDetector", ANNOTATOR_WEIGHTS),
-    "scribble": Annotator("controlnet_aux.hed", "HEDdetector", ANNOTATOR_WEIGHTS, (("scribble", True),)),
-    "lineart": Annotator("controlnet_aux.lineart", "LineartDetector", ANNOTATOR_WEIGHTS),
-    "depth": Annotator("controlnet_aux.midas", "MidasDetector", ANNOTATOR_WEIGHTS),
-}
 
 
 def scribble_control(picture: Picture, size: tuple[int, int]) -> Pixels:
@@ -59,7 +31,7 @@ def scribble_control(picture: Picture, size: tuple[int, int]) -> Pixels:
         rgba = np.asarray(image.convert("RGBA"), dtype=np.float32)
         control = control_from_ink(rgba[..., :3], _stretched(rgba[..., 3]))
     else:
-        control = control_from_ink(*separated(np.asarray(_on_white(image), dtype=np.float32)))
+        control = control_from_ink(*separated(np.asarray(on_white(image), dtype=np.float32)))
     if control.shape[1::-1] == size:
         return control
     filter_ = Image.Resampling.BOX if _shrinks(image.size, size) else Image.Resampling.BILINEAR
@@ -121,7 +93,7 @@ def _paper_is_transparent(image: Image.Image) -> bool:
     return bool((np.asarray(image.convert("RGBA").getchannel("A")) < DARK).mean() > TRANSPARENT_SHARE)
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def on_white(image: Image.Image) -> Image.Image:
     """An opaque RGB picture; what is transparent is white paper."""
     if not _has_alpha(image):
         return image.convert("RGB")
@@ -143,39 +115,3 @@ def _stretched(alpha: NDArray[np.float32]) -> NDArray[np.float32]:
     """Coverage in [0, 1], full where `alpha` (H, W) is strongest."""
     strongest = float(alpha.max())
     return alpha / strongest if strongest >= FAINTEST else np.zeros_like(alpha)
-
-
-class ControlImages:
-    """Annotators, each loaded when it is first asked for. `locate` finds the folder of a weights repository."""
-
-    def __init__(self, locate: Callable[[str], str]) -> None:
-        self._locate = locate
-        self._detectors: dict[str, Any] = {}
-
-    def annotate(self, kind: str, photograph: Image.Image, size: tuple[int, int]) -> Pixels:
-        """A photograph as a control picture of `kind`, uint8 (H, W, 3). Raises InvalidRequest and ModelUnavailable."""
-        one_of("control kind", kind, ANNOTATORS)
-        detector = self._detector(kind)
-        resolution = min(size)
-        made = detector(
-            _on_white(photograph),
-            detect_resolution=resolution,
-            image_resolution=resolution,
-            output_type="pil",
-            **dict(ANNOTATORS[kind].arguments),
-        )
-        return np.asarray(made.convert("RGB").resize(size, Image.Resampling.BILINEAR))
-
-    def _detector(self, kind: str) -> Any:
-        row = ANNOTATORS[kind]
-        key = f"{row.module}.{row.class_name}"
-        if key not in self._detectors:
-            self._detectors[key] = self._load(row)
-        return self._detectors[key]
-
-    def _load(self, row: Annotator) -> Any:
-        try:
-            detector_class = getattr(importlib.import_module(row.module), row.class_name)
-        except (ImportError, AttributeError) as error:
-            raise ModelUnavailable(f"The package controlnet-aux with {row.class_name} is needed: {error}") from error
-        return detector_class.from_pretrained(self._locate(row.weights)) if row.weights else detector_class()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -15,9 +15,9 @@ from PIL import Image
 
 from hypersd_app.catalog.catalog import Catalog
 from hypersd_app.catalog.rows import ModelSpec, Recipe, StyleSpec
-from hypersd_app.engine.backends import new_backend
+from hypersd_app.engine.annotators import Annotators
 from hypersd_app.engine.clock import Clock
-from hypersd_app.engine.control_images import ControlImages, Pixels
+from hypersd_app.engine.control_images import Pixels
 from hypersd_app.engine.hardware import Hardware, choose_hardware, zero_gpu
 from hypersd_app.engine.hub import Hub
 from hypersd_app.engine.loading import Loader
@@ -28,13 +28,13 @@ from hypersd_app.engine.plan import Plan, make_plan
 from hypersd_app.engine.rendering import OnStep, render
 from hypersd_app.engine.requests import ControlInput, GenerationRequest, GenerationResult
 from hypersd_app.engine.residency import Residency
-from hypersd_app.errors import DeviceOutOfMemory
+from hypersd_app.errors import DeviceOutOfMemory, HyperSDError
 from hypersd_app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 Progress = Callable[..., None]  # (share, words), and in a long run now and then (share, words, picture)
-Drawn = tuple[list[list[Image.Image]], dict[str, float]]
+Drawn = tuple[list[list[Image.Image]], dict[str, float], str]  # pictures of each plan, milliseconds, what drew them
 LOADING_SHARE = 0.5  # of a progress bar, when something must be loaded first
 
 
@@ -77,13 +77,13 @@ class Engine:
         self.catalog = Catalog(settings)
         self.hardware = hardware or choose_hardware(settings)
         self._hub = hub or Hub(offline=settings.offline)
-        self._residency = Residency(memory_budget(self.hardware.device, settings.memory_gb))
-        backend = new_backend(self.hardware, settings.cache)
-        loading = torch.float32 if self.hardware.device == "cpu" else self.hardware.dtype
-        self._pipelines = Pipelines(backend, loader or Loader(self._hub, loading), self._residency)
-        self._control_images = ControlImages(lambda repo: str(self._hub.snapshot(repo)))
+        budget = memory_budget(self.hardware.device, settings.memory_gb)
+        self._residency = Residency(budget, lambda: release(self.hardware.device))
+        loader = loader or Loader(self._hub, torch.float32)
+        self._pipelines = Pipelines(self.hardware, settings.cache, loader, self._residency)
+        self._annotators = Annotators(self._hub, self._residency)
         self._device = threading.Lock()
-        self._render, self._render_plain = zero_gpu(render), zero_gpu(render_plain)
+        self._draw_on_lent_gpu = zero_gpu(self._draw_or_error)
         self._pictures = 0
         self._milliseconds: dict[str, float] = {}
         logger.info("engine: %s, budget %.1f GB", self.hardware.label, self._residency.budget / 1e9)
@@ -103,24 +103,39 @@ class Engine:
 
     def _run(self, plans: list[Plan], progress: Progress | None) -> list[GenerationResult]:
         loading = None if progress is None else lambda share, text: progress(LOADING_SHARE * share, text)
-        draw = self._draw_plain if is_plain(plans[0].model) else self._draw
         with self._cleanup_after_exhaustion():
-            pictures, milliseconds = draw(plans, loading, _step_report(progress))
+            if self._draw_on_lent_gpu is None:
+                pictures, milliseconds, label = self._draw(plans, loading, _step_report(progress))
+            else:
+                with self._open(plans, loading):  # loaded here, and inherited by the process that has the GPU
+                    drawn = self._draw_on_lent_gpu(plans)
+                if isinstance(drawn, HyperSDError):
+                    raise drawn
+                pictures, milliseconds, label = drawn
         self._milliseconds = milliseconds
         self._pictures += sum(len(row) for row in pictures)
-        label = self.hardware.label
         return [GenerationResult(tuple(row), plan.request, milliseconds, label) for plan, row in zip(plans, pictures, strict=True)]
 
-    def _draw(self, plans: list[Plan], loading: Progress | None, on_step: OnStep | None) -> Drawn:
-        leader = next((plan for plan in plans if plan.control is not None), plans[0])
-        with self._pipelines.open(leader, loading) as pipeline, self._device, out_of_memory_named("drawing"):
-            clock = Clock(self._pipelines.backend.synchronize)
-            return self._render(self._pipelines, pipeline, plans, clock, on_step), clock.finished()
+    def _open(self, plans: Sequence[Plan], loading: Progress | None) -> AbstractContextManager[Any]:
+        """The pipeline that fits all of `plans`, which share a key but for blank sketches."""
+        if is_plain(plans[0].model):
+            return self._pipelines.open_plain(plans[0], loading)
+        return self._pipelines.open(next((plan for plan in plans if plan.control is not None), plans[0]), loading)
 
-    def _draw_plain(self, plans: list[Plan], loading: Progress | None, on_step: OnStep | None) -> Drawn:
-        with self._pipelines.open_plain(plans[0], loading) as pipeline, self._device, out_of_memory_named("drawing"):
-            clock = Clock(self._pipelines.backend.synchronize)
-            return self._render_plain(pipeline, plans, clock, on_step), clock.finished()
+    def _draw(self, plans: list[Plan], loading: Progress | None = None, on_step: OnStep | None = None) -> Drawn:
+        with self._open(plans, loading) as pipeline, self._device, out_of_memory_named("drawing"):
+            clock = Clock(self._pipelines.synchronize)
+            if is_plain(plans[0].model):
+                label = replace(self.hardware, backend="torch").label
+                return render_plain(pipeline, plans, clock, on_step), clock.finished(), label
+            return render(self._pipelines, pipeline, plans, clock, on_step), clock.finished(), pipeline.label
+
+    def _draw_or_error(self, plans: list[Plan]) -> Drawn | HyperSDError:
+        """As `_draw`, in a process whose exceptions lose their words on the way back."""
+        try:
+            return self._draw(plans)
+        except HyperSDError as error:
+            return error
 
     @contextmanager
     def _cleanup_after_exhaustion(self) -> Iterator[None]:
@@ -134,7 +149,7 @@ class Engine:
     def annotate(self, kind: str, photograph: Image.Image, size: tuple[int, int]) -> Pixels:
         """A photograph as a control picture, uint8 (H, W, 3); `size` is (W, H). Raises InvalidRequest and ModelUnavailable."""
         with self._device:
-            return self._control_images.annotate(kind, photograph, size)
+            return self._annotators.annotate(kind, photograph, size)
 
     def models(self) -> tuple[ModelSpec, ...]:
         """All models, the embedded one first."""
@@ -171,8 +186,7 @@ class Engine:
     def prepare(self, request: GenerationRequest, progress: Progress | None = None) -> None:
         """Load what `request` needs, beside the work of others, and draw nothing. Raises HyperSDError."""
         plan = make_plan(self.catalog, request)
-        open_pipeline = self._pipelines.open_plain if is_plain(plan.model) else self._pipelines.open
-        with self._cleanup_after_exhaustion(), open_pipeline(plan, progress):
+        with self._cleanup_after_exhaustion(), self._open([plan], progress):
             logger.debug("ready: %s", plan.key)
 
     def warm_up(self, model: str) -> None:

@@ -79,10 +79,13 @@ def has_native_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     return "avx512_bf16" in text or "amx_bf16" in text
 
 
-def zero_gpu(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` under `spaces.GPU` where a Space lends GPUs by the call, else unchanged."""
+def zero_gpu(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """`function` under `spaces.GPU` where a Space lends GPUs by the call, else None.
+
+    It then runs in a forked process: what goes in and comes out is pickled, and no lock may be held around the call.
+    """
     if not os.environ.get("SPACES_ZERO_GPU") or importlib.util.find_spec("spaces") is None:
-        return function
+        return None
     import spaces
 
     return spaces.GPU(function)

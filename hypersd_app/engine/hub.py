@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +84,9 @@ class Hub:
             return None
         return info.sha or "main", [sibling.rfilename for sibling in info.siblings or ()]
 
-    def snapshot(self, repo: str) -> Path:
-        """A whole repository, for what reads it its own way (the annotators). Raises ModelUnavailable."""
-        source = WeightSource(repo=repo)
-        with self._lock, hub_errors(source):
-            return self._local_snapshot(source) if self.offline else Path(snapshot_download(repo, cache_dir=self._cache))
+    def files(self, source: WeightSource, names: Iterable[str], progress: Progress | None = None) -> list[Path]:
+        """Some files of a repository. Raises ModelUnavailable."""
+        return [self.file(replace(source, filename=name), progress) for name in names]
 
     def _local_snapshot(self, source: WeightSource) -> Path:
         return Path(snapshot_download(source.repo, revision=source.revision, cache_dir=self._cache, local_files_only=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from collections.abc import Iterator
@@ -9,18 +10,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
 import transformers
 from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, UNet2DConditionModel
+from diffusers.loaders.single_file_utils import SingleFileComponentError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from hypersd_app.catalog.builtin import hub_models
 from hypersd_app.catalog.headers import read_header
 from hypersd_app.catalog.rows import ControlSpec, DecoderSpec, ModelSpec, Recipe, WeightSource
 from hypersd_app.engine.adapters import SDXL_BLOCKS, fuse, read_factors
+from hypersd_app.engine.checkpoints import BASE_MODELS, Checkpoint, count_checkpoint, is_checkpoint
 from hypersd_app.engine.hub import Hub, Progress
+from hypersd_app.engine.placement import Footprint
+from hypersd_app.engine.plan import Plan
 from hypersd_app.engine.prompts import PromptEncoder
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.models.autoencoder import PocketAutoencoder
@@ -35,17 +38,49 @@ TOP = ""  # the top folder of a repository
 class Loader:
     """Reads networks into CPU memory in `dtype`; placing them on a device is the backend's work."""
 
-    def __init__(self, hub: Hub, dtype: torch.dtype) -> None:
+    def __init__(self, hub: Hub, dtype: torch.dtype, base_models: Path = BASE_MODELS) -> None:
+        """`base_models` holds a configuration for each family, for checkpoints, which come without one."""
         self.hub = hub
         transformers.utils.logging.disable_progress_bar()  # a server's log is no place for one
         self.dtype = dtype
+        self._base_models = base_models
+
+    def reading(self, dtype: torch.dtype) -> Loader:
+        """The same loader for another precision."""
+        other = copy.copy(self)
+        other.dtype = dtype
+        return other
+
+    def footprint(self, plan: Plan, progress: Progress | None = None) -> Footprint:
+        """How many weights the plan's parts have, by the headers of their files. Raises ModelUnavailable."""
+        model, unet, decoder, control = plan.model, plan.recipe.unet, plan.decoder, plan.control
+        if is_checkpoint(model.source):
+            assert model.source.path is not None
+            counts = count_checkpoint(model.source.path)
+        else:
+            encoders = [f"text_encoder{name}" for name in encoder_names(model)]
+            counts = {
+                "text": sum(self._count(model.source, name, progress) for name in encoders),
+                "unet": 0 if unet is not None else self._count(model.source, "unet", progress),
+            }
+        if unet is not None:
+            counts["unet"] = read_header(self.hub.file(unet, progress)).numbers()
+        if not is_checkpoint(decoder.source):
+            component = "vae" if decoder.class_name == "AutoencoderKL" else TOP
+            counts["decoder"] = self._count(decoder.source, component, progress, ("decoder.",))
+        counts["control"] = 0 if control is None else self._count(control.source, TOP, progress)
+        return Footprint(**counts)
+
+    def _count(self, source: WeightSource, component: str, progress: Progress | None, prefixes: tuple[str, ...] = ("",)) -> int:
+        folder = self.hub.folder(source, [component], progress) / component
+        return sum(read_header(path).numbers(prefixes) for path in weight_files(folder))
 
     def text(self, model: ModelSpec, progress: Progress | None = None) -> PromptEncoder:
         """Tokenizers and text encoders. Raises ModelUnavailable."""
-        double = model.family == "sdxl"
-        names = ["", "_2"] if double else [""]
+        names = encoder_names(model)
         if is_checkpoint(model.source):
-            return self._checkpoint_text(model, progress)
+            with readable(model.source):
+                return self._checkpoint(model).text(len(names) > 1, zeroes_empty_negative(self._base(model)))
         parts = [f"{part}{name}" for name in names for part in ("tokenizer", "text_encoder")]
         root = self.hub.folder(model.source, [TOP, *parts], progress)
         with readable(model.source):
@@ -67,38 +102,20 @@ class Loader:
         }
         return kind.from_pretrained(folder, **arguments).eval()
 
-    def _checkpoint_text(self, model: ModelSpec, progress: Progress | None) -> PromptEncoder:
-        """A checkpoint holds the encoders but no tokenizer: that and all shapes come from the base model's repository."""
-        root = self._base_configuration(model, progress)
-        large = model.family == "sdxl"
-        kind = diffusers.StableDiffusionXLPipeline if large else diffusers.StableDiffusionPipeline
-        without: dict[str, Any] = {"unet": None, "vae": None, "scheduler": None}
-        if not large:
-            without |= {"safety_checker": None, "feature_extractor": None}
-        with readable(model.source):
-            pipeline = kind.from_single_file(
-                str(model.source.path), config=str(root), local_files_only=True, torch_dtype=self.dtype, **without
-            )
-        if not large:
-            return PromptEncoder([pipeline.tokenizer], [pipeline.text_encoder])
-        tokenizers = [pipeline.tokenizer, pipeline.tokenizer_2]
-        return PromptEncoder(tokenizers, [pipeline.text_encoder, pipeline.text_encoder_2], zeroes_empty_negative(root))
+    def _base(self, model: ModelSpec) -> Path:
+        return self._base_models / model.family
 
-    def _base_configuration(self, model: ModelSpec, progress: Progress | None) -> Path:
-        base = next(row for row in hub_models() if row.name == model.family)
-        second = ["tokenizer_2", "text_encoder_2"] if model.family == "sdxl" else []
-        return self.hub.configuration(base.source, ["tokenizer", "text_encoder", "unet", "vae", "scheduler", *second], progress)
+    def _checkpoint(self, model: ModelSpec) -> Checkpoint:
+        assert model.source.path is not None
+        return Checkpoint(model.source.path, self._base(model), self.dtype)
 
     def unet(self, model: ModelSpec, recipe: Recipe, progress: Progress | None = None) -> Any:
         """The recipe's UNet, its accelerating LoRA fused. Raises ModelUnavailable."""
         if recipe.unet is not None:
             return self._whole_unet(model, recipe.unet, progress)
         if is_checkpoint(model.source):
-            root = self._base_configuration(model, progress)
             with readable(model.source):
-                unet: Any = UNet2DConditionModel.from_single_file(
-                    str(model.source.path), config=str(root), subfolder="unet", torch_dtype=self.dtype, local_files_only=True
-                )
+                unet: Any = self._checkpoint(model).unet()
         else:
             unet = self._model(UNet2DConditionModel, model.source, "unet", progress)
         if recipe.lora is not None:
@@ -109,10 +126,7 @@ class Loader:
     def _whole_unet(self, model: ModelSpec, source: WeightSource, progress: Progress | None) -> Any:
         """A UNet's weights in one file, cast while they load, so that float32 never exists whole."""
         path = self.hub.file(source, progress)
-        if is_checkpoint(model.source):
-            root = self._base_configuration(model, progress)
-        else:
-            root = self.hub.configuration(model.source, ["unet"], progress)
+        root = self._base(model) if is_checkpoint(model.source) else self.hub.configuration(model.source, ["unet"], progress)
         with readable(source):
             read_header(path)
             with torch.device("meta"):
@@ -129,11 +143,8 @@ class Loader:
         if decoder.class_name == "AutoencoderTiny":
             return self._model(AutoencoderTiny, source, TOP, progress)
         if is_checkpoint(source):
-            root = self._base_configuration(model, progress)
             with readable(source):
-                return AutoencoderKL.from_single_file(
-                    str(source.path), config=str(root), subfolder="vae", torch_dtype=self.dtype, local_files_only=True
-                )
+                return self._checkpoint(model).autoencoder()
         return self._model(AutoencoderKL, source, TOP if source is decoder.half_source else "vae", progress)
 
     def controlnet(self, control: ControlSpec, progress: Progress | None = None) -> Any:
@@ -144,10 +155,8 @@ class Loader:
 
     def scheduler_config(self, model: ModelSpec, progress: Progress | None = None) -> dict[str, Any]:
         """The model's own noise schedule. Raises ModelUnavailable."""
-        if is_checkpoint(model.source):
-            root = self._base_configuration(model, progress)
-        else:
-            root = self.hub.configuration(model.source, ["scheduler"], progress)
+        inside = is_checkpoint(model.source)
+        root = self._base(model) if inside else self.hub.configuration(model.source, ["scheduler"], progress)
         return read_json(root / "scheduler" / "scheduler_config.json")
 
     def _model(self, kind: Any, source: WeightSource, component: str, progress: Progress | None) -> Any:
@@ -158,9 +167,15 @@ class Loader:
             ).eval()
 
 
-def is_checkpoint(source: WeightSource) -> bool:
-    """True for a single file that holds a whole model."""
-    return source.path is not None and source.path.suffix == ".safetensors"
+def encoder_names(model: ModelSpec) -> list[str]:
+    """What is put behind `tokenizer` and `text_encoder`: SDXL has two of each."""
+    return ["", "_2"] if model.family == "sdxl" else [""]
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """One set of safetensors in a component's folder: in full size if there is one, else in half."""
+    paths = [path for path in sorted(folder.glob("*.safetensors")) if "non_ema" not in path.name]
+    return [path for path in paths if ".fp16" not in path.name] or paths
 
 
 def variant(folder: Path) -> str | None:
@@ -189,6 +204,8 @@ def readable(source: WeightSource) -> Iterator[None]:
     """Turn failures of reading into ModelUnavailable."""
     try:
         yield
+    except SingleFileComponentError as error:
+        raise ModelUnavailable(f"{source} lacks a part that is needed; a checkpoint has to hold all of them. ({error})") from error
     except (SafetensorError, OSError, ValueError, KeyError, AttributeError) as error:
         raise ModelUnavailable(f"The weights in {source} cannot be read: {error}") from error
     except RuntimeError as error:

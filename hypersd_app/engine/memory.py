@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import gc
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,6 +26,12 @@ def module_bytes(module: nn.Module) -> int:
     """Bytes of all parameters and buffers, shared ones once."""
     tensors = {tensor.data_ptr(): tensor for tensor in (*module.parameters(), *module.buffers())}
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+
+
+def device_bytes(module: nn.Module, device: torch.device) -> int:
+    """Bytes of what of a module lies on `device`."""
+    there = (tensor for tensor in (*module.parameters(), *module.buffers()) if tensor.device.type == device.type)
+    return sum(tensor.numel() * tensor.element_size() for tensor in {tensor.data_ptr(): tensor for tensor in there}.values())
 
 
 def memory_budget(device: str, gigabytes: float) -> int:
@@ -50,7 +59,16 @@ def out_of_memory_named(doing: str) -> Iterator[None]:
 
 
 def release(device: str) -> None:
-    """Give freed memory back to the device."""
+    """Give freed memory back to the device and to the system."""
     gc.collect()
     if device == "cuda":
         torch.cuda.empty_cache()
+    # glibc keeps what was freed in small pieces; without this the process of a server only ever grows.
+    trim = getattr(_c_library(), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+@functools.cache
+def _c_library() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if sys.platform == "linux" else None

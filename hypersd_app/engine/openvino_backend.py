@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,15 @@ from hypersd_app.engine.backends import Load, UNetStyles
 from hypersd_app.engine.hardware import Hardware
 from hypersd_app.engine.memory import module_bytes
 from hypersd_app.engine.networks import Conditioning, Residuals
-from hypersd_app.engine.openvino_graphs import ControlGraph, DecoderGraph, SlotPlan, UNetGraph
-from hypersd_app.engine.openvino_network import CompiledNetwork, array, tensor, weights_hash
+from hypersd_app.engine.openvino_graphs import ControlGraph, DecoderGraph, SlotPlan, UNetGraph, residual_shapes
+from hypersd_app.engine.openvino_network import CompiledNetwork, array, weights_hash
 from hypersd_app.engine.residency import Loaded
 from hypersd_app.errors import ModelUnavailable
 
 logger = logging.getLogger(__name__)
 
 PRECISIONS = {torch.bfloat16: "bf16", torch.float16: "f16", torch.float32: "f32"}
-BUCKETS = (4, 1)  # batch sizes that are compiled; any other runs as several of these
-GRAPH_VARIANTS = 2  # with and without residuals
+WIDE = 300_000_000  # bytes up to which a network is compiled for several pictures too: a large one gains nothing by it
 
 
 class OpenVinoBackend:
@@ -45,24 +45,36 @@ class OpenVinoBackend:
     def denoiser(self, name: str, load: Load) -> Loaded:
         """A styled UNet."""
         parts = Parts(self, name, load)
-        return Loaded(OpenVinoDenoiser(parts), GRAPH_VARIANTS * parts.bytes)
+        network = OpenVinoDenoiser(parts)
+        return Loaded(network, parts.bytes, grown=lambda: network.grown)
 
     def controlnet(self, name: str, load: Load) -> Loaded:
         """A ControlNet."""
         parts = Parts(self, name, load)
-        return Loaded(OpenVinoControl(parts), parts.bytes)
+        network = OpenVinoControl(parts)
+        return Loaded(network, parts.bytes, grown=lambda: network.grown)
 
     def decoder(self, name: str, load: Load) -> Loaded:
         """A decoder."""
 
-        def without_encoder() -> Any:
-            module = load()
+        def without_encoder(dtype: torch.dtype) -> Any:
+            module = load(dtype)
             if hasattr(module, "encoder"):
                 module.encoder = None
             return module
 
         parts = Parts(self, name, without_encoder)
         return Loaded(OpenVinoDecoder(parts), parts.bytes)
+
+    def text_dtype(self) -> torch.dtype:
+        """Text encoders run in torch, once a prompt."""
+        return torch.float32
+
+    def text(self, modules: Sequence[nn.Module]) -> Loaded:
+        """They are where they are needed."""
+        for module in modules:
+            module.eval().requires_grad_(False)
+        return Loaded(_nothing, sum(module_bytes(module) for module in modules))
 
     def synchronize(self) -> None:
         """Inference returns when it is done."""
@@ -73,11 +85,15 @@ class OpenVinoBackend:
         return CompiledNetwork(self._core, path, self._properties, build, named)
 
 
+def _nothing() -> None:
+    """Text encoders need not come from anywhere."""
+
+
 class Parts:
     """A module read once for its facts, and again only if something must be converted."""
 
     def __init__(self, backend: OpenVinoBackend, name: str, load: Load) -> None:
-        module = load()
+        module = load(torch.float32)
         self.backend = backend
         self.load = load
         self.config = module.config
@@ -86,10 +102,13 @@ class Parts:
         self.size_projection = getattr(module, "add_time_proj", None)
         half = backend.hardware.dtype != torch.float32
         self.bytes = module_bytes(module) // (2 if half else 1)
+        self.wide = self.bytes <= WIDE
+        weights = ((name.removesuffix(".weight"), value) for name, value in module.state_dict().items() if name.endswith(".weight"))
+        self.shapes = {name: tuple(value.shape) for name, value in weights}
 
     def network(self, variant: str, wrap: Callable[[Any], nn.Module], named: int) -> CompiledNetwork:
         """The network of one variant of the graph."""
-        return self.backend.network(f"{self.name}-{variant}", lambda: wrap(self.load()), named)
+        return self.backend.network(f"{self.name}-{variant}", lambda: wrap(self.load(torch.float32)), named)
 
     def time(self, t: Tensor) -> NDArray[np.float32]:
         """The timestep's sines and cosines, (1, channels)."""
@@ -105,15 +124,22 @@ class Parts:
 
 
 class OpenVinoDenoiser:
-    """A UNet as up to three graphs: plain, with residuals, and each of these with slots for styles."""
+    """A UNet as up to two graphs: as it is, and with slots for styles."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self.in_channels = int(parts.config.in_channels)
         self._plan = SlotPlan()
-        self._networks: dict[tuple[int, SlotPlan], CompiledNetwork] = {}
+        self._networks: dict[SlotPlan, CompiledNetwork] = {}
         self._styles: object = ()
         self._factors: list[NDArray[np.float32]] = []
+        self._none: list[NDArray[np.float32]] = []
+
+    @property
+    def grown(self) -> int:
+        """Bytes beyond those of one compiled network: other batch sizes, the graph with slots, the styles in them."""
+        copies = sum(1 + network.extra for network in self._networks.values()) - 1
+        return max(0, copies) * self._parts.bytes + sum(array.nbytes for array in self._factors)
 
     def set_styles(self, styles: UNetStyles) -> None:
         """Lay the styles' factors out for the slots. Compiles nothing, unless they touch layers no style touched before."""
@@ -129,37 +155,39 @@ class OpenVinoDenoiser:
         self._styles = key
 
     def _shapes(self, plan: SlotPlan) -> dict[str, tuple[int, ...]]:
-        """Weight shapes of the slotted layers, read when the first style comes. Raises ModelUnavailable."""
-        if not hasattr(self, "_layer_shapes"):
-            state = self._parts.load().state_dict()
-            suffix = ".weight"
-            self._layer_shapes = {name.removesuffix(suffix): tuple(t.shape) for name, t in state.items() if name.endswith(suffix)}
-        missing = [name for name in plan.modules if name not in self._layer_shapes]
+        """Weight shapes of the slotted layers. Raises ModelUnavailable."""
+        missing = [name for name in plan.modules if name not in self._parts.shapes]
         if missing:
             raise ModelUnavailable(f"The style does not fit this model: it has no layer {missing[0]!r}.")
-        return self._layer_shapes
+        return self._parts.shapes
 
-    def _network(self, residuals: int) -> CompiledNetwork:
+    def _network(self) -> CompiledNetwork:
         plan = self._plan if self._factors else SlotPlan()
-        key = (residuals, plan)
-        if key not in self._networks:
-            for old in [other for other in self._networks if other[0] == residuals and other[1].modules and plan.modules]:
+        if plan not in self._networks:
+            for old in [other for other in self._networks if other.modules and plan.modules]:
                 del self._networks[old]  # outgrown slots
-            variant = f"r{residuals}-s{plan.rank}-{len(plan.modules)}-{abs(hash_text(plan.modules)):x}"
-            self._networks[key] = self._parts.network(variant, lambda module: UNetGraph(module, residuals, plan), 3)
-        return self._networks[key]
+            variant = f"unet-s{plan.rank}-{len(plan.modules)}-{abs(hash_text(plan.modules)):x}"
+            self._networks[plan] = self._parts.network(variant, lambda module: UNetGraph(module, plan), 3)
+        return self._networks[plan]
+
+    def _no_residuals(self, latents: Tensor) -> list[NDArray[np.float32]]:
+        """Zeros for every picture of a batch, made once a size."""
+        batch, _, height, width = latents.shape
+        shapes = [(batch, *shape) for shape in residual_shapes(self._parts.config, height, width)]
+        if [array.shape for array in self._none] != shapes:
+            self._none = [np.zeros(shape, np.float32) for shape in shapes]
+        return self._none
 
     def __call__(self, latents: Tensor, t: Tensor, conditioning: Conditioning, residuals: Residuals | None) -> Tensor:
-        extra = [] if residuals is None else [*residuals.down, residuals.middle]
-        network, time = self._network(len(extra)), self._parts.time(t)
-        outputs = []
-        for rows in chunks(len(latents)):
-            inputs = [array(latents[rows]), time, array(conditioning.hidden[rows]), *self._parts.added(conditioning, rows)]
-            inputs += [array(residual[rows]) for residual in extra]
-            outputs.append(network(inputs, self._factors, self._styles)[0])
-            if len(latents) > len(outputs[-1]):
-                outputs[-1] = outputs[-1].copy()  # the next chunk overwrites it
-        return torch.cat([tensor(output) for output in outputs])
+        parts, time = self._parts, self._parts.time(t)
+        given = self._no_residuals(latents) if residuals is None else [array(part) for part in (*residuals.down, residuals.middle)]
+
+        def inputs(rows: slice) -> list[NDArray[np.float32]]:
+            added = parts.added(conditioning, rows)
+            return [array(latents[rows]), time, array(conditioning.hidden[rows]), *added, *(part[rows] for part in given)]
+
+        network = self._network()
+        return network.batched(len(latents), inputs, wide=parts.wide, fixed=self._factors, version=self._styles)[0]
 
 
 class OpenVinoControl:
@@ -169,34 +197,31 @@ class OpenVinoControl:
         self._parts = parts
         self._network = parts.network("control", ControlGraph, 3)
 
+    @property
+    def grown(self) -> int:
+        """Bytes of other batch sizes."""
+        return self._network.extra * self._parts.bytes
+
     def __call__(self, latents: Tensor, t: Tensor, conditioning: Conditioning, control: Tensor, scales: Tensor) -> Residuals:
-        time, made = self._parts.time(t), []
-        for rows in chunks(len(latents)):
-            inputs = [array(latents[rows]), time, array(conditioning.hidden[rows]), *self._parts.added(conditioning, rows)]
-            found = self._network([*inputs, array(control[rows]), array(scales[rows])])
-            made.append([output if len(output) == len(latents) else output.copy() for output in found])
-        stacked = [torch.cat([tensor(row) for row in rows]) for rows in zip(*made, strict=True)]
-        return Residuals(tuple(stacked[:-1]), stacked[-1])
+        parts, time = self._parts, self._parts.time(t)
+
+        def inputs(rows: slice) -> list[NDArray[np.float32]]:
+            added = parts.added(conditioning, rows)
+            return [array(latents[rows]), time, array(conditioning.hidden[rows]), *added, array(control[rows]), array(scales[rows])]
+
+        made = self._network.batched(len(latents), inputs, wide=parts.wide)
+        return Residuals(tuple(made[:-1]), made[-1])
 
 
 class OpenVinoDecoder:
-    """The decoder of a VAE, full or tiny."""
+    """The decoder of a VAE, full or tiny; one picture at a time, for decoding is where memory peaks."""
 
     def __init__(self, parts: Parts) -> None:
         self.factor = 2 ** (len(parts.config.block_out_channels) - 1)
         self._network = parts.network("decoder", DecoderGraph, 1)
 
     def __call__(self, latents: Tensor) -> Tensor:
-        return torch.cat([tensor(self._network([array(row)])[0].copy()) for row in latents.split(1)])
-
-
-def chunks(count: int) -> Iterator[slice]:
-    """Rows of a batch in compiled sizes, the largest first."""
-    start = 0
-    while start < count:
-        size = next(bucket for bucket in BUCKETS if bucket <= count - start)
-        yield slice(start, start + size)
-        start += size
+        return self._network.batched(len(latents), lambda rows: [array(latents[rows])], wide=False)[0]
 
 
 def slot_inputs(shapes: dict[str, tuple[int, ...]], plan: SlotPlan, styles: UNetStyles) -> list[NDArray[np.float32]]:
@@ -223,6 +248,4 @@ def slot_inputs(shapes: dict[str, tuple[int, ...]], plan: SlotPlan, styles: UNet
 
 def hash_text(names: tuple[str, ...]) -> int:
     """A number that names a set of layers the same in every process."""
-    import zlib
-
     return zlib.crc32(",".join(names).encode())

@@ -98,12 +98,27 @@ class Graph(nn.Module):
         return {"text_embeds": pooled, "time_ids": pooled}  # the sizes' projection ignores its input
 
 
-class UNetGraph(Graph):
-    """(latents, time, hidden, [pooled, sizes], [residuals...], [down, up, ...]) to the prediction."""
+def residual_shapes(config: Any, height: int, width: int) -> list[tuple[int, int, int]]:
+    """(C, h, w) of everything that a ControlNet adds to a UNet for latents (height, width), the middle last."""
+    widths, layers = list(config.block_out_channels), config.layers_per_block
+    shapes = [(widths[0], height, width)]
+    for level, channels in enumerate(widths):
+        shapes += [(channels, height, width)] * (layers if isinstance(layers, int) else layers[level])
+        if level < len(widths) - 1:
+            height, width = (height + 1) // 2, (width + 1) // 2
+            shapes.append((channels, height, width))
+    return [*shapes, (widths[-1], height, width)]
 
-    def __init__(self, module: Any, residuals: int, slots: SlotPlan = SlotPlan()) -> None:
+
+class UNetGraph(Graph):
+    """(latents, time, hidden, [pooled, sizes], residuals..., [down, up, ...]) to the prediction.
+
+    There are always residuals, zeros where there is no ControlNet: a second graph without them would hold all weights again.
+    """
+
+    def __init__(self, module: Any, slots: SlotPlan = SlotPlan()) -> None:
         super().__init__(module, slots)
-        self.residuals = residuals
+        self.residuals = len(residual_shapes(module.config, 1, 1))
 
     def forward(self, latents: Tensor, time: Tensor, hidden: Tensor, extra: list[Tensor]) -> Tensor:
         rest = list(extra)
@@ -117,8 +132,8 @@ class UNetGraph(Graph):
             torch.zeros(1),
             encoder_hidden_states=hidden,
             added_cond_kwargs=added,
-            down_block_additional_residuals=tuple(added_residuals[:-1]) if self.residuals else None,
-            mid_block_additional_residual=added_residuals[-1] if self.residuals else None,
+            down_block_additional_residuals=tuple(added_residuals[:-1]),
+            mid_block_additional_residual=added_residuals[-1],
             return_dict=False,
         )[0]
 

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 Arrays = Sequence[NDArray[Any]]
 Shapes = tuple[tuple[int, ...], ...]
 MAX_COMPILED = 4  # shapes of one network kept at a time; each holds its own packed weights
+BATCH = 4  # pictures that run at once where a network is small enough to be compiled for them too
 
 
 class CompiledNetwork:
@@ -45,14 +46,61 @@ class CompiledNetwork:
         self._requests: OrderedDict[Shapes, tuple[ov.InferRequest, list[object]]] = OrderedDict()
         self._weights: object = None  # kept alive for a graph that could not be written to disk
         self.compilations = 0
+        self._lock = threading.Lock()
+        self._batches: dict[Shapes, threading.Thread] = {}
+
+    @property
+    def extra(self) -> int:
+        """How many times its weights are in memory beyond the first."""
+        return max(0, len(self._requests) - 1)
+
+    def batched(
+        self, count: int, inputs: Callable[[slice], Arrays], *, wide: bool, fixed: Arrays = (), version: object = None
+    ) -> list[Tensor]:
+        """Each output for `count` pictures; `inputs` gives those of some rows.
+
+        They run one by one; `wide` networks by the `BATCH` as soon as that is compiled, which happens beside the drawing.
+        """
+        pieces, start = [], 0
+        while start < count:
+            size = BATCH if wide and count - start >= BATCH and self._ready(inputs(slice(start, start + BATCH)), fixed) else 1
+            found = self(inputs(slice(start, start + size)), fixed, version)
+            # The next call overwrites what this one gave.
+            pieces.append([torch.from_numpy(output if size == count else output.copy()) for output in found])
+            start += size
+        return pieces[0] if len(pieces) == 1 else [torch.cat(rows) for rows in zip(*pieces, strict=True)]
+
+    def _ready(self, inputs: Arrays, fixed: Arrays) -> bool:
+        """Whether the network is compiled for such inputs; if not, a thread begins to, once it runs for one picture."""
+        if not self._requests:
+            return False
+        shapes = tuple(array.shape for array in (*inputs, *fixed))
+        if shapes not in self._batches:
+            examples = [*inputs, *fixed]
+            thread = threading.Thread(target=self._compile_beside, args=(shapes, examples), name="compile-batch")
+            self._batches[shapes] = thread
+            thread.start()
+        return shapes in self._requests
+
+    def _compile_beside(self, shapes: Shapes, examples: Arrays) -> None:
+        try:
+            self._compile(shapes, examples)
+        except RuntimeError as error:
+            logger.warning("%s stays at one picture at a time: %s", self._path.stem, str(error).splitlines()[0])
+
+    def settle(self) -> None:
+        """Wait until nothing is being compiled beside the drawing."""
+        for thread in list(self._batches.values()):
+            thread.join()
 
     def __call__(self, inputs: Arrays, fixed: Arrays = (), version: object = None) -> list[NDArray[np.float32]]:
         """Outputs, valid until the next call. `fixed` inputs are set anew only when `version` changes."""
         shapes = tuple(array.shape for array in (*inputs, *fixed))
         if shapes not in self._requests:
             self._compile(shapes, [*inputs, *fixed])
-        self._requests.move_to_end(shapes)
-        request, kept = self._requests[shapes]
+        with self._lock:
+            self._requests.move_to_end(shapes)
+            request, kept = self._requests[shapes]
         if fixed and (not kept or kept[0] != version):
             tensors = [ov.Tensor(np.ascontiguousarray(array)) for array in fixed]
             for i, tensor in enumerate(tensors):
@@ -67,10 +115,13 @@ class CompiledNetwork:
         model.reshape({port: list(shape) for port, shape in zip(model.inputs, shapes, strict=True)})
         logger.info("compiling %s for batch %d", self._path.stem, shapes[0][0])
         compiled = self._core.compile_model(model, "CPU", self._properties)
-        self.compilations += 1
-        while len(self._requests) >= MAX_COMPILED:
-            self._requests.popitem(last=False)
-        self._requests[shapes] = (compiled.create_infer_request(), [])
+        request: tuple[ov.InferRequest, list[object]] = (compiled.create_infer_request(), [])
+        with self._lock:
+            self.compilations += 1
+            while len(self._requests) >= MAX_COMPILED:
+                old, _ = self._requests.popitem(last=False)
+                self._batches.pop(old, None)
+            self._requests[shapes] = request
 
     def _model(self, examples: Arrays) -> ov.Model:
         """The converted graph, from disk if it has been converted before and can still be read."""
@@ -132,8 +183,3 @@ def weights_hash(module: nn.Module) -> str:
 def array(tensor: Tensor) -> NDArray[np.float32]:
     """A tensor's values as float32, without a copy where none is needed."""
     return tensor.detach().to(torch.float32).numpy()
-
-
-def tensor(values: NDArray[np.float32]) -> Tensor:
-    """The way back, without a copy."""
-    return torch.from_numpy(values)

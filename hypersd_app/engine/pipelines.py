@@ -5,23 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
 
-from hypersd_app.catalog.rows import ControlSpec, DecoderSpec, ModelSpec, Recipe, WeightSource
+from hypersd_app.catalog.rows import ControlSpec, Recipe, WeightSource
 from hypersd_app.engine.adapters import FactorCache, StylePatch
-from hypersd_app.engine.backends import Backend, StyledDenoiser
+from hypersd_app.engine.backends import Backend, Backends, StyledDenoiser
+from hypersd_app.engine.hardware import Hardware
 from hypersd_app.engine.hub import Progress
 from hypersd_app.engine.loading import Loader
-from hypersd_app.engine.memory import module_bytes, out_of_memory_named
+from hypersd_app.engine.memory import out_of_memory_named
 from hypersd_app.engine.networks import Conditioning, ControlNetwork, Decoder
-from hypersd_app.engine.plain_pipelines import load_plain
-from hypersd_app.engine.plan import AppliedStyles, Plan
+from hypersd_app.engine.placement import Footprint, Placement, Placements, Tier
+from hypersd_app.engine.plain_pipelines import PlainSizes, load_plain, plain_sizes
+from hypersd_app.engine.plan import Plan
 from hypersd_app.engine.prompts import PromptCache, PromptEncoder, PromptKey
 from hypersd_app.engine.residency import Loaded, Residency
-from hypersd_app.engine.sampling import new_scheduler
+from hypersd_app.engine.sampling import Schedulers
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +47,15 @@ class PartKey:
 class TextPart:
     """A prompt encoder with the styles that may act on it. Use under the device lock."""
 
-    def __init__(self, encoder: PromptEncoder) -> None:
+    def __init__(self, encoder: PromptEncoder, arrive: Callable[[], None]) -> None:
         self.encoder = encoder
+        self._arrive = arrive
         self._patches = {name: StylePatch(module) for name, module in encoder.modules.items()}
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the weights kept for taking styles off again."""
+        return sum(patch.bytes for patch in self._patches.values())
 
     def embed(self, key: PartKey, cache: PromptCache, text: str, negative: bool, styles: Any) -> Conditioning:
         """The embedding of one prompt; the encoder is patched and run only if the cache doesn't have it."""
@@ -56,6 +65,7 @@ class TextPart:
         def encode() -> Conditioning:
             for component, patch in self._patches.items():
                 patch.set(names, [(factors[component], weight) for _, weight, factors in acting])
+            self._arrive()
             return self.encoder(text, negative)
 
         return cache.get(PromptKey(key, names, negative, text), encode)
@@ -65,98 +75,160 @@ class TextPart:
 class Pipeline:
     """The parts of one plan, ready to run. Use under the device lock."""
 
+    backend: Backend
+    label: str  # what runs it and where its weights are, for people
     text: TextPart
     text_key: PartKey
     denoiser: StyledDenoiser
     decoder: Decoder
     control: ControlNetwork | None
-    scheduler: Any
+    schedulers: Schedulers
     styles: Any  # (StyleSpec, weight, factors) rows
 
 
 class Pipelines:
     """Opens pipelines for plans. Thread-safe; a part is loaded by whoever asks first, the others wait for it."""
 
-    def __init__(self, backend: Backend, loader: Loader, residency: Residency) -> None:
-        self.backend = backend
+    def __init__(self, hardware: Hardware, cache: Path, loader: Loader, residency: Residency) -> None:
+        self.hardware = hardware
         self.loader = loader
         self.residency = residency
+        self._backends = Backends(hardware, cache)
+        self._placements = Placements(hardware, residency.budget)
+        self._plain_sizes: dict[WeightSource, PlainSizes] = {}
         self.prompts = PromptCache()
         self.factors = FactorCache()
 
     @contextmanager
     def open(self, plan: Plan, progress: Progress | None = None) -> Iterator[Pipeline]:
         """The plan's pipeline, none of it evicted while the block runs. Raises ModelUnavailable and DeviceOutOfMemory."""
-        model, recipe = plan.model, plan.recipe
-        with ExitStack() as leases:
+        placement, size = self._placement(plan, progress)
+        try:
+            with ExitStack() as leases:
+                yield Opening(self, plan, placement, size, leases, progress).pipeline()
+        finally:
+            self.residency.trim()
 
-            def lease(key: PartKey, load: Callable[[], Loaded]) -> Any:
-                return leases.enter_context(self.residency.lease(key, lambda: self._named(key, load)))
-
-            text_key = self._key("text", model.source)
-            yield Pipeline(
-                text=lease(text_key, lambda: self._load_text(model, progress)),
-                text_key=text_key,
-                denoiser=lease(self._key("unet", model.source, recipe), lambda: self._load_unet(model, recipe, progress)),
-                decoder=lease(self._decoder_key(plan.decoder), lambda: self._load_decoder(model, plan.decoder, progress)),
-                control=self._lease_control(lease, plan.control, progress),
-                scheduler=lease(
-                    self._key("scheduler", model.source, recipe), lambda: self._load_scheduler(model, recipe, progress)
-                ),
-                styles=self._read_styles(plan.styles),
-            )
+    def _placement(self, plan: Plan, progress: Progress | None) -> tuple[Placement, Footprint]:
+        parts = (plan.decoder.source, None if plan.control is None else plan.control.source)
+        model = (plan.model.source, plan.recipe.unet)
+        return self._placements.of(model, parts, lambda: self.loader.footprint(plan, progress))
 
     @contextmanager
     def open_plain(self, plan: Plan, progress: Progress | None = None) -> Iterator[Any]:
         """The plan's pipeline of diffusers' own making, for the models that run through one."""
-        hardware, budget = self.backend.hardware, self.residency.budget
-        key = self._key("pipeline", plan.model.source, plan.recipe)
+        model, hardware = plan.model, replace(self.hardware, backend="torch")
+        if model.source not in self._plain_sizes:
+            self._plain_sizes[model.source] = plain_sizes(self.loader.hub, model, hardware, progress)
+        sizes = self._plain_sizes[model.source]
+        tier = sizes.tier(hardware, self.residency.budget)
+        key = part_key("pipeline", model.source, self.label(Placement("torch", tier)), plan.recipe)
 
         def load() -> Loaded:
-            return load_plain(self.loader.hub, plan.model, plan.recipe, hardware, budget, progress)
+            return load_plain(self.loader.hub, model, plan.recipe, hardware, tier, progress)
 
-        with self.residency.lease(key, lambda: self._named(key, load)) as pipeline:
+        with self.residency.lease(key, lambda: named(key, load), sizes.on_device(tier)) as pipeline:
             yield pipeline
 
-    def _lease_control(self, lease: Any, control: ControlSpec | None, progress: Progress | None) -> ControlNetwork | None:
-        if control is None:
-            return None
-        return lease(self._key("controlnet", control.source), lambda: self._load_controlnet(control, progress))
+    def synchronize(self) -> None:
+        """Wait until the device has done its work."""
+        self.backend(Placement("torch")).synchronize()
 
-    def _read_styles(self, styles: AppliedStyles) -> Any:
-        return [(style, weight, self.factors.get(style.path, style.family)) for style, weight in styles]
+    def backend(self, placement: Placement) -> Backend:
+        """What runs a placement."""
+        return self._backends.of(placement)
 
-    @staticmethod
-    def _named(key: PartKey, load: Callable[[], Loaded]) -> Loaded:
-        logger.info("loading %s", key)
-        with out_of_memory_named(f"loading the {key}"):
-            return load()
+    def label(self, placement: Placement) -> str:
+        """A placement, for people."""
+        return self._placements.label(placement)
+
+
+class Opening:
+    """One plan's way from names to leased parts."""
+
+    def __init__(
+        self, pipelines: Pipelines, plan: Plan, placement: Placement, size: Footprint, leases: ExitStack, progress: Progress | None
+    ) -> None:
+        self._pipelines = pipelines
+        self._plan = plan
+        self._placement = placement
+        self._size = size
+        self._leases = leases
+        self._progress = progress
+        self._backend = pipelines.backend(placement)
+        self._label = pipelines.label(placement)
+
+    def pipeline(self) -> Pipeline:
+        """The parts, each loaded if it isn't there. Raises ModelUnavailable and DeviceOutOfMemory."""
+        plan, source = self._plan, self._plan.model.source
+        text_key, decoder = self._key("text", source), self._key(f"{plan.decoder.name} decoder", plan.decoder.source)
+        return Pipeline(
+            backend=self._backend,
+            label=self._label,
+            text=self._lease(text_key, "text", self._load_text),
+            text_key=text_key,
+            denoiser=self._lease(self._key("unet", source, plan.recipe), "unet", self._load_unet),
+            decoder=self._lease(decoder, "decoder", self._load_decoder),
+            control=None if plan.control is None else self._lease_control(plan.control),
+            schedulers=self._lease(self._key("scheduler", source, plan.recipe), "", self._load_scheduler),
+            styles=[(style, weight, self._pipelines.factors.get(style.path, style.family)) for style, weight in plan.styles],
+        )
 
     def _key(self, part: str, source: WeightSource, recipe: Recipe | None = None) -> PartKey:
-        changed = recipe.lora or recipe.unet if recipe is not None else None
-        return PartKey(part, source, stamp(changed or source), recipe, self.backend.hardware.label)
+        return part_key(part, source, self._label, recipe)
 
-    def _decoder_key(self, decoder: DecoderSpec) -> PartKey:
-        return self._key(f"{decoder.name} decoder", decoder.source)
+    def _lease(self, key: PartKey, part: str, load: Callable[[], Loaded]) -> Any:
+        hardware, estimate = self._backend.hardware, 0
+        if part and (hardware.device == "cpu" or self._placement.tier is Tier.RESIDENT):
+            # Room is made before the load, so that the old and the new are never there together.
+            estimate = getattr(self._size, part) * self._placement.weight_bytes(hardware, part)
+        return self._leases.enter_context(self._pipelines.residency.lease(key, lambda: named(key, load), estimate))
 
-    def _load_text(self, model: ModelSpec, progress: Progress | None) -> Loaded:
-        encoder = self.loader.text(model, progress)
-        modules: list[nn.Module] = list(encoder.modules.values())
-        for module in modules:
-            module.eval().requires_grad_(False).to(self.backend.hardware.torch_device)  # type: ignore[call-overload]
-        return Loaded(TextPart(encoder), sum(module_bytes(module) for module in modules))
+    def _lease_control(self, control: ControlSpec) -> ControlNetwork:
+        return self._lease(self._key("controlnet", control.source), "control", lambda: self._load_controlnet(control))
 
-    def _load_unet(self, model: ModelSpec, recipe: Recipe, progress: Progress | None) -> Loaded:
-        return self.backend.denoiser(f"{model.name}-{recipe.name}", lambda: self.loader.unet(model, recipe, progress))
+    def _loader(self, dtype: torch.dtype) -> Loader:
+        return self._pipelines.loader.reading(dtype)
 
-    def _load_decoder(self, model: ModelSpec, decoder: DecoderSpec, progress: Progress | None) -> Loaded:
-        return self.backend.decoder(f"{model.name}-{decoder.name}", lambda: self.loader.decoder(model, decoder, progress))
+    def _load_text(self) -> Loaded:
+        encoder = self._loader(self._backend.text_dtype()).text(self._plan.model, self._progress)
+        placed = self._backend.text(list(encoder.modules.values()))
+        part = TextPart(encoder, placed.value)
+        return Loaded(part, placed.bytes, placed.close, lambda: part.bytes)
 
-    def _load_controlnet(self, control: ControlSpec, progress: Progress | None) -> Loaded:
-        return self.backend.controlnet(f"control-{control.kind}", lambda: self.loader.controlnet(control, progress))
+    def _load_unet(self) -> Loaded:
+        model, recipe = self._plan.model, self._plan.recipe
+        return self._backend.denoiser(
+            f"{model.name}-{recipe.name}", lambda dtype: self._loader(dtype).unet(model, recipe, self._progress)
+        )
 
-    def _load_scheduler(self, model: ModelSpec, recipe: Recipe, progress: Progress | None) -> Loaded:
-        return Loaded(new_scheduler(recipe, self.loader.scheduler_config(model, progress)), 0)
+    def _load_decoder(self) -> Loaded:
+        model, decoder = self._plan.model, self._plan.decoder
+        return self._backend.decoder(
+            f"{model.name}-{decoder.name}", lambda dtype: self._loader(dtype).decoder(model, decoder, self._progress)
+        )
+
+    def _load_controlnet(self, control: ControlSpec) -> Loaded:
+        return self._backend.controlnet(
+            f"control-{control.kind}", lambda dtype: self._loader(dtype).controlnet(control, self._progress)
+        )
+
+    def _load_scheduler(self) -> Loaded:
+        plan = self._plan
+        return Loaded(Schedulers(plan.recipe, self._pipelines.loader.scheduler_config(plan.model, self._progress)), 0)
+
+
+def named(key: PartKey, load: Callable[[], Loaded]) -> Loaded:
+    """What `load` loads, running out of memory named for what it is."""
+    logger.info("loading %s", key)
+    with out_of_memory_named(f"loading the {key}"):
+        return load()
+
+
+def part_key(part: str, source: WeightSource, label: str, recipe: Recipe | None = None) -> PartKey:
+    """The key of a part; `label` says what runs it."""
+    changed = recipe.lora or recipe.unet if recipe is not None else None
+    return PartKey(part, source, stamp(changed or source), recipe, label)
 
 
 def stamp(source: WeightSource) -> int:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
 from PIL import Image
 
+from hypersd_app.catalog.headers import read_header
 from hypersd_app.catalog.rows import ModelSpec, Recipe
 from hypersd_app.engine.clock import Clock
 from hypersd_app.engine.hardware import Hardware
 from hypersd_app.engine.hub import Hub, Progress
-from hypersd_app.engine.loading import readable, variant
+from hypersd_app.engine.loading import readable, variant, weight_files
 from hypersd_app.engine.memory import module_bytes
+from hypersd_app.engine.placement import Tier
 from hypersd_app.engine.plan import Plan
 from hypersd_app.engine.residency import Loaded
 from hypersd_app.errors import InvalidRequest
@@ -28,7 +32,7 @@ COMPONENTS = {
     "flux": ("tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2"),
 }
 SHARED = ("", "scheduler", "transformer", "vae")
-OFFLOAD_ABOVE = 0.8  # of the budget: larger pipelines keep in GPU memory only the part at work
+WEIGHTS = ("text_encoder", "text_encoder_2", "text_encoder_3", "transformer", "vae")
 
 StepReport = Callable[[int, int], None]
 
@@ -38,9 +42,39 @@ def is_plain(model: ModelSpec) -> bool:
     return model.family in CLASSES
 
 
-def load_plain(hub: Hub, model: ModelSpec, recipe: Recipe, hardware: Hardware, budget: int, progress: Progress | None) -> Loaded:
+@dataclass(frozen=True)
+class PlainSizes:
+    """Bytes of all parts of a pipeline together, and of its largest part."""
+
+    total: int
+    largest: int
+
+    def tier(self, hardware: Hardware, budget: int) -> Tier:
+        """Where the weights stay: on the device if they fit, else diffusers moves parts, or layers if a part doesn't fit."""
+        if hardware.device != "cuda" or self.total <= budget:
+            return Tier.RESIDENT
+        return Tier.MOVED if self.largest <= budget else Tier.STREAMED
+
+    def on_device(self, tier: Tier) -> int:
+        """Bytes of weights that are on the device at once."""
+        return {Tier.RESIDENT: self.total, Tier.MOVED: self.largest, Tier.STREAMED: 0}[tier]
+
+
+def plain_sizes(hub: Hub, model: ModelSpec, hardware: Hardware, progress: Progress | None) -> PlainSizes:
+    """Sizes by the files' headers. Raises ModelUnavailable."""
+    root = plain_folder(hub, model, progress)
+    numbers = [sum(read_header(path).numbers() for path in weight_files(root / part)) for part in WEIGHTS]
+    return PlainSizes(sum(numbers) * hardware.dtype.itemsize, max(numbers) * hardware.dtype.itemsize)
+
+
+def plain_folder(hub: Hub, model: ModelSpec, progress: Progress | None) -> Path:
+    """The model's files. Raises ModelUnavailable."""
+    return hub.folder(model.source, [*SHARED, *COMPONENTS[model.family]], progress)
+
+
+def load_plain(hub: Hub, model: ModelSpec, recipe: Recipe, hardware: Hardware, tier: Tier, progress: Progress | None) -> Loaded:
     """The whole pipeline, its accelerating LoRA fused. Raises ModelUnavailable."""
-    root = hub.folder(model.source, [*SHARED, *COMPONENTS[model.family]], progress)
+    root = plain_folder(hub, model, progress)
     half = variant(root / "transformer")
     with readable(model.source):
         kind = getattr(diffusers, CLASSES[model.family])
@@ -52,12 +86,14 @@ def load_plain(hub: Hub, model: ModelSpec, recipe: Recipe, hardware: Hardware, b
             pipeline.unload_lora_weights()
     pipeline.set_progress_bar_config(disable=True)
     parts = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
-    size = sum(module_bytes(part) for part in parts)
-    if hardware.device == "cpu" or size < OFFLOAD_ABOVE * budget:
+    sizes = [module_bytes(part) for part in parts]
+    if tier is Tier.RESIDENT:
         pipeline.to(hardware.torch_device)
-        return Loaded(pipeline, size)
-    pipeline.enable_model_cpu_offload(device=hardware.torch_device)
-    return Loaded(pipeline, max(module_bytes(part) for part in parts), pipeline.remove_all_hooks)
+    elif tier is Tier.MOVED:
+        pipeline.enable_model_cpu_offload(device=hardware.torch_device)
+    else:
+        pipeline.enable_sequential_cpu_offload(device=hardware.torch_device)
+    return Loaded(pipeline, PlainSizes(sum(sizes), max(sizes)).on_device(tier), pipeline.remove_all_hooks)
 
 
 @torch.inference_mode()

@@ -16,7 +16,7 @@ from hypersd_app.engine.networks import Conditioning
 from hypersd_app.engine.pipelines import Pipeline, Pipelines
 from hypersd_app.engine.plan import Plan
 from hypersd_app.engine.prompts import size_ids
-from hypersd_app.engine.sampling import ControlBatch, sample, started_scheduler, to_pictures, to_pixels
+from hypersd_app.engine.sampling import ControlBatch, sample, to_pictures, to_pixels
 from hypersd_app.errors import HyperSDError
 
 OnStep = Callable[..., None]  # (step, steps), and now and then (step, steps, picture)
@@ -28,7 +28,7 @@ def render(
     pipelines: Pipelines, pipeline: Pipeline, plans: Sequence[Plan], clock: Clock, on_step: OnStep | None
 ) -> list[list[Image.Image]]:
     """The pictures of each plan, in order; all plans share one pipeline key."""
-    first, device = plans[0], pipelines.backend.hardware.torch_device
+    first, device = plans[0], pipeline.backend.hardware.torch_device
     guided = first.guidance_scale > 1
     pipeline.denoiser.set_styles([(style, weight, factors["unet"]) for style, weight, factors in pipeline.styles])
     with clock("text"):
@@ -37,7 +37,7 @@ def render(
     shape = (pipeline.denoiser.in_channels, first.height // factor, first.width // factor)
     latents = sample(
         pipeline.denoiser,
-        started_scheduler(pipeline.scheduler, first.recipe, first.request.num_inference_steps),
+        pipeline.schedulers.started(first.request.num_inference_steps),
         [torch.Generator().manual_seed(seed) for plan in plans for seed in plan.seeds],
         shape,
         conditioning,

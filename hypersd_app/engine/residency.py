@@ -18,11 +18,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Loaded:
-    """A value with what it costs. `close` frees what garbage collection would not."""
+    """A value with what it costs: `bytes` when loaded, and what `grown` counts since. `close` frees what garbage collection
+    would not."""
 
     value: Any
     bytes: int
     close: Callable[[], None] | None = None
+    grown: Callable[[], int] | None = None
+
+    @property
+    def bytes_now(self) -> int:
+        """What it costs by now."""
+        return self.bytes + (0 if self.grown is None else self.grown())
 
 
 @dataclass
@@ -51,8 +58,10 @@ class ResidencyStatistics:
 class Residency:
     """A cache within a budget of bytes. What is leased is never evicted; loading one thing never blocks another's use."""
 
-    def __init__(self, budget: int) -> None:
+    def __init__(self, budget: int, release: Callable[[], None] | None = None) -> None:
+        """`release` is called after evictions, to give freed memory back."""
         self.budget = budget
+        self._release = release
         self._slots: OrderedDict[Hashable, _Slot] = OrderedDict()
         self._lock = threading.Lock()
         self._hits = self._loads = self._evictions = 0
@@ -110,6 +119,15 @@ class Residency:
 
     def _make_room(self, needed: int, key: Hashable) -> None:
         """Evict until `needed` more bytes fit. Raises DeviceOutOfMemory if what is in use leaves no room."""
+        short = self._evict(needed)
+        if short > 0:
+            raise DeviceOutOfMemory(
+                f"Not enough memory: {key} needs {needed / 1e9:.2f} GB, {short / 1e9:.2f} GB more than the budget of "
+                f"{self.budget / 1e9:.2f} GB leaves. Other models were unloaded; choose a smaller one or a smaller size."
+            )
+
+    def _evict(self, needed: int) -> int:
+        """Drop idle things, the least recently used first, until `needed` bytes are free; how many bytes are still missing."""
         freed = []
         with self._lock:
             for other in list(self._slots):
@@ -121,16 +139,15 @@ class Residency:
                     self._evictions += 1
                     logger.info("evicted %s", other)
             short = self._bytes() + needed - self.budget
-        for loaded in freed:
-            _close(loaded)
-        if short > 0:
-            raise DeviceOutOfMemory(
-                f"Not enough memory: {key} needs {needed / 1e9:.2f} GB, {short / 1e9:.2f} GB more than the budget of "
-                f"{self.budget / 1e9:.2f} GB leaves. Other models were unloaded; choose a smaller one or a smaller size."
-            )
+        self._close(freed)
+        return short
+
+    def trim(self) -> None:
+        """Evict idle things until what grew since it was loaded, say by a style, fits again."""
+        self._evict(0)
 
     def _bytes(self) -> int:
-        return sum(slot.loaded.bytes for slot in self._slots.values() if slot.loaded is not None)
+        return sum(slot.loaded.bytes_now for slot in self._slots.values() if slot.loaded is not None)
 
     def clear(self) -> None:
         """Evict everything that is not in use."""
@@ -138,8 +155,18 @@ class Residency:
             idle = [key for key, slot in self._slots.items() if slot.users == 0 and slot.loaded is not None]
             freed = [self._slots.pop(key).loaded for key in idle]
             self._evictions += len(freed)
-        for loaded in freed:
-            _close(loaded)
+        self._close(freed)
+
+    def _close(self, freed: list[Loaded | None]) -> None:
+        """Let go of what was evicted; the list is emptied, or it would keep everything alive."""
+        evicted = bool(freed)
+        while freed:
+            loaded = freed.pop()
+            if loaded is not None and loaded.close is not None:
+                loaded.close()
+            del loaded
+        if evicted and self._release is not None:
+            self._release()
 
     def statistics(self) -> ResidencyStatistics:
         """A snapshot."""
@@ -148,8 +175,3 @@ class Residency:
             return ResidencyStatistics(
                 self._hits, self._loads, self._evictions, self._bytes(), self.budget, names, self._load_seconds
             )
-
-
-def _close(loaded: Loaded | None) -> None:
-    if loaded is not None and loaded.close is not None:
-        loaded.close()

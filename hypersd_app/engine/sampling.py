@@ -37,17 +37,28 @@ def new_scheduler(recipe: Recipe, config: dict[str, Any]) -> Any:
     return getattr(diffusers, recipe.scheduler).from_config(config, **dict(recipe.scheduler_arguments))
 
 
-def started_scheduler(template: Any, recipe: Recipe, num_inference_steps: int) -> Any:
-    """A scheduler for one call: its step index changes while it runs, so calls never share one.
+class Schedulers:
+    """One model's scheduler with a recipe, its timesteps set once for each number of steps. Use under the device lock."""
 
-    A shallow copy is enough, since schedulers replace their attributes and never write into them.
-    """
-    scheduler = copy.copy(template)
-    if recipe.timesteps is not None:
-        scheduler.set_timesteps(timesteps=list(recipe.timesteps))
-    else:
-        scheduler.set_timesteps(num_inference_steps)
-    return scheduler
+    def __init__(self, recipe: Recipe, config: dict[str, Any]) -> None:
+        self._recipe = recipe
+        self._template = new_scheduler(recipe, config)
+        self._set: dict[int, Any] = {}
+
+    def started(self, num_inference_steps: int) -> Any:
+        """A scheduler for one call: its step index changes while it runs, so calls never share one."""
+        if num_inference_steps not in self._set:
+            self._set[num_inference_steps] = self._with_timesteps(num_inference_steps)
+        # A shallow copy is enough, since schedulers replace their attributes and never write into them.
+        return copy.copy(self._set[num_inference_steps])
+
+    def _with_timesteps(self, num_inference_steps: int) -> Any:
+        scheduler = copy.copy(self._template)
+        if self._recipe.timesteps is not None:
+            scheduler.set_timesteps(timesteps=list(self._recipe.timesteps))
+        else:
+            scheduler.set_timesteps(num_inference_steps)
+        return scheduler
 
 
 def initial_noise(generators: Sequence[torch.Generator], shape: tuple[int, int, int]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 FALLBACK = 8 * 2**30  # where the system does not say
@@ -15,6 +16,30 @@ def available_bytes(meminfo: Path = Path("/proc/meminfo")) -> int:
     except (OSError, StopIteration, ValueError):
         return FALLBACK
     return min(free, container_bytes() or free)
+
+
+def resident_bytes(status: Path = Path("/proc/self/status")) -> int:
+    """Memory of this process that is in use now, 0 where the system does not say."""
+    return _kilobytes(status, "VmRSS") * 1024
+
+
+def peak_bytes(status: Path = Path("/proc/self/status")) -> int:
+    """The most memory that this process has had since it began, or since `reset_peak`; 0 where the system does not say."""
+    return _kilobytes(status, "VmHWM") * 1024
+
+
+def reset_peak(clear: Path = Path("/proc/self/clear_refs")) -> None:
+    """Begin `peak_bytes` anew, where the system can."""
+    with suppress(OSError):
+        clear.write_text("5", encoding="ascii")
+
+
+def _kilobytes(status: Path, name: str) -> int:
+    try:
+        lines = status.read_text(encoding="ascii", errors="ignore").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(name))
+    except (OSError, StopIteration, ValueError):
+        return 0
 
 
 def container_bytes(folder: Path = Path("/sys/fs/cgroup")) -> int | None:

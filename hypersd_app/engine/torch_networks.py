@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,10 +11,12 @@ from torch import Tensor, nn
 from hypersd_app.engine.hardware import Hardware
 from hypersd_app.engine.networks import Conditioning, Residuals
 
+Arrive = Callable[[], None]  # called before a network runs, so that its weights are there
 
-def place(module: nn.Module, hardware: Hardware) -> nn.Module:
+
+def place(module: nn.Module, hardware: Hardware, dtype: torch.dtype) -> nn.Module:
     """`module` ready to serve: cast on the CPU, then moved, in channels-last order, which convolutions run fastest in."""
-    module = nn.Module.to(module.eval().requires_grad_(False), hardware.dtype)  # not diffusers' own, which warns of every cast
+    module = nn.Module.to(module.eval().requires_grad_(False), dtype)  # not diffusers' own, which warns of every cast
     module = module.to(hardware.torch_device)  # type: ignore[call-overload]
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -28,13 +31,15 @@ def added_conditions(conditioning: Conditioning, dtype: torch.dtype) -> dict[str
 class TorchDenoiser:
     """A UNet2DConditionModel."""
 
-    def __init__(self, unet: Any, hardware: Hardware) -> None:
+    def __init__(self, unet: Any, hardware: Hardware, arrive: Arrive) -> None:
         self.module = unet
+        self._arrive = arrive
         self.in_channels = int(unet.config.in_channels)
         self._dtype = hardware.dtype
         self._forward = torch.compile(unet, dynamic=False) if hardware.compile else unet
 
     def __call__(self, latents: Tensor, t: Tensor, conditioning: Conditioning, residuals: Residuals | None) -> Tensor:
+        self._arrive()
         return self._forward(
             latents.to(self._dtype, memory_format=torch.channels_last),
             t.to(latents.device),
@@ -49,11 +54,13 @@ class TorchDenoiser:
 class TorchControlNetwork:
     """A ControlNetModel."""
 
-    def __init__(self, controlnet: Any, hardware: Hardware) -> None:
+    def __init__(self, controlnet: Any, hardware: Hardware, arrive: Arrive) -> None:
         self.module = controlnet
+        self._arrive = arrive
         self._dtype = hardware.dtype
 
     def __call__(self, latents: Tensor, t: Tensor, conditioning: Conditioning, control: Tensor, scales: Tensor) -> Residuals:
+        self._arrive()
         down, middle = self.module(
             latents.to(self._dtype, memory_format=torch.channels_last),
             t.to(latents.device),
@@ -69,8 +76,9 @@ class TorchControlNetwork:
 class TorchDecoder:
     """The decoder of a VAE, full or tiny."""
 
-    def __init__(self, vae: Any, hardware: Hardware) -> None:
+    def __init__(self, vae: Any, hardware: Hardware, arrive: Arrive) -> None:
         self.module = vae
+        self._arrive = arrive
         self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
         self._scale = float(vae.config.scaling_factor)
         upcast = hardware.dtype == torch.float16 and bool(getattr(vae.config, "force_upcast", False))
@@ -79,5 +87,6 @@ class TorchDecoder:
             vae.to(torch.float32)
 
     def __call__(self, latents: Tensor) -> Tensor:
+        self._arrive()
         scaled = latents / self._scale
         return self.module.decode(scaled.to(self._dtype, memory_format=torch.channels_last), return_dict=False)[0].float()

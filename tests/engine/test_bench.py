@@ -21,7 +21,7 @@ def test_a_convolution_is_counted_in_closed_form():
 
 def test_the_true_shapes_have_the_known_sizes():
     with torch.device("meta"):
-        small, large, vae, control = new_unet("sd15"), new_unet("sdxl"), new_vae(), new_controlnet("sd15")
+        small, large, vae, control = new_unet("sd15"), new_unet("sdxl"), new_vae("sd15"), new_controlnet("sd15")
     millions = [sum(p.numel() for p in module.parameters()) // 10**6 for module in (small, large, vae, control)]
     assert millions == [859, 2567, 83, 361]
     assert unet_gflop(small, 64, 64, 77) == pytest.approx(803, rel=0.02)
@@ -39,6 +39,8 @@ def test_bench_writes_figures_that_add_up(settings, tmp_path, monkeypatch, capsy
         parts = row["milliseconds"]
         assert parts.pop("total") == pytest.approx(sum(parts.values()), rel=0.5)
         assert row["speedup"] > 0
+        assert row["overhead"] > 0
+        assert row["peak_memory"] > 10**8
         assert set(row["gflop"]) == ({"unet", "decode", "control"} if row["controlled"] else {"unet", "decode"})
     assert "of ceiling" in capsys.readouterr().out
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image, ImageColor, ImageDraw
 
 from hypersd_app.catalog.catalog import Catalog
-from hypersd_app.engine.control_images import ControlImages, is_blank, scribble_control
+from hypersd_app.engine.control_images import is_blank, scribble_control
 from hypersd_app.engine.plan import make_plan
 from hypersd_app.engine.requests import ControlInput, GenerationRequest
-from hypersd_app.errors import InvalidRequest, ModelUnavailable
 from hypersd_app.models.ink import ink_from_control, stroke_colour, white_strokes
 
 SIZE = (64, 64)
@@ -146,21 +143,3 @@ def test_arrays_and_other_sizes_are_taken():
     control = scribble_control(np.asarray(drawing("white", "black")), (128, 32))
     assert control.shape == (32, 128, 3)
     assert control.max() == 255
-
-
-def test_canny_needs_no_weights_and_only_its_own_module():
-    images = ControlImages(lambda repo: pytest.fail("canny has no weights"))
-    control = images.annotate("canny", drawing("white", "black"), SIZE)
-    assert control.shape == (64, 64, 3)
-    assert control.any()
-    assert "controlnet_aux.midas" not in sys.modules or "controlnet_aux" in sys.modules
-
-
-def test_unknown_kinds_and_missing_weights_are_named():
-    def nowhere(repo: str) -> str:
-        raise ModelUnavailable(f"{repo} is not here")
-
-    with pytest.raises(InvalidRequest, match="canny"):
-        ControlImages(nowhere).annotate("telepathy", drawing("white", "black"), SIZE)
-    with pytest.raises(ModelUnavailable, match="Annotators"):
-        ControlImages(nowhere).annotate("softedge", drawing("white", "black"), SIZE)

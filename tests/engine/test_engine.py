@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from dataclasses import replace
 
@@ -82,24 +81,6 @@ def test_trigger_words_are_added_once(engine):
     assert np.array_equal(pixels(with_word), pixels(engine.generate(replace(CAT, styles=ink))))
 
 
-def test_switching_styles_leaves_nothing_behind(engine):
-    plain = pixels(engine.generate(CAT))
-    rows = [(), (StyleWeight("ink", 0.8),), (StyleWeight("clay", 1.0),), (StyleWeight("ink", 0.3), StyleWeight("clay", -0.5))]
-    first = [pixels(engine.generate(replace(CAT, styles=row))) for row in rows]
-    gc.collect()
-    before = count_tensors()
-    for i in range(200):
-        assert np.array_equal(pixels(engine.generate(replace(CAT, styles=rows[i % 4]))), first[i % 4])
-    gc.collect()
-    assert count_tensors() <= before + 2
-    assert np.array_equal(pixels(engine.generate(CAT)), plain)
-    assert len({picture.tobytes() for picture in first}) == len(rows)
-
-
-def count_tensors() -> int:
-    return sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects())
-
-
 def test_a_style_of_another_model_is_refused_and_harms_nothing(engine, settings):
     plain = pixels(engine.generate(CAT))
     fakes.write_lora(settings.styles / "pocket" / "alien.safetensors", fakes.small_unet(32), 2)
@@ -137,15 +118,16 @@ def test_models_switch_within_a_budget_and_never_mix(settings, repositories, eng
 
 
 def test_out_of_memory_while_loading_is_clear_and_the_next_request_works(settings, repositories):
+    small = GenerationRequest("a cat", model="sd15", width=256, height=256)
     need = Engine(settings, hardware=REFERENCE, hub=fakes.FolderHub(repositories))
-    need.generate(CAT)
+    need.generate(small)
     budget = need.status().bytes * 1.05 / 1e9
     engine = Engine(replace(settings, memory_gb=budget), hardware=REFERENCE, hub=fakes.FolderHub(repositories))
-    engine.generate(CAT)
+    engine.generate(small)
     with pytest.raises(DeviceOutOfMemory, match="budget"):
-        engine.generate(replace(CAT, control=ControlInput(sketch(256))))
+        engine.generate(CAT)
     assert engine.status().resident == ()
-    assert engine.generate(CAT).images
+    assert engine.generate(small).images
 
 
 def test_out_of_memory_while_drawing_frees_the_cache(engine, monkeypatch):

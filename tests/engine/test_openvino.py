@@ -85,6 +85,23 @@ def test_a_style_change_compiles_nothing(settings, repositories, converted):
     other.close()
 
 
+def test_a_first_batch_of_four_does_not_wait_for_its_compilation(engine, settings, repositories, converted):
+    other, wanted = opened(settings, repositories, converted, SINGLE), request(num_images=4, control=ControlInput(sketch(256)))
+    first = [*other.generate(wanted).images, *other.generate(wanted).images]
+    with other._pipelines.open(plan_of(other, wanted)) as pipeline:
+        networks = [pipeline.denoiser._network(), pipeline.control._network]
+    for network in networks:
+        network.settle()
+        assert sorted(shapes[0][0] for shapes in network._requests) == [1, 4], "compiled beside the drawing"
+    size = other.status().bytes
+    later = other.generate(wanted).images
+    expected = engine.generate(wanted).images
+    assert min(decibels(a, b) for a, b in zip([*first, *later], [*expected] * 3, strict=True)) >= 45
+    assert other.status().bytes == size, "and counted in the memory budget"
+    assert pipeline.denoiser.grown > 0
+    other.close()
+
+
 def test_converted_networks_are_found_again(settings, repositories, converted, caplog):
     caplog.set_level("INFO")
     opened(settings, repositories, converted, SINGLE).generate(request())

@@ -66,6 +66,40 @@ def test_the_least_recently_used_goes_first():
     assert residency.statistics().resident == ("c", "a", "d")
 
 
+def test_what_grows_counts_and_makes_others_go():
+    residency, size = Residency(30), [0]
+    with residency.lease("styled", lambda: Loaded("unet", 10, grown=lambda: size[0])):
+        touch(residency, "idle")
+        size[0] = 15
+        residency.trim()
+        assert residency.statistics().resident == ("styled",)
+        assert residency.statistics().bytes == 25
+        with pytest.raises(DeviceOutOfMemory, match="budget"):
+            touch(residency, "large", 10)
+
+
+def test_room_is_made_before_a_load_whose_size_is_known():
+    residency, seen = Residency(25), []
+    touch(residency, "old", 20)
+
+    def load() -> Loaded:
+        seen.append(residency.statistics().resident)
+        return Loaded("new", 20)
+
+    with residency.lease("new", load, estimate=20):
+        assert seen == [()]
+
+
+def test_evicted_memory_is_given_back():
+    given = []
+    residency = Residency(15, lambda: given.append(1))
+    for name in ("a", "b", "b", "a"):
+        touch(residency, name)
+    assert len(given) == 2
+    residency.clear()
+    assert len(given) == 3
+
+
 def test_what_is_in_use_stays_and_what_does_not_fit_is_refused():
     residency = Residency(25)
     with residency.lease("a", value("a")):

@@ -1,0 +1,79 @@
+"""Weights that do not stay on the device: parts that take turns there, and layers that borrow their weights as they run."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def borrowed(stored: Tensor | None, like: Tensor) -> Tensor | None:
+    """`stored` where `like` is and in its precision; freed by whoever drops it."""
+    return None if stored is None else stored.to(device=like.device, dtype=like.dtype, non_blocking=True)
+
+
+class StreamedLinear(nn.Linear):
+    """A linear layer whose weights may lie on another device and in other bits than what it computes with."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        weight = borrowed(self.weight, input)
+        assert weight is not None
+        return nn.functional.linear(input, weight, borrowed(self.bias, input))
+
+
+class StreamedConv2d(nn.Conv2d):
+    """A convolution whose weights may lie on another device and in other bits than what it computes with."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        weight = borrowed(self.weight, input)
+        assert weight is not None
+        return self._conv_forward(input, weight, borrowed(self.bias, input))
+
+
+STREAMED: dict[type[nn.Module], type[nn.Module]] = {nn.Linear: StreamedLinear, nn.Conv2d: StreamedConv2d}
+
+
+def stream(module: nn.Module, storage: torch.dtype, compute: torch.dtype, device: torch.device) -> nn.Module:
+    """`module` with its linear layers and convolutions on the CPU in `storage`; all else, a hundredth, goes to `device`.
+
+    Only the class of a layer changes: its weights stay ordinary parameters, which styles can be added to.
+    """
+    for layer in module.modules():
+        streamed = STREAMED.get(type(layer))
+        if streamed is not None:
+            layer.__class__ = streamed
+        for name, parameter in list(layer.named_parameters(recurse=False)):
+            value = parameter.detach()
+            value = value.to("cpu", storage) if streamed else value.to(device, compute)
+            setattr(layer, name, nn.Parameter(value, requires_grad=False))
+        for name, buffer in layer.named_buffers(recurse=False):
+            dtype = compute if buffer.is_floating_point() else buffer.dtype
+            layer.register_buffer(name, buffer.to(device, dtype), persistent=name not in layer._non_persistent_buffers_set)
+    return module
+
+
+class Stage:
+    """The device, on which one group of modules stands at a time. Use under the device lock."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._group = ""
+        self._modules: list[nn.Module] = []
+
+    def enter(self, group: str, module: nn.Module) -> None:
+        """Bring `module` onto the device; those of other groups leave it first."""
+        if group != self._group:
+            self.clear()
+            self._group = group
+        if not any(other is module for other in self._modules):
+            module.to(self._device)  # type: ignore[call-overload]
+            self._modules.append(module)
+
+    def drop(self, module: nn.Module) -> None:
+        """Forget a module that is no longer needed anywhere."""
+        self._modules = [other for other in self._modules if other is not module]
+
+    def clear(self) -> None:
+        """Send everybody back into the machine's memory."""
+        for module in self._modules:
+            module.to("cpu")
+        self._modules = []

@@ -1,0 +1,96 @@
+"""Two hundred style switches and fifty model switches: memory stays where it was, and so does every picture."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hypersd_app.engine.engine import Engine
+from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
+from hypersd_app.engine.system_memory import resident_bytes
+from hypersd_app.settings import ROOT, Settings
+from tests import fakes
+from tests.engine.conftest import REFERENCE
+from tests.engine.test_equivalence import sketch
+
+STYLE_SWITCHES, MODEL_SWITCHES = 200, 50
+ROUNDS_BEFORE = 2  # after which memory is compared: caches fill, and the allocator finds its size
+TOLERANCE = 0.05
+
+CAT = GenerationRequest("a cat", recipe="unified", seed=7)
+STYLES = [
+    replace(CAT, styles=styles)
+    for styles in (
+        (),
+        (StyleWeight("ink", 0.8),),
+        (StyleWeight("clay", 1.0),),
+        (StyleWeight("ink", 0.3), StyleWeight("clay", -0.5)),
+    )
+]
+MODELS = [
+    replace(CAT, control=ControlInput(sketch(256))),
+    GenerationRequest("a cat", model="sd15", recipe="unified", seed=7, width=256, height=256),
+    replace(CAT, recipe="teacher", num_inference_steps=8, styles=(StyleWeight("clay"),)),
+    GenerationRequest("a cat", model="sdxl", recipe="unified", seed=7, width=512, height=512),
+]
+
+
+def pixels(engine: Engine, request: GenerationRequest) -> np.ndarray:
+    return np.asarray(engine.generate(request).images[0])
+
+
+def draw_freshly() -> None:
+    """What the fresh process runs: each request on an engine of its own, from standard input to standard output."""
+    settings, repositories, requests = pickle.load(sys.stdin.buffer)
+    pictures = []
+    for request in requests:
+        engine = Engine(settings, hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+        pictures.append(pixels(engine, request))
+    sys.stdout.buffer.write(pickle.dumps(pictures))
+
+
+def fresh_pictures(settings: Settings, repositories: Path, requests: Sequence[GenerationRequest]) -> list[np.ndarray]:
+    """The pictures of a process that has drawn nothing before."""
+    code = "from tests.engine.test_switching import draw_freshly; draw_freshly()"
+    given = pickle.dumps((settings, repositories, list(requests)))
+    process = subprocess.run([sys.executable, "-c", code], input=given, stdout=subprocess.PIPE, check=True, cwd=ROOT)
+    return pickle.loads(process.stdout)
+
+
+def switch(engine: Engine, requests: Sequence[GenerationRequest], expected: Sequence[np.ndarray], switches: int) -> list[int]:
+    """Draw the requests in turn; bytes of this process after each round."""
+    memory = []
+    for i in range(switches):
+        which = i % len(requests)
+        assert np.array_equal(pixels(engine, requests[which]), expected[which]), f"switch {i}"
+        if which == len(requests) - 1:
+            memory.append(resident_bytes())
+    return memory
+
+
+def spread(memory: Sequence[int]) -> float:
+    """How far memory went from where it was after the first rounds, as a share of it."""
+    start, *later = memory[ROUNDS_BEFORE:]
+    return max(abs(value - start) for value in later) / start
+
+
+@pytest.mark.slow
+def test_switching_styles_and_models_leaves_nothing_behind(settings, repositories):
+    fresh = fresh_pictures(settings, repositories, [*STYLES, *MODELS])
+    assert len({picture.tobytes() for picture in fresh}) == len(fresh), "each request draws something of its own"
+    engine = Engine(settings, hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    assert spread(switch(engine, STYLES, fresh, STYLE_SWITCHES)) <= TOLERANCE
+    budget = engine.status().bytes * 1.2 / 1e9  # enough for one model at a time
+    engine.close()
+    short = Engine(replace(settings, memory_gb=budget), hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    assert spread(switch(short, MODELS, fresh[len(STYLES) :], MODEL_SWITCHES)) <= TOLERANCE
+    assert short.status().evictions >= MODEL_SWITCHES / 2
+    assert short.status().bytes <= short.status().budget
+    short.close()

@@ -1,0 +1,115 @@
+"""Where a Space lends GPUs by the call: networks run in the lent call only, and all that crosses into it can be pickled."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import pickle
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from hypersd_app.engine import hardware
+from hypersd_app.engine.backends import StyledTorchDenoiser
+from hypersd_app.engine.engine import Engine
+from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
+from hypersd_app.engine.torch_networks import TorchControlNetwork, TorchDecoder
+from hypersd_app.errors import DeviceOutOfMemory, HyperSDError
+from tests import fakes
+from tests.engine.conftest import REFERENCE
+from tests.engine.test_equivalence import sketch
+
+NETWORKS = (StyledTorchDenoiser, TorchControlNetwork, TorchDecoder)
+
+
+class LentGpu(ModuleType):
+    """`spaces`, as far as the engine uses it: arguments and results go through a pipe to another process there."""
+
+    def __init__(self) -> None:
+        super().__init__("spaces")
+        self.__spec__ = importlib.machinery.ModuleSpec("spaces", None)
+        self.lent = False
+        self.calls = 0
+
+    def GPU(self, function):  # noqa: N802
+        def call(*args):
+            self.calls += 1
+            arguments, self.lent = pickle.loads(pickle.dumps(args)), True
+            try:
+                return pickle.loads(pickle.dumps(function(*arguments)))
+            finally:
+                self.lent = False
+
+        return call
+
+
+@pytest.fixture
+def spaces(monkeypatch) -> LentGpu:
+    module = LentGpu()
+    monkeypatch.setitem(sys.modules, "spaces", module)
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    for network in NETWORKS:
+        forward = network.__call__
+
+        def lent_only(self, *args, forward=forward):
+            assert module.lent, "a network ran outside of the lent call"
+            return forward(self, *args)
+
+        monkeypatch.setattr(network, "__call__", lent_only)
+    return module
+
+
+@pytest.fixture
+def lending(spaces, settings, repositories):
+    made = Engine(settings, hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    yield made
+    made.close()
+
+
+REQUESTS = [
+    GenerationRequest("a cat", recipe="unified", seed=2, styles=(StyleWeight("ink"),), control=ControlInput(sketch(256))),
+    GenerationRequest("a cat", model="sd15", recipe="unified", width=256, height=256, num_images=2),
+]
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_the_lent_gpu_draws_and_nobody_else(lending, spaces, settings, repositories, monkeypatch, request_):
+    steps = []
+    made = lending.generate(request_, lambda share, text, *_: steps.append(text))
+    assert spaces.calls == 1
+    spaces.lent = True  # the same without lending
+    plain = Engine(settings, hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    plain._draw_on_lent_gpu = None
+    expected = plain.generate(request_)
+    for one, other in zip(made.images, expected.images, strict=True):
+        assert np.array_equal(np.asarray(one), np.asarray(other))
+    assert set(made.milliseconds) == set(expected.milliseconds)
+    plain.close()
+
+
+def test_batches_and_warming_go_through_it_too(lending, spaces):
+    lending.warm_up("pocket")
+    calls = spaces.calls
+    assert len(lending.generate_batch([REQUESTS[0], GenerationRequest("a dog", recipe="unified")])) == 2
+    assert spaces.calls == calls + 2
+
+
+def test_errors_keep_their_words_on_the_way_back(lending, monkeypatch):
+    def exhausted(*_):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("hypersd_app.engine.rendering.decode", exhausted)
+    with pytest.raises(DeviceOutOfMemory, match="while drawing"):
+        lending.generate(REQUESTS[0])
+    monkeypatch.setattr("hypersd_app.engine.rendering.decode", lambda *_: (_ for _ in ()).throw(HyperSDError("not a number")))
+    with pytest.raises(HyperSDError, match="not a number"):
+        lending.generate(REQUESTS[0])
+
+
+def test_without_a_lent_gpu_nothing_is_wrapped(monkeypatch):
+    assert hardware.zero_gpu(len) is None
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    monkeypatch.setitem(sys.modules, "spaces", None)
+    assert hardware.zero_gpu(len) is None
