@@ -26,6 +26,8 @@ from hypersd_app.errors import ModelUnavailable
 logger = logging.getLogger(__name__)
 
 PRECISIONS = {torch.bfloat16: "bf16", torch.float16: "f16", torch.float32: "f32"}
+Size = tuple[int, ...]
+MAX_NETWORKS = 4  # graphs of one UNet in memory
 WIDE = 300_000_000  # bytes up to which a network is compiled for several pictures too: a large one gains nothing by it
 
 
@@ -130,7 +132,7 @@ class OpenVinoDenoiser:
         self._parts = parts
         self.in_channels = int(parts.config.in_channels)
         self._plan = SlotPlan()
-        self._networks: dict[SlotPlan, CompiledNetwork] = {}
+        self._networks: dict[tuple[SlotPlan, Size], CompiledNetwork] = {}
         self._styles: object = ()
         self._factors: list[NDArray[np.float32]] = []
         self._none: list[NDArray[np.float32]] = []
@@ -161,14 +163,18 @@ class OpenVinoDenoiser:
             raise ModelUnavailable(f"The style does not fit this model: it has no layer {missing[0]!r}.")
         return self._parts.shapes
 
-    def _network(self) -> CompiledNetwork:
-        plan = self._plan if self._factors else SlotPlan()
-        if plan not in self._networks:
-            for old in [other for other in self._networks if other.modules and plan.modules]:
-                del self._networks[old]  # outgrown slots
-            variant = f"unet-s{plan.rank}-{len(plan.modules)}-{abs(hash_text(plan.modules)):x}"
-            self._networks[plan] = self._parts.network(variant, lambda module: UNetGraph(module, plan), 3)
-        return self._networks[plan]
+    def _network(self, latents: Tensor) -> CompiledNetwork:
+        plan, size = self._plan if self._factors else SlotPlan(), fixed_size(self._parts.config, *latents.shape[2:])
+        if (plan, size) not in self._networks:
+            for other in list(self._networks):
+                if other[0].modules and plan.modules and other[0] != plan:
+                    del self._networks[other]  # outgrown slots
+            while len(self._networks) >= MAX_NETWORKS:
+                del self._networks[next(iter(self._networks))]
+            slots = f"s{plan.rank}-{len(plan.modules)}-{abs(hash_text(plan.modules)):x}"
+            variant = "-".join(["unet", slots, *(str(side) for side in size)])
+            self._networks[plan, size] = self._parts.network(variant, lambda module: UNetGraph(module, plan), 3)
+        return self._networks[plan, size]
 
     def _no_residuals(self, latents: Tensor) -> list[NDArray[np.float32]]:
         """Zeros for every picture of a batch, made once a size."""
@@ -186,7 +192,7 @@ class OpenVinoDenoiser:
             added = parts.added(conditioning, rows)
             return [array(latents[rows]), time, array(conditioning.hidden[rows]), *added, *(part[rows] for part in given)]
 
-        network = self._network()
+        network = self._network(latents)
         return network.batched(len(latents), inputs, wide=parts.wide, fixed=self._factors, version=self._styles)[0]
 
 
@@ -222,6 +228,13 @@ class OpenVinoDecoder:
 
     def __call__(self, latents: Tensor) -> Tensor:
         return self._network.batched(len(latents), lambda rows: [array(latents[rows])], wide=False)[0]
+
+
+def fixed_size(config: Any, height: int, width: int) -> Size:
+    """() for latents that a UNet halves without a remainder: one graph fits all those sizes. Else its skips are resized to
+    what the conversion saw, and the graph is for (height, width) alone."""
+    factor = 2 ** (len(config.block_out_channels) - 1)
+    return (height, width) if height % factor or width % factor else ()
 
 
 def slot_inputs(shapes: dict[str, tuple[int, ...]], plan: SlotPlan, styles: UNetStyles) -> list[NDArray[np.float32]]:

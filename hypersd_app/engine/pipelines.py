@@ -111,7 +111,7 @@ class Pipelines:
 
     def _placement(self, plan: Plan, progress: Progress | None) -> tuple[Placement, Footprint]:
         parts = (plan.decoder.source, None if plan.control is None else plan.control.source)
-        model = (plan.model.source, plan.recipe.unet)
+        model = " with ".join(str(source) for source in (plan.model.source, plan.recipe.unet) if source is not None)
         return self._placements.of(model, parts, lambda: self.loader.footprint(plan, progress))
 
     @contextmanager

@@ -89,11 +89,11 @@ class Placements:
     def __init__(self, hardware: Hardware, budget: int) -> None:
         self._hardware = hardware
         self._budget = budget
-        self._counted: dict[object, Footprint] = {}
-        self._chosen: dict[object, tuple[Footprint, Placement]] = {}
+        self._counted: dict[tuple[str, object], Footprint] = {}
+        self._chosen: dict[str, tuple[Footprint, Placement]] = {}
         self._lock = threading.Lock()
 
-    def of(self, model: object, parts: object, count: Callable[[], Footprint]) -> tuple[Placement, Footprint]:
+    def of(self, model: str, parts: object, count: Callable[[], Footprint]) -> tuple[Placement, Footprint]:
         """The placement of `model` when it runs with `parts`, and their sizes, counted once. Raises what `count` raises."""
         if (model, parts) not in self._counted:
             self._counted[model, parts] = count()

@@ -87,10 +87,12 @@ def test_switching_styles_and_models_leaves_nothing_behind(settings, repositorie
     assert len({picture.tobytes() for picture in fresh}) == len(fresh), "each request draws something of its own"
     engine = Engine(settings, hardware=REFERENCE, hub=fakes.FolderHub(repositories))
     assert spread(switch(engine, STYLES, fresh, STYLE_SWITCHES)) <= TOLERANCE
-    budget = engine.status().bytes * 1.2 / 1e9  # enough for one model at a time
+    engine.close()
+    engine.generate(MODELS[0])
+    budget = engine.status().bytes * 1.05 / 1e9  # enough for one model at a time
     engine.close()
     short = Engine(replace(settings, memory_gb=budget), hardware=REFERENCE, hub=fakes.FolderHub(repositories))
     assert spread(switch(short, MODELS, fresh[len(STYLES) :], MODEL_SWITCHES)) <= TOLERANCE
-    assert short.status().evictions >= MODEL_SWITCHES / 2
+    assert short.status().evictions >= MODEL_SWITCHES / 4, "models really came and went"
     assert short.status().bytes <= short.status().budget
     short.close()
