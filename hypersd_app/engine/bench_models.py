@@ -21,7 +21,9 @@ from hypersd_app.engine.prompts import PromptEncoder
 
 TOKENS = 77
 DEVIATION = 0.02
-BLOCK = 1 << 20  # random numbers that are really drawn; weights repeat them, which costs a hundredth of the time
+# Random numbers that are really drawn; weights repeat them, which costs a hundredth of the time. A prime, so that no two
+# layers begin alike: OpenVINO would store equal ones once.
+BLOCK = 1048583
 
 
 class RandomTokenizer:
@@ -127,9 +129,10 @@ def filled(make: Callable[[], Any], dtype: torch.dtype) -> Any:
     """A module with random weights, made without the library's own slow initialisation."""
     module = nn.Module.to_empty(nn.Module.to(empty(make), dtype), device="cpu")
     block = torch.randn(BLOCK, generator=torch.Generator().manual_seed(0)).mul_(DEVIATION).to(dtype)
+    start = 0
     with torch.no_grad():
         for parameter in module.parameters():
-            repeat_into(parameter.view(-1), block)
+            start = repeat_into(parameter.view(-1), block, start)
         for name, buffer in module.named_buffers():
             if name.endswith("position_ids"):
                 buffer.copy_(torch.arange(buffer.shape[-1]).expand(buffer.shape))
@@ -138,8 +141,12 @@ def filled(make: Callable[[], Any], dtype: torch.dtype) -> Any:
     return module
 
 
-def repeat_into(target: Tensor, block: Tensor) -> None:
-    """Fill `target` (N,) with `block` over and over."""
-    for start in range(0, len(target), len(block)):
-        part = target[start : start + len(block)]
-        part.copy_(block[: len(part)])
+def repeat_into(target: Tensor, block: Tensor, start: int) -> int:
+    """Fill `target` (N,) with `block` over and over, from its place `start` on; the place where the next one goes on."""
+    done = 0
+    while done < len(target):
+        piece = block[start : start + len(target) - done]
+        target[done : done + len(piece)] = piece
+        done += len(piece)
+        start = (start + len(piece)) % len(block)
+    return start

@@ -10,7 +10,7 @@ from torch import nn
 
 from hypersd_app.cli import main
 from hypersd_app.engine.bench_flops import decoder_gflop, gflop, unet_gflop
-from hypersd_app.engine.bench_models import new_controlnet, new_unet, new_vae
+from hypersd_app.engine.bench_models import new_controlnet, new_unet, new_vae, repeat_into
 
 
 def test_a_convolution_is_counted_in_closed_form():
@@ -87,3 +87,11 @@ def test_generate_names_what_is_wrong(settings, monkeypatch, capsys):
     assert main(["generate", "a cat", "--backend", "torch", "--recipe", "teacher", "--steps", "2"]) == 1
     assert "num_inference_steps" in capsys.readouterr().err
     assert main(["generate", "a cat", "--backend", "torch", "--style", "ink:much"]) == 1
+
+
+def test_random_weights_go_on_where_the_last_layer_ended():
+    block, first, second = torch.arange(5.0), torch.empty(7), torch.empty(4)
+    start = repeat_into(first, block, 0)
+    assert (first.tolist(), start) == ([0, 1, 2, 3, 4, 0, 1], 2)
+    assert repeat_into(second, block, start) == 1
+    assert second.tolist() == [2, 3, 4, 0]
