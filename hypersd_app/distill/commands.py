@@ -9,12 +9,13 @@ import logging
 import signal
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.settings import Settings
 
 if TYPE_CHECKING:
+    from hypersd_app.distill.runs import Progress
     from hypersd_app.distill.style import StyleConfig
     from hypersd_app.distill.workspace import Workspace
 
@@ -24,11 +25,15 @@ logger = logging.getLogger(__name__)
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `train`. Stage names are checked when it runs, so that `--help` needs no torch."""
     parser.add_argument(
-        "stage", help="data, autoencoder, latents, teacher, student, controlnet, style, judge, style-judge or export"
+        "stage",
+        help="data, autoencoder, latents, teacher, student, controlnet, style, judge, style-judge, reward, study or export",
     )
     parser.add_argument("--preset", default="pocket", help="a row of the stage's presets (default: pocket)")
     parser.add_argument("--set", dest="icon_set", help="style: learn this icon set (the same as --preset)")
     parser.add_argument("--images", type=Path, help="style: learn this folder of 10 to 2000 pictures; file names are captions")
+    parser.add_argument(
+        "--teacher", type=Path, help="student: distil this SD1.5 or SDXL diffusers folder on the pictures of --images"
+    )
     parser.add_argument("--title", default="", help="style: what the picker shows (default: the folder's name)")
     parser.add_argument("--dry-run", action="store_true", help="print the config and the folder, train nothing")
     parser.add_argument("--steps", type=int, help="train to this step instead of the preset's last")
@@ -47,7 +52,8 @@ def run_train(args: argparse.Namespace, settings: Settings) -> int:
         raise InvalidRequest("stage", args.stage, ", ".join(STAGES))
     stage = STAGES[args.stage]
     preset = args.icon_set or args.preset
-    if args.images:
+    foreign = getattr(args, "teacher", None)
+    if args.images and not foreign:
         config, preset = own_style(args.images, args.title)
     elif preset in stage.presets:
         config = stage.presets[preset]
@@ -55,7 +61,7 @@ def run_train(args: argparse.Namespace, settings: Settings) -> int:
         raise InvalidRequest("preset", preset, ", ".join(stage.presets))
     config = limited(config, args.steps, args.minutes, args.cooldown_minutes)
     workspace = open_workspace(settings, getattr(config, "data", preset))
-    folder = workspace.run(stage.name, preset)
+    folder = workspace.run(stage.name, f"{preset}-{foreign.resolve().name}" if foreign else preset)
     if args.dry_run:
         print(json.dumps({"stage": stage.name, "folder": str(folder), "config": asdict(config)}, indent=2, default=str))
         return 0
@@ -64,9 +70,25 @@ def run_train(args: argparse.Namespace, settings: Settings) -> int:
     # Both end the loop like Ctrl-C, which saves; in the background a shell would have Ctrl-C ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    stage.run(config, workspace, folder, ProgressLine(f"{stage.name}/{preset}"))
+    progress = ProgressLine(f"{stage.name}/{folder.name}")
+    if foreign:
+        _train_foreign(stage.name, config, foreign, args.images, workspace, folder, progress)
+    else:
+        stage.run(config, workspace, folder, progress)
     logger.info("%s finished: %s", stage.name, folder)
     return 0
+
+
+def _train_foreign(
+    stage: str, config: Any, teacher: Path, images: Path | None, workspace: Workspace, folder: Path, progress: Progress
+) -> None:
+    from hypersd_app.distill import stable_diffusion
+
+    if stage != "student":
+        raise InvalidRequest("teacher", str(teacher), "it with `train student` only")
+    if images is None:
+        raise InvalidRequest("images", "", "a folder of captioned pictures beside --teacher")
+    stable_diffusion.train(config, teacher, images, workspace, folder, progress)
 
 
 def own_style(images: Path, title: str) -> tuple[StyleConfig, str]:
@@ -94,32 +116,43 @@ def open_workspace(settings: Settings, family: str) -> Workspace:
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `evaluate`."""
     parser.add_argument(
-        "what", nargs="?", default="all", choices=("all", "sheets", "recall", "doodles", "styles"), help="(default: all)"
+        "what", nargs="?", default="all", choices=("all", "sheets", "figures", "doodles", "styles"), help="(default: all)"
     )
     parser.add_argument("--output", type=Path, help="folder for sheets and tables (default: assets/pocket/evaluation)")
-    parser.add_argument("--pictures", type=int, default=200, help="pictures a row of the recall table (default: 200)")
+    parser.add_argument(
+        "--student", action="append", default=[], help="a run of `train student` in place of the newest; repeatable"
+    )
+    parser.add_argument("--pictures", type=int, default=500, help="pictures a row of the tables (default: 500)")
     parser.add_argument("--seed", type=int, default=0)
 
 
 def run_evaluate(args: argparse.Namespace, settings: Settings) -> int:
-    """Write contact sheets and the table of text agreement; returns the exit status. Raises ModelUnavailable."""
-    from hypersd_app.distill import evaluation
-
+    """Write contact sheets and tables; returns the exit status. Raises InvalidRequest and ModelUnavailable."""
     workspace = open_workspace(settings, "pocket")
     output = args.output or settings.assets / "pocket" / "evaluation"
     if args.what == "doodles":
         return _evaluate_doodles(workspace, output, args.seed)
     if args.what == "styles":
         return _evaluate_styles(workspace, output, args.seed)
-    models = evaluation.load_models(workspace)
-    if args.what in ("all", "sheets"):
-        evaluation.write_sheets(models, output, args.seed)
-    if args.what in ("all", "recall"):
-        rows = evaluation.recall_rows(models, workspace, args.pictures, args.seed)
-        text = evaluation.recall_table(rows)
-        (output / "recall.md").write_text(text)
-        print(text)
+    if not 20 <= args.pictures <= 50_000:
+        raise InvalidRequest("pictures", args.pictures, "20 to 50000")
+    evaluate_models(workspace, output, args.what, args.student, args.pictures, args.seed)
     return 0
+
+
+def evaluate_models(workspace: Workspace, output: Path, what: str, students: list[str], count: int, seed: int) -> None:
+    """Sheets, figures or all of teacher and students. What was drawn before is not drawn again."""
+    from hypersd_app.distill.evaluation import models, report, sheets
+
+    sampler = models.new_sampler(workspace)
+    shelf = models.Shelf(workspace.runs / "evaluation" / "latents")
+    found = [shelf.remembered(model) for model in models.load_models(workspace, sampler, students)]
+    if what in ("all", "sheets"):
+        sheets.write_sheets(found, sampler, output, seed)
+    if what in ("all", "figures"):
+        measured = report.measure(found, workspace, sampler, count, seed)
+        report.write(measured, output)
+        print(report.markdown(measured))
 
 
 def _evaluate_doodles(workspace: Workspace, output: Path, seed: int) -> int:

@@ -29,7 +29,7 @@ from hypersd_app.distill.thumbnails import moved, shrink, thumbnails
 from hypersd_app.distill.workspace import Workspace
 
 DIMENSION = 256
-PHRASINGS = 3  # captions of each picture: few enough that most are embedded only once
+PHRASINGS = 2  # captions of each picture: few enough that most are embedded only once
 FILE = "judge.safetensors"
 
 
@@ -108,7 +108,7 @@ class CaptionedThumbnails:
     def __init__(self, data: PictureData, embed: TextEmbedder, split: str) -> None:
         self.data, self._embed = data, embed
         self.indices = indices_of(data, split)
-        self.pictures = thumbnails(data, self.indices)
+        self.pictures = thumbnails(data)[self.indices]
         self._known: dict[str, Tensor] = {}
         self.names = self.embedded([concept.names[0] for concept in data.concepts])
 
@@ -210,8 +210,8 @@ class Judge:
         rng, hits = np.random.default_rng(seed), []
         for index, caption in enumerate(captions):
             allowed = [i for i, text in enumerate(distractors) if text != caption]
-            rivals = others[rng.choice(allowed, min(99, len(allowed)), replace=False)] @ seen[index]
-            hits.append(bool(right[index] @ seen[index] > rivals.max()))
+            drawn = rng.choice(allowed, min(99, len(allowed)), replace=False) if allowed else []
+            hits.append(bool((right[index] @ seen[index] > others[drawn] @ seen[index]).all()))
         return np.asarray(hits)
 
     def recall(self, pictures: NDArray[np.uint8], captions: Sequence[str], distractors: Sequence[str], seed: int = 0) -> float:

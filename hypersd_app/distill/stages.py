@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 
-from hypersd_app.distill import autoencoder, controlnet, judge, student, style, style_judge, teacher
+from hypersd_app.distill import autoencoder, controlnet, judge, student, study, style, style_judge, teacher
 from hypersd_app.distill.data import dataset
 from hypersd_app.distill.rewards import shelf
 from hypersd_app.distill.runs import Progress
@@ -101,6 +101,7 @@ STAGES: Mapping[str, Stage] = {
         Stage("judge", "the dual encoder that measures whether pictures fit their captions", judge.PRESETS, judge.train),
         Stage("reward", "a stand-in reward for feedback learning: agreement, quality or segmenter", shelf.PRESETS, shelf.train),
         Stage("style-judge", "the classifier that tells the icon sets apart", style_judge.PRESETS, style_judge.train),
+        Stage("study", "methods compared at equal cost on a small proxy; hours, resumable", study.PRESETS, study.train),
         Stage("export", "copy the trained weights into the shipped folder, as float16", _FAMILIES, _export),
     )
 }

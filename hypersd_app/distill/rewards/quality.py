@@ -90,7 +90,7 @@ def train(config: QualityConfig, workspace: Workspace, folder: Path, progress: P
     run = RunFolder(folder)
     run.save_config(config)
     run.resume(state)
-    pictures = thumbnails(workspace.data, indices_of(workspace.data, REWARD))
+    pictures = thumbnails(workspace.data)[indices_of(workspace.data, REWARD)]
 
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
         rng = np.random.default_rng((config.seed, step, 7))

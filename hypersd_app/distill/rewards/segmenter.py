@@ -75,7 +75,7 @@ def labelled(data: PictureData, packages: Path, count: int, seed: int) -> tuple[
     chosen = np.sort(np.random.default_rng(seed).permutation(indices)[:count])
     libraries = load_libraries(packages, tuple(sorted({data.scenes[index].set_key for index in chosen})))
     renderer = SceneRenderer(libraries, {(row.set_key, row.icon): row.hue for row in data.drawings}, SIDE)
-    return thumbnails(data, chosen), np.stack([masks(renderer, data.scenes[index]) for index in chosen])
+    return thumbnails(data)[chosen], np.stack([masks(renderer, data.scenes[index]) for index in chosen])
 
 
 def train(config: SegmenterConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
