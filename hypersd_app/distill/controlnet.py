@@ -33,7 +33,7 @@ class ControlNetConfig:
 
     data: str = "pocket"
     batch: int = 32
-    lr: float = 5e-4
+    lr: float = 1e-3
     optimizer: str = "muon"
     ema_decay: float = 0.995
     caption_drop: float = 0.3
@@ -41,7 +41,7 @@ class ControlNetConfig:
     timestep_shift: float = 2.0  # shape is decided where there is more noise
     student: bool = False  # tune through the accelerated UNet at the timesteps of 1-8 steps
     seed: int = 0
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, warmup=50, cooldown=300, preview_minutes=6))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, warmup=20, cooldown=100, preview_minutes=6))
 
 
 PRESETS: dict[str, ControlNetConfig] = {
@@ -99,11 +99,11 @@ def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress
     """Train or resume in `folder`; the averaged weights are left in `folder/controlnet` as a diffusers folder."""
     torch.manual_seed(config.seed)
     unet = workspace.teacher()
+    initial = workspace.initial("controlnet", folder.name, "controlnet")
     if config.student:
-        controlnet = PocketControlNet.from_pretrained(workspace.weights("controlnet", "controlnet", "controlnet"))
+        initial = workspace.weights("controlnet", "controlnet", "controlnet")
         fuse_lora(unet, workspace.weights("student", "accelerator.safetensors", "accelerator.safetensors"))
-    else:
-        controlnet = PocketControlNet.for_unet(unet)
+    controlnet = PocketControlNet.from_pretrained(initial) if initial else PocketControlNet.for_unet(unet)
     unet = unet.to(memory_format=MEMORY_FORMAT).requires_grad_(False)
     controlnet = controlnet.float().to(memory_format=MEMORY_FORMAT)
     state = TrainingState(

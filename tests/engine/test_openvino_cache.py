@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("openvino")
 
 from hypersd_app.engine.engine import Engine
-from hypersd_app.engine.openvino_backend import BUCKETS
+from hypersd_app.engine.openvino_network import BATCH
 from hypersd_app.server.board import BATCH_SIZES
 from tests.engine.test_openvino import SINGLE, request
 
@@ -48,4 +48,4 @@ def test_on_a_full_disk_it_still_draws(settings, tmp_path):
 
 
 def test_the_scheduler_knows_the_compiled_batches():
-    assert sorted(BUCKETS) == list(BATCH_SIZES["openvino"])
+    assert BATCH_SIZES["openvino"] == (1, BATCH)
