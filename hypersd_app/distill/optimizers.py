@@ -54,11 +54,12 @@ class Muon(torch.optim.Optimizer):
         assert gradient is not None
         state = self.state[parameter]
         if "momentum_buffer" not in state:
-            state["momentum_buffer"], state["age"] = torch.zeros_like(gradient), 0
+            state["momentum_buffer"], state["age"] = torch.zeros_like(gradient), torch.zeros(())
         buffer: Tensor = state["momentum_buffer"]
         buffer.lerp_(gradient, 1 - group["momentum"])
         if state["age"] % group["refresh"] == 0:
-            state["direction"] = orthogonalize(gradient.lerp(buffer, group["momentum"]).reshape(len(parameter), -1))
+            turned = orthogonalize(gradient.lerp(buffer, group["momentum"]).reshape(len(parameter), -1))
+            state["direction"] = turned.to(gradient.dtype)  # a resumed run gets its state in the weights' precision
         state["age"] += 1
         update = state["direction"]
         scale = 0.2 * max(update.shape) ** 0.5
