@@ -64,7 +64,8 @@ class Distiller:
         return Batch(x0.to(device), told.to(device), captions, self.kit.config.seed, total, rows)
 
     def _loss(self, step: int, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        losses, figures = [], {}
+        losses: list[Tensor] = []
+        figures: dict[str, float] = {}
         for term in self.terms:
             found = term(step, batch)
             if found is not None:

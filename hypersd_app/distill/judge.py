@@ -210,7 +210,7 @@ class Judge:
         rng, hits = np.random.default_rng(seed), []
         for index, caption in enumerate(captions):
             allowed = [i for i, text in enumerate(distractors) if text != caption]
-            drawn = rng.choice(allowed, min(99, len(allowed)), replace=False) if allowed else []
+            drawn = rng.choice(allowed, min(99, len(allowed)), replace=False) if allowed else np.empty(0, np.int64)
             hits.append(bool((right[index] @ seen[index] > others[drawn] @ seen[index]).all()))
         return np.asarray(hits)
 

@@ -166,7 +166,8 @@ def measure(models: Sequence[Model], workspace: Workspace, sampler: Sampler, cou
     teacher = models[0]
     teacher_latents: Tensor | None = None
     teacher_pictures: Pictures | None = None
-    rows, pairs = bench.floors(), []
+    rows = bench.floors()
+    pairs: list[tuple[Pictures, Pictures, str]] = []
     followed: dict[int, Mapping[int, list[float]]] = {id(teacher.unet): {}}  # jumps do not depend on the number of steps
     for model in models:
         latents = model.draw(bench.known.prompts, seed)
@@ -225,11 +226,11 @@ def markdown(report: Report) -> str:
         ),
     ]
     for row in report.rows:
-        found = row.drift
+        drift = row.drift
         cells = (
             ["–"] * 4
-            if found is None
-            else [f"{found.mean:.3f}", f"{found.spread:.3f}", f"{found.brightness:+.1f}", f"{100 * found.white:.1f} %"]
+            if drift is None
+            else [f"{drift.mean:.3f}", f"{drift.spread:.3f}", f"{drift.brightness:+.1f}", f"{100 * drift.white:.1f} %"]
         )
         lines.append(_line([row.name, *cells, "–" if row.nearest is None else f"{row.nearest:.1f}"]))
     lines += ["", *_table(["student", "segments", "error of each segment, the noisiest first"])]
