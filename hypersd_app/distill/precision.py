@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from hypersd_app.engine.hardware import has_native_bfloat16
+from hypersd_app.processor import has_native_bfloat16
 
 COMPUTE_DTYPE = torch.bfloat16 if has_native_bfloat16() else torch.float32
 # Float32 convolutions measured a tenth faster with plain layouts, bfloat16 ones with channels last.

@@ -6,12 +6,12 @@ import importlib.util
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from hypersd_app.errors import ModelUnavailable
+from hypersd_app.processor import has_native_bfloat16
 from hypersd_app.settings import Settings
 
 
@@ -68,15 +68,6 @@ def _precision(device: str) -> torch.dtype:
     if device == "mps":
         return torch.float16
     return torch.bfloat16 if has_native_bfloat16() else torch.float32
-
-
-def has_native_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """True if the processor multiplies bfloat16 itself; emulated it is slower than float32."""
-    try:
-        text = cpuinfo.read_text(encoding="ascii", errors="ignore")
-    except OSError:
-        return False
-    return "avx512_bf16" in text or "amx_bf16" in text
 
 
 def zero_gpu(function: Callable[..., Any]) -> Callable[..., Any] | None:

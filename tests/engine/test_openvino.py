@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from hypersd_app.engine.engine import Engine
-from hypersd_app.engine.hardware import Hardware, has_native_bfloat16
+from hypersd_app.engine.hardware import Hardware
 from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
+from hypersd_app.processor import has_native_bfloat16
 from tests import fakes
 from tests.engine.test_equivalence import SIZES, sketch
 

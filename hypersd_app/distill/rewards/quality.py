@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
 from hypersd_app.distill.precision import MEMORY_FORMAT, mixed_precision
-from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
+from hypersd_app.distill.rewards.training import train_network
+from hypersd_app.distill.runs import LoopConfig, Progress
 from hypersd_app.distill.splits import REWARD, indices_of
 from hypersd_app.distill.thumbnails import moved, shrink_tensor, thumbnails
 from hypersd_app.distill.workspace import Workspace
@@ -86,10 +86,6 @@ def train(config: QualityConfig, workspace: Workspace, folder: Path, progress: P
     """Train or resume in `folder`; leaves `folder/quality.safetensors`."""
     torch.manual_seed(config.seed)
     model = QualityNetwork().to(memory_format=MEMORY_FORMAT)
-    state = TrainingState(model, build_optimizers(model, "adamw", config.lr, 0.02), ExponentialAverage(model, config.ema_decay))
-    run = RunFolder(folder)
-    run.save_config(config)
-    run.resume(state)
     pictures = thumbnails(workspace.data)[indices_of(workspace.data, REWARD)]
 
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
@@ -101,12 +97,7 @@ def train(config: QualityConfig, workspace: Workspace, folder: Path, progress: P
         error = float((logits.sigmoid() - intact).abs().mean())
         return functional.binary_cross_entropy_with_logits(logits, intact), {"error": error}, config.batch
 
-    def preview(step: int) -> None:
-        state.ema.swap()
-        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / FILE)
-        state.ema.swap()
-
-    run_loop(run, state, config.loop, step_function, preview, progress)
+    train_network(model, config, folder, FILE, step_function, progress)
 
 
 class QualityReward(nn.Module):

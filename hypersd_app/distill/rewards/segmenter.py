@@ -9,17 +9,17 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from hypersd_app.distill.data.dataset import PictureData, SceneRenderer
 from hypersd_app.distill.data.scenes import Scene
 from hypersd_app.distill.data.sources import load_libraries
-from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
 from hypersd_app.distill.precision import MEMORY_FORMAT, mixed_precision
 from hypersd_app.distill.previews import from_uint8
-from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
+from hypersd_app.distill.rewards.training import train_network
+from hypersd_app.distill.runs import LoopConfig, Progress
 from hypersd_app.distill.splits import REWARD, indices_of
 from hypersd_app.distill.thumbnails import SIDE, shrink_tensor, thumbnails
 from hypersd_app.distill.workspace import Workspace
@@ -82,10 +82,6 @@ def train(config: SegmenterConfig, workspace: Workspace, folder: Path, progress:
     """Train or resume in `folder`; leaves `folder/segmenter.safetensors`."""
     torch.manual_seed(config.seed)
     model = SegmenterNetwork().to(memory_format=MEMORY_FORMAT)
-    state = TrainingState(model, build_optimizers(model, "adamw", config.lr, 0.02), ExponentialAverage(model, config.ema_decay))
-    run = RunFolder(folder)
-    run.save_config(config)
-    run.resume(state)
     pictures, wanted = labelled(workspace.data, workspace.packages, config.scenes, config.seed)
 
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
@@ -97,12 +93,7 @@ def train(config: SegmenterConfig, workspace: Workspace, folder: Path, progress:
         figures = {"overlap_drawn": float(both[0]), "overlap_edges": float(both[1])}
         return functional.binary_cross_entropy_with_logits(logits, target), figures, config.batch
 
-    def preview(step: int) -> None:
-        state.ema.swap()
-        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / FILE)
-        state.ema.swap()
-
-    run_loop(run, state, config.loop, step_function, preview, progress)
+    train_network(model, config, folder, FILE, step_function, progress)
 
 
 class PocketSegmenter(nn.Module):
