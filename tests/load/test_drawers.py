@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from hypersd_app.load.drawer import Tally
 from hypersd_app.server.board import BoardService
 from hypersd_app.server.readiness import Readiness
 from hypersd_app.server.routes import studio_routes
+from tests.event_loop import run_apart
 from tests.fake_engine import FakeEngine
 
 VISITORS = 12
@@ -46,7 +46,7 @@ def address() -> Iterator[SimpleNamespace]:
 
 
 def test_a_crowd_draws_in_turn_and_nobody_sees_anothers_or_an_older_picture(address: SimpleNamespace) -> None:
-    tallies = asyncio.run(draw(address, VISITORS, 3.0, ["ink"], 0.0))  # type: ignore[arg-type]
+    tallies = run_apart(draw(address, VISITORS, 3.0, ["ink"], 0.0))  # type: ignore[arg-type]
     row = summed(VISITORS, tallies)
     assert row.sound and row.errors == row.lost == 0
     assert all(tally.pictures for tally in tallies)
@@ -55,7 +55,7 @@ def test_a_crowd_draws_in_turn_and_nobody_sees_anothers_or_an_older_picture(addr
 
 
 def test_visitors_come_and_go(address: SimpleNamespace) -> None:
-    tallies = asyncio.run(draw(address, 4, 1.5, [], 0.4))  # type: ignore[arg-type]
+    tallies = run_apart(draw(address, 4, 1.5, [], 0.4))  # type: ignore[arg-type]
     row = summed(4, tallies)
     assert row.sound and row.errors == 0 and sum(tally.reconnects for tally in tallies) > 4
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from PIL import Image
 
 from hypersd_app.models.ink import stroke_colour
 from tests.catalog.test_catalog import ATTENTION, style_file
+from tests.event_loop import run_apart
 from tests.studio import Served, served
 
 
@@ -214,9 +213,7 @@ def test_mcp_lists_the_same_tools(studio: Served) -> None:
             await session.initialize()
             return {tool.name: tool.description or "" for tool in (await session.list_tools()).tools}
 
-    # In a thread of its own: Playwright's fixtures, used by tests before this one, leave a loop running in the main thread.
-    with ThreadPoolExecutor(1) as pool:
-        listed = pool.submit(lambda: asyncio.run(tools())).result()
+    listed = run_apart(tools())
     assert {name for name in ENDPOINTS if any(tool.endswith(name) for tool in listed)} == ENDPOINTS
     assert len(listed) == len(ENDPOINTS)
     assert all(len(description) > 40 for description in listed.values()), "each says what it does"
