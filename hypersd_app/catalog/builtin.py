@@ -21,7 +21,7 @@ from hypersd_app.errors import ModelUnavailable
 
 logger = logging.getLogger(__name__)
 POCKET_SIZE = 256
-POCKET_GUIDANCE = 4.0
+POCKET_GUIDANCE = 3.0
 FAMILIES = ("pocket", "sd15", "sdxl", "sd3", "flux")
 
 

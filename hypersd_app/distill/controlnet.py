@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hypersd_app.diffusion.samplers import guided, sample_tcd
 from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
-from hypersd_app.distill.data.dataset import PictureData
+from hypersd_app.distill.data.dataset import PICTURE_SIZE, PictureData
 from hypersd_app.distill.data.scribbles import scribble
 from hypersd_app.distill.lora import fuse_lora
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
@@ -23,13 +23,20 @@ from hypersd_app.distill.previews import contact_sheet
 from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
 from hypersd_app.distill.teacher import Sampler, TextImageBatches, draw_timesteps, initial_noise
 from hypersd_app.distill.workspace import Workspace
+from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.controlnet import PocketControlNet, control_tensor
 from hypersd_app.models.pocket import new_scheduler
+
+CELL = 16  # px of one latent
 
 
 @dataclass(frozen=True)
 class ControlNetConfig:
-    """`caption_drop` makes shape follow the strokes alone; `control_drop` teaches that a blank board means nothing."""
+    """`caption_drop` makes shape follow the strokes alone; `control_drop` teaches that a blank board means nothing.
+
+    `most_cells`: how far a picture and its strokes are moved together, in latent cells of 16 px. The layout prior expects
+    things in the middle, and people draw where they like.
+    """
 
     data: str = "pocket"
     batch: int = 32
@@ -38,6 +45,7 @@ class ControlNetConfig:
     ema_decay: float = 0.995
     caption_drop: float = 0.3
     control_drop: float = 0.1
+    most_cells: int = 3
     timestep_shift: float = 2.0  # shape is decided where there is more noise
     student: bool = False  # tune through the accelerated UNet at the timesteps of 1-8 steps
     seed: int = 0
@@ -71,6 +79,33 @@ class Scribbles:
             picture = np.ascontiguousarray(self.data.pictures[index])
             rows.append(np.zeros_like(picture) if rng.random() < self.drop else scribble(picture, rng))
         return control_tensor(torch.from_numpy(np.stack(rows)))
+
+
+@torch.no_grad()
+def blank_latents(autoencoder: PocketAutoencoder) -> Tensor:
+    """The latents of a white picture, (16, 16, 16)."""
+    white = torch.ones(1, 3, PICTURE_SIZE, PICTURE_SIZE)
+    return autoencoder.encode(white, return_dict=False)[0].mode()[0]  # type: ignore[union-attr]
+
+
+def moved_together(latents: Tensor, control: Tensor, blank: Tensor, most_cells: int, rng: np.random.Generator) -> None:
+    """Move half of the pictures, in place, each with its strokes: latents (B, 16, 16, 16) by whole cells, control by 16 px each.
+
+    What is left behind takes the `blank` picture's latents (16, 16, 16), and black.
+    """
+    for row in np.flatnonzero(rng.random(len(latents)) < 0.5):
+        dy, dx = (int(cells) for cells in rng.integers(-most_cells, most_cells + 1, 2))
+        latents[row] = _moved(latents[row], blank, dy, dx)
+        control[row] = _moved(control[row], torch.zeros(()), CELL * dy, CELL * dx)
+
+
+def _moved(picture: Tensor, background: Tensor, dy: int, dx: int) -> Tensor:
+    height, width = picture.shape[1:]
+    found = background.expand_as(picture).clone()
+    found[:, max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)] = picture[
+        :, max(-dy, 0) : height + min(-dy, 0), max(-dx, 0) : width + min(-dx, 0)
+    ]
+    return found
 
 
 def controlled(
@@ -115,10 +150,12 @@ def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress
     batches = TextImageBatches.of(workspace, config.batch, config.caption_drop, config.seed + 13)
     data, embed = workspace.data, workspace.embed
     scribbles, sampler = Scribbles(data, config.control_drop, config.seed), Sampler(embed, workspace.autoencoder, schedule)
+    blank = blank_latents(workspace.autoencoder)
 
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
         x0, embeddings, _ = batches(step)
         control = scribbles(batches.chosen(step), step)
+        moved_together(x0, control, blank, config.most_cells, np.random.default_rng((config.seed, step, 5)))
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         if config.student:
             starts = trailing_timesteps(schedule.num_timesteps, 8)

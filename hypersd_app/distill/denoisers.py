@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from torch import Tensor, nn
 
 from hypersd_app.distill.conditioning import Conditioning
 from hypersd_app.distill.precision import MEMORY_FORMAT
+from hypersd_app.models.pocket import PocketUNet
+
+_LAYOUT = re.compile(r"(^|\.)layout\.")
 
 
 class UNetDenoiser(nn.Module):
@@ -28,6 +32,7 @@ class UNetDenoiser(nn.Module):
         added = unet.get_aug_embed(emb=time, encoder_hidden_states=text, added_cond_kwargs=conditioning.added)
         time = time if added is None else time + added
         text = unet.process_encoder_hidden_states(encoder_hidden_states=text, added_cond_kwargs=conditioning.added)
+        x = unet.with_layout(x, text) if isinstance(unet, PocketUNet) else x
         x = unet.conv_in(x.contiguous(memory_format=MEMORY_FORMAT))
         found = []
         for block in unet.down_blocks:
@@ -48,8 +53,9 @@ def _reads_text(block: nn.Module) -> bool:
 
 
 def weight_layers(module: nn.Module) -> dict[str, nn.Module]:
-    """Linear and convolution layers by name: all whose change a LoRA can carry."""
-    return {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)}
+    """Linear and convolution layers by name: all whose change a LoRA can carry. A layout prior stays as it is."""
+    layers = {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)}
+    return {name: layer for name, layer in layers.items() if not _LAYOUT.search(name)}
 
 
 def train_weights_only(module: nn.Module) -> None:

@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
 
-from hypersd_app.distill import autoencoder, controlnet, judge, student, study, style, style_judge, teacher
+from hypersd_app.distill import autoencoder, controlnet, judge, layout, student, study, style, style_judge, teacher
 from hypersd_app.distill.data import dataset
 from hypersd_app.distill.rewards import shelf
 from hypersd_app.distill.runs import Progress
 from hypersd_app.distill.workspace import Workspace
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.controlnet import PocketControlNet
-from hypersd_app.models.pocket import new_scheduler
+from hypersd_app.models.pocket import PocketUNet, new_scheduler
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def _export(config: PlainConfig, workspace: Workspace, folder: Path, progress: P
     control = tuned if tuned.exists() else workspace.run("controlnet", workspace.family) / "controlnet"
     parts: tuple[tuple[Any, Path, str], ...] = (
         (PocketAutoencoder, vae, "vae"),
-        (UNet2DConditionModel, workspace.run("teacher", workspace.family) / "unet", "unet"),
+        (PocketUNet, workspace.run("teacher", workspace.family) / "unet", "unet"),
         (PocketControlNet, control, "controlnet"),
     )
     for number, (kind, source, name) in enumerate(parts):
@@ -94,6 +93,7 @@ STAGES: Mapping[str, Stage] = {
         Stage("data", "fetch the icon sets, compose and render the training pictures", dataset.PRESETS, _data),
         Stage("autoencoder", "256-px pictures to 16x16 latents and back", autoencoder.PRESETS, _autoencoder),
         Stage("latents", "encode all training pictures now, not as they are first drawn", _FAMILIES, _latents),
+        Stage("layout", "captions to mean latents, which the teacher begins from", layout.PRESETS, layout.train),
         Stage("teacher", "the text-to-image diffusion model", teacher.PRESETS, _teacher),
         Stage("student", "the accelerating LoRA, distilled from the teacher", student.PRESETS, student.train),
         Stage("controlnet", "scribbles steer the teacher, then the student", controlnet.PRESETS, controlnet.train),

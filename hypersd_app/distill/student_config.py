@@ -60,7 +60,7 @@ class StudentConfig:
     end: str = ""
     skip: int = 20
     weights: str = "lora"
-    rank: int = 24  # all weights together must stay below 160 MB
+    rank: int = 12  # all weights together must stay below 160 MB
     begin_with: str = ""  # the preset of another student, whose accelerator is trained further
     batch: int = 32
     accumulation: int = 1
@@ -104,7 +104,7 @@ PRESETS: dict[str, StudentConfig] = {
     "pocket": StudentConfig(stages=((8, 100), (4, 150), (2, 250), (1, 1000)), adversarial=AdversarialConfig(weights=(0.0,))),
     # A first student in minutes: a coarser grid carries the clean end to t = T - 1 in fewer steps.
     "first": StudentConfig(
-        stages=((4, 40), (2, 60), (1, 150)), skip=50, lr=1e-3, guidance_scale=3.0, adversarial=AdversarialConfig(weights=(0.0,)),
+        stages=((4, 40), (2, 60), (1, 150)), skip=50, lr=1e-3, guidance_scale=2.5, adversarial=AdversarialConfig(weights=(0.0,)),
         loop=_FIRST,
     ),
     "lcm": StudentConfig(method="lcm"),

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import UNet2DConditionModel
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -43,7 +42,7 @@ from hypersd_app.distill.student_config import FeedbackConfig, ScoreConfig, Stud
 from hypersd_app.distill.teacher import Sampler, diffusion_loss, draw_timesteps
 from hypersd_app.distill.workers import Workers
 from hypersd_app.distill.workspace import Workspace
-from hypersd_app.models.pocket import new_scheduler, new_unet
+from hypersd_app.models.pocket import PocketUNet, new_scheduler, new_unet
 
 logger = logging.getLogger(__name__)
 
@@ -185,9 +184,9 @@ class StudyBench:
         prompts = list(dict.fromkeys(proxy.captions))[:DIVERSITY_PROMPTS]
         self.diverse = [prompt for prompt in prompts for _ in range(DIVERSITY_SEEDS)]
 
-    def unet(self) -> UNet2DConditionModel:
+    def unet(self) -> PocketUNet:
         """A fresh copy of the proxy's teacher."""
-        return UNet2DConditionModel.from_pretrained(self.teacher_path).float().to(memory_format=MEMORY_FORMAT)
+        return PocketUNet.from_pretrained(self.teacher_path).float().to(memory_format=MEMORY_FORMAT)
 
     def student_config(self, variant: str, seed: int, steps: int) -> StudentConfig:
         """A variant at so many steps."""

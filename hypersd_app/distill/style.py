@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from hypersd_app.catalog.builtin import POCKET_GUIDANCE
 from hypersd_app.diffusion.schedules import NoiseSchedule
 from hypersd_app.distill.data.dataset import PICTURE_SIZE, PictureData
 from hypersd_app.distill.data.sources import ICON_SETS
@@ -56,7 +57,7 @@ class StyleConfig:
     lr: float = 1e-3
     ema_decay: float = 0.99
     caption_drop: float = 0.1
-    guidance_scale: float = 4.0
+    guidance_scale: float = POCKET_GUIDANCE
     seed: int = 0
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=240, warmup=15, cooldown=120, preview_minutes=60))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hypersd_app.catalog.builtin import POCKET_GUIDANCE
 from hypersd_app.distill.doodles.drawing import Doodle, read_doodles
 from hypersd_app.distill.doodles.report import Follow, SketchedStudent, controls_of, word_judge
 from hypersd_app.distill.lora import fuse_lora
@@ -22,7 +23,6 @@ from hypersd_app.errors import ModelUnavailable
 Pictures = NDArray[np.uint8]  # (N, 256, 256, 3)
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TEACHER_STEPS = 10
-TEACHER_GUIDANCE = 4.0
 MIXED_WEIGHT = 0.6
 REAL_PICTURES = 40  # held-out drawings of each set that the judge is checked on
 
@@ -80,7 +80,7 @@ class StyleBench:
         unet = self.workspace.teacher().eval()
         if path:
             fuse_lora(unet, path)
-        return self.sampler.decode(self.sampler.latents(unet, self.prompts, TEACHER_STEPS, TEACHER_GUIDANCE, self.seed))
+        return self.sampler.decode(self.sampler.latents(unet, self.prompts, TEACHER_STEPS, POCKET_GUIDANCE, self.seed))
 
     def student(self, styles: Sequence[tuple[Path, float]], scale: float = 0.0) -> Pictures:
         """The one-step student's pictures."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +11,13 @@ import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor
 
+from hypersd_app.catalog.builtin import POCKET_GUIDANCE
 from hypersd_app.diffusion.samplers import guided, sample_ddim
 from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
+from hypersd_app.distill.data.captions import as_request
 from hypersd_app.distill.data.dataset import PictureData
 from hypersd_app.distill.latents import LatentStore
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
@@ -22,9 +26,13 @@ from hypersd_app.distill.previews import contact_sheet, to_uint8
 from hypersd_app.distill.prompts import EVALUATION_PROMPTS
 from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
 from hypersd_app.distill.text import TextEmbedder
-from hypersd_app.distill.workspace import Workspace
+from hypersd_app.distill.workspace import LAYOUT_FILE, Workspace
+from hypersd_app.errors import ModelUnavailable
 from hypersd_app.models.autoencoder import PocketAutoencoder
-from hypersd_app.models.pocket import LATENT_CHANNELS, new_scheduler, new_unet
+from hypersd_app.models.pocket import PocketUNet, new_scheduler, new_unet
+from hypersd_app.models.shapes import LATENT_CHANNELS
+
+_REQUEST_SHARE = 0.15
 
 
 @dataclass(frozen=True)
@@ -33,19 +41,19 @@ class TeacherConfig:
 
     data: str = "pocket"
     main_weight: float = 3.0
-    familiar_weight: float = 3.0
+    familiar_weight: float = 6.0
     channels: tuple[int, int, int] = (128, 256, 320)
     deep_layers: int = 1
     batch: int = 32  # more steps an hour than with 64, which matters more than their noise this early
-    lr: float = 1.2e-3
+    lr: float = 2e-3
     optimizer: str = "muon"
     ema_decay: float = 0.999
     caption_drop: float = 0.1
-    timestep_shift: float = 4.0  # towards noise, where words decide what is drawn: there a young teacher knows least
-    guidance_scale: float = 4.0  # of the previews
+    timestep_shift: float = 3.0  # towards noise, where what is drawn is decided
+    guidance_scale: float = POCKET_GUIDANCE  # of the previews
     compile: bool = torch.bfloat16 == COMPUTE_DTYPE  # a fifth faster there; in float32 minutes of compiling win nothing
     seed: int = 0
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=200000, warmup=100, cooldown=4000, preview_minutes=12))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=200000, warmup=30, cooldown=4000, preview_minutes=12))
 
 
 PRESETS: dict[str, TeacherConfig] = {
@@ -71,7 +79,7 @@ class TextImageBatches:
 
     @staticmethod
     def of(
-        workspace: Workspace, batch: int, caption_drop: float, seed: int, main_weight: float = 3.0, familiar_weight: float = 3.0
+        workspace: Workspace, batch: int, caption_drop: float, seed: int, main_weight: float = 3.0, familiar_weight: float = 6.0
     ) -> TextImageBatches:
         """The training split of a workspace."""
         data = workspace.data
@@ -86,9 +94,14 @@ class TextImageBatches:
     def __call__(self, step: int) -> tuple[Tensor, Tensor, list[str]]:
         """Latents float32 (B, 16, 16, 16), embeddings (B, L, 384) and the captions; dropped ones are empty."""
         chosen, rng = self.chosen(step), np.random.default_rng((self.seed, step, 2))
-        captions = [self.data.caption(int(index), int(rng.integers(1 << 30))) for index in chosen]
+        captions = [self._caption(int(index), rng) for index in chosen]
         captions = ["" if rng.random() < self.caption_drop else caption for caption in captions]
         return torch.from_numpy(self.latents[chosen].astype(np.float32)), self.embed(captions), captions
+
+    def _caption(self, index: int, rng: np.random.Generator) -> str:
+        seed = int(rng.integers(1 << 30))
+        caption = self.data.caption(index, seed)
+        return as_request(caption, random.Random(seed)) if rng.random() < _REQUEST_SHARE else caption
 
 
 def draw_timesteps(count: int, num_timesteps: int, shift: float, generator: torch.Generator) -> Tensor:
@@ -154,8 +167,16 @@ def initial_noise(seeds: range | list[int]) -> Tensor:
 
 def train(config: TeacherConfig, workspace: Workspace, folder: Path, progress: Progress, initial: Path | None = None) -> None:
     """Train or resume in `folder`; the averaged weights are left in `folder/unet` as a diffusers folder."""
+    batches = TextImageBatches.of(
+        workspace, config.batch, config.caption_drop, config.seed, config.main_weight, config.familiar_weight
+    )
     torch.manual_seed(config.seed)
-    unet = UNet2DConditionModel.from_pretrained(initial) if initial else new_unet(config.channels, config.deep_layers)
+    unet = PocketUNet.from_pretrained(initial) if initial else new_unet(config.channels, config.deep_layers)
+    layout = workspace.run("layout", workspace.family) / LAYOUT_FILE
+    if layout.exists():
+        unet.layout.load_state_dict(load_file(layout))
+    elif initial is None:
+        raise ModelUnavailable(f"No layout prior in {layout.parent}: run `train layout --preset {workspace.family}` first.")
     unet = unet.float().to(memory_format=MEMORY_FORMAT)
     state = TrainingState(
         unet, build_optimizers(unet, config.optimizer, config.lr, 0.01), ExponentialAverage(unet, config.ema_decay)
@@ -163,9 +184,6 @@ def train(config: TeacherConfig, workspace: Workspace, folder: Path, progress: P
     run, schedule = RunFolder(folder), NoiseSchedule.from_scheduler(new_scheduler())
     run.save_config(config)
     run.resume(state)
-    batches = TextImageBatches.of(
-        workspace, config.batch, config.caption_drop, config.seed, config.main_weight, config.familiar_weight
-    )
     sampler = Sampler(workspace.embed, workspace.autoencoder, schedule)
     network = torch.compile(unet) if config.compile else unet
 

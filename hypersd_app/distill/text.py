@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, BertTokenizerFast
 
 from hypersd_app.distill.precision import COMPUTE_DTYPE
 from hypersd_app.errors import ModelUnavailable
-from hypersd_app.models.pocket import MAX_TOKENS
+from hypersd_app.models.shapes import MAX_TOKENS
 from hypersd_app.models.text_encoder import MaskedBertModel
 
 

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from diffusers import UNet2DConditionModel
-
 from hypersd_app.distill.data.dataset import PictureData
 from hypersd_app.distill.latents import LatentStore
 from hypersd_app.distill.precision import MEMORY_FORMAT
 from hypersd_app.distill.text import TextEmbedder, export_text_encoder
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.models.autoencoder import PocketAutoencoder
+from hypersd_app.models.pocket import PocketUNet
+
+LAYOUT_FILE = "layout.safetensors"
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,9 @@ class Workspace:
         """The family's autoencoder in float32."""
         return PocketAutoencoder.from_pretrained(self.weights("autoencoder", "model", "vae")).float()
 
-    def teacher(self) -> UNet2DConditionModel:
+    def teacher(self) -> PocketUNet:
         """A fresh copy of the newest teacher, float32 in `MEMORY_FORMAT`."""
-        unet = UNet2DConditionModel.from_pretrained(self.weights("teacher", "unet", "unet"))
+        unet = PocketUNet.from_pretrained(self.weights("teacher", "unet", "unet"))
         return unet.float().to(memory_format=MEMORY_FORMAT)
 
     def weights(self, stage: str, name: str, asset: str) -> Path:

@@ -43,7 +43,7 @@ def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--control-scale", type=float, help="how strongly (default: the ControlNet's own)")
     parser.add_argument("--decoder", default="", help="full or tiny")
     parser.add_argument("--again", type=Path, metavar="PNG", help="make a picture of this app again; other options change it")
-    parser.add_argument("--output", type=Path, default=Path("."), help="a folder, or a .png file for one picture")
+    parser.add_argument("-o", "--output", type=Path, default=Path("."), help="a folder, or a .png file for one picture")
     parser.add_argument("--list", action="store_true", help="print models, recipes and styles, draw nothing")
 
 

@@ -28,6 +28,7 @@ from hypersd_app.engine.prompts import PromptEncoder
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.controlnet import PocketControlNet
+from hypersd_app.models.pocket import PocketUNet
 from hypersd_app.models.text_encoder import MaskedBertModel
 
 logger = logging.getLogger(__name__)
@@ -117,7 +118,7 @@ class Loader:
             with readable(model.source):
                 unet: Any = self._checkpoint(model).unet()
         else:
-            unet = self._model(UNet2DConditionModel, model.source, "unet", progress)
+            unet = self._model(PocketUNet if model.family == "pocket" else UNet2DConditionModel, model.source, "unet", progress)
         if recipe.lora is not None:
             factors = read_factors(self.hub.file(recipe.lora, progress), SDXL_BLOCKS if model.family == "sdxl" else None)
             fuse(unet, factors["unet"], recipe.lora_scale)

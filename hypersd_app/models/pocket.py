@@ -1,22 +1,49 @@
-"""Pocket's shapes: how its UNet, scheduler and ControlNet are configured, all diffusers classes."""
+"""Pocket's UNet and scheduler: diffusers' own, but the UNet is shown its caption's layout beside the noisy latents."""
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
+import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
+from torch import Tensor, nn
 
-MAX_TOKENS = 32
-LATENT_CHANNELS = 16
-TEXT_DIMENSION = 384
+from hypersd_app.models.layout import LayoutPrior
+from hypersd_app.models.shapes import LATENT_CHANNELS, LATENT_SIDE, TEXT_DIMENSION
 
 
-def new_unet(channels: tuple[int, int, int] = (128, 256, 320), deep_layers: int = 1) -> UNet2DConditionModel:
+class PocketUNet(UNet2DConditionModel):
+    """UNet2DConditionModel whose first convolution reads the noisy latents and the `LayoutPrior`'s guess, side by side.
+
+    What a caption looks like as a whole is the slowest thing for a UNet to learn. Here it begins with that, and learns
+    to make it sharp. The prior is trained before it and then left alone: losses of the UNet do not reach it.
+    """
+
+    # diffusers reads the signature to know what belongs to the config.
+    @functools.wraps(UNet2DConditionModel.__init__)  # type: ignore[misc]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        seen, width = self.config.in_channels, self.config.block_out_channels[0]
+        self.conv_in = nn.Conv2d(2 * seen, width, 3, padding=1)
+        self.layout = LayoutPrior().requires_grad_(False)
+
+    def with_layout(self, sample: Tensor, encoder_hidden_states: Tensor) -> Tensor:
+        """What `conv_in` reads, (B, 32, 16, 16)."""
+        return torch.cat([sample, self.layout(encoder_hidden_states)], 1)
+
+    def forward(self, sample: Tensor, timestep: Any, encoder_hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return super().forward(self.with_layout(sample, encoder_hidden_states), timestep, encoder_hidden_states, *args, **kwargs)
+
+
+def new_unet(channels: tuple[int, int, int] = (128, 256, 320), deep_layers: int = 1) -> PocketUNet:
     """The teacher's UNet: 16x16 latents, attention at 8x8 and 4x4, where it is cheap and most weights sit.
 
     A pooled reading of the whole caption joins the time embedding (`addition_embed_type="text"`): pipelines need
     nothing new for it, and concepts are learnt faster than through cross-attention alone.
     """
-    return UNet2DConditionModel(
-        sample_size=16,
+    return PocketUNet(
+        sample_size=LATENT_SIDE,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
         layers_per_block=1,

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from hypersd_app.distill.data.captions import Captioner, plural, with_article
+from hypersd_app.distill.data.captions import Captioner, as_request, plural, with_article
 from hypersd_app.distill.data.concepts import HELD_OUT_WORDS, concept_from_row, stable_percent
 from hypersd_app.distill.data.dataset import SceneRenderer, find_drawings
 from hypersd_app.distill.data.recolour import PAINTS, main_colour, recolour
@@ -77,6 +77,9 @@ def test_captions_say_what_is_there(table):
     assert all("cat" in text and "crown" in text for text in captions)
     assert "a cat face on the left and a crown on the right" in captions
     assert "a crown on the left and a cat face on the right" not in captions
+    assert "a cat face and a crown" in captions and "a crown and a cat face" not in captions, "the first is on the left"
+    requests = {as_request("a cat", random.Random(seed)) for seed in range(30)}
+    assert len(requests) > 5 and all("a cat" in text for text in requests)
 
 
 @pytest.mark.parametrize(

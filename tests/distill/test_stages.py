@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import StableDiffusionPipeline
 from PIL import Image
 from safetensors import safe_open
 
@@ -19,10 +19,11 @@ from hypersd_app.distill.style import read_folder
 from hypersd_app.errors import InvalidRequest, ModelUnavailable
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.controlnet import PocketControlNet
+from hypersd_app.models.pocket import PocketUNet, new_scheduler
 from hypersd_app.settings import ROOT, Settings
 from tests.distill.packages import write_all
 
-STAGES = ("data", "autoencoder", "latents", "teacher", "student", "controlnet", "style", "judge", "style-judge", "export")
+STAGES = ("data", "autoencoder", "latents", "layout", "teacher", "student", "controlnet", "style", "judge", "style-judge", "export")
 
 
 class Quiet:
@@ -81,7 +82,6 @@ def test_a_plain_diffusers_pipeline_draws_with_it(trained):
     from transformers import AutoTokenizer
 
     from hypersd_app.diffusion.schedules import trailing_timesteps
-    from hypersd_app.models.pocket import new_scheduler
     from hypersd_app.models.text_encoder import MaskedBertModel
 
     _, assets = trained
@@ -89,7 +89,7 @@ def test_a_plain_diffusers_pipeline_draws_with_it(trained):
         vae=PocketAutoencoder.from_pretrained(assets / "vae").float(),
         text_encoder=MaskedBertModel.from_pretrained(assets / "text_encoder").float(),
         tokenizer=AutoTokenizer.from_pretrained(assets / "tokenizer"),
-        unet=UNet2DConditionModel.from_pretrained(assets / "unet").float(),
+        unet=PocketUNet.from_pretrained(assets / "unet").float(),
         scheduler=new_scheduler(), safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
     pipeline.set_progress_bar_config(disable=True)
@@ -101,7 +101,7 @@ def test_a_plain_diffusers_pipeline_draws_with_it(trained):
 
 def test_every_layer_of_the_accelerator_is_loaded(trained):
     _, assets = trained
-    unet = UNet2DConditionModel.from_pretrained(assets / "unet").float()
+    unet = PocketUNet.from_pretrained(assets / "unet").float()
     before = {name: value.detach().clone() for name, value in unet.state_dict().items()}
     with safe_open(assets / "accelerator.safetensors", "pt") as file:
         layers = {name.removeprefix("unet.").rsplit(".lora_", 1)[0] for name in file.keys()}  # noqa: SIM118

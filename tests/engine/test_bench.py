@@ -75,7 +75,7 @@ def test_generate_writes_pictures_that_can_be_made_again(settings, tmp_path, mon
     ]
     assert main([*first, "--output", str(tmp_path / "a")]) == 0
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["a-cat-4.png", "a-cat-5.png"]
-    again = ["generate", "--backend", "torch", "--again", str(tmp_path / "a" / "a-cat-5.png"), "--output", str(tmp_path / "b.png")]
+    again = ["generate", "--backend", "torch", "--again", str(tmp_path / "a" / "a-cat-5.png"), "-o", str(tmp_path / "b.png")]
     assert main(again) == 0
     one, two = Image.open(tmp_path / "a" / "a-cat-5.png"), Image.open(tmp_path / "b.png")
     worst = max(abs(a - b) for a, b in zip(one.tobytes(), two.tobytes(), strict=True))

@@ -11,6 +11,7 @@ from PIL import Image
 from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.controlnet import PocketControlNet
+from hypersd_app.models.pocket import PocketUNet
 from hypersd_app.models.text_encoder import MaskedBertModel
 from tests.engine.conftest import HYPER, SD15, SDXL
 
@@ -33,7 +34,7 @@ def reference_pipeline(engine, model, recipe, control, repositories, pocket):
             "vae": PocketAutoencoder.from_pretrained(folder / "vae"),
             "text_encoder": MaskedBertModel.from_pretrained(folder / "text_encoder").float(),
             "tokenizer": engine._pipelines.loader.text(engine.catalog.model("pocket")).tokenizers[0],
-            "unet": diffusers.UNet2DConditionModel.from_pretrained(folder / "unet"),
+            "unet": PocketUNet.from_pretrained(folder / "unet"),
             "scheduler": diffusers.DDPMScheduler.from_pretrained(folder / "scheduler"),
             "safety_checker": None, "feature_extractor": None, "requires_safety_checker": False,
         }  # fmt: skip

@@ -17,6 +17,15 @@ _IRREGULAR = {"mouse": "mice", "fish": "fish", "sheep": "sheep", "goose": "geese
 _STYLE_SHARE = {MAIN_SET: 0.15}
 _DEFAULT_STYLE_SHARE = 0.97
 
+# How people ask. The evaluation's own phrases are others, which no model is trained on.
+_REQUESTS = ("a picture of {}", "a drawing of {}", "cute {}", "{} emoji", "a cartoon of {}", "{} on a white background",
+             "show me {}", "I want {}", "simple illustration of {}", "{} clipart", "make {}", "an image showing {}")  # fmt: skip
+
+
+def as_request(caption: str, rng: random.Random) -> str:
+    """A caption in words around it that say nothing of the picture."""
+    return rng.choice(_REQUESTS).format(caption)
+
 
 def with_article(noun: str) -> str:
     """ "apple" to "an apple"; plural names keep none."""
@@ -94,9 +103,10 @@ class Captioner:
         return name if draw < 0.5 else with_article(name)
 
     def _pair(self, scene: Scene, first: str, second: str, rng: random.Random) -> str:
+        """Words without a place mean side by side, the first on the left: left open, they would be answered with a mixture."""
         one, two = with_article(first), with_article(second)
         if scene.relation == "above":
-            return rng.choice((f"{one} above {two}", f"{two} below {one}", f"{one} and {two}", f"{one} on top of {two}"))
-        phrases = (f"{one} and {two}", f"{one} and {two}", f"{first} and {second}", f"{one} next to {two}", f"{two} and {one}",
+            return rng.choice((f"{one} above {two}", f"{two} below {one}", f"{one} over {two}", f"{one} on top of {two}"))
+        phrases = (f"{one} and {two}", f"{one} and {two}", f"{first} and {second}", f"{one} next to {two}", f"{one} beside {two}",
                    f"{one} on the left and {two} on the right", f"{one} left of {two}", f"{two} to the right of {one}")  # fmt: skip
         return rng.choice(phrases)

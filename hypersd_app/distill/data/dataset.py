@@ -40,6 +40,7 @@ class DataConfig:
     )
     main_share: int = 5  # compositions of the main set for each one of another set
     limit_concepts: int = 0
+    familiar_only: bool = False  # draw familiar concepts alone
     seed: int = 0
     workers: int = 2
 
@@ -54,6 +55,10 @@ PRESETS: dict[str, DataConfig] = {
     "tiny": DataConfig(
         set_keys=("noto", "twemoji"), singles_per_drawing=1, limit_concepts=60,
         composed={"colour": 20, "pair": 20, "count": 10, "size": 10, "accessory": 10}, workers=1,
+    ),
+    # More of what a caption of two or more things can mean, for the layout prior.
+    "compositions": DataConfig(
+        set_keys=("noto",), singles_per_drawing=0, composed={"pair": 4600, "count": 900, "size": 500}, familiar_only=True, seed=2
     ),
     "judge": DataConfig(
         singles_per_drawing=1, composed={"colour": 4000, "pair": 4000, "count": 2000, "size": 1000, "accessory": 1000}, seed=1
@@ -143,6 +148,8 @@ def build(
     concepts = load_concepts(packages)
     concepts = concepts[:: max(1, len(concepts) // config.limit_concepts)] if config.limit_concepts else concepts
     drawings = find_drawings(concepts, libraries)
+    if config.familiar_only:
+        drawings = [row for row in drawings if concepts[row.concept].familiar]
     planner = ScenePlanner(concepts, drawings)
     scenes = list(
         plan_scenes(planner, config.set_keys, config.singles_per_drawing, config.composed, config.composed_sets, config.seed)

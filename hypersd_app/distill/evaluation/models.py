@@ -14,6 +14,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from hypersd_app.catalog.builtin import POCKET_GUIDANCE
 from hypersd_app.diffusion.schedules import NoiseSchedule
 from hypersd_app.distill.lora import fuse_lora
 from hypersd_app.distill.student import FewStepSampler
@@ -25,7 +26,6 @@ from hypersd_app.models.pocket import new_scheduler
 logger = logging.getLogger(__name__)
 
 TEACHER_STEPS = 25
-TEACHER_GUIDANCE = 4.0
 STUDENT_STEPS = (1, 2, 4, 8)
 Draw = Callable[[list[str], int], Tensor]
 
@@ -54,7 +54,7 @@ def new_sampler(workspace: Workspace) -> Sampler:
     return Sampler(workspace.embed, workspace.autoencoder, NoiseSchedule.from_scheduler(new_scheduler()))
 
 
-def teacher_model(workspace: Workspace, sampler: Sampler, steps: int = TEACHER_STEPS, guidance: float = TEACHER_GUIDANCE) -> Model:
+def teacher_model(workspace: Workspace, sampler: Sampler, steps: int = TEACHER_STEPS, guidance: float = POCKET_GUIDANCE) -> Model:
     """The teacher with guidance."""
     unet = workspace.teacher().eval()
     path = workspace.weights("teacher", "unet", "unet")

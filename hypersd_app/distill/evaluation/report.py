@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hypersd_app.catalog.builtin import POCKET_GUIDANCE
 from hypersd_app.distill.evaluation.cases import DIVERSITY_PROMPTS, DIVERSITY_SEEDS, Cases, held_out_cases, trained_cases
 from hypersd_app.distill.evaluation.colour import Drift, drift
 from hypersd_app.distill.evaluation.distances import diversity, frechet, kernel_distance, nearest, precision_recall, wilson
 from hypersd_app.distill.evaluation.features import Spaces, judge_of
-from hypersd_app.distill.evaluation.models import TEACHER_GUIDANCE, Model
+from hypersd_app.distill.evaluation.models import Model
 from hypersd_app.distill.evaluation.trajectory import trajectory_errors
 from hypersd_app.distill.judge import Judge
 from hypersd_app.distill.style import encode
@@ -130,7 +131,7 @@ class Bench:
         chosen = self.known.shown[:TRAJECTORIES]
         x0 = torch.from_numpy(self.workspace.latents[chosen].astype(np.float32))
         told, untold = embed(self.known.captions[:TRAJECTORIES]), embed([""] * len(x0))
-        return trajectory_errors(model.unet, teacher.unet, x0, told, untold, TEACHER_GUIDANCE, self.sampler.schedule, self.seed)
+        return trajectory_errors(model.unet, teacher.unet, x0, told, untold, POCKET_GUIDANCE, self.sampler.schedule, self.seed)
 
 
 class TrainingCopies:
