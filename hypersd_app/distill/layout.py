@@ -34,9 +34,13 @@ _CHUNK = 128
 
 @dataclass(frozen=True)
 class LayoutConfig:
-    """`phrasings`: captions written for each picture, the last of them as a request. The weights are as the teacher's."""
+    """`phrasings`: captions written for each picture, the last of them as a request. The weights are as the teacher's.
+
+    `shares`: how much more often a picture of each data set is shown than one of the first.
+    """
 
     data: tuple[str, ...] = ("pocket", "compositions")
+    shares: tuple[float, ...] = (1.0, 2.0)
     phrasings: int = 3
     main_weight: float = 4.0
     familiar_weight: float = 6.0
@@ -53,7 +57,7 @@ class LayoutConfig:
 
 PRESETS: dict[str, LayoutConfig] = {
     "pocket": LayoutConfig(),
-    "tiny": LayoutConfig(data=("tiny",), phrasings=1, batch=4, loop=LoopConfig(steps=4, warmup=2, log_every=2)),
+    "tiny": LayoutConfig(data=("tiny",), shares=(1.0,), phrasings=1, batch=4, loop=LoopConfig(steps=4, warmup=2, log_every=2)),
 }
 
 
@@ -73,12 +77,12 @@ def read_captioned(config: LayoutConfig, workspace: Workspace, progress: Progres
     weights: list[NDArray[np.float64]] = []
     captions: dict[str, int] = {"": 0}
     rows: list[list[int]] = []
-    for name in config.data:
+    for name, share in zip(config.data, config.shares, strict=True):
         part = replace(workspace, family=name)
         indices = part.data.indices(False)
         latents.append(part.latents[indices])
-        # Not normalised in each: a picture counts the same whichever data set it is in.
-        weights.append(part.data.weights(indices, config.main_weight, config.familiar_weight) * len(indices))
+        # Not normalised in each, so that a small data set's pictures are not shown more often for being few.
+        weights.append(share * len(indices) * part.data.weights(indices, config.main_weight, config.familiar_weight))
         for index in indices:
             written = [part.data.caption(int(index), seed) for seed in range(config.phrasings)]
             written[-1] = as_request(written[-1], random.Random(f"request:{name}:{index}"))

@@ -98,7 +98,8 @@ def test_the_report_has_floors_teacher_and_student(workspace, tmp_path, monkeypa
         "student, 2 steps",
     ]
     real, _, teacher, one, _ = measured.rows
-    assert real.spaces["what"].frechet < teacher.spaces["what"].frechet and real.spaces["how"].frechet < one.spaces["how"].frechet
+    # The kernel distance is unbiased; a Fréchet distance of so few pictures says more of their number than of what they are.
+    assert real.spaces["what"].kernel < teacher.spaces["what"].kernel and real.spaces["how"].kernel < one.spaces["how"].kernel
     assert set(one.trajectory) == {1, 2, 4, 8} and [len(errors) for errors in one.trajectory.values()] == [1, 2, 4, 8]
     assert teacher.drift.mean == 0 and teacher.drift.spread == pytest.approx(1)
     report.write(measured, tmp_path / "out")
