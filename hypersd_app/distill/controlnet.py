@@ -45,7 +45,7 @@ class ControlNetConfig:
     ema_decay: float = 0.995
     caption_drop: float = 0.3
     control_drop: float = 0.1
-    most_cells: int = 3
+    most_cells: int = 5
     timestep_shift: float = 2.0  # shape is decided where there is more noise
     student: bool = False  # tune through the accelerated UNet at the timesteps of 1-8 steps
     seed: int = 0
@@ -89,11 +89,11 @@ def blank_latents(autoencoder: PocketAutoencoder) -> Tensor:
 
 
 def moved_together(latents: Tensor, control: Tensor, blank: Tensor, most_cells: int, rng: np.random.Generator) -> None:
-    """Move half of the pictures, in place, each with its strokes: latents (B, 16, 16, 16) by whole cells, control by 16 px each.
+    """Move three of four pictures, in place, each with its strokes: latents (B, 16, 16, 16) by whole cells, control by 16 px each.
 
     What is left behind takes the `blank` picture's latents (16, 16, 16), and black.
     """
-    for row in np.flatnonzero(rng.random(len(latents)) < 0.5):
+    for row in np.flatnonzero(rng.random(len(latents)) < 0.75):
         dy, dx = (int(cells) for cells in rng.integers(-most_cells, most_cells + 1, 2))
         latents[row] = _moved(latents[row], blank, dy, dx)
         control[row] = _moved(control[row], torch.zeros(()), CELL * dy, CELL * dx)

@@ -20,4 +20,4 @@ def test_pictures_move_with_their_strokes() -> None:
         assert torch.equal(strokes[0, ::16, ::16] == 1, row[0] == 1)
         assert strokes.sum() == 3 * 256, "nothing of a stroke is lost, nor left behind"
     still = [row for row in latents if row[0, 8, 8] == 1]
-    assert 2 < len(still) < 14 and all((row == 0.5).any() for row in latents if row[0, 8, 8] != 1)
+    assert 1 <= len(still) < 12 and all((row == 0.5).any() for row in latents if row[0, 8, 8] != 1)
