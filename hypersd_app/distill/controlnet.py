@@ -26,8 +26,9 @@ from hypersd_app.distill.workspace import Workspace
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.controlnet import PocketControlNet, control_tensor
 from hypersd_app.models.pocket import new_scheduler
+from hypersd_app.models.shapes import LATENT_SIDE
 
-CELL = 16  # px of one latent
+CELL = PICTURE_SIZE // LATENT_SIDE  # px of one latent
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,7 @@ def train_teacher(config: StudyConfig, proxy: Proxy, workspace: Workspace, folde
     """The proxy's teacher, trained or resumed; its averaged weights as a diffusers folder."""
     torch.manual_seed(config.seed)
     unet = new_unet(config.channels).to(memory_format=MEMORY_FORMAT)
+    unet.layout.load_state_dict(workspace.layout())
     state = TrainingState(unet, build_optimizers(unet, "muon", config.teacher_lr, 0.01), ExponentialAverage(unet, 0.995))
     run, schedule = RunFolder(folder), NoiseSchedule.from_scheduler(new_scheduler())
     run.resume(state)

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor
 
 from hypersd_app.catalog.builtin import POCKET_GUIDANCE
@@ -26,8 +25,7 @@ from hypersd_app.distill.previews import contact_sheet, to_uint8
 from hypersd_app.distill.prompts import EVALUATION_PROMPTS
 from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
 from hypersd_app.distill.text import TextEmbedder
-from hypersd_app.distill.workspace import LAYOUT_FILE, Workspace
-from hypersd_app.errors import ModelUnavailable
+from hypersd_app.distill.workspace import Workspace
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.pocket import PocketUNet, new_scheduler, new_unet
 from hypersd_app.models.shapes import LATENT_CHANNELS
@@ -172,11 +170,7 @@ def train(config: TeacherConfig, workspace: Workspace, folder: Path, progress: P
     )
     torch.manual_seed(config.seed)
     unet = PocketUNet.from_pretrained(initial) if initial else new_unet(config.channels, config.deep_layers)
-    layout = workspace.run("layout", workspace.family) / LAYOUT_FILE
-    if layout.exists():
-        unet.layout.load_state_dict(load_file(layout))
-    elif initial is None:
-        raise ModelUnavailable(f"No layout prior in {layout.parent}: run `train layout --preset {workspace.family}` first.")
+    unet.layout.load_state_dict(workspace.layout())
     unet = unet.float().to(memory_format=MEMORY_FORMAT)
     state = TrainingState(
         unet, build_optimizers(unet, config.optimizer, config.lr, 0.01), ExponentialAverage(unet, config.ema_decay)

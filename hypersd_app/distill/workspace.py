@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from safetensors.torch import load_file
+from torch import Tensor
+
 from hypersd_app.distill.data.dataset import PictureData
 from hypersd_app.distill.latents import LatentStore
 from hypersd_app.distill.precision import MEMORY_FORMAT
@@ -70,11 +73,23 @@ class Workspace:
         unet = PocketUNet.from_pretrained(self.weights("teacher", "unet", "unet"))
         return unet.float().to(memory_format=MEMORY_FORMAT)
 
+    def layout(self) -> dict[str, Tensor]:
+        """The newest layout prior's weights, float32: this machine's, else the shipped UNet's. Raises ModelUnavailable."""
+        trained = self.run("layout", self._model_family) / LAYOUT_FILE
+        if trained.exists():
+            return load_file(trained)
+        if not (self.assets / "unet" / "config.json").exists():
+            raise ModelUnavailable(f"No layout prior in {trained.parent}: run `train layout --preset {self._model_family}` first.")
+        return PocketUNet.from_pretrained(self.assets / "unet").float().layout.state_dict()
+
+    @property
+    def _model_family(self) -> str:
+        """Whose model this family works on: the held-out styles have data of their own, but are trained on the base model."""
+        return "tiny" if self.family == "tiny" else "pocket"
+
     def weights(self, stage: str, name: str, asset: str) -> Path:
         """The newest result of a stage: `runs/<stage>/<family>/<name>`, else the shipped `<asset>`."""
-        # The held-out styles have data of their own, but are trained on the base model.
-        family = "tiny" if self.family == "tiny" else "pocket"
-        for path in (self.run(stage, family) / name, self.assets / asset):
+        for path in (self.run(stage, self._model_family) / name, self.assets / asset):
             if path.exists():
                 return path
         raise ModelUnavailable(f"No {stage} weights: run `train {stage} --preset {self.family}` first.")

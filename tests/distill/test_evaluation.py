@@ -18,6 +18,7 @@ from hypersd_app.distill.student import train
 from hypersd_app.distill.student_config import PRESETS
 from hypersd_app.distill.workspace import Workspace
 from hypersd_app.errors import ModelUnavailable
+from hypersd_app.models.pocket import PocketUNet
 from tests import fakes
 from tests.distill.packages import write_all
 
@@ -146,6 +147,8 @@ def test_the_study_spends_its_budget_and_resumes(workspace, monkeypatch):
         monkeypatch.setattr(study, name, value)
     config, folder = dataclasses.replace(study.PRESETS["tiny"], budget=112.0), workspace.run("study", "tiny")
     study.train(config, workspace, folder, no_progress)
+    proxy = PocketUNet.from_pretrained(folder / "teacher" / "unet").layout.state_dict()
+    assert all(torch.equal(value, proxy[name]) for name, value in workspace.layout().items()), "begins from the trained prior"
     text = (folder / "study.md").read_text()
     assert "| LCM |" in text and "| TSCD + DMD |" in text and "±" in text and (folder / "study.png").exists()
     row = json.loads((folder / "lcm-0" / "figures.json").read_text())
