@@ -25,8 +25,9 @@ from hypersd_app.engine.control_images import Pixels
 from hypersd_app.engine.engine import Engine
 from hypersd_app.engine.hub import Hub
 from hypersd_app.engine.loading import Loader
-from hypersd_app.engine.metadata import encode_png, result_png
+from hypersd_app.engine.metadata import result_png
 from hypersd_app.engine.plan import make_plan
+from hypersd_app.engine.png import encode_png
 from hypersd_app.engine.requests import ControlInput, GenerationRequest
 from hypersd_app.engine.sampling import new_scheduler
 from hypersd_app.engine.system_memory import available_bytes, peak_bytes, reset_peak

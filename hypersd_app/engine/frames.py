@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -19,8 +20,11 @@ Outcome = GenerationResult | HyperSDError
 Progress = Callable[..., None]
 Render = Callable[[Sequence[GenerationRequest], Progress | None], Sequence[Outcome]]
 Prepare = Callable[[GenerationRequest], None]
+LEFT = "The page was closed."
+MOST_GONE = 4096  # visitors who are remembered to have left
 LOADERS = 2  # kinds of request that load at once
 MOST_LOADING = 32  # kinds that may wait to be loaded
+LOOK_AGAIN = 0.5  # seconds until who has no place asks again whether there is one
 KEPT_READY = 60.0  # seconds for which what was loaded once is taken to be still there
 
 
@@ -76,7 +80,8 @@ class FrameScheduler:
 
     A visitor has at most one frame running and one waiting; a newer one replaces the waiting one, which is delivered as
     dropped. `deliver` is called on a device thread (or the submitting one, for a dropped frame): keep it short. `prepare`
-    loads what a kind of request needs, beside the work of others; `report` is told the size and seconds of each batch.
+    loads what a kind of request needs, beside the work of others; `report` is told the size and seconds of each batch;
+    `places` says how many batches may run now, where that changes.
     """
 
     def __init__(
@@ -87,14 +92,17 @@ class FrameScheduler:
         devices: int = 1,
         prepare: Prepare | None = None,
         report: Callable[[int, float], None] | None = None,
+        places: Callable[[], int] | None = None,
     ) -> None:
         self._render = render
         self._prepare = prepare
         self._report = report
+        self._places = places
         self._turns = Turns(crowd)
         self._changed = threading.Condition()
         self._closed = False
         self._ready: dict[Hashable, float] = {}
+        self._gone: OrderedDict[str, float] = OrderedDict()  # visitors who left, the latest ones, and when
         self._loaders = threading.Semaphore(LOADERS)
         self._started: dict[int, float] = {}  # device thread -> when its batch began
         self._decoders = ThreadPoolExecutor(self._turns.crowd.max_batch, thread_name_prefix="sketches")
@@ -113,8 +121,11 @@ class FrameScheduler:
         self, visitor: str, request: GenerationRequest, progress: Progress | None = None, timeout: float = 600.0
     ) -> GenerationResult:
         """A picture or several beside the live frames, in parts, so that strokes come between. Raises HyperSDError."""
-        parts = list(parts_of(request, self._turns.crowd.max_batch))
-        results = [self._run_part(visitor, part, progress, timeout) for part in parts]
+        began, results = time.perf_counter(), []
+        for part in parts_of(request, self._turns.crowd.max_batch):
+            if self._gone.get(visitor, 0.0) > began:
+                raise HyperSDError(LEFT)
+            results.append(self._run_part(visitor, part, progress, timeout))
         return joined(request, results)
 
     def _run_part(self, visitor: str, request: GenerationRequest, progress: Progress | None, timeout: float) -> GenerationResult:
@@ -145,9 +156,16 @@ class FrameScheduler:
             return replaced, self._turns.turn_in(entry.visitor)
 
     def forget(self, visitor: str) -> None:
-        """Throw away what the visitor has waiting; nothing is delivered for it."""
+        """A visitor left: nothing is delivered for the strokes they have waiting, and their jobs end."""
         with self._changed:
-            self._turns.forget(visitor)
+            left = self._turns.forget(visitor)
+            self._gone[visitor] = time.perf_counter()
+            self._gone.move_to_end(visitor)
+            while len(self._gone) > MOST_GONE:
+                self._gone.popitem(last=False)
+        for entry in left:
+            if entry.kind == JOB:
+                self._hand_over(entry, Frame(entry.sequence, error=HyperSDError(LEFT)))
 
     def waiting(self) -> tuple[int, int]:
         """Strokes and jobs that wait."""
@@ -210,12 +228,11 @@ class FrameScheduler:
                 batch = self._await_batch()
                 if not batch:
                     return
-            started = time.perf_counter()
-            self._started[threading.get_ident()] = started
-            succeeded = self._serve(batch)
-            del self._started[threading.get_ident()]
+                self._started[threading.get_ident()] = started = time.perf_counter()
+            drawn = self._serve(batch)
             with self._changed:
-                self._turns.finished(batch, time.perf_counter() - started, learn=succeeded)
+                del self._started[threading.get_ident()]
+                self._turns.finished(batch, drawn or time.perf_counter() - started, learn=drawn > 0)
                 for entry in batch:
                     if self._ready.get(entry.draft.key, 0.0) < float("inf"):
                         self._ready[entry.draft.key] = time.perf_counter() + KEPT_READY
@@ -224,6 +241,9 @@ class FrameScheduler:
     def _await_batch(self) -> list[Entry]:
         """The next batch; [] when it is time to stop. Called with the lock held."""
         while True:
+            if self._places is not None and len(self._started) >= self._places() and not self._closed:
+                self._changed.wait(LOOK_AGAIN)
+                continue
             now = time.perf_counter()
             batch, wake = self._turns.next(now)
             if batch:
@@ -232,12 +252,12 @@ class FrameScheduler:
                 return []
             self._changed.wait(None if wake is None else max(0.0, wake - now))
 
-    def _serve(self, batch: list[Entry]) -> bool:
-        """Decode, render and deliver a batch; True if all went well."""
+    def _serve(self, batch: list[Entry]) -> float:
+        """Decode, render and deliver a batch; the seconds it took on the device, 0 if not all went well."""
         started = time.perf_counter()
         runnable = [(entry, request) for entry, request in self._decoded(batch) if request is not None]
         if not runnable:
-            return False
+            return 0.0
         entries, requests = [entry for entry, _ in runnable], [request for _, request in runnable]
         outcomes = self._outcomes(requests, entries[0].progress)
         rendered = time.perf_counter() - started
@@ -245,7 +265,15 @@ class FrameScheduler:
             self._report(len(entries), rendered)
         for entry, outcome in zip(entries, outcomes, strict=True):
             self._hand_over(entry, _frame(entry, outcome, started, rendered, len(entries)))
-        return not any(isinstance(outcome, HyperSDError) for outcome in outcomes)
+        return self._drawn(outcomes, rendered)
+
+    def _drawn(self, outcomes: Sequence[Outcome], rendered: float) -> float:
+        """Seconds of a batch on its device, 0 if a frame failed. Where several draw, waiting for one is no part of it."""
+        results = [outcome for outcome in outcomes if isinstance(outcome, GenerationResult)]
+        if len(results) < len(outcomes):
+            return 0.0
+        there = 0.0 if self._places is None else results[0].milliseconds.get("total", 0.0) / 1000
+        return there or rendered
 
     def _decoded(self, batch: list[Entry]) -> Iterator[tuple[Entry, GenerationRequest | None]]:
         """Each entry's request; who sent an unreadable sketch is told, and gets None."""

@@ -23,6 +23,7 @@ class Hardware:
     device: str
     dtype: torch.dtype
     compile: bool = False  # torch.compile, worth its minutes only on a GPU that serves for long
+    threads: int = 0  # of the processor; 0 leaves it to the backend
 
     @property
     def label(self) -> str:
@@ -40,7 +41,7 @@ def choose_hardware(settings: Settings) -> Hardware:
     device = _device(settings.device)
     backend = _backend(settings.backend, device)
     wanted = os.environ.get("HYPERSD_COMPILE", "0") == "1"
-    return Hardware(backend, device, _precision(device), compile=wanted and backend == "torch")
+    return Hardware(backend, device, _precision(device), compile=wanted and backend == "torch", threads=settings.threads)
 
 
 def _device(wanted: str) -> str:

@@ -18,7 +18,7 @@ from hypersd_app.engine.backends import Load, UNetStyles
 from hypersd_app.engine.hardware import Hardware
 from hypersd_app.engine.memory import module_bytes
 from hypersd_app.engine.networks import Conditioning, Residuals
-from hypersd_app.engine.openvino_graphs import ControlGraph, DecoderGraph, SlotPlan, UNetGraph, residual_shapes
+from hypersd_app.engine.openvino_graphs import ControlGraph, DecoderGraph, SlotPlan, UNetGraph, leading_residuals, residual_shapes
 from hypersd_app.engine.openvino_network import CompiledNetwork, array, weights_hash
 from hypersd_app.engine.residency import Loaded
 from hypersd_app.errors import ModelUnavailable
@@ -41,8 +41,12 @@ class OpenVinoBackend:
         self._properties: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": PRECISIONS[hardware.dtype],
             "PERFORMANCE_HINT": "LATENCY",
+            # A browser beside it draws on the same cores: a thread bound to a busy one keeps all the others waiting.
+            "ENABLE_CPU_PINNING": False,
             "CACHE_DIR": str(cache / "compiled"),
         }
+        if hardware.threads:
+            self._properties["INFERENCE_NUM_THREADS"] = hardware.threads
 
     def denoiser(self, name: str, load: Load) -> Loaded:
         """A styled UNet."""
@@ -99,6 +103,7 @@ class Parts:
         self.backend = backend
         self.load = load
         self.config = module.config
+        self.leading = leading_residuals(module)
         self.name = f"{name}-{weights_hash(module)}"
         self.time_projection = getattr(module, "time_proj", None)
         self.size_projection = getattr(module, "add_time_proj", None)
@@ -179,7 +184,7 @@ class OpenVinoDenoiser:
     def _no_residuals(self, latents: Tensor) -> list[NDArray[np.float32]]:
         """Zeros for every picture of a batch, made once a size."""
         batch, _, height, width = latents.shape
-        shapes = [(batch, *shape) for shape in residual_shapes(self._parts.config, height, width)]
+        shapes = [(batch, *shape) for shape in residual_shapes(self._parts.config, self._parts.leading, height, width)]
         if [array.shape for array in self._none] != shapes:
             self._none = [np.zeros(shape, np.float32) for shape in shapes]
         return self._none

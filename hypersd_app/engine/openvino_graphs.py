@@ -98,16 +98,24 @@ class Graph(nn.Module):
         return {"text_embeds": pooled, "time_ids": pooled}  # the sizes' projection ignores its input
 
 
-def residual_shapes(config: Any, height: int, width: int) -> list[tuple[int, int, int]]:
-    """(C, h, w) of everything that a ControlNet adds to a UNet for latents (height, width), the middle last."""
+def residual_shapes(config: Any, leading: Sequence[int], height: int, width: int) -> list[tuple[int, int, int]]:
+    """(C, h, w) of everything that a ControlNet adds to a UNet for latents (height, width), the middle last.
+
+    `leading`: channels of what a UNet takes beyond diffusers' residuals, before them.
+    """
     widths, layers = list(config.block_out_channels), config.layers_per_block
-    shapes = [(widths[0], height, width)]
+    shapes = [(channels, height, width) for channels in (*leading, widths[0])]
     for level, channels in enumerate(widths):
         shapes += [(channels, height, width)] * (layers if isinstance(layers, int) else layers[level])
         if level < len(widths) - 1:
             height, width = (height + 1) // 2, (width + 1) // 2
             shapes.append((channels, height, width))
     return [*shapes, (widths[-1], height, width)]
+
+
+def leading_residuals(module: nn.Module) -> tuple[int, ...]:
+    """What a UNet of our own takes from its ControlNet before the residuals that diffusers knows."""
+    return getattr(module, "leading_residuals", ())
 
 
 class UNetGraph(Graph):
@@ -118,7 +126,7 @@ class UNetGraph(Graph):
 
     def __init__(self, module: Any, slots: SlotPlan = SlotPlan()) -> None:
         super().__init__(module, slots)
-        self.residuals = len(residual_shapes(module.config, 1, 1))
+        self.residuals = len(residual_shapes(module.config, leading_residuals(module), 1, 1))
 
     def forward(self, latents: Tensor, time: Tensor, hidden: Tensor, extra: list[Tensor]) -> Tensor:
         rest = list(extra)

@@ -15,11 +15,11 @@ from hypersd_app.engine.metadata import (
     FORMAT,
     JSON_KEY,
     PARAMETERS_KEY,
-    encode_png,
     parameters_text,
     request_from_values,
     request_values,
 )
+from hypersd_app.engine.png import encode_png
 from hypersd_app.engine.requests import ControlInput, GenerationRequest
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.models.ink import ink_from_control

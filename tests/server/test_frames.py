@@ -266,6 +266,34 @@ def test_draining_finishes_what_waits_and_refuses_what_comes(scheduler: FrameSch
         submit(scheduler, "a", 1, Inbox())
 
 
+def test_the_jobs_of_a_page_that_is_closed_end(device: Device, scheduler: FrameScheduler) -> None:
+    """One part is being drawn: it ends, and the others are not drawn at all."""
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(scheduler.run, "gone", GenerationRequest("eight", num_images=8))
+        assert device.started.acquire(timeout=TIMEOUT)
+        scheduler.forget("gone")
+        device.run()
+        with pytest.raises(HyperSDError, match="closed"):
+            job.result(timeout=TIMEOUT)
+    assert len(device.batches) == 1 and scheduler.waiting() == (0, 0)
+    device.run()
+    assert scheduler.run("gone", GenerationRequest("one")), "who comes back is served"
+
+
+def test_a_job_that_waits_when_its_page_is_closed_ends_at_once(device: Device, scheduler: FrameScheduler) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        drawn = pool.submit(scheduler.run, "stays", GenerationRequest("one"))
+        assert device.started.acquire(timeout=TIMEOUT)
+        waits = pool.submit(scheduler.run, "gone", GenerationRequest("two"))
+        while scheduler.waiting() != (0, 1):
+            time.sleep(0.01)
+        scheduler.forget("gone")
+        with pytest.raises(HyperSDError, match="closed"):
+            waits.result(timeout=TIMEOUT)
+        device.run()
+        assert drawn.result(timeout=TIMEOUT)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_nothing_of_one_visitor_ever_reaches_another(seed: int) -> None:
     """Random interleavings on real threads, with failing batches: every answer is to exactly what its visitor asked."""
