@@ -4,10 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check train-setup browser clean
+.PHONY: run run-ray test check train-setup browser clean
 
 run: $(VENV)/.run
 	$(BIN)/python app.py
+
+run-ray: $(VENV)/.ray
+	$(BIN)/python -m hypersd_app serve --replicas 2
 
 test: $(VENV)/.dev browser
 	$(BIN)/python -m pytest
@@ -32,7 +35,11 @@ $(VENV)/.train: requirements-train.txt $(VENV)/.run
 	$(PIP) -r requirements-train.txt
 	touch $@
 
-$(VENV)/.dev: requirements-dev.txt $(VENV)/.run $(VENV)/.train
+$(VENV)/.ray: requirements-ray.txt $(VENV)/.run
+	$(PIP) -r requirements-ray.txt
+	touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.run $(VENV)/.train $(VENV)/.ray
 	$(PIP) -r requirements-dev.txt
 	touch $@
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -11,6 +12,7 @@ from hypersd_app.errors import HyperSDError
 from hypersd_app.settings import Settings, from_environment
 
 Command = Callable[[argparse.Namespace, Settings], int]
+SERVING = ("host", "port", "share", "safety", "replicas", "most_replicas", "replica_cores", "ray_address")
 SHARED = ("backend", "device", "offline", "memory_gb", "default_model")
 
 
@@ -22,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     level = logging.DEBUG if args.verbose else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        settings = from_environment(**{name: getattr(args, name, None) for name in (*SHARED, "host", "port", "share", "safety")})
+        chosen = {name: getattr(args, name, None) for name in (*SHARED, *SERVING)}
+        settings = from_environment(**chosen, limits=_limits(args))
         command: Command = args.command
         return command(args, settings)
     except HyperSDError as error:
@@ -30,6 +33,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _limits(args: argparse.Namespace) -> str | None:
+    """The environment's limits and those of the command line, which come later and win."""
+    named = getattr(args, "limit", None)
+    return None if named is None else " ".join([os.environ.get("HYPERSD_LIMITS", ""), *named])
 
 
 def new_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -68,6 +77,14 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--share", action="store_true", default=None, help="a public address through Gradio's tunnel")
     parser.add_argument("--model", dest="default_model", help="the model the studio opens with")
     parser.add_argument("--safety", choices=("auto", "on", "off"), help="the safety filter (default: on beyond this machine)")
+    parser.add_argument(
+        "--limit", action="append", metavar="NAME=VALUE", help="what visitors may ask, say sessions=100; repeatable"
+    )
+    cluster = parser.add_argument_group("Ray Serve")
+    cluster.add_argument("--replicas", type=int, help="draw on at least so many replicas")
+    cluster.add_argument("--most-replicas", type=int, help="add replicas up to so many while all are busy")
+    cluster.add_argument("--replica-cores", type=int, help="processor cores of each replica")
+    cluster.add_argument("--ray-address", help="a Ray cluster that runs already (default: one on this machine)")
 
 
 def _serve(_args: argparse.Namespace, settings: Settings) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 from hypersd_app.errors import InvalidRequest
 
 ROOT = Path(__file__).resolve().parent.parent
+MOST_OF_ANYTHING = 1024  # cores, replicas
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,15 @@ class Settings:
     safety: str = "auto"  # auto: on when others than this machine's users can reach the studio; on; off
     blocked_words: str = ""  # a text file, a word or phrase a line, added to the block list
     trusted_proxies: str = "127.0.0.1"  # addresses or networks whose X-Forwarded-For is believed, with commas; * for all
+    limits: str = ""  # what one visitor and all may ask, "sessions=100 frames_per_second=15"; names in server/limits.py
     log_prompts: bool = False  # write prompts into the request log
     worker: bool = True  # draw in a process of its own, which is started again when it dies or hangs
     hang_seconds: float = 120.0  # without a sign of life from a batch before the drawing process is killed
+    threads: int = 0  # of the processor that draw; 0 takes one a core
+    replicas: int = 0  # of the engine on Ray Serve, at least; 0 draws without Ray
+    most_replicas: int = 0  # up to which more are added while all are busy; 0 adds none
+    replica_cores: int = 1  # of each replica
+    ray_address: str = ""  # of a Ray cluster that runs already; "" starts one on this machine
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -49,6 +56,14 @@ class Settings:
             raise InvalidRequest("safety", self.safety, "auto, on or off")
         if not self.hang_seconds > 0:
             raise InvalidRequest("hang_seconds", self.hang_seconds, "a number of seconds above 0")
+        for name, least in (("threads", 0), ("replicas", 0), ("most_replicas", 0), ("replica_cores", 1)):
+            if not least <= getattr(self, name) <= MOST_OF_ANYTHING:
+                raise InvalidRequest(name, getattr(self, name), f"a whole number from {least} to {MOST_OF_ANYTHING}")
+
+    @property
+    def replicas_at_most(self) -> int:
+        """Replicas when all are busy."""
+        return max(self.replicas, self.most_replicas)
 
     @property
     def public(self) -> bool:

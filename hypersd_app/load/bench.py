@@ -29,6 +29,7 @@ LONG = 60.0  # seconds from which on drift is worth telling
 WATCHED: Mapping[str, tuple[str, float]] = {
     "server MB": ("process_resident_memory_bytes", 1e-6),
     "worker MB": ("hypersd_worker_process_resident_memory_bytes", 1e-6),
+    "replicas MB": ("hypersd_replica_resident_memory_bytes", 1e-6),
     "server files": ("process_open_fds", 1.0),
     "worker files": ("hypersd_worker_process_open_fds", 1.0),
     "server threads": ("hypersd_threads", 1.0),
@@ -67,6 +68,7 @@ def add_load_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--churn", type=float, default=0.0, metavar="SECONDS", help="visitors leave after so long on average")
     parser.add_argument("--styles", action="store_true", help="another style with every stroke")
     parser.add_argument("--address", help="a running studio (default: one of its own, on a free port)")
+    parser.add_argument("--ray", type=int, default=0, metavar="REPLICAS", help="the own studio draws on so many replicas")
     parser.add_argument("--json", type=Path, help="also write the figures here")
 
 
@@ -76,8 +78,10 @@ def run_load_bench(args: argparse.Namespace, _settings: Settings) -> int:
         counts = [int(text) for text in args.visitors.split(",")]
     except ValueError:
         raise InvalidRequest("--visitors", args.visitors, "whole numbers with commas between") from None
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a token is not what one wants to read here
     with contextlib.ExitStack() as stack:
-        address = args.address or stack.enter_context(own_server())
+        options = ("--replicas", str(args.ray)) if args.ray else ()
+        address = args.address or stack.enter_context(own_server(options=options))
         rows = asyncio.run(_run(address, counts, args))
     if args.json:
         args.json.write_text(json.dumps([asdict(row) for row in rows], indent=1), encoding="utf-8")
@@ -85,7 +89,6 @@ def run_load_bench(args: argparse.Namespace, _settings: Settings) -> int:
 
 
 async def _run(address: str, counts: Sequence[int], args: argparse.Namespace) -> list[Row]:
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a token is not what one wants to read here
     server = RunningServer(address)
     await server.open()
     styles = server.styles() if args.styles else []
@@ -182,6 +185,8 @@ class Samples:
         lines = []
         for title, (name, factor) in WATCHED.items():
             values = [sample.get(name, 0.0) * factor for _, sample in settled]
+            if not any(values):
+                continue  # what this server has none of
             times = [at / 3600 for at, _ in settled]
             growth = float(np.polyfit(times, values, 1)[0]) if len(values) > 1 else 0.0
             lines.append(f"{title:>16}: {values[0]:.0f} to {values[-1]:.0f}, most {max(values):.0f}, {growth:+.1f} an hour")

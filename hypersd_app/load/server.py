@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -49,7 +49,7 @@ class RunningServer:
 
     def styles(self, model: str = "pocket") -> list[str]:
         """Names of the styles that the page offers."""
-        rows = self._bridge["props"]["config"]["models"]
+        rows = self._bridge["props"]["props"]["config"]["models"]
         return [str(style["name"]) for row in rows if row["name"] == model for style in row["styles"]]
 
     async def metrics(self) -> dict[str, float]:
@@ -68,12 +68,15 @@ class RunningServer:
 
 
 @contextlib.contextmanager
-def own_server(environment: Mapping[str, str] | None = None) -> Iterator[str]:
-    """A studio in a process of its own on a free port, ready to draw; yields its address. Raises ModelUnavailable."""
+def own_server(environment: Mapping[str, str] | None = None, options: Sequence[str] = ()) -> Iterator[str]:
+    """A studio in a process of its own on a free port, ready to draw; yields its address. Raises ModelUnavailable.
+
+    `options` are more of `serve`'s.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "hypersd_app", "serve", "--port", str(port)]
+    command = [sys.executable, "-m", "hypersd_app", "serve", "--port", str(port), *options]
     process = subprocess.Popen(command, env={**os.environ, **(environment or {})}, stderr=subprocess.DEVNULL)
     try:
         asyncio.run(_await_ready(f"http://127.0.0.1:{port}", process))

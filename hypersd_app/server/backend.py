@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from hypersd_app.engine.frames import Outcome
 from hypersd_app.engine.requests import GenerationRequest, GenerationResult
@@ -56,4 +56,15 @@ class ImageEngine(Protocol):
 
     def close(self) -> None:
         """Free the device."""
+        ...
+
+
+@runtime_checkable
+class Crew(Protocol):
+    """What an engine has besides, of which several draw at once."""
+
+    devices: int  # batches that may ever be on their way at once
+
+    def places(self) -> int:
+        """Batches that may be on their way now."""
         ...

@@ -6,13 +6,13 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hypersd_app.engine.frames import Crowd, Deliver, Frame, FrameScheduler, Outcome
 from hypersd_app.engine.requests import GenerationRequest, GenerationResult
 from hypersd_app.errors import HyperSDError, Overloaded
-from hypersd_app.server.backend import ImageEngine
+from hypersd_app.server.backend import Crew, ImageEngine
 from hypersd_app.server.board_requests import frame_draft
 from hypersd_app.server.journal import DROPPED, PICTURE, Journal, Record, outcome_of
 from hypersd_app.server.limits import BoardLimits
@@ -53,9 +53,16 @@ class BoardService:
         self.draining = False
         self._engine = engine
         sizes = BATCH_SIZES.get(str(engine.status().get("backend")), Crowd.sizes)
+        crew = engine if isinstance(engine, Crew) else None
         crowd = Crowd(sizes=sizes, visitors=self.limits.sessions, jobs=self.limits.jobs, jobs_a_visitor=self.limits.jobs_a_visitor)
         self._scheduler = FrameScheduler(
-            self._draw, crowd=crowd, devices=devices, prepare=engine.prepare, report=self.journal.metrics.batch
+            self._draw,
+            # Where several draw, a long batch delays nobody for all its time: meanwhile others become free.
+            crowd=crowd if crew is None else replace(crowd, budget=crowd.budget * crew.devices),
+            devices=devices if crew is None else crew.devices,
+            prepare=engine.prepare,
+            report=self.journal.metrics.batch,
+            places=None if crew is None else crew.places,
         )
 
     def _draw(self, requests: Sequence[GenerationRequest], progress: Any = None) -> Sequence[Outcome]:

@@ -1,4 +1,4 @@
-"""Making the engine that the settings ask for: behind the safety gate, and in a process of its own."""
+"""Making the engine that the settings ask for: behind the safety gate, and in a process of its own or several of Ray's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from hypersd_app.settings import Settings
 
 def open_engine(settings: Settings) -> ImageEngine:
     """The engine to serve with. ZeroGPU lends its GPU to this process only, so there is no other one there."""
+    if settings.replicas:
+        from hypersd_app.server.cluster.start import open_ray_engine
+
+        return open_ray_engine(settings)
     build = functools.partial(build_engine, settings)
     if settings.worker and not os.environ.get("SPACES_ZERO_GPU"):
         return WorkerEngine(build, settings.hang_seconds)
@@ -21,10 +25,14 @@ def open_engine(settings: Settings) -> ImageEngine:
 def build_engine(settings: Settings) -> ImageEngine:
     """The engine in this process, its gate before it. Raises ModelUnavailable if the default model needs a checker that
     is not here, and other HyperSDErrors."""
-    from hypersd_app.engine.engine import Engine  # torch comes in only where pictures are made
+    import torch  # comes in only where pictures are made
+
+    from hypersd_app.engine.engine import Engine
     from hypersd_app.engine.safety import safety_gate
     from hypersd_app.server.guarded import GuardedEngine
 
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
     gate = safety_gate(settings)
     engine = Engine(settings)
     if gate is None:

@@ -6,10 +6,15 @@ import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
+
+from hypersd_app.errors import InvalidRequest
 
 MEGABYTE = 1024 * 1024
 MOST_REMEMBERED = 4096  # addresses
+MOST = 1e12  # of anything; a limit that is never met may be as large
+LEAST = {"free_memory": 0}  # others: 1 of what is counted, a thousandth of what is measured
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,28 @@ class BoardLimits:
     call_seconds: float = 120.0
     come_back_seconds: float = 30.0  # what who finds all places taken is told
     allowed_origins: tuple[str, ...] = ()  # hosts besides the page's own
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value, least = getattr(self, item.name), LEAST.get(item.name, 0.001 if isinstance(item.default, float) else 1)
+            if not isinstance(value, tuple) and not least <= value <= MOST:
+                raise InvalidRequest(f"limit {item.name}", value, f"a number from {least:g} to {MOST:g}")
+
+
+def limits_of(text: str) -> BoardLimits:
+    """Limits as `text` sets them, "sessions=100 frames_per_second=15"; the rest stay as they are. Raises InvalidRequest."""
+    kinds: dict[str, type[Any]] = {item.name: type(item.default) for item in fields(BoardLimits)}
+    values: dict[str, Any] = {}
+    for word in text.split():
+        name, _, value = word.partition("=")
+        if name not in kinds:
+            raise InvalidRequest("limit", name, "one of " + ", ".join(kinds))
+        try:
+            values[name] = tuple(value.split(",")) if kinds[name] is tuple else kinds[name](value)
+        except ValueError:
+            whole = "a whole number" if kinds[name] is int else "a number"
+            raise InvalidRequest(f"limit {name}", value, whole) from None
+    return BoardLimits(**values)
 
 
 class RateBucket:

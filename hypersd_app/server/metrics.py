@@ -32,6 +32,8 @@ class Metrics:
                 ("busy_seconds", "How long the batch on the device has been running"),
                 ("resident_bytes", "Bytes of loaded models"),
                 ("worker_restarts", "Times the drawing process was started again"),
+                ("replicas", "Replicas of Ray Serve that run; 0 without it"),
+                ("replica_resident_memory_bytes", "Memory of all replicas"),
                 ("threads", "Threads of the server process"),
             )
         }

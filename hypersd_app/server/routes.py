@@ -58,6 +58,8 @@ def studio_routes(engine: ImageEngine, service: BoardService, readiness: Readine
                 "busy_seconds": service.busy_seconds(),
                 "resident_bytes": now.get("bytes", 0),
                 "worker_restarts": now.get("restarts", 0),
+                "replicas": now.get("replicas", 0),
+                "replica_resident_memory_bytes": now.get("replica_memory", 0),
             }
         )
         return Response(page, media_type=PROMETHEUS)

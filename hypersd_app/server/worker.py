@@ -20,14 +20,13 @@ from hypersd_app.engine.frames import Outcome, batch_key
 from hypersd_app.engine.requests import GenerationRequest, GenerationResult
 from hypersd_app.errors import HyperSDError, Overloaded, WorkerLost
 from hypersd_app.server.backend import ImageEngine
+from hypersd_app.server.patience import FIRST_TIME, Patience
 
 logger = logging.getLogger(__name__)
 
-FIRST_TIME = 900.0  # seconds without a sign of life that the first call of a kind may take: it downloads, converts, compiles
 START = 300.0  # seconds to start in
 CALLS = 16  # threads in the drawing process
 LONGEST_PAUSE = 30.0  # between starts of a process that dies before it has done anything
-MOST_KINDS = 4096  # of work whose time is remembered
 LOST = "The drawing process stopped and is being started again. Your drawing is safe."
 
 
@@ -139,7 +138,7 @@ class WorkerEngine:
         self._hang_seconds = hang_seconds
         self._closed = threading.Event()
         self._changed = threading.Condition()
-        self._seen: dict[Any, float] = {}  # kinds of work this life of the process has done -> longest seconds
+        self._patience = Patience(hang_seconds)  # with this life of the process
         self._process = _Process(build)
         self.restarts = 0
         self._threads = [
@@ -173,7 +172,7 @@ class WorkerEngine:
             if self._closed.wait(pause):
                 return
             with self._changed:
-                self._seen = {}
+                self._patience = Patience(self._hang_seconds)
                 self.restarts += 1
                 self._process = _Process(self._build)
                 self._changed.notify_all()
@@ -207,15 +206,9 @@ class WorkerEngine:
     def _drawn(self, key: Any, method: str, *arguments: Any, progress: Callable[..., None] | None = None) -> Any:
         """A call that uses the device; how long it may be silent depends on whether its kind has run before."""
         process = self._await_process()  # a start is no part of what the work takes
-        seen = self._seen
-        longest = seen.get(key)
-        limit = FIRST_TIME if longest is None else self._hang_seconds + 5 * longest
-        started = time.monotonic()
-        value = process.call(_Call(method, limit, progress), arguments)
-        if longest is not None:
-            seen[key] = max(longest, time.monotonic() - started)
-        elif len(seen) < MOST_KINDS:
-            seen[key] = 0.0
+        patience, started = self._patience, time.monotonic()
+        value = process.call(_Call(method, patience.limit(key), progress), arguments)
+        patience.learn(key, time.monotonic() - started)
         return value
 
     def generate(self, request: GenerationRequest, progress: Any = None) -> GenerationResult:

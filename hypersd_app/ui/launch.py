@@ -16,7 +16,7 @@ from hypersd_app.server.backend import ImageEngine
 from hypersd_app.server.board import BoardService
 from hypersd_app.server.engines import open_engine
 from hypersd_app.server.journal import Journal, write_request_log
-from hypersd_app.server.limits import BoardLimits
+from hypersd_app.server.limits import BoardLimits, limits_of
 from hypersd_app.server.metrics import Metrics
 from hypersd_app.server.readiness import Readiness
 from hypersd_app.server.routes import app_arguments
@@ -62,7 +62,7 @@ def build_studio(engine: ImageEngine, settings: Settings, limits: BoardLimits | 
     """Everything but the start of the server."""
     engine.models()  # waits for a drawing process that is still starting
     journal, readiness = Journal(Metrics(), settings.log_prompts), Readiness()
-    service = BoardService(engine, limits or BoardLimits(), TokenSigner(), journal, devices)
+    service = BoardService(engine, limits or limits_of(settings.limits), TokenSigner(), journal, devices)
     shared = SharedEngine(engine, service, current_visitor)
     # On a public server visitors add no files.
     page = build_page(shared, service, settings.default_model, None if settings.public else settings.styles)
@@ -93,10 +93,11 @@ def launch_arguments(engine: ImageEngine, service: BoardService, readiness: Read
 
 def serve(settings: Settings, engine: ImageEngine | None = None, devices: int = 1) -> None:
     """Build engine and page, and serve until a signal. Raises HyperSDError if the default model may not be served at all."""
+    limits = limits_of(settings.limits)  # wrong ones are told before a model is loaded
     write_request_log()
     os.environ["FORWARDED_ALLOW_IPS"] = settings.trusted_proxies  # uvicorn then takes the visitor from X-Forwarded-For
     opened = engine or open_engine(settings)
-    studio = build_studio(opened, settings, devices=devices)
+    studio = build_studio(opened, settings, limits, devices)
     if isinstance(opened, WorkerEngine):
         studio.service.journal.metrics.watch_process(functools.partial(getattr, opened, "pid"))
     stopped = stop_signal()

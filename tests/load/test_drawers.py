@@ -14,11 +14,13 @@ from starlette.applications import Starlette
 from hypersd_app.browser.chromium import free_port
 from hypersd_app.load.bench import draw, jain, summed
 from hypersd_app.load.drawer import Tally
+from hypersd_app.load.server import RunningServer
 from hypersd_app.server.board import BoardService
 from hypersd_app.server.readiness import Readiness
 from hypersd_app.server.routes import studio_routes
 from tests.event_loop import run_apart
 from tests.fake_engine import FakeEngine
+from tests.studio import served
 
 VISITORS = 12
 
@@ -58,6 +60,19 @@ def test_visitors_come_and_go(address: SimpleNamespace) -> None:
     tallies = run_apart(draw(address, 4, 1.5, [], 0.4))  # type: ignore[arg-type]
     row = summed(4, tallies)
     assert row.sound and row.errors == 0 and sum(tally.reconnects for tally in tallies) > 4
+
+
+def test_a_running_studio_says_its_styles_and_gives_passes() -> None:
+    async def asked(address: str) -> tuple[list[str], str]:
+        server = RunningServer(address)
+        await server.open()
+        answers = server.styles(), await server.token()
+        await server.close()
+        return answers
+
+    with served() as studio:
+        styles, token = run_apart(asked(studio.address))
+        assert styles == ["ink", "clay", "neon"] and studio.studio.service.signer.visitor(token)
 
 
 def test_fairness_is_jains_index() -> None:

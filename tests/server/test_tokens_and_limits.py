@@ -1,11 +1,14 @@
-"""Tokens, rate buckets and wire messages."""
+"""Tokens, limits as settings, rate buckets and wire messages."""
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
+from hypersd_app import cli
 from hypersd_app.errors import InvalidRequest
-from hypersd_app.server.limits import RateBucket
+from hypersd_app.server.limits import BoardLimits, RateBucket, limits_of
 from hypersd_app.server.tokens import TokenRefused, TokenSigner
 from hypersd_app.server.wire import Message, pack, unpack
 
@@ -51,6 +54,32 @@ def test_a_bucket_empties_and_fills_again() -> None:
     assert bucket.take() and not bucket.take()
     clock.now += 100
     assert [bucket.take() for _ in range(4)] == [True, True, True, False]
+
+
+def test_every_limit_can_be_set() -> None:
+    for item in fields(BoardLimits):
+        text = "a.example,b.example" if item.name == "allowed_origins" else "7"
+        expected = ("a.example", "b.example") if item.name == "allowed_origins" else 7
+        assert getattr(limits_of(f"{item.name}={text}"), item.name) == expected
+    assert limits_of("") == BoardLimits() and limits_of("sessions=5 sessions=9").sessions == 9
+
+
+@pytest.mark.parametrize(
+    "text", ["visitors=3", "sessions", "sessions=0", "sessions=1.5", "sessions=-1", "frames_per_second=nan", "=3"]
+)
+def test_a_wrong_limit_is_named(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="limit"):
+        limits_of(text)
+
+
+def test_limits_come_from_the_environment_and_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hypersd_app.ui import launch
+
+    served: list[BoardLimits] = []
+    monkeypatch.setattr(launch, "serve", lambda settings: served.append(limits_of(settings.limits)))
+    monkeypatch.setenv("HYPERSD_LIMITS", "sessions=100 burst=7")
+    assert cli.main(["serve"]) == 0 and cli.main(["serve", "--limit", "sessions=5", "--limit", "jobs=2"]) == 0
+    assert [(limits.sessions, limits.burst, limits.jobs) for limits in served] == [(100, 7, 64), (5, 7, 2)]
 
 
 def test_messages_come_back_as_packed() -> None:

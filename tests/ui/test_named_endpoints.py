@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -217,3 +219,11 @@ def test_mcp_lists_the_same_tools(studio: Served) -> None:
     assert {name for name in ENDPOINTS if any(tool.endswith(name) for tool in listed)} == ENDPOINTS
     assert len(listed) == len(ENDPOINTS)
     assert all(len(description) > 40 for description in listed.values()), "each says what it does"
+
+
+def test_a_page_that_is_closed_is_forgotten(studio: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone: queue.Queue[str] = queue.Queue()
+    monkeypatch.setattr(studio.studio.service, "forget", gone.put)
+    with httpx.stream("GET", f"{studio.address}gradio_api/heartbeat/closed", timeout=10) as heartbeat:
+        next(heartbeat.iter_text())
+    assert gone.get(timeout=20) == "127.0.0.1/closed"
