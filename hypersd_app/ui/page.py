@@ -21,6 +21,7 @@ from hypersd_app.ui.styles import add_catalogue, add_styles, connect_styles
 from hypersd_app.ui.text_to_image import add_text_to_image
 from hypersd_app.ui.texts import text
 from hypersd_app.ui.timeline import add_timeline
+from hypersd_app.ui.visitors import named
 
 CACHE_SECONDS = 6 * 3600
 
@@ -48,4 +49,9 @@ def build_page(engine: ImageEngine, service: BoardService, default_model: str, s
         connect_styles(styles_tab, text_tab, library, page)
         add_named_endpoints(handlers)
         add_library_endpoints(library, default_model)
+
+        def left(request: gr.Request) -> None:
+            service.forget(named(request)[0])  # nobody waits for the pictures that this page still has to come
+
+        page.unload(left)
     return page

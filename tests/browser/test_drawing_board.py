@@ -41,6 +41,23 @@ def test_the_picture_changes_while_the_pen_moves(board: BoardPage) -> None:
     assert board.errors == []
 
 
+def test_what_is_sent_is_the_ink_to_the_last_pixel(studio: Served, visitor: Visitor) -> None:
+    board = visitor(studio.address).open()
+    board.stroke((0.2, 0.2), (0.7, 0.25), (0.4, 0.8))
+    board.settle()
+    pixels = """async () => {
+        const { control, paper, settings } = hypersd.board, side = settings.side;
+        const sent = await createImageBitmap(new Blob([await control.encode(paper.ink, side)], { type: "image/png" }));
+        const sheet = Object.assign(document.createElement("canvas"), { width: side, height: side }).getContext("2d");
+        sheet.drawImage(sent, 0, 0);
+        const read = (context) => [...context.getImageData(0, 0, side, side).data];
+        const there = read(control.sheet.getContext("2d")), found = read(sheet);
+        return [found.length, there.filter((value) => value > 0).length, there.filter((value, i) => value !== found[i]).length];
+    }"""
+    count, inked, different = board.page.evaluate(pixels)
+    assert (count > 0, inked > 0, different) == (True, True, 0)
+
+
 def test_undo_restores_the_very_picture(board: BoardPage) -> None:
     board.stroke((0.2, 0.2), (0.7, 0.25))
     board.settle()

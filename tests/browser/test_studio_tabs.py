@@ -262,7 +262,7 @@ def test_ideas_and_earlier_prompts_are_a_click_away(page: Page) -> None:
 
 def test_other_models_bring_their_controls_and_sizes(studio: Served, visitor: Visitor) -> None:
     board = visitor(studio.address).open()
-    board.page.locator(".hs-more summary").first.click()
+    board.page.get_by_role("button", name="Settings", exact=True).click()
     assert not board.page.locator('[data-set="control"]').is_visible(), "Pocket has one kind"
     board.page.locator('[data-set="model"]').last.select_option("large")
     board.page.locator('[data-set="control"]').select_option("canny")

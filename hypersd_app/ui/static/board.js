@@ -20,6 +20,7 @@
       this.trace = new hs.Trace(element, this);
       this.strip = new hs.StyleStrip(element.querySelector(".hs-strip"), this);
       this.strips = [this.strip];
+      this.ring = new hs.BrushRing(this.paperFrame, () => this.tools, this.paper);
       if (matchMedia(SMALL_SCREEN).matches) this.toggleLayout();
       this.begin();
     }
@@ -32,6 +33,13 @@
       this.liveButton.addEventListener("click", () => this.toggleLive());
       this.opacity.addEventListener("input", () => this.showOpacity());
       this.showOpacity();
+      for (const fold of this.element.querySelectorAll(".hs-fold")) fold.addEventListener("click", () => this.unfold(fold));
+    }
+    unfold(fold) {
+      const panel = this.element.querySelector(`#${fold.getAttribute("aria-controls")}`);
+      panel.hidden = !panel.hidden;
+      fold.setAttribute("aria-expanded", String(!panel.hidden));
+      panel.scrollIntoView({ block: "nearest", behavior: "smooth" });
     }
     async begin() {
       this.drawing.load();
@@ -50,6 +58,7 @@
         dice: () => this.settings.set("seed", hs.anySeed()), live: () => this.toggleLive(),
         layout: () => this.toggleLayout(), fit: () => this.paper.setView(0, 0, 1),
         totrace: () => { if (this.output.src) this.trace.use(this.output.src); },
+        todrawing: () => { if (this.output.src) this.trace.draw(this.output.src); },
         tracelines: () => this.trace.toLines(), traceoff: () => this.trace.remove(),
         save: () => hs.savePng(this.recipe()),
       };

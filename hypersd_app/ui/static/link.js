@@ -3,6 +3,7 @@
   "use strict";
   const IN_FLIGHT = 2;
   const [SHORTEST_GAP, LONGEST_GAP] = [34, 1000]; // ms between snapshots while the pen moves
+  const EARLY = 8; // ms that a state may wait for the device: later ones would sometimes come too late
   const LOST_AFTER = 20000; // ms without an answer: forget the frame and go on
 
   hs.FrameLink = class {
@@ -12,6 +13,7 @@
       this.inFlight = new Map();
       this.encoding = false; this.lastSent = 0; this.timer = 0; this.again = 0;
       this.gap = 60;
+      this.hold = 0; this.notBefore = 0; // ms from a picture to the next state, and when that is over
       this.chosen = hs.chooseTransport(connection, {
         ready: () => this.resume(),
         lost: () => this.board.state("offline"),
@@ -46,7 +48,7 @@
       this.expire();
       if (!this.wanted || !this.running || this.encoding || !this.transport || !this.transport.ready) return;
       if (this.inFlight.size >= IN_FLIGHT) return;
-      const wait = this.lastSent + this.gap - performance.now();
+      const wait = Math.max(this.lastSent + this.gap, this.notBefore) - performance.now();
       if (!urgent && wait > 0) {
         clearTimeout(this.timer);
         this.timer = setTimeout(() => this.pump(false), wait);
@@ -77,8 +79,12 @@
     }
     // The next state should reach the server just when the device is free: sooner it grows old in the mailbox, later the
     // device idles. So snapshots follow each other as fast as pictures are made.
-    pace({ rendered }) {
+    pace({ rendered, waited = 0 }) {
       if (!rendered) return;
+      // A state that waited could have been sent, and drawn, so much later. One that did not may have kept the device idle.
+      const early = Math.max(EARLY, 0.1 * rendered);
+      this.hold = Math.min(rendered, Math.max(0, this.hold + 0.3 * (waited < 1 ? -early : waited - early)));
+      this.notBefore = this.inFlight.size ? performance.now() + this.hold : 0;
       this.gap = Math.min(LONGEST_GAP, Math.max(SHORTEST_GAP, 0.7 * this.gap + 0.3 * rendered));
     }
     later() { clearTimeout(this.again); this.again = setTimeout(() => this.pump(true), 250); }
@@ -106,7 +112,7 @@
         this.board.show(answer, sent);
       }
       if (this.running) this.board.state(this.inFlight.size ? "busy" : "ready");
-      this.pump(answer.type !== "dropped");
+      this.pump(answer.type !== "dropped" && answer.type !== "picture");
     }
     // The server was busy or starting again: the same state once more when it said, unless the visitor draws before.
     comeBack(milliseconds) {

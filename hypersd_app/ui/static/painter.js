@@ -9,8 +9,9 @@
     return flips.slice(0, symmetry === 2 ? 4 : symmetry === 1 ? 2 : 1);
   }
 
-  function widthAt(stroke, pressure) { return Math.max(0.75, stroke.size * (0.35 + 0.65 * pressure)); }
+  hs.strokeWidth = (stroke, pressure) => Math.max(0.75, stroke.size * (0.35 + 0.65 * pressure));
 
+  // The curve of a stroke ends half way to its last point, so that the next one can bend it; see `tail`.
   function piece(context, stroke, i) {
     const p = stroke.points;
     const before = Math.max(0, i - 3);
@@ -18,16 +19,28 @@
     // A curve through the midpoints, steered by the point between: smooth without lagging behind the pen.
     const start = [(p[from] + p[before]) / 2, (p[from + 1] + p[before + 1]) / 2];
     const end = [(p[before] + p[i]) / 2, (p[before + 1] + p[i + 1]) / 2];
-    context.lineWidth = widthAt(stroke, p[i + 2]);
+    context.lineWidth = hs.strokeWidth(stroke, p[i + 2]);
     context.beginPath();
     context.moveTo(start[0], start[1]);
     context.quadraticCurveTo(p[before], p[before + 1], end[0], end[1]);
-    context.lineTo(p[i], p[i + 1]);
     context.stroke();
   }
 
-  // Draw points `fromPoint` (an index of points, not numbers) and later of a stroke.
-  hs.paintStroke = function (context, stroke, fromPoint) {
+  // The straight rest of a stroke, from where its curve ends to its last point. It stays only once the stroke is finished:
+  // drawn after every point it would stick out of a curve that was drawn fast.
+  function tail(context, stroke) {
+    const p = stroke.points;
+    const [last, before] = [p.length - 3, Math.max(0, p.length - 6)];
+    if (last <= 0) return;
+    context.lineWidth = hs.strokeWidth(stroke, p[last + 2]);
+    context.beginPath();
+    context.moveTo((p[before] + p[last]) / 2, (p[before + 1] + p[last + 1]) / 2);
+    context.lineTo(p[last], p[last + 1]);
+    context.stroke();
+  }
+
+  // Draw points `fromPoint` (an index of points, not numbers) and later of a stroke, and its tail if that is `finished`.
+  hs.paintStroke = function (context, stroke, fromPoint, finished) {
     context.save();
     context.lineCap = context.lineJoin = "round";
     context.globalCompositeOperation = stroke.tool === "eraser" ? "destination-out" : "source-over";
@@ -37,9 +50,22 @@
       context.translate(sx < 0 ? hs.PAPER : 0, sy < 0 ? hs.PAPER : 0);
       context.scale(sx, sy);
       for (let i = (fromPoint || 0) * 3; i < stroke.points.length; i += 3) piece(context, stroke, i);
+      if (finished) tail(context, stroke);
       context.restore();
     }
     context.restore();
+  };
+
+  // [left, top, right, bottom] in whole units: the part of the paper that `points` of a stroke and their mirrors can touch.
+  hs.strokeBounds = function (stroke, points) {
+    const margin = stroke.size / 2 + 2;
+    const [xs, ys] = [0, 1].map((axis) => points.filter((_, i) => i % 3 === axis));
+    if (stroke.symmetry) xs.push(...xs.map((x) => hs.PAPER - x));
+    if (stroke.symmetry === 2) ys.push(...ys.map((y) => hs.PAPER - y));
+    const inside = (units) => Math.min(hs.PAPER, Math.max(0, units));
+    const low = (values) => inside(Math.floor(Math.min(...values) - margin));
+    const high = (values) => inside(Math.ceil(Math.max(...values) + margin));
+    return [low(xs), low(ys), high(xs), high(ys)];
   };
 
   // Make every picture among the operations ready to be drawn at once.
@@ -59,7 +85,7 @@
       if (operation.tool === "image" && images.has(operation.source)) {
         context.drawImage(images.get(operation.source), 0, 0, hs.PAPER, hs.PAPER);
       } else if (operation.points) {
-        hs.paintStroke(context, operation, 0);
+        hs.paintStroke(context, operation, 0, true);
       }
     }
   };
@@ -70,14 +96,11 @@
     constructor() { this.sheet = document.createElement("canvas"); }
     draw(ink, side) {
       this.sheet.width = this.sheet.height = side;
-      const context = this.sheet.getContext("2d");
+      const context = this.sheet.getContext("2d", { willReadFrequently: true });
       context.imageSmoothingQuality = "high";
       context.drawImage(ink, 0, 0, side, side);
       return this.sheet;
     }
-    encode(ink, side) {
-      const sheet = this.draw(ink, side);
-      return new Promise((resolve) => sheet.toBlob(async (blob) => resolve(await blob.arrayBuffer()), "image/png"));
-    }
+    encode(ink, side) { return hs.pngOf(this.draw(ink, side)); }
   };
 })((window.hypersd = window.hypersd || {}));

@@ -1,15 +1,18 @@
 // The paper: stacked layers (trace, picture, ink, prediction) under one pen, with pan and zoom.
 (function (hs) {
   "use strict";
+  const PALM = 700; // ms after a sign of the pen in which a touch is the hand that holds it
+  const ZOOM = [1, 8];
 
   hs.Paper = class {
     // hooks: {brush() -> {tool, color, size, symmetry}, moved(), lifted(), painted(now), isHand()}
     constructor(frame, drawing, hooks) {
-      Object.assign(this, { frame, drawing, hooks, drawn: 0, pending: false, pointer: null, view: { x: 0, y: 0, zoom: 1 } });
+      Object.assign(this, { frame, drawing, hooks, drawn: 0, pending: false, pointer: null, view: { x: 0, y: 0, zoom: 1 }, penAt: -Infinity });
       this.world = frame.querySelector(".hs-world");
       this.ink = frame.querySelector(".hs-ink");
       this.ahead = frame.querySelector(".hs-ahead");
-      for (const canvas of [this.ink, this.ahead]) canvas.width = canvas.height = hs.PAPER;
+      this.ink.width = this.ink.height = hs.PAPER;
+      this.ahead.width = this.ahead.height = 0;
       this.context = this.ink.getContext("2d");
       this.aheadContext = this.ahead.getContext("2d");
       this.touches = new Map();
@@ -30,12 +33,26 @@
     }
     pressure(event) { return event.pointerType === "mouse" || !event.pressure ? 0.5 : event.pressure; }
 
+    // A pen is used with the hand on the paper: touches beside it are no fingers, and one that came first was none either.
+    isPalm(event) {
+      const now = performance.now();
+      if (event.pointerType === "pen") this.penAt = now;
+      return event.pointerType === "touch" && now - this.penAt < PALM;
+    }
+    takeBack() {
+      if (this.pointer !== null && !this.hand) this.drawing.drop();
+      this.pointer = null;
+      this.predicted = [];
+      this.schedule();
+    }
+
     down(event) {
-      if (event.target.closest("button, input, label")) return;
+      if (event.target.closest("button, input, label") || this.isPalm(event)) return;
       this.frame.setPointerCapture(event.pointerId);
       this.frame.focus({ preventScroll: true });
-      this.touches.set(event.pointerId, [event.clientX, event.clientY]);
-      if (event.pointerType === "touch" && this.touches.size === 2) return this.pinchStart();
+      if (event.pointerType === "pen" && this.touches.size) { this.takeBack(); this.touches.clear(); this.pinch = null; }
+      if (event.pointerType === "touch") this.touches.set(event.pointerId, [event.clientX, event.clientY]);
+      if (this.touches.size === 2) return this.pinchStart();
       if (this.pointer !== null) return;
       this.pointer = event.pointerId;
       this.hand = this.hooks.isHand() || event.button === 1;
@@ -47,6 +64,7 @@
       this.add(event);
     }
     move(event) {
+      this.isPalm(event); // a pen that hovers counts too
       if (this.touches.has(event.pointerId)) this.touches.set(event.pointerId, [event.clientX, event.clientY]);
       if (this.pinch) return this.pinchMove();
       if (event.pointerId !== this.pointer) return;
@@ -62,6 +80,8 @@
       this.pointer = null;
       if (this.hand) return;
       this.predicted = [];
+      this.paint();
+      hs.paintStroke(this.context, this.drawing.current, this.drawn, true);
       this.drawing.finish();
       this.schedule();
       this.hooks.lifted();
@@ -74,8 +94,7 @@
     }
     // Two fingers: the stroke the first one began is taken back, and the view follows both.
     pinchStart() {
-      if (this.pointer !== null && !this.hand) { this.drawing.undo(); this.drawing.undone.pop(); this.repaint(); }
-      this.pointer = null;
+      this.takeBack();
       this.pinch = { ...this.fingers(), view: { ...this.view } };
     }
     fingers() {
@@ -86,7 +105,7 @@
       if (this.touches.size < 2) return;
       const now = this.fingers();
       const { view, gap, x, y } = this.pinch;
-      const zoom = view.zoom * (now.gap / Math.max(1, gap));
+      const zoom = Math.min(ZOOM[1], Math.max(ZOOM[0], view.zoom * (now.gap / Math.max(1, gap))));
       const box = this.frame.getBoundingClientRect();
       const ratio = zoom / view.zoom;
       const [cx, cy] = [x - box.left, y - box.top];
@@ -96,13 +115,12 @@
       if (!event.ctrlKey && !event.metaKey && this.view.zoom === 1) return; // let the page scroll
       event.preventDefault();
       const box = this.frame.getBoundingClientRect();
-      const zoom = Math.min(8, Math.max(1, this.view.zoom * Math.exp(-event.deltaY / 300)));
+      const zoom = Math.min(ZOOM[1], Math.max(ZOOM[0], this.view.zoom * Math.exp(-event.deltaY / 300)));
       const ratio = zoom / this.view.zoom;
       const [cx, cy] = [event.clientX - box.left, event.clientY - box.top];
       this.setView(cx - (cx - this.view.x) * ratio, cy - (cy - this.view.y) * ratio, zoom);
     }
     setView(x, y, zoom) {
-      zoom = Math.min(8, Math.max(1, zoom));
       const room = (zoom - 1) * this.frame.clientWidth;
       this.view = { x: Math.min(0, Math.max(-room, x)), y: Math.min(0, Math.max(-room, y)), zoom };
       this.world.style.transform = `translate(${this.view.x}px, ${this.view.y}px) scale(${zoom})`;
@@ -123,13 +141,23 @@
       this.paintAhead(stroke);
     }
     paintAhead(stroke) {
-      if (this.hasAhead) this.aheadContext.clearRect(0, 0, hs.PAPER, hs.PAPER);
+      if (this.hasAhead) this.ahead.width = this.ahead.height = 0;
       this.hasAhead = false;
-      if (!this.predicted || !this.predicted.length || stroke.tool === "eraser" || this.pointer === null) return;
+      if (this.pointer === null || this.hand || !stroke || !stroke.points || stroke.tool === "eraser") return;
       const points = stroke.points.slice(-6);
-      for (const event of this.predicted) points.push(...this.point(event), this.pressure(event));
-      hs.paintStroke(this.aheadContext, { ...stroke, points }, 1);
+      for (const event of this.predicted || []) points.push(...this.point(event), this.pressure(event));
+      this.placeAhead(hs.strokeBounds(stroke, points));
+      hs.paintStroke(this.aheadContext, { ...stroke, points }, 2, true); // from where the ink's curve ends
       this.hasAhead = true;
+    }
+    // The layer is only as large as what it shows: without a GPU a whole one costs a quarter of a processor core, 60 times
+    // a second, and the pictures are made on the same cores.
+    placeAhead([left, top, right, bottom]) {
+      const percent = (units) => `${(100 * units) / hs.PAPER}%`;
+      const [width, height] = [right - left, bottom - top];
+      Object.assign(this.ahead, { width, height });
+      Object.assign(this.ahead.style, { left: percent(left), top: percent(top), width: percent(width), height: percent(height) });
+      this.aheadContext.setTransform(1, 0, 0, 1, -left, -top);
     }
     repaint() {
       hs.paintAll(this.context, this.drawing.visible);

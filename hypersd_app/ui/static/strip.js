@@ -14,6 +14,7 @@
     fill() {
       const { styles } = this.board.settings.model;
       this.filled = styles;
+      this.marked = null;
       this.cards = new Map(styles.map((style) => [style.name, this.card(style)]));
       this.element.replaceChildren(...this.cards.values());
       this.element.hidden = !styles.length;
@@ -45,15 +46,22 @@
     // Called often: marks what is chosen and starts the clock of the next rendering.
     plan() {
       if (this.filled !== this.board.settings.model.styles) this.fill();
+      this.mark();
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.render(), IDLE);
+    }
+    // Every movement of the pen comes by here: the page is touched only where the choice is another.
+    mark() {
       const chosen = this.board.settings.values.styles;
+      const key = JSON.stringify(chosen);
+      if (this.marked === key) return;
+      this.marked = key;
       for (const [name, card] of this.cards) {
         card.classList.toggle("hs-chosen", name in chosen);
         card.firstChild.setAttribute("aria-pressed", String(name in chosen));
         card.querySelector("input").value = chosen[name] ?? 1;
         card.querySelector("output").textContent = Number(chosen[name] ?? 1).toFixed(2);
       }
-      clearTimeout(this.timer);
-      this.timer = setTimeout(() => this.render(), IDLE);
     }
     free() {
       const { link } = this.board;

@@ -3,7 +3,7 @@
 (function (hs) {
   "use strict";
   hs.PAPER = 1024;
-  const SAVE_AFTER = 200; // ms
+  const [SAVE_AFTER, WHILE_DRAWING] = [200, 1000]; // ms
 
   hs.Drawing = class {
     constructor(storageKey, onChange) {
@@ -41,16 +41,29 @@
     extend(x, y, pressure) {
       this.current.points.push(Math.round(x * 4) / 4, Math.round(y * 4) / 4, Math.round(pressure * 100) / 100);
       this.revision += 1;
+      this.save(WHILE_DRAWING);
     }
-    undo() {
-      if (!this.operations.length) return false;
-      this.undone.push(this.operations.pop());
+    // The growing stroke was none: take it back as if it had never begun.
+    drop() {
+      if (!this.growing) return;
+      this.operations.pop();
+      this.growing = null;
       this.changed();
-      return true;
     }
-    redo() {
-      if (!this.undone.length) return false;
-      this.operations.push(this.undone.pop());
+    // Several strokes that came together, undone and redone together.
+    addTogether(operations) {
+      const group = `${Date.now().toString(36)}-${this.revision}`;
+      this.operations.push(...operations.map((operation) => ({ ...operation, group })));
+      this.undone = [];
+      this.changed();
+    }
+    undo() { return this.move(this.operations, this.undone); }
+    redo() { return this.move(this.undone, this.operations); }
+    // One step from the end of one list to the other.
+    move(from, to) {
+      if (!from.length) return false;
+      const { group } = from[from.length - 1];
+      do to.push(from.pop()); while (group && from.length && from[from.length - 1].group === group);
       this.changed();
       return true;
     }
@@ -68,13 +81,24 @@
       this.save();
       this.onChange();
     }
-    save() { clearTimeout(this.timer); this.timer = setTimeout(() => this.saveNow(), SAVE_AFTER); }
+    // Soon, whatever comes meanwhile: a crash in the middle of a long stroke loses a moment of it, not all.
+    save(after = SAVE_AFTER) {
+      const due = performance.now() + after;
+      if (this.timer && due >= this.due) return;
+      clearTimeout(this.timer);
+      this.due = due;
+      this.timer = setTimeout(() => this.saveNow(), after);
+    }
     saveNow() {
       clearTimeout(this.timer);
+      this.timer = 0;
       try {
         localStorage.setItem(this.storageKey, JSON.stringify(this.visible));
+        this.full = false;
       } catch (error) {
         console.warn("the drawing could not be saved", error); // storage full or forbidden: drawing goes on
+        if (!this.full) hs.say(hs.texts["board.unsaved"]);
+        this.full = true;
       }
     }
     load() {

@@ -4,12 +4,15 @@
   const INKS = { black: "#22252b", red: "#d6342c", orange: "#ee8a1d", yellow: "#f2c521", green: "#3d8f52", blue: "#2d6cc0", purple: "#8450ad", brown: "#7a4a2b" };
   const KEYS = { b: "brush", e: "eraser", h: "hand", m: "symmetry", d: "dice", s: "save", o: "layout", l: "live", 0: "fit",
     "[": "smaller", "]": "larger", Delete: "clear", Backspace: "clear" };
+  // The texts that name a key, as "Brush (B)", in the order the list of keys shows them.
+  const KEYED = ["brush", "eraser", "hand", "size", "color", "symmetry", "undo", "redo", "clear", "zoom", "wheel", "layout", "dice", "save", "live.hint"];
 
   hs.Tools = class {
     constructor(element, actions) {
       Object.assign(this, { element, actions, tool: "brush", color: INKS.black, symmetry: 0, space: false });
       this.size = element.querySelector(".hs-brush-size");
       this.makeInks();
+      this.listKeys();
       for (const button of element.querySelectorAll("[data-tool]")) {
         button.addEventListener("click", () => this.pick(button.dataset.tool));
       }
@@ -25,8 +28,16 @@
       const wide = tool === "eraser" ? 2.2 : 1;
       return { tool, color: this.color, size: Number(this.size.value) * wide, symmetry: this.symmetry };
     }
+    listKeys() {
+      const lines = KEYED.map((name) => hs.texts[`board.${name}`].match(/^(.*) \((.*)\)$/)).filter(Boolean);
+      this.element.querySelector(".hs-keys").replaceChildren(...lines.map(([, what, keys]) => {
+        const line = document.createElement("li");
+        line.append(Object.assign(document.createElement("kbd"), { textContent: keys }), what);
+        return line;
+      }));
+    }
     makeInks() {
-      const group = this.element.querySelector(".hs-inks");
+      const group = this.element.querySelector(".hs-ink-buttons");
       group.replaceChildren(...Object.entries(INKS).map(([name, color]) => {
         const button = Object.assign(document.createElement("button"), { type: "button", className: "hs-ink-button" });
         button.style.setProperty("--ink", color);

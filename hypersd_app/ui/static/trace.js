@@ -2,6 +2,8 @@
 (function (hs) {
   "use strict";
   const SIDE = 512;
+  const LINE = 0.3; // grey value from which a detector's line is one
+  const DRAWN_KINDS = ["canny", "lineart"]; // control kinds that read lines; the others read tones
 
   async function picture(source) {
     const image = new Image();
@@ -9,6 +11,14 @@
     await image.decode();
     return image;
   }
+
+  async function copied(source) {
+    const image = await picture(source);
+    const canvas = Object.assign(document.createElement("canvas"), { width: image.naturalWidth, height: image.naturalHeight });
+    canvas.getContext("2d").drawImage(image, 0, 0);
+    return canvas;
+  }
+  async function pngBytes(source) { return hs.fromBase64((await copied(source)).toDataURL("image/png").split(",")[1]); }
 
   // The pixels of a picture fitted into a white square, RGBA.
   function fitted(image) {
@@ -54,36 +64,12 @@
     return inkOperation(lines.map((value) => Math.min(1, Math.max(0, (value - 0.25) / 0.35))), (i) => inks[i]);
   };
 
-  // A grey picture as ink: the brighter, the more.
+  // A picture's edges as strokes.
+  hs.edgesToStrokes = async (source) => hs.strokesOf(hs.edges(greys(await picture(source)), SIDE), SIDE);
+
+  // What a detector made of a picture, bright on black: its lines as strokes, or its tones as ink.
+  hs.linesToStrokes = async (source) => hs.strokesOf(greys(await picture(source)).map((value) => (value > LINE ? value : 0)), SIDE);
   hs.greysToInk = async (source) => inkOperation(greys(await picture(source)));
-
-  function blur(values) {
-    const pass = (input, step) => input.map((value, i) =>
-      ((input[i - 2 * step] ?? value) + 4 * (input[i - step] ?? value) + 6 * value + 4 * (input[i + step] ?? value) + (input[i + 2 * step] ?? value)) / 16);
-    return pass(pass(values, 1), SIDE);
-  }
-
-  // Edges of a picture as thin lines: blur, Sobel, keep the crest of every slope (Canny's first three steps).
-  hs.edgesToInk = async function (source) {
-    const v = blur(blur(greys(await picture(source))));
-    const strength = new Float32Array(v.length);
-    const flat = new Uint8Array(v.length);
-    for (let y = 1; y < SIDE - 1; y += 1) {
-      for (let x = 1; x < SIDE - 1; x += 1) {
-        const i = y * SIDE + x;
-        const gx = v[i + 1 - SIDE] + 2 * v[i + 1] + v[i + 1 + SIDE] - v[i - 1 - SIDE] - 2 * v[i - 1] - v[i - 1 + SIDE];
-        const gy = v[i + SIDE - 1] + 2 * v[i + SIDE] + v[i + SIDE + 1] - v[i - SIDE - 1] - 2 * v[i - SIDE] - v[i - SIDE + 1];
-        strength[i] = Math.hypot(gx, gy);
-        flat[i] = Math.abs(gx) > Math.abs(gy) ? 1 : 0;
-      }
-    }
-    const crest = (s, i) => s > 0.22 && s >= strength[i + (flat[i] ? 1 : SIDE)] && s >= strength[i - (flat[i] ? 1 : SIDE)];
-    const lines = new Float32Array(v.length);
-    strength.forEach((s, i) => {
-      if (i > SIDE && i < v.length - SIDE && crest(s, i)) for (const near of [0, 1, -1, SIDE, -SIDE]) lines[i + near] = 1;
-    });
-    return inkOperation(lines);
-  };
 
   hs.Trace = class {
     constructor(element, board) {
@@ -112,10 +98,7 @@
     }
     // Keeps its own copy: the picture shown may be gone when the next one comes.
     async use(url) {
-      const image = await picture(url);
-      const canvas = Object.assign(document.createElement("canvas"), { width: image.naturalWidth, height: image.naturalHeight });
-      canvas.getContext("2d").drawImage(image, 0, 0);
-      this.show(canvas.toDataURL("image/png"));
+      this.show((await copied(url)).toDataURL("image/png"));
       hs.keep("trace", this.image.src);
     }
     show(source) {
@@ -129,18 +112,29 @@
       if (source && !this.image.getAttribute("src")) this.show(source);
     }
     fade() { this.image.style.opacity = Number(this.opacity.value) / 100; }
-    // Edges are found here; what the other control kinds read of a picture (depth, line art), the server's detectors find.
     async toLines() {
-      const { control, model } = this.board.settings;
-      if (!control.name || control.name.startsWith("scribble")) {
-        this.board.drawing.add(await hs.edgesToInk(this.image.src));
-        return this.remove();
+      if (await this.draw(this.image.src)) this.remove();
+    }
+    // A picture's lines as strokes of the drawing; false if that failed, which is told.
+    async draw(source) {
+      try {
+        const drawn = await this.lines(source);
+        if (drawn.length) this.board.drawing.addTogether(drawn);
+        else hs.say(hs.texts["board.nolines"]);
+      } catch (error) {
+        this.board.setNotice(error.message);
+        return false;
       }
-      const bytes = hs.fromBase64(this.image.src.split(",")[1]);
-      const answer = await hs.callServer("annotate", { kind: control.name, model: model.name }, bytes);
-      if (!answer.png) return this.board.setNotice(answer.message);
-      this.board.drawing.add(await hs.greysToInk(`data:image/png;base64,${answer.png}`));
-      return this.remove();
+      return true;
+    }
+    // Edges are found here; what the other control kinds read of a picture (depth, line art), the server's detectors find.
+    async lines(source) {
+      const { control, model } = this.board.settings;
+      if (!control.name || control.name.startsWith("scribble")) return hs.edgesToStrokes(source);
+      const answer = await hs.callServer("annotate", { kind: control.name, model: model.name }, await pngBytes(source));
+      if (!answer.png) throw new Error(answer.message);
+      const found = `data:image/png;base64,${answer.png}`;
+      return DRAWN_KINDS.includes(control.name) ? hs.linesToStrokes(found) : [await hs.greysToInk(found)];
     }
     remove() {
       this.image.hidden = this.tools.hidden = true;
