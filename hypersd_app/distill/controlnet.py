@@ -14,8 +14,10 @@ from torch import Tensor
 
 from hypersd_app.diffusion.samplers import guided, sample_tcd
 from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
+from hypersd_app.distill.compositions import moved
 from hypersd_app.distill.data.dataset import PICTURE_SIZE, PictureData
 from hypersd_app.distill.data.scribbles import scribble
+from hypersd_app.distill.latents import blank_latents
 from hypersd_app.distill.lora import fuse_lora
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
 from hypersd_app.distill.precision import MEMORY_FORMAT, mixed_precision
@@ -23,7 +25,6 @@ from hypersd_app.distill.previews import contact_sheet
 from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
 from hypersd_app.distill.teacher import Sampler, TextImageBatches, draw_timesteps, initial_noise
 from hypersd_app.distill.workspace import Workspace
-from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.controlnet import PocketControlNet, control_tensor
 from hypersd_app.models.pocket import new_scheduler
 from hypersd_app.models.shapes import LATENT_SIDE
@@ -82,13 +83,6 @@ class Scribbles:
         return control_tensor(torch.from_numpy(np.stack(rows)))
 
 
-@torch.no_grad()
-def blank_latents(autoencoder: PocketAutoencoder) -> Tensor:
-    """The latents of a white picture, (16, 16, 16)."""
-    white = torch.ones(1, 3, PICTURE_SIZE, PICTURE_SIZE)
-    return autoencoder.encode(white, return_dict=False)[0].mode()[0]  # type: ignore[union-attr]
-
-
 def moved_together(latents: Tensor, control: Tensor, blank: Tensor, most_cells: int, rng: np.random.Generator) -> None:
     """Move three of four pictures, in place, each with its strokes: latents (B, 16, 16, 16) by whole cells, control by 16 px each.
 
@@ -96,17 +90,8 @@ def moved_together(latents: Tensor, control: Tensor, blank: Tensor, most_cells: 
     """
     for row in np.flatnonzero(rng.random(len(latents)) < 0.75):
         dy, dx = (int(cells) for cells in rng.integers(-most_cells, most_cells + 1, 2))
-        latents[row] = _moved(latents[row], blank, dy, dx)
-        control[row] = _moved(control[row], torch.zeros(()), CELL * dy, CELL * dx)
-
-
-def _moved(picture: Tensor, background: Tensor, dy: int, dx: int) -> Tensor:
-    height, width = picture.shape[1:]
-    found = background.expand_as(picture).clone()
-    found[:, max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)] = picture[
-        :, max(-dy, 0) : height + min(-dy, 0), max(-dx, 0) : width + min(-dx, 0)
-    ]
-    return found
+        latents[row] = moved(latents[row], blank, dy, dx)
+        control[row] = moved(control[row], torch.zeros(()), CELL * dy, CELL * dx)
 
 
 def controlled(
@@ -141,7 +126,9 @@ def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress
         fuse_lora(unet, workspace.weights("student", "accelerator.safetensors", "accelerator.safetensors"))
     controlnet = PocketControlNet.from_pretrained(initial) if initial else PocketControlNet.for_unet(unet)
     unet = unet.to(memory_format=MEMORY_FORMAT).requires_grad_(False)
+    workspace.load_drawn(controlnet)
     controlnet = controlnet.float().to(memory_format=MEMORY_FORMAT)
+    controlnet.drawn.requires_grad_(False)  # learnt by a stage of its own, like the layout prior
     state = TrainingState(
         controlnet, build_optimizers(controlnet, config.optimizer, config.lr), ExponentialAverage(controlnet, config.ema_decay)
     )

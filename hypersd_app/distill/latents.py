@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from hypersd_app.distill.data.dataset import PictureData
+from hypersd_app.distill.data.dataset import PICTURE_SIZE, PictureData
 from hypersd_app.distill.precision import MEMORY_FORMAT, mixed_precision
 from hypersd_app.distill.previews import from_uint8
 from hypersd_app.distill.runs import Progress
@@ -51,3 +52,10 @@ class LatentStore:
             self[np.arange(start, min(start + 32 * _CHUNK, count))]
             progress(start, count, {})
         self._latents.flush()
+
+
+@torch.no_grad()
+def blank_latents(autoencoder: PocketAutoencoder) -> Tensor:
+    """The latents of a white picture, (16, 16, 16)."""
+    white = torch.ones(1, 3, PICTURE_SIZE, PICTURE_SIZE)
+    return autoencoder.encode(white, return_dict=False)[0].mode()[0]  # type: ignore[union-attr]

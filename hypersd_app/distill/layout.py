@@ -1,23 +1,26 @@
 """The layout stage: captions to the mean latents of the pictures they fit, which the teacher then begins from.
 
-All captions are embedded once, before the first step; what is left is a small regression that sees thousands of captions
+All captions are embedded once, before the first step; what is left is a small regression that sees hundreds of captions
 a second, where the teacher sees eight pictures.
 """
 
 from __future__ import annotations
 
+import hashlib
 import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
 from hypersd_app.diffusion.schedules import NoiseSchedule
-from hypersd_app.distill.data.captions import as_request
+from hypersd_app.distill.compositions import Compositions
+from hypersd_app.distill.data.captions import Captioner, as_request
+from hypersd_app.distill.data.dataset import PictureData
+from hypersd_app.distill.data.scenes import Scene
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
 from hypersd_app.distill.previews import contact_sheet
 from hypersd_app.distill.prompts import EVALUATION_PROMPTS
@@ -30,34 +33,41 @@ from hypersd_app.models.pocket import new_scheduler
 
 _LONGEST = 20  # tokens kept in memory; longer captions are rare
 _CHUNK = 128
+_ENCODED = 512  # compositions put together at once
 
 
 @dataclass(frozen=True)
 class LayoutConfig:
     """`phrasings`: captions written for each picture, the last of them as a request. The weights are as the teacher's.
 
-    `shares`: how much more often a picture of each data set is shown than one of the first.
+    `compositions`: how many pictures of several things are put together from `parts`, and `composed_share` how much of
+    each batch they are.
     """
 
-    data: tuple[str, ...] = ("pocket", "compositions")
-    shares: tuple[float, ...] = (1.0, 2.0)
-    phrasings: int = 3
+    data: str = "pocket"
+    parts: str = "parts"
+    phrasings: int = 2
+    compositions: int = 50_000
+    composed_share: float = 0.4
     main_weight: float = 4.0
-    familiar_weight: float = 6.0
+    familiar_weight: float = 5.0
     caption_drop: float = 0.03
     batch: int = 256
-    lr: float = 1.5e-3
-    weight_decay: float = 0.05
+    lr: float = 2e-3
+    optimizer: str = "muon"
+    weight_decay: float = 0.02
     ema_decay: float = 0.995
     seed: int = 0
     loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(steps=9000, warmup=100, cooldown=6000, log_every=100, preview_minutes=30)
+        default_factory=lambda: LoopConfig(steps=9000, warmup=100, cooldown=6000, log_every=100, preview_minutes=8)
     )
 
 
 PRESETS: dict[str, LayoutConfig] = {
     "pocket": LayoutConfig(),
-    "tiny": LayoutConfig(data=("tiny",), shares=(1.0,), phrasings=1, batch=4, loop=LoopConfig(steps=4, warmup=2, log_every=2)),
+    "tiny": LayoutConfig(
+        data="tiny", parts="tiny", phrasings=1, compositions=8, batch=4, loop=LoopConfig(steps=4, warmup=2, log_every=2)
+    ),
 }
 
 
@@ -71,26 +81,55 @@ class CaptionedLatents:
     embeddings: Tensor
 
 
-def read_captioned(config: LayoutConfig, workspace: Workspace, progress: Progress) -> CaptionedLatents:
-    """The training split of all data sets of the config."""
-    latents: list[NDArray[np.float16]] = []
-    weights: list[NDArray[np.float64]] = []
+def read_captioned(config: LayoutConfig, workspace: Workspace, folder: Path, progress: Progress) -> CaptionedLatents:
+    """The training split's pictures of single things, and compositions."""
     captions: dict[str, int] = {"": 0}
-    rows: list[list[int]] = []
-    for name, share in zip(config.data, config.shares, strict=True):
-        part = replace(workspace, family=name)
-        indices = part.data.indices(False)
-        latents.append(part.latents[indices])
-        # Not normalised in each, so that a small data set's pictures are not shown more often for being few.
-        weights.append(share * len(indices) * part.data.weights(indices, config.main_weight, config.familiar_weight))
-        for index in indices:
-            written = [part.data.caption(int(index), seed) for seed in range(config.phrasings)]
-            written[-1] = as_request(written[-1], random.Random(f"request:{name}:{index}"))
-            rows.append([captions.setdefault(caption, len(captions)) for caption in written])
-    embeddings = embed_all(list(captions), workspace.embed, progress)
+    data = workspace.data
+    indices = np.asarray([index for index in data.indices(False) if fills_the_picture(data.scenes[index])])
+    written = [_written(data, int(index), config.phrasings) for index in indices]
+    composer = Compositions.of(replace(workspace, family=config.parts))
+    scenes = [composer.any_scene(random.Random(f"{config.seed}:composition:{row}")) for row in range(config.compositions)]
+    captioner = composer.data.captioner
+    written += [_phrased(captioner, scene, row, config.phrasings) for row, scene in enumerate(scenes)]
+    phrasings = torch.tensor([[captions.setdefault(caption, len(captions)) for caption in row] for row in written])
+    composed = [composer.latents(scenes[start : start + _ENCODED]).half() for start in range(0, len(scenes), _ENCODED)]
+    weights = np.full(len(indices) + len(scenes), config.composed_share / len(scenes))
+    weights[: len(indices)] = (1 - config.composed_share) * data.weights(indices, config.main_weight, config.familiar_weight)
     return CaptionedLatents(
-        torch.from_numpy(np.concatenate(latents)), torch.from_numpy(np.concatenate(weights)), torch.tensor(rows), embeddings
+        torch.cat([torch.from_numpy(workspace.latents[indices]), *composed]),
+        torch.from_numpy(weights),
+        phrasings,
+        remembered(list(captions), workspace.embed, folder / "embeddings", progress),
     )
+
+
+def fills_the_picture(scene: Scene) -> bool:
+    """Whether one thing stands in the middle, as a caption without a place is understood; moved ones only blur a mean.
+
+    Pictures of several things are left to the compositions.
+    """
+    return scene.kind == "accessory" or scene.relation == "big" or scene.placements[0].size == 0.88
+
+
+def _written(data: PictureData, index: int, count: int) -> list[str]:
+    captions = [data.caption(index, seed) for seed in range(count)]
+    return [*captions[:-1], as_request(captions[-1], random.Random(f"request:{index}"))]
+
+
+def _phrased(captioner: Captioner, scene: Scene, row: int, count: int) -> list[str]:
+    """One caption for all phrasings: there are more compositions than could be seen twice. One in six is a request."""
+    rng = random.Random(f"caption:{row}")
+    caption = captioner.caption(scene, rng)
+    return [as_request(caption, rng) if row % 6 == 0 else caption] * count
+
+
+def remembered(captions: list[str], embed: TextEmbedder, folder: Path, progress: Progress) -> Tensor:
+    """`embed_all`, kept in a file for the next start: it takes minutes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{hashlib.sha256(chr(10).join(captions).encode()).hexdigest()[:16]}.npy"
+    if not path.exists():
+        np.save(path, embed_all(captions, embed, progress).numpy())
+    return torch.from_numpy(np.load(path))
 
 
 def embed_all(captions: list[str], embed: TextEmbedder, progress: Progress) -> Tensor:
@@ -109,12 +148,14 @@ def train(config: LayoutConfig, workspace: Workspace, folder: Path, progress: Pr
     torch.manual_seed(config.seed)
     prior = LayoutPrior()
     state = TrainingState(
-        prior, build_optimizers(prior, "adamw", config.lr, config.weight_decay), ExponentialAverage(prior, config.ema_decay)
+        prior,
+        build_optimizers(prior, config.optimizer, config.lr, config.weight_decay),
+        ExponentialAverage(prior, config.ema_decay),
     )
     run = RunFolder(folder)
     run.save_config(config)
     run.resume(state)
-    seen = read_captioned(config, workspace, progress)
+    seen = read_captioned(config, workspace, folder, progress)
     sampler = Sampler(workspace.embed, workspace.autoencoder, NoiseSchedule.from_scheduler(new_scheduler()))
 
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:

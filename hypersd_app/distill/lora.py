@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -19,11 +19,13 @@ CONVOLUTION_TARGETS = ("conv1", "conv2", "conv_shortcut", "downsamplers.0.conv",
 END_TARGETS = ("conv_in", "conv_out", "time_emb_proj")
 
 
-def add_lora(unet: UNet2DConditionModel, rank: int, name: str, ends: bool = False) -> None:
-    """Freeze `unet` and give it a trainable adapter `name` on all attention and convolution layers."""
+def add_lora(
+    unet: UNet2DConditionModel, rank: int, name: str, targets: Sequence[str] = (*ATTENTION_TARGETS, *CONVOLUTION_TARGETS)
+) -> None:
+    """Freeze `unet` and give it a trainable adapter `name` on all layers whose names end in one of `targets`."""
     unet.requires_grad_(False)
-    targets = [*ATTENTION_TARGETS, *CONVOLUTION_TARGETS, *(END_TARGETS if ends else ())]
-    unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=targets, init_lora_weights="gaussian"), adapter_name=name)
+    config = LoraConfig(r=rank, lora_alpha=rank, target_modules=list(targets), init_lora_weights="gaussian")
+    unet.add_adapter(config, adapter_name=name)
     for key, parameter in unet.named_parameters():
         parameter.requires_grad_("lora_" in key and f".{name}." in key)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hypersd_app.distill.conditioning import Conditioning
 from hypersd_app.distill.denoisers import UNetDenoiser, train_weights_only
-from hypersd_app.distill.lora import add_lora
+from hypersd_app.distill.lora import ATTENTION_TARGETS, CONVOLUTION_TARGETS, END_TARGETS, add_lora
 from hypersd_app.distill.optimizers import ExponentialAverage
 
 ACCELERATOR = "accelerator"
@@ -103,7 +103,7 @@ class AdapterNetworks(Networks):
         precision: Precision = nullcontext,
         gradient_checkpointing: bool = False,
     ) -> None:
-        add_lora(unet, rank, ACCELERATOR, ends=True)
+        add_lora(unet, rank, ACCELERATOR, (*ATTENTION_TARGETS, *CONVOLUTION_TARGETS, *END_TARGETS))
         self._denoiser, self._checkpointing = UNetDenoiser(unet), gradient_checkpointing
         self.module = unet
         self._layers = [layer for layer in unet.modules() if isinstance(layer, BaseTunerLayer)]

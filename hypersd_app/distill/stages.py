@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from hypersd_app.distill import autoencoder, controlnet, judge, layout, student, study, style, style_judge, teacher
+from hypersd_app.distill import autoencoder, controlnet, judge, layout, sketches, student, study, style, style_judge, teacher
 from hypersd_app.distill.data import dataset
 from hypersd_app.distill.rewards import shelf
 from hypersd_app.distill.runs import Progress
@@ -94,6 +94,7 @@ STAGES: Mapping[str, Stage] = {
         Stage("autoencoder", "256-px pictures to 16x16 latents and back", autoencoder.PRESETS, _autoencoder),
         Stage("latents", "encode all training pictures now, not as they are first drawn", _FAMILIES, _latents),
         Stage("layout", "captions to mean latents, which the teacher begins from", layout.PRESETS, layout.train),
+        Stage("sketches", "drawings to changes of that layout, which the ControlNet begins from", sketches.PRESETS, sketches.train),
         Stage("teacher", "the text-to-image diffusion model", teacher.PRESETS, _teacher),
         Stage("student", "the accelerating LoRA, distilled from the teacher", student.PRESETS, student.train),
         Stage("controlnet", "scribbles steer the teacher, then the student", controlnet.PRESETS, controlnet.train),

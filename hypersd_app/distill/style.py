@@ -13,30 +13,29 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from hypersd_app.catalog.builtin import POCKET_GUIDANCE
 from hypersd_app.diffusion.schedules import NoiseSchedule
 from hypersd_app.distill.data.dataset import PICTURE_SIZE, PictureData
 from hypersd_app.distill.data.sources import ICON_SETS
-from hypersd_app.distill.lora import add_lora, save_lora
+from hypersd_app.distill.layout import fills_the_picture
+from hypersd_app.distill.lora import ATTENTION_TARGETS, CONVOLUTION_TARGETS, add_lora, save_lora
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
-from hypersd_app.distill.precision import mixed_precision
 from hypersd_app.distill.previews import contact_sheet, from_uint8
 from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
-from hypersd_app.distill.teacher import Sampler, diffusion_loss, draw_timesteps
+from hypersd_app.distill.style_lessons import Layouts, Lesson, Pictures, Words
+from hypersd_app.distill.teacher import Sampler
 from hypersd_app.distill.workspace import Workspace
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.models.autoencoder import PocketAutoencoder
-from hypersd_app.models.pocket import new_scheduler
+from hypersd_app.models.pocket import PocketUNet, new_scheduler
 
 ADAPTER = "style"
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 MAX_SIDE = 8192
 PREVIEW_PROMPTS = ("a cat", "a red apple", "a rocket", "a house", "a robot", "an owl", "a cup of coffee", "a mushroom")
 THUMBNAIL_SIDE = 192  # pixels, of four pictures together
-WORDS_SHARE = 0.25  # of the captions name the style; the others teach it to come without being named
-MOST_PICTURES = 800  # of an icon set: enough to see its hand, and each has to be encoded once
 
 
 @dataclass(frozen=True)
@@ -66,12 +65,14 @@ def _title(words: str) -> str:
     return words.removesuffix(" style").capitalize().replace("3d", "3D")
 
 
+_SET_LOOP = LoopConfig(steps=400, warmup=15, cooldown=250, preview_minutes=60)
+
 PRESETS: dict[str, StyleConfig] = {
     **{
-        # Six of rank 4 are 8 MB: with rank 8 all weights together would pass the 160 MB that ship.
+        # Six of rank 4 on the layout prior alone are 1.4 MB: more, and all weights together would pass the 160 MB that ship.
         key: StyleConfig(
             data="fxemoji" if row.held_out else "pocket", set_key=key, rank=4, title=_title(row.style_words[0]),
-            words=row.style_words[0],
+            words=row.style_words[0], batch=64, lr=3e-3, loop=_SET_LOOP,
         )
         for key, row in ICON_SETS.items()
     },
@@ -127,56 +128,58 @@ def encode(pictures: NDArray[np.uint8], autoencoder: PocketAutoencoder) -> Tenso
 
 
 def from_data(workspace: Workspace, set_key: str) -> StylePictures:
-    """Drawings and compositions of one icon set, training split only, as latents that other stages may have made before."""
+    """Drawings of one icon set alone in the middle, training split only, as latents that other stages may have made before."""
     data: PictureData = workspace.data
-    own = [int(i) for i in data.indices(False) if data.scenes[i].set_key == set_key]
-    indices = np.sort(np.random.default_rng(0).permutation(own)[:MOST_PICTURES])
-    latents = torch.from_numpy(workspace.latents[indices].astype(np.float32))
-    return StylePictures(latents, tuple(data.caption(int(i), 0, style=False) for i in indices))
+    own = [i for i in data.indices(False) if data.scenes[i].set_key == set_key and fills_the_picture(data.scenes[i])]
+    latents = torch.from_numpy(workspace.latents[np.asarray(own)].astype(np.float32))
+    return StylePictures(latents, tuple(data.caption(int(i), 0, style=False) for i in own))
 
 
-def style_pictures(config: StyleConfig, workspace: Workspace) -> StylePictures:
-    """What the config says to learn from. Raises InvalidRequest for an unusable folder."""
+def lesson_of(config: StyleConfig, workspace: Workspace, folder: Path, progress: Progress) -> tuple[Lesson, Sequence[str]]:
+    """What the config says to learn from, and the captions of it. Raises InvalidRequest for an unusable folder."""
     if config.folder:
         pictures, captions = read_folder(Path(config.folder))
-        return StylePictures(encode(pictures, workspace.autoencoder), captions)
-    return from_data(workspace, config.set_key)
+        latents = encode(pictures, workspace.autoencoder)
+        given = (captions, latents, config.words, config.caption_drop, workspace.embed, config.batch, config.seed)
+        return Pictures.of(*given), captions
+    shown = from_data(workspace, config.set_key)
+    if ICON_SETS[config.set_key].held_out:  # else the prior knows the style by its words already
+        kept = folder / "embeddings"
+        lesson = Layouts.of(list(shown.captions), shown.latents, workspace.embed, kept, config.batch, config.seed, progress)
+        return lesson, shown.captions
+    return Words.of(workspace, config.words, config.batch, config.seed, progress), shown.captions
 
 
-def style_caption(caption: str, config: StyleConfig, rng: np.random.Generator) -> str:
-    """A caption as one training step sees it: dropped, with the style's words, or as it is."""
-    if rng.random() < config.caption_drop:
-        return ""
-    return f"{caption}, {config.words}" if config.words and rng.random() < WORDS_SHARE else caption
+def taught_layers(unet: PocketUNet, config: StyleConfig) -> list[str]:
+    """The drawers of the layout prior; for a folder's pictures the UNet's own layers too."""
+    drawers = [name for name, layer in unet.named_modules() if isinstance(layer, nn.Linear) and name.startswith("layout.draw")]
+    return [*drawers, *ATTENTION_TARGETS, *CONVOLUTION_TARGETS] if config.folder else drawers
 
 
 def train(config: StyleConfig, workspace: Workspace, folder: Path, progress: Progress) -> Path:
     """Train or resume in `folder`; returns the LoRA file; its metadata has title, words, base, licence and a preview."""
     torch.manual_seed(config.seed)
     unet = workspace.teacher()
-    add_lora(unet, config.rank, ADAPTER)
+    add_lora(unet, config.rank, ADAPTER, taught_layers(unet, config))
     state = TrainingState(unet, build_optimizers(unet, "adamw", config.lr), ExponentialAverage(unet, config.ema_decay))
     run, schedule = RunFolder(folder), NoiseSchedule.from_scheduler(new_scheduler())
     run.save_config(config)
     run.resume(state)
-    pictures, embed = style_pictures(config, workspace), workspace.embed
-    sampler, target = Sampler(embed, workspace.autoencoder, schedule), folder / f"{config.name or folder.name}.safetensors"
+    lesson, captions = lesson_of(config, workspace, folder, progress)
+    sampler, target = (
+        Sampler(workspace.embed, workspace.autoencoder, schedule),
+        folder / f"{config.name or folder.name}.safetensors",
+    )
 
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
-        rng = np.random.default_rng((config.seed, step, 4))
-        chosen = rng.integers(len(pictures.captions), size=config.batch)
-        captions = [style_caption(pictures.captions[index], config, rng) for index in chosen]
-        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-        x0, t = pictures.latents[chosen], draw_timesteps(config.batch, schedule.num_timesteps, 1.5, generator)
-        with mixed_precision():
-            loss = diffusion_loss(unet, x0, embed(captions), t, schedule, generator).mean()
-        return loss, {}, len(x0)
+        loss, seen = lesson(unet, step)
+        return loss, {}, seen
 
     def preview(step: int) -> None:
         state.ema.swap()
         drawn = sampler.decode(sampler.latents(unet, list(PREVIEW_PROMPTS), 10, config.guidance_scale, 0))
         contact_sheet(list(drawn), run.previews / f"{step:06d}.png", labels=PREVIEW_PROMPTS, side=128)
-        save_lora(unet, ADAPTER, target, style_metadata(config, pictures.captions, thumbnail(drawn)))
+        save_lora(unet, ADAPTER, target, style_metadata(config, captions, thumbnail(drawn)))
         state.ema.swap()
 
     run_loop(run, state, config.loop, step_function, preview, progress)

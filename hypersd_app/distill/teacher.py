@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import Tensor
 from hypersd_app.catalog.builtin import POCKET_GUIDANCE
 from hypersd_app.diffusion.samplers import guided, sample_ddim
 from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
+from hypersd_app.distill.compositions import Compositions
 from hypersd_app.distill.data.captions import as_request
 from hypersd_app.distill.data.dataset import PictureData
 from hypersd_app.distill.latents import LatentStore
@@ -38,6 +39,8 @@ class TeacherConfig:
     """`main_weight` and `familiar_weight`: how much more often the main style and familiar concepts are shown."""
 
     data: str = "pocket"
+    parts: str = "parts"  # of which compositions are put together; "": none
+    composed_share: float = 0.25
     main_weight: float = 3.0
     familiar_weight: float = 6.0
     channels: tuple[int, int, int] = (128, 256, 320)
@@ -57,7 +60,13 @@ class TeacherConfig:
 PRESETS: dict[str, TeacherConfig] = {
     "pocket": TeacherConfig(),
     "tiny": TeacherConfig(
-        data="tiny", channels=(64, 64, 64), deep_layers=1, batch=4, compile=False, loop=LoopConfig(steps=4, warmup=2, log_every=2)
+        data="tiny",
+        parts="tiny",
+        channels=(64, 64, 64),
+        deep_layers=1,
+        batch=4,
+        compile=False,
+        loop=LoopConfig(steps=4, warmup=2, log_every=2),
     ),
 }
 
@@ -74,6 +83,8 @@ class TextImageBatches:
     caption_drop: float
     seed: int
     weights: NDArray[np.float64] | None = None  # how often each of `indices` is drawn; None: equally
+    composer: Compositions | None = None
+    composed: int = 0  # pictures of a batch that `composer` puts together, the last ones
 
     @staticmethod
     def of(
@@ -86,15 +97,20 @@ class TextImageBatches:
         return TextImageBatches(data, workspace.latents, workspace.embed, indices, batch, caption_drop, seed, weights)
 
     def chosen(self, step: int) -> NDArray[np.int64]:
-        """Which pictures the batch of `step` holds."""
-        return np.sort(np.random.default_rng((self.seed, step)).choice(self.indices, self.batch, p=self.weights))
+        """Which rendered pictures the batch of `step` holds."""
+        return np.sort(np.random.default_rng((self.seed, step)).choice(self.indices, self.batch - self.composed, p=self.weights))
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor, list[str]]:
         """Latents float32 (B, 16, 16, 16), embeddings (B, L, 384) and the captions; dropped ones are empty."""
         chosen, rng = self.chosen(step), np.random.default_rng((self.seed, step, 2))
         captions = [self._caption(int(index), rng) for index in chosen]
+        latents = torch.from_numpy(self.latents[chosen].astype(np.float32))
+        if self.composer is not None:
+            scenes = [self.composer.any_scene(random.Random(f"{self.seed}:{step}:{row}")) for row in range(self.composed)]
+            captions += [self.composer.data.captioner.caption(scene, random.Random(int(rng.integers(1 << 30)))) for scene in scenes]
+            latents = torch.cat([latents, self.composer.latents(scenes)])
         captions = ["" if rng.random() < self.caption_drop else caption for caption in captions]
-        return torch.from_numpy(self.latents[chosen].astype(np.float32)), self.embed(captions), captions
+        return latents, self.embed(captions), captions
 
     def _caption(self, index: int, rng: np.random.Generator) -> str:
         seed = int(rng.integers(1 << 30))
@@ -168,6 +184,9 @@ def train(config: TeacherConfig, workspace: Workspace, folder: Path, progress: P
     batches = TextImageBatches.of(
         workspace, config.batch, config.caption_drop, config.seed, config.main_weight, config.familiar_weight
     )
+    if config.parts:
+        batches.composer = Compositions.of(replace(workspace, family=config.parts))
+        batches.composed = round(config.composed_share * config.batch)
     torch.manual_seed(config.seed)
     unet = PocketUNet.from_pretrained(initial) if initial else new_unet(config.channels, config.deep_layers)
     unet.layout.load_state_dict(workspace.layout())

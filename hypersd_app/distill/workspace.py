@@ -15,9 +15,11 @@ from hypersd_app.distill.precision import MEMORY_FORMAT
 from hypersd_app.distill.text import TextEmbedder, export_text_encoder
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.models.autoencoder import PocketAutoencoder
+from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.pocket import PocketUNet
 
 LAYOUT_FILE = "layout.safetensors"
+DRAWN_FILE = "drawn.safetensors"
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,12 @@ class Workspace:
         if not (self.assets / "unet" / "config.json").exists():
             raise ModelUnavailable(f"No layout prior in {trained.parent}: run `train layout --preset {self._model_family}` first.")
         return PocketUNet.from_pretrained(self.assets / "unet").float().layout.state_dict()
+
+    def load_drawn(self, controlnet: PocketControlNet) -> None:
+        """Give a ControlNet what the sketches stage has learnt on this machine, if anything."""
+        trained = self.run("sketches", self._model_family) / DRAWN_FILE
+        if trained.exists():
+            controlnet.drawn.load_state_dict(load_file(trained))
 
     @property
     def _model_family(self) -> str:

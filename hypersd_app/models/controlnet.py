@@ -7,7 +7,10 @@ from typing import Any
 
 import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
+from diffusers.models.controlnets.controlnet import ControlNetOutput
 from torch import Tensor, nn
+
+from hypersd_app.models.shapes import LAYOUT_CHANGE, TEXT_DIMENSION
 
 
 class UnshuffledConditioning(nn.Module):
@@ -32,11 +35,55 @@ class UnshuffledConditioning(nn.Module):
         return self.out(self.layers(conditioning))
 
 
+class SketchBlock(nn.Module):
+    """ConvNeXt's block (Liu et al., 2022) that a sentence scales and shifts: wide kernels find out what a line encloses."""
+
+    def __init__(self, width: int, sentence: int) -> None:
+        super().__init__()
+        self.around = nn.Conv2d(width, width, 7, padding=3, groups=width)
+        self.norm = nn.GroupNorm(1, width)
+        self.told = nn.Linear(sentence, 2 * width)
+        self.think = nn.Sequential(nn.Conv2d(width, 2 * width, 1), nn.GELU(), nn.Conv2d(2 * width, width, 1))
+
+    def forward(self, x: Tensor, sentence: Tensor) -> Tensor:
+        scale, shift = self.told(sentence)[..., None, None].chunk(2, 1)
+        return x + self.think(self.norm(self.around(x)) * (1 + scale) + shift)
+
+
+class DrawnLayout(nn.Module):
+    """What a drawing changes of a caption's layout: where it knows better (B, 1, 16, 16), and what stands there instead.
+
+    The layout prior expects things in the middle and in their usual colours; people draw where and in what colour they
+    like. Like the prior it is a regression without noise, and learns ten times as fast as residuals of the UNet do.
+    Control picture (B, 3, 256, 256) and caption embeddings (B, L, 384) to (B, 17, 16, 16): latents, then their weight.
+    """
+
+    def __init__(self, width: int = 128, blocks: int = 6, sentence: int = 128) -> None:
+        super().__init__()
+        self.look = nn.Sequential(
+            nn.PixelUnshuffle(8), nn.Conv2d(3 * 64, 96, 1), nn.SiLU(), nn.Conv2d(96, width, 3, stride=2, padding=1)
+        )
+        self.listen = nn.Sequential(nn.Linear(TEXT_DIMENSION, sentence), nn.SiLU())
+        self.blocks = nn.ModuleList(SketchBlock(width, sentence) for _ in range(blocks))
+        self.out = nn.Sequential(nn.GroupNorm(1, width), nn.Conv2d(width, LAYOUT_CHANGE, 1))
+        nn.init.zeros_(self.out[1].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.out[1].bias)  # type: ignore[arg-type]
+
+    def forward(self, conditioning: Tensor, text: Tensor) -> Tensor:
+        words = text.abs().sum(-1, keepdim=True).gt(0).sum(1).clamp(min=1)  # padding is zeros
+        sentence = self.listen(text.sum(1) / words)
+        x = self.look(conditioning)
+        for block in self.blocks:
+            x = block(x, sentence)
+        return self.out(x)
+
+
 class PocketControlNet(ControlNetModel):
     """ControlNetModel for 16x latents at half the UNet's width: each residual leaves through a convolution to twice its channels.
 
     Half a width is a quarter of the work, and a sketch says less than a caption. Full-resolution convolutions of 16
-    channels, as in the original's picture input, would cost a CPU more than all the rest.
+    channels, as in the original's picture input, would cost a CPU more than all the rest. Its first residual is the
+    change of the layout that `PocketUNet` begins from.
     """
 
     # diffusers reads the signature to know what belongs to the config.
@@ -46,6 +93,26 @@ class PocketControlNet(ControlNetModel):
         self.controlnet_cond_embedding = UnshuffledConditioning(self.config.block_out_channels[0])
         self.controlnet_down_blocks = nn.ModuleList(doubling(layer.in_channels) for layer in self.controlnet_down_blocks)  # type: ignore[has-type]
         self.controlnet_mid_block = doubling(self.controlnet_mid_block.in_channels)  # type: ignore[has-type]
+        self.drawn = DrawnLayout()
+
+    def forward(  # type: ignore[override]
+        self,
+        sample: Tensor,
+        timestep: Any,
+        encoder_hidden_states: Tensor,
+        controlnet_cond: Tensor,
+        conditioning_scale: float | Tensor = 1.0,
+        *args: Any,
+        return_dict: bool = True,
+        **kwargs: Any,
+    ) -> Any:
+        down, middle = super().forward(
+            sample, timestep, encoder_hidden_states, controlnet_cond, conditioning_scale, *args, return_dict=False, **kwargs
+        )
+        change = self.drawn(controlnet_cond, encoder_hidden_states) * conditioning_scale
+        if not return_dict:
+            return (change, *down), middle
+        return ControlNetOutput(down_block_res_samples=(change, *down), mid_block_res_sample=middle)
 
     @classmethod
     def for_unet(cls, unet: UNet2DConditionModel) -> PocketControlNet:

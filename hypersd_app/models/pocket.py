@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from diffusers import DDPMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
 from hypersd_app.models.layout import LayoutPrior
-from hypersd_app.models.shapes import LATENT_CHANNELS, LATENT_SIDE, TEXT_DIMENSION
+from hypersd_app.models.shapes import LATENT_CHANNELS, LATENT_SIDE, LAYOUT_CHANGE, TEXT_DIMENSION
 
 
 class PocketUNet(UNet2DConditionModel):
@@ -28,12 +29,29 @@ class PocketUNet(UNet2DConditionModel):
         self.conv_in = nn.Conv2d(2 * seen, width, 3, padding=1)
         self.layout = LayoutPrior().requires_grad_(False)
 
-    def with_layout(self, sample: Tensor, encoder_hidden_states: Tensor) -> Tensor:
-        """What `conv_in` reads, (B, 32, 16, 16)."""
-        return torch.cat([sample, self.layout(encoder_hidden_states)], 1)
+    # Channels of what comes before diffusers' own residuals of a ControlNet, at the latents' size.
+    leading_residuals = (LAYOUT_CHANGE,)
 
-    def forward(self, sample: Tensor, timestep: Any, encoder_hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
-        return super().forward(self.with_layout(sample, encoder_hidden_states), timestep, encoder_hidden_states, *args, **kwargs)
+    def with_layout(self, sample: Tensor, encoder_hidden_states: Tensor, change: Tensor | None = None) -> Tensor:
+        """What `conv_in` reads, (B, 32, 16, 16). A sketch's `change` (B, 17, 16, 16) is latents and, last, their weight."""
+        layout = self.layout(encoder_hidden_states)
+        if change is not None:
+            layout = layout * (1 - change[:, -1:]) + change[:, :-1]
+        return torch.cat([sample, layout], 1)
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Any,
+        encoder_hidden_states: Tensor,
+        *args: Any,
+        down_block_additional_residuals: Sequence[Tensor] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        change, *down = down_block_additional_residuals or (None,)
+        seen = self.with_layout(sample, encoder_hidden_states, change)
+        residuals = None if down_block_additional_residuals is None else tuple(down)
+        return super().forward(seen, timestep, encoder_hidden_states, *args, down_block_additional_residuals=residuals, **kwargs)
 
 
 def new_unet(channels: tuple[int, int, int] = (128, 256, 320), deep_layers: int = 1) -> PocketUNet:

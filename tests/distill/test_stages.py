@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import random
 import shutil
 
 import numpy as np
@@ -13,9 +14,14 @@ from safetensors import safe_open
 
 from hypersd_app.distill import commands
 from hypersd_app.distill.commands import run_train
-from hypersd_app.distill.data.dataset import PictureData
+from hypersd_app.distill.compositions import Compositions, moved
+from hypersd_app.distill.data.dataset import PRESETS, PictureData, SceneRenderer
+from hypersd_app.distill.data.render import on_white
+from hypersd_app.distill.data.sources import load_libraries
 from hypersd_app.distill.lora import fuse_lora
+from hypersd_app.distill.previews import from_uint8
 from hypersd_app.distill.style import read_folder
+from hypersd_app.distill.workspace import Workspace
 from hypersd_app.errors import InvalidRequest, ModelUnavailable
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.controlnet import PocketControlNet
@@ -23,7 +29,20 @@ from hypersd_app.models.pocket import PocketUNet, new_scheduler
 from hypersd_app.settings import ROOT, Settings
 from tests.distill.packages import write_all
 
-STAGES = ("data", "autoencoder", "latents", "layout", "teacher", "student", "controlnet", "style", "judge", "style-judge", "export")
+STAGES = (
+    "data",
+    "autoencoder",
+    "latents",
+    "layout",
+    "sketches",
+    "teacher",
+    "student",
+    "controlnet",
+    "style",
+    "judge",
+    "style-judge",
+    "export",
+)
 
 
 class Quiet:
@@ -97,6 +116,48 @@ def test_a_plain_diffusers_pipeline_draws_with_it(trained):
     image = pipeline("a cat", num_inference_steps=2, guidance_scale=2.0, output_type="np").images[0]
     assert image.shape == (256, 256, 3) and np.isfinite(image).all()
     assert trailing_timesteps(1000, 2).tolist() == [999, 499]
+
+
+def test_compositions_are_what_rendering_them_would_give(trained):
+    """Latents of parts, moved and added, are those of a picture of both; a cell beside it they are not."""
+    settings, assets = trained
+    workspace = Workspace(settings.runs, assets, "tiny")
+    composer = Compositions.of(workspace)
+    scene = next(scene for row in range(99) if (scene := composer.any_scene(random.Random(row))).kind == "pair")
+    renderer = SceneRenderer(
+        load_libraries(workspace.packages, PRESETS["tiny"].set_keys), {(d.set_key, d.icon): d.hue for d in workspace.data.drawings}
+    )
+    rendered = from_uint8(on_white(renderer.rgba(scene))[None])
+    with torch.no_grad():
+        encoded = workspace.autoencoder.eval().encode(rendered).latent_dist.mode()[0]
+    (composed,) = composer.latents([scene])
+    error = (composed - encoded).square().mean()
+    assert error < 0.05 * (moved(encoded, composer.blank, 0, 1) - encoded).square().mean()
+    caption = composer.data.captioner.caption(scene, random.Random(0), style=False)
+    assert all(composer.data.concepts[item.concept].names[0].split()[-1] in caption or item.colour for item in scene.placements), (
+        caption
+    )
+
+
+def test_a_sketch_changes_the_layout_where_it_is_told_to(trained):
+    _, assets = trained
+    unet, controlnet = (
+        PocketUNet.from_pretrained(assets / "unet").float(),
+        PocketControlNet.from_pretrained(assets / "controlnet").float(),
+    )
+    x, t, text, control = torch.randn(1, 16, 16, 16), torch.tensor(500), torch.randn(1, 5, 384), torch.rand(1, 3, 256, 256)
+    down, middle = controlnet(x, t, text, control, 0.5, return_dict=False)
+    assert down[0].shape == (1, 17, 16, 16)
+    torch.testing.assert_close(2 * down[0], controlnet.drawn(control, text))
+    whole = torch.cat([torch.full((1, 16, 16, 16), 3.0), torch.ones(1, 1, 16, 16)], 1)
+    assert (unet.with_layout(x, text, whole)[:, 16:] == 3).all(), "a weight of one puts its own in the layout's place"
+    nothing = [torch.zeros_like(residual) for residual in (*down, middle)]
+    torch.testing.assert_close(
+        unet(
+            x, t, text, down_block_additional_residuals=nothing[:-1], mid_block_additional_residual=nothing[-1], return_dict=False
+        )[0],
+        unet(x, t, text, return_dict=False)[0],
+    )
 
 
 def test_every_layer_of_the_accelerator_is_loaded(trained):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hypersd_app.distill.denoisers import weight_layers
-from hypersd_app.models.layout import LayoutPrior
+from hypersd_app.models.layout import PART_PLACES, LayoutPrior, at_places
 from hypersd_app.models.pocket import PocketUNet, new_unet
 
 
@@ -32,12 +32,27 @@ def test_padding_is_not_read(text: Tensor) -> None:
     assert torch.isfinite(prior(torch.zeros(1, 32, 384))).all()
 
 
+def test_one_thing_is_drawn_the_same_in_every_place() -> None:
+    parts = torch.arange(1.0, 10.0).view(1, 9, 1, 1, 1).expand(1, 9, 16, 8, 8)
+    placed = at_places(parts)[0, 0]
+    assert placed.shape == (16, 16)
+    assert placed[5, 1] == 1 + 5, "the left one and the upper left corner's"
+    for number, (y, x) in enumerate(PART_PLACES):
+        one = at_places(parts * (torch.arange(9) == number).view(1, 9, 1, 1, 1))[0, 0]
+        assert (one[y : y + 8, x : x + 8] == number + 1).all() and (one != 0).sum() == 64
+
+
+def test_words_are_told_apart_by_their_place(text: Tensor) -> None:
+    prior = LayoutPrior()
+    assert not torch.allclose(prior(text), prior(text.flip(1)), atol=1e-4), "a cat and a dog is not a dog and a cat"
+
+
 def test_the_unet_sees_the_layout_and_its_loss_leaves_the_prior_alone(unet: PocketUNet, text: Tensor) -> None:
     x = torch.randn(2, 16, 16, 16)
     assert unet.with_layout(x, text).shape == (2, 32, 16, 16)
     before = unet(x, torch.tensor(500), text, return_dict=False)[0]
     assert before.shape == x.shape
-    bias = unet.layout.draw.bias
+    bias = unet.layout.draw_whole.draw.bias
     with torch.no_grad():
         bias.add_(1)
         after = unet(x, torch.tensor(500), text, return_dict=False)[0]

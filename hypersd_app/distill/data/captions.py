@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 
 from hypersd_app.distill.data.concepts import COLOUR_WORDS, FACES, Concept
-from hypersd_app.distill.data.scenes import Drawing, Scene
+from hypersd_app.distill.data.scenes import Drawing, Placement, Scene
 from hypersd_app.distill.data.sources import ICON_SETS, MAIN_SET
 
 _PLURAL_ONLY = ("s",)
@@ -73,21 +73,21 @@ class Captioner:
 
     def _content(self, scene: Scene, rng: random.Random) -> str:
         concepts = [self.concepts[item.concept] for item in scene.placements]
+        if scene.kind in ("pair", "trio"):
+            return self._several(scene, [self._coloured(item, rng) for item in scene.placements], rng)
         name = self._name(concepts[0], rng)
         if scene.kind == "colour":
             return with_article(f"{scene.relation} {concepts[0].noun}")
         if scene.kind == "count":
             return f"{scene.relation} {plural(name)}"
-        if scene.kind == "size":
-            words = ("small", "small", "tiny", "little") if scene.relation == "small" else ("big", "large", "huge")
-            return with_article(f"{rng.choice(words)} {name}")
+        if scene.kind in ("size", "part"):
+            words = ("small", "small", "tiny", "little") if scene.relation != "big" else ("big", "large", "huge")
+            return with_article(f"{rng.choice(words)} {self._coloured(scene.placements[0], rng)}")
         if scene.kind == "accessory":
             worn = self.concepts[scene.placements[1].concept].names[0]
             wearer = name.removesuffix(" face") if rng.random() < 0.6 and concepts[0].group != FACES else name
             one, two = with_article(wearer), with_article(worn)
             return rng.choice((f"{one} with {two}", f"{one} wearing {two}", f"{wearer} with {worn}"))
-        if scene.kind == "pair":
-            return self._pair(scene, name, self._name(concepts[1], rng), rng)
         return self._single(scene, concepts[0], name, rng)
 
     def _single(self, scene: Scene, concept: Concept, name: str, rng: random.Random) -> str:
@@ -102,11 +102,18 @@ class Captioner:
             return f"{name}, {', '.join(rng.sample(concept.tags, min(2, len(concept.tags))))}"
         return name if draw < 0.5 else with_article(name)
 
-    def _pair(self, scene: Scene, first: str, second: str, rng: random.Random) -> str:
+    def _coloured(self, item: Placement, rng: random.Random) -> str:
+        concept = self.concepts[item.concept]
+        return f"{item.colour} {concept.noun}" if item.colour else self._name(concept, rng)
+
+    def _several(self, scene: Scene, names: list[str], rng: random.Random) -> str:
         """Words without a place mean side by side, the first on the left: left open, they would be answered with a mixture."""
-        one, two = with_article(first), with_article(second)
+        one, two, *more = (with_article(name) for name in names)
+        if more:
+            return rng.choice((f"{one}, {two} and {more[0]}", f"{one}, {two}, {more[0]}", ", ".join(names)))
         if scene.relation == "above":
             return rng.choice((f"{one} above {two}", f"{two} below {one}", f"{one} over {two}", f"{one} on top of {two}"))
-        phrases = (f"{one} and {two}", f"{one} and {two}", f"{first} and {second}", f"{one} next to {two}", f"{one} beside {two}",
-                   f"{one} on the left and {two} on the right", f"{one} left of {two}", f"{two} to the right of {one}")  # fmt: skip
+        phrases = (f"{one} and {two}", f"{one} and {two}", f"{names[0]} and {names[1]}", f"{one} next to {two}",
+                   f"{one} beside {two}", f"{one} on the left and {two} on the right",
+                   f"{one} left of {two}", f"{two} to the right of {one}")  # fmt: skip
         return rng.choice(phrases)

@@ -9,9 +9,10 @@ import json
 import logging
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
-from multiprocessing import Pool
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +37,11 @@ class DataConfig:
     set_keys: tuple[str, ...] = tuple(key for key, row in ICON_SETS.items() if not row.held_out)
     singles_per_drawing: int = 3
     composed: dict[str, int] = field(
-        default_factory=lambda: {"colour": 9000, "pair": 7000, "count": 3600, "size": 2400, "accessory": 1800}
+        default_factory=lambda: {"colour": 8000, "pair": 3000, "count": 1500, "size": 900, "accessory": 1800}
     )
     main_share: int = 5  # compositions of the main set for each one of another set
     limit_concepts: int = 0
-    familiar_only: bool = False  # draw familiar concepts alone
+    part_colours: int = -1  # small in the middle: every composable drawing, the main set's in so many colours more; -1: none
     seed: int = 0
     workers: int = 2
 
@@ -54,12 +55,10 @@ PRESETS: dict[str, DataConfig] = {
     "pocket": DataConfig(),
     "tiny": DataConfig(
         set_keys=("noto", "twemoji"), singles_per_drawing=1, limit_concepts=60,
-        composed={"colour": 20, "pair": 20, "count": 10, "size": 10, "accessory": 10}, workers=1,
+        composed={"colour": 20, "pair": 20, "count": 10, "size": 10, "accessory": 10}, part_colours=1, workers=1,
     ),
-    # More of what a caption of two or more things can mean, for the layout prior.
-    "compositions": DataConfig(
-        set_keys=("noto",), singles_per_drawing=0, composed={"pair": 4600, "count": 900, "size": 500}, familiar_only=True, seed=2
-    ),
+    # What the layout stage composes in latents: each thing once, and the main style's in three colours more.
+    "parts": DataConfig(singles_per_drawing=0, composed={}, part_colours=3, seed=2),
     "judge": DataConfig(
         singles_per_drawing=1, composed={"colour": 4000, "pair": 4000, "count": 2000, "size": 1000, "accessory": 1000}, seed=1
     ),
@@ -148,12 +147,13 @@ def build(
     concepts = load_concepts(packages)
     concepts = concepts[:: max(1, len(concepts) // config.limit_concepts)] if config.limit_concepts else concepts
     drawings = find_drawings(concepts, libraries)
-    if config.familiar_only:
-        drawings = [row for row in drawings if concepts[row.concept].familiar]
     planner = ScenePlanner(concepts, drawings)
     scenes = list(
         plan_scenes(planner, config.set_keys, config.singles_per_drawing, config.composed, config.composed_sets, config.seed)
     )
+    for key in config.set_keys if config.part_colours >= 0 else ():
+        colours = config.part_colours if key == MAIN_SET else 0
+        scenes.extend(planner.parts(key, colours, random.Random(f"{config.seed}:parts:{key}")))
     # Scenes of one icon stay together, so that each is drawn from its vectors once.
     scenes.sort(key=lambda scene: (scene.set_key, scene.placements[0].icon, scene.placements[0].colour))
     write_lines(folder / "concepts.jsonl", (asdict(row) for row in concepts))
@@ -163,8 +163,9 @@ def build(
     span = 250
     jobs = [(folder, packages, config, start, min(start + span, len(scenes))) for start in range(0, len(scenes), span)]
     done = 0
-    with Pool(config.workers) as pool:
-        for count in pool.imap_unordered(_render_span, jobs):
+    # Spawned: a forked worker inherits signal handlers and locks of a process that has threads.
+    with ProcessPoolExecutor(config.workers, get_context("spawn")) as pool:
+        for count in pool.map(_render_span, jobs):
             done += count
             progress(done, len(scenes))
     marker.write_text(text)

@@ -17,14 +17,22 @@ ACCESSORIES = {  # label: (x, y, size) of its centre and width, in parts of the 
     "top hat": (0.5, 0.0, 0.5),
     "graduation cap": (0.5, 0.05, 0.62),
 }
+COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "gray")
 NUMBERS = {2: "two", 3: "three", 4: "four"}
-_GRIDS = {  # centres and sizes for 2, 3 and 4 copies
-    2: ((0.27, 0.5, 0.44), (0.73, 0.5, 0.44)),
-    3: ((0.5, 0.27, 0.42), (0.26, 0.72, 0.42), (0.74, 0.72, 0.42)),
-    4: ((0.27, 0.27, 0.42), (0.73, 0.27, 0.42), (0.27, 0.73, 0.42), (0.73, 0.73, 0.42)),
+# All stand a quarter of the picture from its middle, whole latent cells apart: one drawing's latents, moved, are its latents
+# in any of these places, by which the layout stage composes pictures that nobody rendered.
+PART_SIZE = 0.45
+_LEFT, _RIGHT, _TOP, _BOTTOM = (0.25, 0.5), (0.75, 0.5), (0.5, 0.25), (0.5, 0.75)
+_CORNERS = ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75))
+PLACES: Mapping[str, tuple[tuple[float, float], ...]] = {  # centres, in the order in which a caption names what stands there
+    "beside": (_LEFT, _RIGHT),
+    "above": (_TOP, _BOTTOM),
+    "two": (_LEFT, _RIGHT),
+    "three": (_TOP, *_CORNERS[2:]),
+    "four": _CORNERS,
+    "small": ((0.5, 0.5),),
 }
 FAMILIAR_WEIGHT = 4  # how much more often compositions take a familiar concept than another
-_PLACES = {"beside": ((0.27, 0.5, 0.46), (0.73, 0.5, 0.46)), "above": ((0.5, 0.27, 0.46), (0.5, 0.74, 0.46))}
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,11 @@ class Drawing:
     def recolourable(self) -> bool:
         """Whether one chromatic surface dominates, so that a colour word has one meaning."""
         return self.share >= 0.45 and self.colour not in ("black", "white", "gray")
+
+
+def other_colours(drawing: Drawing) -> list[str]:
+    """Colours by name that the drawing does not have by nature."""
+    return [colour for colour in COLOURS if colour != drawing.colour]
 
 
 @dataclass(frozen=True)
@@ -91,6 +104,7 @@ class ScenePlanner:
             "colour": self._colour,
             "count": self._count,
             "pair": self._pair,
+            "trio": self._trio,
             "size": self._size,
             "accessory": self._accessory,
         }
@@ -119,40 +133,51 @@ class ScenePlanner:
 
     def _colour(self, set_key: str, rng: random.Random) -> Scene:
         drawing = self._pick([row for row in self._composable[set_key] if row.recolourable], rng)
-        colours = [c for c in ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "gray")
-                   if c != drawing.colour]  # fmt: skip
-        colour = rng.choice(colours)
+        colour = rng.choice(other_colours(drawing))
         single = self.single(drawing, rng, rng.choice((0.0, 1.0))).placements[0]
         placement = Placement(single.icon, single.concept, single.x, single.y, single.size, colour)
         return Scene("colour", set_key, (placement,), colour, self._held_out(colour, drawing))
 
     def _count(self, set_key: str, rng: random.Random) -> Scene:
         drawing = self._pick(self._composable[set_key], rng)
-        number = rng.choice((2, 2, 3, 3, 4))
-        placements = tuple(
-            Placement(drawing.icon, drawing.concept, x + rng.uniform(-0.02, 0.02), y + rng.uniform(-0.02, 0.02), size)
-            for x, y, size in _GRIDS[number]
-        )
-        return Scene("count", set_key, placements, NUMBERS[number], self._held_out(NUMBERS[number], drawing))
+        number = NUMBERS[rng.choice((2, 2, 3, 3, 4))]
+        placements = tuple(Placement(drawing.icon, drawing.concept, x, y, PART_SIZE) for x, y in PLACES[number])
+        return Scene("count", set_key, placements, number, self._held_out(number, drawing))
 
     def _pair(self, set_key: str, rng: random.Random) -> Scene:
         first = self._pick(self._composable[set_key], rng)
         second = self._pick([row for row in self._composable[set_key] if row is not first], rng)
         relation = rng.choice(("beside", "beside", "beside", "above"))
         placements = tuple(
-            Placement(row.icon, row.concept, x + rng.uniform(-0.02, 0.02), y + rng.uniform(-0.03, 0.03), size)
-            for row, (x, y, size) in zip((first, second), _PLACES[relation], strict=True)
+            Placement(row.icon, row.concept, x, y, PART_SIZE) for row, (x, y) in zip((first, second), PLACES[relation], strict=True)
         )
         return Scene("pair", set_key, placements, relation, self._held_out("and", first, second))
 
+    def _trio(self, set_key: str, rng: random.Random) -> Scene:
+        drawings = [self._pick(self._composable[set_key], rng) for _ in PLACES["three"]]
+        placements = tuple(
+            Placement(row.icon, row.concept, x, y, PART_SIZE) for row, (x, y) in zip(drawings, PLACES["three"], strict=True)
+        )
+        return Scene("trio", set_key, placements, "and", self._held_out("and", *drawings))
+
     def _size(self, set_key: str, rng: random.Random) -> Scene:
         drawing = self._pick(self._composable[set_key], rng)
-        size, word = (rng.uniform(0.25, 0.4), "small") if rng.random() < 0.7 else (rng.uniform(0.95, 1.0), "big")
-        reach = 0.2 if word == "small" else 0.0
-        placement = Placement(
-            drawing.icon, drawing.concept, 0.5 + rng.uniform(-reach, reach), 0.5 + rng.uniform(-reach, reach), size
-        )
+        word = "small" if rng.random() < 0.7 else "big"
+        size = PART_SIZE if word == "small" else rng.uniform(0.95, 1.0)
+        placement = Placement(drawing.icon, drawing.concept, 0.5, 0.5, size)
         return Scene("size", set_key, (placement,), word, self._held_out(word, drawing))
+
+    def part(self, drawing: Drawing, colour: str = "") -> Scene:
+        """The thing small in the middle, from whose latents compositions are put together."""
+        placement = Placement(drawing.icon, drawing.concept, 0.5, 0.5, PART_SIZE, colour)
+        return Scene("part", drawing.set_key, (placement,), colour, self.concepts[drawing.concept].held_out)
+
+    def parts(self, set_key: str, colours: int, rng: random.Random) -> Iterator[Scene]:
+        """Every composable drawing in its own colours, and in `colours` others where one surface dominates."""
+        for drawing in self._composable[set_key]:
+            yield self.part(drawing)
+            if drawing.recolourable:
+                yield from (self.part(drawing, colour) for colour in rng.sample(other_colours(drawing), colours))
 
     def _accessory(self, set_key: str, rng: random.Random) -> Scene:
         if not self._faces[set_key] or not self._wear[set_key]:

@@ -24,11 +24,17 @@ PENS: tuple[Colour, ...] = (
     (0, 180, 200),
 )  # fmt: skip
 SILHOUETTE_SHARE = 0.25
-OUTLINED_SHARE = 0.25  # outlines in colour
-FILLED_SHARE = 0.12  # black outlines, coloured in with a zigzag
 PARTIAL_SHARE = 0.15
 WIDE_SHARE = 0.1
 DULL = 40  # regions with less between their strongest and weakest channel are drawn in black
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many drawings have black outlines `filled` with a zigzag of colour, or are `outlined` in colour; the others are black."""
+
+    filled: float = 0.12
+    outlined: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -223,10 +229,10 @@ def draw_strokes(strokes: list[Stroke], size: int, width: float) -> NDArray[np.u
     return canvas
 
 
-def scribble(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def scribble(picture: NDArray[np.uint8], rng: np.random.Generator, share: Share = Share()) -> NDArray[np.uint8]:
     """A control picture for `picture` (uint8, (S, S, 3) on white): uint8, (S, S, 3), strokes on black."""
     kind = rng.random()
-    filled, outlined = kind < FILLED_SHARE, FILLED_SHARE <= kind < FILLED_SHARE + OUTLINED_SHARE
+    filled, outlined = kind < share.filled, share.filled <= kind < share.filled + share.outlined
     strokes = hand_strokes(picture, rng, outlined, filled)
     pens = {ink: pick_pen(ink, rng) if rng.random() < 0.85 else BLACK for ink in sorted({stroke.ink for stroke in strokes})}
     width = rng.uniform(6, 12) if rng.random() < WIDE_SHARE else rng.uniform(1, 6)
