@@ -60,7 +60,7 @@ class StudentConfig:
     end: str = ""
     skip: int = 20
     weights: str = "lora"
-    rank: int = 12  # all weights together must stay below 160 MB
+    rank: int = 10  # all weights together must stay below 160 MB
     begin_with: str = ""  # the preset of another student, whose accelerator is trained further
     batch: int = 32
     accumulation: int = 1

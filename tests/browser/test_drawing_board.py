@@ -46,12 +46,12 @@ def test_what_is_sent_is_the_ink_to_the_last_pixel(studio: Served, visitor: Visi
     board.stroke((0.2, 0.2), (0.7, 0.25), (0.4, 0.8))
     board.settle()
     pixels = """async () => {
-        const { control, paper, settings } = hypersd.board, side = settings.side;
-        const sent = await createImageBitmap(new Blob([await control.encode(paper.ink, side)], { type: "image/png" }));
+        const { control } = hypersd.board.paper, side = hypersd.board.settings.side;
+        const sent = await createImageBitmap(new Blob([await hypersd.board.sketch()], { type: "image/png" }));
         const sheet = Object.assign(document.createElement("canvas"), { width: side, height: side }).getContext("2d");
         sheet.drawImage(sent, 0, 0);
         const read = (context) => [...context.getImageData(0, 0, side, side).data];
-        const there = read(control.sheet.getContext("2d")), found = read(sheet);
+        const there = read(control.context), found = read(sheet);
         return [found.length, there.filter((value) => value > 0).length, there.filter((value, i) => value !== found[i]).length];
     }"""
     count, inked, different = board.page.evaluate(pixels)

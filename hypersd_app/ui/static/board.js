@@ -7,7 +7,7 @@
 
   hs.Board = class {
     constructor(element, config) {
-      Object.assign(this, { element, config, rest: false, restTimer: 0, picture: null, control: new hs.ControlPicture() });
+      Object.assign(this, { element, config, rest: false, restTimer: 0, picture: null });
       this.find();
       this.drawing = new hs.Drawing("hypersd.drawing", () => this.redrawn());
       this.meter = new hs.Meter(element.querySelector(".hs-meter"));
@@ -15,6 +15,7 @@
       this.paper = new hs.Paper(this.paperFrame, this.drawing, {
         brush: () => this.tools.brush(), isHand: () => this.tools.hand,
         moved: () => this.edited(false), lifted: () => this.edited(true), painted: (now) => this.meter.painted(now),
+        side: () => this.settings.side,
       });
       this.settings = new hs.Settings(element, config, () => this.edited(true));
       this.trace = new hs.Trace(element, this);
@@ -84,6 +85,7 @@
     }
     async redrawn() {
       await hs.prepareImages(this.drawing.visible);
+      this.paper.fit();
       this.paper.repaint();
       this.edited(true);
     }
@@ -102,6 +104,7 @@
     }
     async snapshot() {
       const head = { ...this.settings.head(this.rest), rest: this.rest };
+      this.paper.fit(); // the model may be another
       this.paper.paint();
       const operations = this.drawing.shared();
       const picture = await this.sketch();
@@ -110,7 +113,7 @@
     // What the model is to follow: null for an empty paper, and for a model that can't follow drawings.
     sketch() {
       if (this.drawing.empty || !this.settings.model.sketch) return null;
-      return this.control.encode(this.paper.ink, this.settings.side);
+      return hs.pngOf(this.paper.control.canvas);
     }
     async show(answer, sent) {
       const started = performance.now();

@@ -90,17 +90,23 @@
     }
   };
 
-  // What is sent of a drawing: its ink in its colours on transparent paper, `side` pixels across. How the model sees it,
-  // the server decides (scribble_control): with the alpha channel it knows every pixel's ink and how much of it there is.
-  hs.ControlPicture = class {
-    constructor() { this.sheet = document.createElement("canvas"); }
-    draw(ink, side) {
-      this.sheet.width = this.sheet.height = side;
-      const context = this.sheet.getContext("2d", { willReadFrequently: true });
-      context.imageSmoothingQuality = "high";
-      context.drawImage(ink, 0, 0, side, side);
-      return this.sheet;
+  // A square canvas of any number of pixels, drawn on in units of the paper.
+  hs.Sheet = class {
+    constructor(canvas, options) {
+      this.canvas = canvas;
+      this.context = canvas.getContext("2d", options);
     }
-    encode(ink, side) { return hs.pngOf(this.draw(ink, side)); }
+    // Whether it has another number of pixels now; it is empty then.
+    resize(side) {
+      if (this.canvas.width === side) return false;
+      this.canvas.width = this.canvas.height = side;
+      this.context.setTransform(side / hs.PAPER, 0, 0, side / hs.PAPER, 0, 0);
+      this.context.imageSmoothingQuality = "high";
+      return true;
+    }
   };
+
+  // What is sent of a drawing: its ink in its colours on transparent paper, as many pixels as the model's picture. How the
+  // model sees it, the server decides (scribble_control): with the alpha channel it knows every pixel's ink and how much.
+  hs.controlSheet = () => new hs.Sheet(document.createElement("canvas"), { willReadFrequently: true });
 })((window.hypersd = window.hypersd || {}));

@@ -3,18 +3,19 @@
   "use strict";
   const PALM = 700; // ms after a sign of the pen in which a touch is the hand that holds it
   const ZOOM = [1, 8];
+  const FEWEST = 256; // px of ink while nobody sees the paper
 
   hs.Paper = class {
-    // hooks: {brush() -> {tool, color, size, symmetry}, moved(), lifted(), painted(now), isHand()}
+    // hooks: {brush() -> {tool, color, size, symmetry}, moved(), lifted(), painted(now), isHand(), side()}
     constructor(frame, drawing, hooks) {
       Object.assign(this, { frame, drawing, hooks, drawn: 0, pending: false, pointer: null, view: { x: 0, y: 0, zoom: 1 }, penAt: -Infinity });
       this.world = frame.querySelector(".hs-world");
-      this.ink = frame.querySelector(".hs-ink");
+      this.ink = new hs.Sheet(frame.querySelector(".hs-ink"));
+      this.control = hs.controlSheet();
       this.ahead = frame.querySelector(".hs-ahead");
-      this.ink.width = this.ink.height = hs.PAPER;
       this.ahead.width = this.ahead.height = 0;
-      this.context = this.ink.getContext("2d");
       this.aheadContext = this.ahead.getContext("2d");
+      new ResizeObserver(() => this.fit()).observe(frame);
       this.touches = new Map();
       this.listen();
     }
@@ -81,7 +82,7 @@
       if (this.hand) return;
       this.predicted = [];
       this.paint();
-      hs.paintStroke(this.context, this.drawing.current, this.drawn, true);
+      for (const sheet of this.sheets) hs.paintStroke(sheet.context, this.drawing.current, this.drawn, true);
       this.drawing.finish();
       this.schedule();
       this.hooks.lifted();
@@ -124,6 +125,7 @@
       const room = (zoom - 1) * this.frame.clientWidth;
       this.view = { x: Math.min(0, Math.max(-room, x)), y: Math.min(0, Math.max(-room, y)), zoom };
       this.world.style.transform = `translate(${this.view.x}px, ${this.view.y}px) scale(${zoom})`;
+      this.fit();
     }
     schedule() {
       if (this.pending) return;
@@ -135,7 +137,7 @@
       const stroke = this.drawing.current;
       const count = stroke && stroke.points ? stroke.points.length / 3 : 0;
       if (count > this.drawn) {
-        hs.paintStroke(this.context, stroke, this.drawn);
+        for (const sheet of this.sheets) hs.paintStroke(sheet.context, stroke, this.drawn);
         this.drawn = count;
       }
       this.paintAhead(stroke);
@@ -152,15 +154,26 @@
     }
     // The layer is only as large as what it shows: without a GPU a whole one costs a quarter of a processor core, 60 times
     // a second, and the pictures are made on the same cores.
-    placeAhead([left, top, right, bottom]) {
-      const percent = (units) => `${(100 * units) / hs.PAPER}%`;
+    placeAhead(bounds) {
+      const whole = this.ink.canvas.width;
+      const scale = whole / hs.PAPER;
+      const [left, top, right, bottom] = bounds.map((units, i) => (i < 2 ? Math.floor(units * scale) : Math.ceil(units * scale)));
+      const percent = (pixels) => `${(100 * pixels) / whole}%`;
       const [width, height] = [right - left, bottom - top];
       Object.assign(this.ahead, { width, height });
       Object.assign(this.ahead.style, { left: percent(left), top: percent(top), width: percent(width), height: percent(height) });
-      this.aheadContext.setTransform(1, 0, 0, 1, -left, -top);
+      this.aheadContext.setTransform(scale, 0, 0, scale, -left, -top);
+    }
+    get sheets() { return [this.ink, this.control]; }
+    // As many pixels of ink as the screen shows: without a GPU each costs time whenever a frame is drawn.
+    fit() {
+      const shown = this.view.zoom > 1 ? hs.PAPER : Math.ceil(this.frame.clientWidth * devicePixelRatio);
+      const side = Math.min(hs.PAPER, shown || FEWEST);
+      const changed = [this.ink.resize(side), this.control.resize(this.hooks.side())];
+      if (changed.includes(true)) this.repaint();
     }
     repaint() {
-      hs.paintAll(this.context, this.drawing.visible);
+      for (const sheet of this.sheets) hs.paintAll(sheet.context, this.drawing.visible);
       const last = this.drawing.current;
       this.drawn = last && last.points ? last.points.length / 3 : 0;
     }

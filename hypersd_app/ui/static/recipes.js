@@ -83,10 +83,12 @@
   hs.sketchOf = async function ({ head, operations }) {
     if (!operations || !operations.length) return null;
     await hs.prepareImages(operations);
-    const canvas = Object.assign(document.createElement("canvas"), { width: hs.PAPER, height: hs.PAPER });
-    hs.paintAll(canvas.getContext("2d"), operations);
     const model = hs.config.models.find((row) => row.name === head.model) || hs.config.models[0];
-    return model.sketch ? new hs.ControlPicture().encode(canvas, head.width || model.width) : null;
+    if (!model.sketch) return null;
+    const sheet = hs.controlSheet();
+    sheet.resize(head.width || model.width);
+    hs.paintAll(sheet.context, operations);
+    return hs.pngOf(sheet.canvas);
   };
 
   hs.readPng = async function (file) {
