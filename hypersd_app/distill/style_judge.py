@@ -37,7 +37,7 @@ class StyleJudgeConfig:
     lr: float = 2e-3
     ema_decay: float = 0.98
     seed: int = 0
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=300, warmup=20, cooldown=200, preview_minutes=60))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, warmup=20, cooldown=1000, preview_minutes=60))
 
 
 PRESETS: dict[str, StyleJudgeConfig] = {

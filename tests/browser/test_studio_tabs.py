@@ -268,7 +268,9 @@ def test_other_models_bring_their_controls_and_sizes(studio: Served, visitor: Vi
     board.page.locator('[data-set="control"]').select_option("canny")
     board.page.locator('[data-set="size"]').select_option("768")
     photograph = io.BytesIO()
-    Image.new("L", (64, 64), 200).save(photograph, "PNG")
+    picture = Image.new("L", (64, 64), 200)
+    picture.paste(20, (16, 16, 48, 48))
+    picture.save(photograph, "PNG")
     board.page.locator('[data-file="trace"]').set_input_files(
         {"name": "p.png", "mimeType": "image/png", "buffer": photograph.getvalue()}
     )

@@ -63,7 +63,7 @@ def test_scenes_are_deterministic_and_of_every_kind(table):
 
     scenes = plan()
     assert scenes == plan()
-    assert {scene.kind for scene in scenes} == {"single", "colour", "count", "pair", "size", "accessory"}
+    assert {scene.kind for scene in scenes} == {"single", "colour", "count", "pair", "trio", "size", "accessory"}
     assert all(Scene.from_json(json.loads(json.dumps(scene.to_json()))) == scene for scene in scenes)
 
 
