@@ -87,7 +87,8 @@ class BoardPage:
 
     def ink(self) -> int:
         """Pixels of the paper that have ink."""
-        script = """() => { const c = hypersd.board.paper.ink.canvas, d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+        script = """() => { const c = hypersd.board.paper.ink.canvas;
+            const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
             let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n; }"""
         return int(self.page.evaluate(script))
 
