@@ -30,7 +30,7 @@ from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingSt
 from hypersd_app.distill.teacher import Sampler
 from hypersd_app.distill.workspace import DRAWN_FILE, Workspace
 from hypersd_app.models.controlnet import DrawnLayout, PocketControlNet, control_tensor
-from hypersd_app.models.layout import LayoutPrior
+from hypersd_app.models.layout import LayoutPrior, changed
 from hypersd_app.models.pocket import new_scheduler
 
 _INKED = 60  # between the strongest and weakest channel of a stroke that has a colour
@@ -163,11 +163,6 @@ def train(config: SketchConfig, workspace: Workspace, folder: Path, progress: Pr
         state.ema.swap()
 
     run_loop(run, state, config.loop, step_function, preview, progress)
-
-
-def changed(layout: Tensor, change: Tensor) -> Tensor:
-    """A layout (B, 16, 16, 16) as a drawing changes it, as `PocketUNet` does."""
-    return layout * (1 - change[:, -1:]) + change[:, :-1]
 
 
 @torch.no_grad()

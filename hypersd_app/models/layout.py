@@ -116,3 +116,8 @@ def at_places(parts: Tensor) -> Tensor:
     rest = LATENT_SIDE - PART_SIDE
     placed = [functional.pad(part, (x, rest - x, y, rest - y)) for part, (y, x) in zip(parts.unbind(1), PART_PLACES, strict=True)]
     return torch.stack(placed).sum(0)
+
+
+def changed(layout: Tensor, change: Tensor) -> Tensor:
+    """A layout (B, 16, 16, 16) as a sketch's change (B, 17, 16, 16) leaves it: latents and, last, their weight."""
+    return layout * (1 - change[:, -1:]) + change[:, :-1]

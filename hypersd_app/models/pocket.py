@@ -10,7 +10,7 @@ import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
-from hypersd_app.models.layout import LayoutPrior
+from hypersd_app.models.layout import LayoutPrior, changed
 from hypersd_app.models.shapes import LATENT_CHANNELS, LATENT_SIDE, LAYOUT_CHANGE, TEXT_DIMENSION
 
 
@@ -33,10 +33,10 @@ class PocketUNet(UNet2DConditionModel):
     leading_residuals = (LAYOUT_CHANGE,)
 
     def with_layout(self, sample: Tensor, encoder_hidden_states: Tensor, change: Tensor | None = None) -> Tensor:
-        """What `conv_in` reads, (B, 32, 16, 16). A sketch's `change` (B, 17, 16, 16) is latents and, last, their weight."""
+        """What `conv_in` reads, (B, 32, 16, 16). A sketch's `change` is as `changed` takes it."""
         layout = self.layout(encoder_hidden_states)
         if change is not None:
-            layout = layout * (1 - change[:, -1:]) + change[:, :-1]
+            layout = changed(layout, change)
         return torch.cat([sample, layout], 1)
 
     def forward(
