@@ -173,6 +173,11 @@ class StylePatch:
         self._applied: object = ()
 
     @property
+    def applied(self) -> object:
+        """The key of the styles that act now; () for none."""
+        return self._applied
+
+    @property
     def bytes(self) -> int:
         """Memory of the kept weights."""
         return sum(kept.numel() * kept.element_size() for kept in self._kept.values())

@@ -31,6 +31,10 @@ class StyledDenoiser(Denoiser, Protocol):
         """Make exactly these styles act from now on. Raises ModelUnavailable if one does not fit."""
         ...
 
+    def prepared(self, words: Conditioning) -> Conditioning:
+        """One prompt's conditioning with all that the UNet computes from words and styles alone."""
+        ...
+
 
 class Backend(Protocol):
     """Makes networks of modules. `load` reads the module into CPU memory in the precision it is given."""
@@ -75,8 +79,17 @@ class StyledTorchDenoiser:
 
     def set_styles(self, styles: UNetStyles) -> None:
         """Patch the weights; the same styles again cost nothing."""
-        key = tuple((style.path, weight) for style, weight, _ in styles)
-        self.patch.set(key, [(factors, weight) for _, weight, factors in styles])
+        self.patch.set(styles_key(styles), [(factors, weight) for _, weight, factors in styles])
+
+    def prepared(self, words: Conditioning) -> Conditioning:
+        """Pocket's layout is computed once."""
+        layouts = self.network.layouts
+        return words if layouts is None else layouts.added_to(words, self.patch.applied)
+
+
+def styles_key(styles: UNetStyles) -> tuple[tuple[object, float], ...]:
+    """What names these styles and weights, and changes with them."""
+    return tuple((style.path, weight) for style, weight, _ in styles)
 
 
 class TorchBackend:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Conditioning:
-    """Text of B pictures: `hidden` (B, L, D); for SDXL also `pooled` (B, P) and `time_ids` (B, 6)."""
+    """Text of B pictures: `hidden` (B, L, D); for SDXL also `pooled` (B, P) and `time_ids` (B, 6); for Pocket the
+    `layout` (B, 16, 16, 16) that its prior reads off the words."""
 
     hidden: Tensor
     pooled: Tensor | None = None
     time_ids: Tensor | None = None
+    layout: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.hidden)
@@ -24,14 +26,16 @@ class Conditioning:
     @staticmethod
     def stack(parts: Sequence[Conditioning]) -> Conditioning:
         """One batch of several."""
-        first = parts[0]
         if len(parts) == 1:
-            return first
-        hidden = torch.cat([part.hidden for part in parts])
-        if first.pooled is None or first.time_ids is None:
-            return Conditioning(hidden)
-        pooled = torch.cat([part.pooled for part in parts if part.pooled is not None])
-        return Conditioning(hidden, pooled, torch.cat([part.time_ids for part in parts if part.time_ids is not None]))
+            return parts[0]
+        return Conditioning(
+            **{field.name: _stacked([getattr(part, field.name) for part in parts]) for field in fields(Conditioning)}
+        )
+
+
+def _stacked(parts: Sequence[Tensor | None]) -> Any:
+    """Rows of what all parts have or none has."""
+    return None if parts[0] is None else torch.cat([part for part in parts if part is not None])
 
 
 @dataclass(frozen=True)

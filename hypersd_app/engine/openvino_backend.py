@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hypersd_app.engine.backends import Load, UNetStyles
+from hypersd_app.engine.adapters import LowRank, StylePatch
+from hypersd_app.engine.backends import Load, UNetStyles, styles_key
 from hypersd_app.engine.hardware import Hardware
+from hypersd_app.engine.layouts import Layouts, layout_prior
 from hypersd_app.engine.memory import module_bytes
 from hypersd_app.engine.networks import Conditioning, Residuals
 from hypersd_app.engine.openvino_graphs import ControlGraph, DecoderGraph, SlotPlan, UNetGraph, leading_residuals, residual_shapes
@@ -27,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 PRECISIONS = {torch.bfloat16: "bf16", torch.float16: "f16", torch.float32: "f32"}
 Size = tuple[int, ...]
+PRIOR = "layout."  # what the names of a layout prior's layers begin with
 MAX_NETWORKS = 4  # graphs of one UNet in memory
 WIDE = 300_000_000  # bytes up to which a network is compiled for several pictures too: a large one gains nothing by it
 
@@ -107,8 +110,10 @@ class Parts:
         self.name = f"{name}-{weights_hash(module)}"
         self.time_projection = getattr(module, "time_proj", None)
         self.size_projection = getattr(module, "add_time_proj", None)
+        self.prior = layout_prior(module)
         half = backend.hardware.dtype != torch.float32
-        self.bytes = module_bytes(module) // (2 if half else 1)
+        prior_bytes = 0 if self.prior is None else module_bytes(self.prior)
+        self.bytes = (module_bytes(module) - prior_bytes) // (2 if half else 1) + prior_bytes
         self.wide = self.bytes <= WIDE
         weights = ((name.removesuffix(".weight"), value) for name, value in module.state_dict().items() if name.endswith(".weight"))
         self.shapes = {name: tuple(value.shape) for name, value in weights}
@@ -123,7 +128,9 @@ class Parts:
         return array(self.time_projection(t.reshape(1)))
 
     def added(self, conditioning: Conditioning, rows: slice) -> list[NDArray[np.float32]]:
-        """SDXL's pooled text and the projection of its sizes, nothing for other families."""
+        """Pocket's layout, or SDXL's pooled text and the projection of its sizes; nothing for other families."""
+        if self.prior is not None and conditioning.layout is not None:
+            return [array(conditioning.layout[rows])]
         if conditioning.pooled is None or conditioning.time_ids is None or self.size_projection is None:
             return []
         ids = conditioning.time_ids[rows]
@@ -131,7 +138,10 @@ class Parts:
 
 
 class OpenVinoDenoiser:
-    """A UNet as up to two graphs: as it is, and with slots for styles."""
+    """A UNet as up to two graphs: as it is, and with slots for styles.
+
+    A layout prior is in neither: it stays in torch, float32, since it runs once a prompt.
+    """
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -141,25 +151,36 @@ class OpenVinoDenoiser:
         self._styles: object = ()
         self._factors: list[NDArray[np.float32]] = []
         self._none: list[NDArray[np.float32]] = []
+        self._prior_patch = None if parts.prior is None else StylePatch(parts.prior)
+        self._layouts = None if parts.prior is None else Layouts(parts.prior)
 
     @property
     def grown(self) -> int:
         """Bytes beyond those of one compiled network: other batch sizes, the graph with slots, the styles in them."""
         copies = sum(1 + network.extra for network in self._networks.values()) - 1
-        return max(0, copies) * self._parts.bytes + sum(array.nbytes for array in self._factors)
+        kept = 0 if self._prior_patch is None else self._prior_patch.bytes
+        return max(0, copies) * self._parts.bytes + sum(array.nbytes for array in self._factors) + kept
 
     def set_styles(self, styles: UNetStyles) -> None:
         """Lay the styles' factors out for the slots. Compiles nothing, unless they touch layers no style touched before."""
-        key = tuple((style.path, weight) for style, weight, _ in styles)
+        key = styles_key(styles)
         if key == self._styles:
             return
-        if styles:
+        self._styles = None  # should a style not fit, the next one finds none in force
+        if self._prior_patch is not None:
+            self._prior_patch.set(key, [(of_prior(factors), weight) for _, weight, factors in styles])
+            styles = [(style, weight, not_of_prior(factors)) for style, weight, factors in styles]
+        if any(factors for _, _, factors in styles):
             plan = self._plan.grown([factors for _, _, factors in styles])
             self._factors = slot_inputs(self._shapes(plan), plan, styles)
             self._plan = plan
         else:
             self._factors = []
         self._styles = key
+
+    def prepared(self, words: Conditioning) -> Conditioning:
+        """Pocket's layout is computed once."""
+        return words if self._layouts is None else self._layouts.added_to(words, self._styles)
 
     def _shapes(self, plan: SlotPlan) -> dict[str, tuple[int, ...]]:
         """Weight shapes of the slotted layers. Raises ModelUnavailable."""
@@ -262,6 +283,16 @@ def slot_inputs(shapes: dict[str, tuple[int, ...]], plan: SlotPlan, styles: UNet
             start = end
         inputs += [down, up]
     return inputs
+
+
+def of_prior(factors: Mapping[str, LowRank]) -> dict[str, LowRank]:
+    """The changes of the layout prior, by its own names."""
+    return {name.removeprefix(PRIOR): change for name, change in factors.items() if name.startswith(PRIOR)}
+
+
+def not_of_prior(factors: Mapping[str, LowRank]) -> dict[str, LowRank]:
+    """The changes of all other layers."""
+    return {name: change for name, change in factors.items() if not name.startswith(PRIOR)}
 
 
 def hash_text(names: tuple[str, ...]) -> int:

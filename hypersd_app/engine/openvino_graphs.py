@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hypersd_app.engine.adapters import LowRank, layer
+from hypersd_app.engine.layouts import layout_prior
 
 RANK_STEP = 16  # slots are at least so wide, and grow by doubling: a second style rarely needs another compilation
 
@@ -90,8 +91,10 @@ class Graph(nn.Module):
         return slot
 
     def take_conditions(self, latents: Tensor, time: Tensor, extra: list[Tensor]) -> dict[str, Tensor] | None:
-        """Hand the projections over; SDXL's pooled text and sizes are the first two of `extra`."""
+        """Hand the projections over; Pocket's layout, or SDXL's pooled text and sizes, come first in `extra`."""
         self.time.value = time.expand(latents.shape[0], -1)
+        if layout_prior(self.network) is not None:
+            return {"layout": extra.pop(0)}
         if not self.large:
             return None
         pooled, self.sizes.value = extra.pop(0), extra.pop(0)
@@ -119,7 +122,7 @@ def leading_residuals(module: nn.Module) -> tuple[int, ...]:
 
 
 class UNetGraph(Graph):
-    """(latents, time, hidden, [pooled, sizes], residuals..., [down, up, ...]) to the prediction.
+    """(latents, time, hidden, [layout] or [pooled, sizes], residuals..., [down, up, ...]) to the prediction.
 
     There are always residuals, zeros where there is no ControlNet: a second graph without them would hold all weights again.
     """

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 Arrays = Sequence[NDArray[Any]]
 Shapes = tuple[tuple[int, ...], ...]
 MAX_COMPILED = 4  # shapes of one network kept at a time; each holds its own packed weights
+FORM = 2  # of the graphs on disk; another number when what they take or give changes
 BATCH = 4  # pictures that run at once where a network is small enough to be compiled for them too
 
 
@@ -173,7 +174,7 @@ class CompiledNetwork:
 def weights_hash(module: nn.Module) -> str:
     """Hexadecimal digest of all weights and their names, fused LoRAs included."""
     digest = hashlib.blake2b(digest_size=12)
-    digest.update(ov.__version__.encode())
+    digest.update(f"{ov.__version__} {FORM}".encode())
     for name, tensor in module.state_dict().items():
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data if tensor.ndim else b"")

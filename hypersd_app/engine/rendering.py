@@ -68,7 +68,8 @@ def embeddings(pipelines: Pipelines, pipeline: Pipeline, plans: Sequence[Plan], 
 
 
 def _row(pipelines: Pipelines, pipeline: Pipeline, plan: Plan, text: str, *, negative: bool) -> Conditioning:
-    found = pipeline.text.embed(pipeline.text_key, pipelines.prompts, text, negative, pipeline.styles)
+    words = pipeline.text.embed(pipeline.text_key, pipelines.prompts, text, negative, pipeline.styles)
+    found = pipeline.denoiser.prepared(words)
     if found.pooled is None:
         return found
     return Conditioning(found.hidden, found.pooled, size_ids(plan.width, plan.height, found.pooled))

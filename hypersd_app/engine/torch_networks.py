@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hypersd_app.engine.hardware import Hardware
+from hypersd_app.engine.layouts import Layouts, layout_prior
 from hypersd_app.engine.networks import Conditioning, Residuals
 
 Arrive = Callable[[], None]  # called before a network runs, so that its weights are there
@@ -22,10 +23,9 @@ def place(module: nn.Module, hardware: Hardware, dtype: torch.dtype) -> nn.Modul
 
 
 def added_conditions(conditioning: Conditioning, dtype: torch.dtype) -> dict[str, Tensor] | None:
-    """SDXL's pooled text and sizes as diffusers' keyword, None for other families."""
-    if conditioning.pooled is None or conditioning.time_ids is None:
-        return None
-    return {"text_embeds": conditioning.pooled.to(dtype), "time_ids": conditioning.time_ids.to(dtype)}
+    """SDXL's pooled text and sizes, or Pocket's layout, as diffusers' keyword; None for other families."""
+    added = {"text_embeds": conditioning.pooled, "time_ids": conditioning.time_ids, "layout": conditioning.layout}
+    return {name: value.to(dtype) for name, value in added.items() if value is not None} or None
 
 
 class TorchDenoiser:
@@ -37,6 +37,11 @@ class TorchDenoiser:
         self.in_channels = int(unet.config.in_channels)
         self._dtype = hardware.dtype
         self._forward = torch.compile(unet, dynamic=False) if hardware.compile else unet
+        self.layouts = None if layout_prior(unet) is None else Layouts(self._layout)
+
+    def _layout(self, hidden: Tensor) -> Tensor:
+        self._arrive()
+        return self.module.layout(hidden.to(self._dtype))
 
     def __call__(self, latents: Tensor, t: Tensor, conditioning: Conditioning, residuals: Residuals | None) -> Tensor:
         self._arrive()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -32,9 +32,12 @@ class PocketUNet(UNet2DConditionModel):
     # Channels of what comes before diffusers' own residuals of a ControlNet, at the latents' size.
     leading_residuals = (LAYOUT_CHANGE,)
 
-    def with_layout(self, sample: Tensor, encoder_hidden_states: Tensor, change: Tensor | None = None) -> Tensor:
-        """What `conv_in` reads, (B, 32, 16, 16). A sketch's `change` is as `changed` takes it."""
-        layout = self.layout(encoder_hidden_states)
+    def with_layout(
+        self, sample: Tensor, encoder_hidden_states: Tensor, change: Tensor | None = None, layout: Tensor | None = None
+    ) -> Tensor:
+        """What `conv_in` reads, (B, 32, 16, 16). A sketch's `change` is as `changed` takes it; the `layout` may be known."""
+        if layout is None:
+            layout = self.layout(encoder_hidden_states)
         if change is not None:
             layout = changed(layout, change)
         return torch.cat([sample, layout], 1)
@@ -45,11 +48,13 @@ class PocketUNet(UNet2DConditionModel):
         timestep: Any,
         encoder_hidden_states: Tensor,
         *args: Any,
+        added_cond_kwargs: Mapping[str, Tensor] | None = None,
         down_block_additional_residuals: Sequence[Tensor] | None = None,
         **kwargs: Any,
     ) -> Any:
+        """As UNet2DConditionModel's. `added_cond_kwargs["layout"]` is the prior's guess, if the caller has it already."""
         change, *down = down_block_additional_residuals or (None,)
-        seen = self.with_layout(sample, encoder_hidden_states, change)
+        seen = self.with_layout(sample, encoder_hidden_states, change, (added_cond_kwargs or {}).get("layout"))
         residuals = None if down_block_additional_residuals is None else tuple(down)
         return super().forward(seen, timestep, encoder_hidden_states, *args, down_block_additional_residuals=residuals, **kwargs)
 
