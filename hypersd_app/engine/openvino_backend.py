@@ -109,6 +109,7 @@ class Parts:
         self.leading = leading_residuals(module)
         self.name = f"{name}-{weights_hash(module)}"
         self.time_projection = getattr(module, "time_proj", None)
+        self._times: dict[float, NDArray[np.float32]] = {}
         self.size_projection = getattr(module, "add_time_proj", None)
         self.prior = layout_prior(module)
         half = backend.hardware.dtype != torch.float32
@@ -123,9 +124,11 @@ class Parts:
         return self.backend.network(f"{self.name}-{variant}", lambda: wrap(self.load(torch.float32)), named)
 
     def time(self, t: Tensor) -> NDArray[np.float32]:
-        """The timestep's sines and cosines, (1, channels)."""
+        """The timestep's sines and cosines, (1, channels); kept, for schedules use the same few again."""
         assert self.time_projection is not None
-        return array(self.time_projection(t.reshape(1)))
+        if (found := self._times.get(float(t))) is None:
+            found = self._times[float(t)] = array(self.time_projection(t.reshape(1)))
+        return found
 
     def added(self, conditioning: Conditioning, rows: slice) -> list[NDArray[np.float32]]:
         """Pocket's layout, or SDXL's pooled text and the projection of its sizes; nothing for other families."""
