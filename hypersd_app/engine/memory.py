@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import gc
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
-from hypersd_app.engine.system_memory import available_bytes
+from hypersd_app.engine.system_memory import available_bytes, c_library
 from hypersd_app.errors import DeviceOutOfMemory
 
 logger = logging.getLogger(__name__)
@@ -63,12 +60,9 @@ def release(device: str) -> None:
     gc.collect()
     if device == "cuda":
         torch.cuda.empty_cache()
+    elif device == "mps":
+        torch.mps.empty_cache()
     # glibc keeps what was freed in small pieces; without this the process of a server only ever grows.
-    trim = getattr(_c_library(), "malloc_trim", None)
+    trim = getattr(c_library(), "malloc_trim", None)
     if trim is not None:
         trim(0)
-
-
-@functools.cache
-def _c_library() -> ctypes.CDLL | None:
-    return ctypes.CDLL(None) if sys.platform == "linux" else None

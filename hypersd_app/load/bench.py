@@ -18,22 +18,13 @@ import numpy as np
 
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.load.drawer import Drawer, Tally
+from hypersd_app.load.samples import Samples
 from hypersd_app.load.server import RunningServer, own_server
 from hypersd_app.settings import Settings
 
 WARM_UP = 4.0  # seconds of drawing by all before anything counts: each batch size is compiled when it first comes
 SETTLE = 1.0  # and by those who are measured next
-SAMPLE_EVERY = 5.0
-SETTLED = 0.2  # of a run: what the first pictures allocate is no leak
-LONG = 60.0  # seconds from which on drift is worth telling
-WATCHED: Mapping[str, tuple[str, float]] = {
-    "server MB": ("process_resident_memory_bytes", 1e-6),
-    "worker MB": ("hypersd_worker_process_resident_memory_bytes", 1e-6),
-    "replicas MB": ("hypersd_replica_resident_memory_bytes", 1e-6),
-    "server files": ("process_open_fds", 1.0),
-    "worker files": ("hypersd_worker_process_open_fds", 1.0),
-    "server threads": ("hypersd_threads", 1.0),
-}
+LONG = 60.0  # seconds from which on it is worth telling what grows
 
 
 @dataclass(frozen=True)
@@ -103,7 +94,7 @@ async def _run(address: str, counts: Sequence[int], args: argparse.Namespace) ->
         for message, times in Counter(text for tally in tallies for text in tally.messages).most_common(5):
             say(f"{times:>8} x {message}")
         if args.seconds >= LONG or args.churn:
-            say(samples.drift())
+            say(samples.report())
     await server.close()
     return rows
 
@@ -156,41 +147,6 @@ def shown(row: Row) -> str:
         f"{row.visitors:>8} {row.frames_a_second:>8.1f} {row.fairness:>6.3f} {row.p50:>7.0f} {row.p95:>7.0f} {row.sent:>6} "
         f"{row.dropped:>7} {row.errors + row.lost:>6} {bad:>5}  {sizes}"
     )
-
-
-class Samples:
-    """Memory, files and threads of the server while a block runs."""
-
-    def __init__(self, server: RunningServer) -> None:
-        self._server = server
-        self._taken: list[tuple[float, dict[str, float]]] = []
-
-    async def __aenter__(self) -> Samples:
-        self._task = asyncio.create_task(self._sample())
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-
-    async def _sample(self) -> None:
-        while True:
-            self._taken.append((time.perf_counter(), await self._server.metrics()))
-            await asyncio.sleep(SAMPLE_EVERY)
-
-    def drift(self) -> str:
-        """For each thing watched: at first, at last, and how fast it grows once it has settled."""
-        settled = self._taken[int(SETTLED * len(self._taken)) :]
-        lines = []
-        for title, (name, factor) in WATCHED.items():
-            values = [sample.get(name, 0.0) * factor for _, sample in settled]
-            if not any(values):
-                continue  # what this server has none of
-            times = [at / 3600 for at, _ in settled]
-            growth = float(np.polyfit(times, values, 1)[0]) if len(values) > 1 else 0.0
-            lines.append(f"{title:>16}: {values[0]:.0f} to {values[-1]:.0f}, most {max(values):.0f}, {growth:+.1f} an hour")
-        return "\n".join(lines)
 
 
 def say(text: str) -> None:

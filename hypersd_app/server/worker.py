@@ -18,6 +18,7 @@ from typing import Any
 
 from hypersd_app.engine.frames import Outcome, batch_key
 from hypersd_app.engine.requests import GenerationRequest, GenerationResult
+from hypersd_app.engine.system_memory import share_one_heap
 from hypersd_app.errors import HyperSDError, Overloaded, WorkerLost
 from hypersd_app.server.backend import ImageEngine
 from hypersd_app.server.patience import FIRST_TIME, Patience
@@ -274,6 +275,7 @@ def _nobody(*_progress: object) -> None:
 
 def serve_engine(connection: Connection, build: Callable[[], ImageEngine]) -> None:
     """What the drawing process does: answer calls until the server's end of the pipe is closed."""
+    share_one_heap()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to handle: it drains first
     answers = _Answers(connection)

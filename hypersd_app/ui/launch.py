@@ -12,6 +12,7 @@ from typing import Any
 
 import gradio as gr
 
+from hypersd_app.engine.system_memory import share_one_heap
 from hypersd_app.server.backend import ImageEngine
 from hypersd_app.server.board import BoardService
 from hypersd_app.server.engines import open_engine
@@ -33,6 +34,7 @@ from hypersd_app.ui.visitors import current_visitor
 logger = logging.getLogger(__name__)
 
 QUEUE_LENGTH = 64
+PAGES_A_BOARD = 2  # whose state is kept for each drawing board that may be open
 DRAIN_SECONDS = 3.0  # for what is being drawn; closing connections may take another five
 
 
@@ -65,9 +67,14 @@ def build_studio(engine: ImageEngine, settings: Settings, limits: BoardLimits | 
     service = BoardService(engine, limits or limits_of(settings.limits), TokenSigner(), journal, devices)
     shared = SharedEngine(engine, service, current_visitor)
     # On a public server visitors add no files.
-    page = build_page(shared, service, settings.default_model, None if settings.public else settings.styles)
+    page = build_page(shared, service, settings.default_model, None if settings.public else settings.styles, usual_transport())
     page.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=4)
     return Studio(page, service, engine, launch_arguments(engine, service, readiness, settings), readiness)
+
+
+def usual_transport() -> str:
+    """How the page's frames reach the server unless that fails: ZeroGPU lends its device to Gradio's own events only."""
+    return "event" if os.environ.get("SPACES_ZERO_GPU") else "socket"
 
 
 def launch_arguments(engine: ImageEngine, service: BoardService, readiness: Readiness, settings: Settings) -> dict[str, Any]:
@@ -80,6 +87,8 @@ def launch_arguments(engine: ImageEngine, service: BoardService, readiness: Read
         "share": settings.share,
         "ssr_mode": False,
         "run_history": False,
+        # A quarter of a megabyte a page, which Gradio frees for a newer one only, and for thousands of visitors not at all.
+        "state_session_capacity": PAGES_A_BOARD * service.limits.sessions,
         "max_file_size": upload_bytes,
         "app_kwargs": app_arguments(engine, service, readiness, upload_bytes),
         "mcp_server": True,
@@ -94,6 +103,7 @@ def launch_arguments(engine: ImageEngine, service: BoardService, readiness: Read
 def serve(settings: Settings, engine: ImageEngine | None = None, devices: int = 1) -> None:
     """Build engine and page, and serve until a signal. Raises HyperSDError if the default model may not be served at all."""
     limits = limits_of(settings.limits)  # wrong ones are told before a model is loaded
+    share_one_heap()
     write_request_log()
     os.environ["FORWARDED_ALLOW_IPS"] = settings.trusted_proxies  # uvicorn then takes the visitor from X-Forwarded-For
     opened = engine or open_engine(settings)

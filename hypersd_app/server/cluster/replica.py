@@ -16,7 +16,7 @@ from ray import serve
 
 from hypersd_app.engine.frames import batch_key
 from hypersd_app.engine.requests import GenerationRequest
-from hypersd_app.engine.system_memory import resident_bytes
+from hypersd_app.engine.system_memory import resident_bytes, share_one_heap
 from hypersd_app.errors import HyperSDError
 from hypersd_app.server.backend import ImageEngine
 from hypersd_app.server.cluster.loopback import keep_to_loopback
@@ -43,6 +43,7 @@ class EngineReplica:
 
     def __init__(self, build: Callable[[], ImageEngine], hang_seconds: float, alone: bool = False) -> None:
         """`alone`: all of the cluster is on this machine."""
+        share_one_heap()
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         if alone:
             keep_to_loopback()
