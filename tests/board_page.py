@@ -6,7 +6,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-WAIT = 20_000  # ms until a test gives up
+WAIT = 60_000  # ms until a test gives up; a busy machine takes its time
 
 
 DROP = """([bytes, name, type]) => {
@@ -84,6 +84,11 @@ class BoardPage:
     def strokes(self) -> int:
         """Strokes on the paper."""
         return int(self.value("hypersd.board.drawing.visible.length"))
+
+    def points(self) -> list[list[float]]:
+        """Flat points [x, y, pressure, ...] of every stroke on the paper."""
+        found: list[list[float]] = self.value("hypersd.board.drawing.visible.map((stroke) => stroke.points)")
+        return found
 
     def ink(self) -> int:
         """Pixels of the paper that have ink."""

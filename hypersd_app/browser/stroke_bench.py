@@ -34,6 +34,10 @@ EDITOR_QUIET = 0.4  # s without a picture before the editor gets its next stroke
 PATIENCE = 30_000  # ms
 PROMPT = "a red apple"
 
+# What `--check` asks for.
+MOST_P50, MOST_P95 = 80.0, 130.0  # ms from a movement of the pen to the picture that shows it
+FEWEST_FRAMES = 50.0  # drawn a second, during every single stroke
+
 Places = list[tuple[float, float]]
 
 
@@ -49,7 +53,8 @@ class Spread:
 
 @dataclass(frozen=True)
 class StrokeReport:
-    """What was measured. `frames` are drawn frames a second of the page while the pen is down, `slowest` the 5 % worst strokes'."""
+    """What was measured. `frames` are drawn frames a second of the page while the pen is down: the median of all strokes,
+    `slowest` what 5 % of them fall below, `worst` the single worst stroke's."""
 
     strokes: int
     movement: Spread
@@ -57,6 +62,7 @@ class StrokeReport:
     editor: Spread | None
     frames: float
     slowest: float
+    worst: float
     pictures: float
 
 
@@ -67,6 +73,8 @@ def add_stroke_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--editor-strokes", type=int, default=20, help="on gr.ImageEditor, 0 leaves it out (default: 20)")
     parser.add_argument("--transport", choices=("socket", "call", "event"), default="socket")
     parser.add_argument("--json", type=Path, help="write the figures here too")
+    bounds = f"p50 {MOST_P50:.0f} ms, p95 {MOST_P95:.0f} ms, {FEWEST_FRAMES:.0f} drawn frames/s in every stroke"
+    parser.add_argument("--check", action="store_true", help=f"exit with 1 unless the board keeps to {bounds}")
 
 
 def run_stroke_bench(args: argparse.Namespace, settings: Settings) -> int:
@@ -89,7 +97,9 @@ def run_stroke_bench(args: argparse.Namespace, settings: Settings) -> int:
         engine.close()
     if args.json is not None:
         args.json.write_text(json.dumps(asdict(report), indent=2))
-    return 0
+    failures = missed(report) if args.check else []
+    sys.stdout.writelines(f"missed: {failure}\n" for failure in failures)
+    return 1 if failures else 0
 
 
 def measure_board(browser: Browser, engine: ImageEngine, settings: Settings, strokes: int, transport: str) -> dict[str, Any]:
@@ -204,8 +214,19 @@ def summary(strokes: int, board: dict[str, Any]) -> StrokeReport:
         editor=None,
         frames=statistics.median(rates),
         slowest=rates[int(0.05 * len(rates))],
+        worst=rates[0],
         pictures=during / seconds,
     )
+
+
+def missed(report: StrokeReport) -> list[str]:
+    """What of `--check` the board does not keep to, a line each."""
+    bounds = (
+        (report.movement.p50 > MOST_P50, f"p50 {report.movement.p50:.1f} ms, at most {MOST_P50:.0f}"),
+        (report.movement.p95 > MOST_P95, f"p95 {report.movement.p95:.1f} ms, at most {MOST_P95:.0f}"),
+        (report.worst < FEWEST_FRAMES, f"{report.worst:.1f} drawn frames/s in the worst stroke, at least {FEWEST_FRAMES:.0f}"),
+    )
+    return [words for broken, words in bounds if broken]
 
 
 def row(name: str, times: Spread) -> str:
@@ -217,7 +238,7 @@ def board_table(report: StrokeReport) -> str:
     """The drawing board's part of the report as text."""
     lines = (
         f"{report.strokes} strokes of {POINTS} points at {PEN_HZ:.0f} Hz; while the pen is down {report.pictures:.1f} pictures/s",
-        f"and {report.frames:.0f} drawn frames/s (slowest 5 % of strokes: {report.slowest:.0f})",
+        f"and {report.frames:.0f} drawn frames/s (slowest 5 % of strokes: {report.slowest:.0f}, worst stroke: {report.worst:.0f})",
         f"  {'':36}{'events':>8}{'p50 ms':>9}{'p95 ms':>9}{'longest':>9}",
         row("board: pen movement to picture", report.movement),
         row("board: pen up to picture", report.lifted),

@@ -24,6 +24,7 @@ from hypersd_app.server.wire import Message, pack, unpack
 logger = logging.getLogger(__name__)
 
 PAUSE = 0.25  # seconds for which who is over the rate is not read from
+PING, PONG = "ping", Answer(0, {"type": "pong"})  # a page that waits long for a picture asks whether anybody is there
 
 # Close codes; 4000 and up are ours to define.
 REFUSED, TOO_MANY, IDLE, TOO_BIG, POLICY, RESTARTING = 4401, 4429, 4408, 1009, 1008, 1012
@@ -136,7 +137,9 @@ class _Connection:
                 return
             data = event.get("bytes")
             if data is None:
-                continue  # text after the hello is a keep-alive
+                if event.get("text") == PING and self._frames.take():
+                    self._put(PONG)
+                continue  # any other text is a keep-alive
             if len(data) > limits.frame_bytes:
                 await self._websocket.close(TOO_BIG, f"a frame may have {limits.frame_bytes} bytes")
                 return

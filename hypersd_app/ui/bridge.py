@@ -24,9 +24,9 @@ LANES = ("", "strip", "compare")
 class Bridge:
     """Server functions of the page. Each takes the one argument Gradio passes and answers with plain JSON."""
 
-    def __init__(self, service: BoardService, engine: ImageEngine) -> None:
+    def __init__(self, service: BoardService, engine: ImageEngine, default_model: str) -> None:
         self._service = service
-        self._tasks = page_tasks(service, engine)
+        self._tasks = page_tasks(service, engine, default_model)
 
     def board_token(self) -> str:
         """A pass for the socket and for `board_frame`; Gradio's login stands before this call."""
@@ -41,9 +41,14 @@ class Bridge:
             return dict(error_answer(0, InvalidRequest("frame", "a malformed call", "a message and a file")).head)
 
     def board_event(self, text: str | None) -> str:
-        """One frame as a Gradio event: JSON with token and the packed frame in base64; answers JSON."""
+        """One frame as a Gradio event: JSON with token and the packed frame in base64; answers JSON.
+
+        A `ping` asks whether anybody is there, and is answered with a token: the page may have no other way to one.
+        """
         try:
             message = json.loads(text or "{}")
+            if "ping" in message:
+                return json.dumps({"type": "pong", "ping": int(message["ping"]), "token": self.board_token()})
             return json.dumps(self._render(message, base64.b64decode(message["frame"])))
         except MALFORMED:
             return json.dumps(error_answer(0, InvalidRequest("frame", "a malformed event", "token and frame")).head)
@@ -83,7 +88,7 @@ class Bridge:
 
 def add_bridge(service: BoardService, engine: ImageEngine, config: Mapping[str, Any]) -> gr.HTML:
     """Add the invisible components: one that sends (event "frame"), one that receives."""
-    bridge = Bridge(service, engine)
+    bridge = Bridge(service, engine, config["model"])
 
     # Gradio marks server functions with an attribute, which methods can't carry.
     def board_token(_nothing: object = None) -> str:

@@ -9,19 +9,21 @@ from hypersd_app.engine.requests import MAX_STYLES
 from hypersd_app.server.backend import ImageEngine
 from hypersd_app.ui.grid import usual_axes
 from hypersd_app.ui.scripts import markup
-from hypersd_app.ui.texts import table, text
+from hypersd_app.ui.texts import language, table, text
 
 REST_STEPS = 4
 USUAL_SIDES = (256, 384, 512, 768, 1024)
 
 
-def page_config(engine: ImageEngine, default_model: str) -> dict[str, Any]:
+def page_config(engine: ImageEngine, default_model: str, transport: str) -> dict[str, Any]:
     """All that the page's scripts know of the server, ready for JSON."""
     return {
         "texts": table(),
+        "language": language(),
         "markup": markup("board.html"),
         **catalogue(engine),
         "model": default_model,
+        "transport": transport,
         "prompt": text("text.first_prompt"),
         "ideas": text("text.ideas").split("|"),
         "restSteps": REST_STEPS,

@@ -26,11 +26,16 @@ from hypersd_app.ui.visitors import named
 CACHE_SECONDS = 6 * 3600
 
 
-def build_page(engine: ImageEngine, service: BoardService, default_model: str, styles: Path | None = None) -> gr.Blocks:
-    """The Blocks of the app; nothing runs until they are launched. `styles` takes visitors' style files, None takes none."""
+def build_page(
+    engine: ImageEngine, service: BoardService, default_model: str, styles: Path | None = None, transport: str = "socket"
+) -> gr.Blocks:
+    """The Blocks of the app; nothing runs until they are launched. `styles` takes visitors' style files, None takes none.
+
+    `transport` is how the page's frames reach the server unless that fails: socket, call or event.
+    """
     handlers = Handlers(engine, default_model, service.limits)
     library = Library(engine, styles)
-    config = page_config(engine, default_model)
+    config = page_config(engine, default_model, transport)
     with gr.Blocks(title=text("app.title"), delete_cache=(CACHE_SECONDS, CACHE_SECONDS), analytics_enabled=False) as page:
         gr.HTML(markup("header.html"), apply_default_css=False)
         uplink = add_bridge(service, engine, config)

@@ -1,13 +1,18 @@
-"""Every word the page shows, in one table a language; a translation is another column."""
+"""Every word the page shows, in one table a language; a translation is another table, chosen for the whole server."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hypersd_app.errors import InvalidRequest
+from hypersd_app.ui.german import GERMAN
+
 ENGLISH: Mapping[str, str] = {
     "app.title": "Hyper-SD Studio",
     "app.tagline": "Draw or describe. The picture keeps up.",
     "app.theme": "Light or dark",
+    "app.open": "Open picture",
+    "app.open.hint": "Open a picture: a PNG made here brings everything back, any other becomes the trace",
     "error.title": "That did not work",
     "tab.text": "Text to image",
     "tab.board": "Drawing board",
@@ -31,6 +36,7 @@ ENGLISH: Mapping[str, str] = {
     "text.eta": "Eta (fresh noise in every step)",
     "text.guidance": "Guidance scale",
     "text.styles": "Styles",
+    "text.style": "Style",
     "text.more": "More options",
     "text.examples": "Ideas",
     "text.ideas": "a red apple|a blue car|a cat with sunglasses|a rocket and the moon|two green frogs|a house in the snow",
@@ -41,7 +47,17 @@ ENGLISH: Mapping[str, str] = {
     "text.triggers": "Added to your words: {words}",
     "text.status.idle": "Type, and the picture follows.",
     "text.status.empty": "Say what to draw, in a word or more.",
-    "text.status.done": "{count} in {total:.0f} ms · seed {seed} · {steps}",
+    "text.status.done": "{pictures} in {total:.0f} ms · seed {seed} · {steps}",
+    "text.status.step": "Step {step} of {steps}",
+    "count.pictures.one": "{count} picture",
+    "count.pictures.other": "{count} pictures",
+    "count.steps.one": "{count} step",
+    "count.steps.other": "{count} steps",
+    "count.models.one": "{count} model",
+    "count.models.other": "{count} models",
+    "count.styles.one": "{count} style",
+    "count.styles.other": "{count} styles",
+    "board.paper": "paper",
     "board.label": "Drawing board. Draw with a pen, finger or mouse; the picture beside it follows your lines.",
     "board.picture": "The picture made from your drawing",
     "board.prompt": "What are you drawing?",
@@ -97,11 +113,16 @@ ENGLISH: Mapping[str, str] = {
     "meter.safety": "safety",
     "meter.network": "network",
     "meter.show": "show",
+    "meter.short": "{ms} ms · {rate}/s",
     "meter.fps": "pictures/s",
+    "meter.drawn": "paper, frames/s",
     "meter.dropped": "dropped",
     "meter.socket": "socket",
     "meter.call": "no socket: calls",
     "meter.event": "no socket: events",
+    "board.view": "View",
+    "board.zoomin": "Zoom in (+)",
+    "board.zoomout": "Zoom out (-)",
     "board.zoom": "Fit the view (0)",
     "board.trace": "Trace a picture: it lies faintly under your lines",
     "board.trace.opacity": "Trace strength",
@@ -127,11 +148,10 @@ ENGLISH: Mapping[str, str] = {
     "board.guidance": "Guidance",
     "board.more": "Settings",
     "board.keys": "Keys",
-    "board.meter": "Meter",
+    "board.meter": "How soon and how often pictures come",
     "board.styles": "Styles",
     "board.state.connecting": "Connecting …",
     "board.state.ready": "Live",
-    "board.state.busy": "Drawing …",
     "board.state.offline": "Connection lost. Keep drawing: nothing is lost, and the picture follows when it is back.",
     "board.state.stopped": "Stopped",
     "board.state.fallback": "Live, without a socket",
@@ -149,7 +169,7 @@ ENGLISH: Mapping[str, str] = {
     "styles.off": "Take all off",
     "styles.noupload": "This server takes no style files",
     "styles.rescan": "Look for new files",
-    "styles.rescanned": "{models} models, {styles} styles",
+    "styles.rescanned": "{models}, {styles}",
     "styles.file": "Add a style: a LoRA file (.safetensors)",
     "styles.added": "{title} was added",
     "styles.report.model": "Made for",
@@ -165,14 +185,15 @@ ENGLISH: Mapping[str, str] = {
     "compare.stop": "Stop",
     "compare.values": "Values, with | between",
     "compare.sketch": "Use my drawing",
-    "compare.wipe": "Wipe between two: click two pictures",
+    "compare.wipe": "Click two pictures to wipe between them",
+    "compare.drawing": "drawing …",
     "compare.sheet": "Contact sheet",
     "compare.recipe": "Copy recipe",
     "compare.link": "Copy link",
+    "recipe.save": "Save recipe (.json)",
     "compare.empty": "The grid appears here",
     "compare.prompt": "Prompt",
     "compare.seed": "Seed",
-    "compare.steps": "steps {count}",
     "compare.presets": "Worth a look",
     "compare.preset.student": "Student and teacher",
     "compare.preset.styles": "All styles",
@@ -194,31 +215,61 @@ ENGLISH: Mapping[str, str] = {
     "compare.axis.decoder": "Decoder",
     "compare.nostyle": "no style",
     "compare.wipe.label": "Move the border between the two pictures",
-    "timeline.lead": "Every picture you made, with everything needed to make it again. Kept in this browser, over reloads.",
+    "timeline.lead": "Your pictures, with everything needed to make them again. This browser keeps the last {meant} over reloads, "
+    "and of those that came while the pen moved {moving} more: the older, the fewer. What is pinned stays.",
     "timeline.empty": "Nothing yet. Pictures come here by themselves.",
     "timeline.pin": "Pin",
     "timeline.branch": "Go on from here",
+    "timeline.rested": "of the resting pen",
+    "timeline.frames": "Pictures; the arrow keys go from one to the next",
+    "timeline.speed": "Speed of films",
+    "timeline.speed.slow": "Slow",
+    "timeline.speed.usual": "Usual",
+    "timeline.speed.fast": "Fast",
+    "timeline.cancel": "Cancel",
+    "timeline.novideo": "This browser records no films. A GIF works everywhere.",
     "timeline.gif": "Export GIF",
     "timeline.video": "Export video",
     "timeline.png": "Save PNG",
     "timeline.clear": "Forget all but pinned",
     "timeline.pinned": "Pinned only",
     "timeline.send": "Send to",
-    "timeline.filming": "The film is being recorded …",
+    "timeline.filming": "The film is being made …",
     "drop.hint": "Drop a picture: a PNG made here brings everything back, any other becomes the trace",
     "drop.restored": "Everything is back",
+    "drop.missing": "Everything is back but what this studio does not have: {names}",
     "drop.unreadable": "There is no recipe in this file",
     "copied": "Copied",
+    "copy.failed": "The browser does not let this page copy",
 }
 
-LANGUAGES: Mapping[str, Mapping[str, str]] = {"en": ENGLISH}
+LANGUAGES: dict[str, Mapping[str, str]] = {"en": ENGLISH, "de": GERMAN}
+
+_chosen = {"language": "en"}  # one a server: the page is built once, for all its visitors
 
 
-def text(key: str, language: str = "en") -> str:
+def use_language(name: str) -> None:
+    """Speak another language from now on, in pages that are built later. Raises InvalidRequest for one there is no table of."""
+    if name not in LANGUAGES:
+        raise InvalidRequest("language", name, "one of " + ", ".join(LANGUAGES))
+    _chosen["language"] = name
+
+
+def language() -> str:
+    """The chosen language, as in HTML's `lang`."""
+    return _chosen["language"]
+
+
+def text(key: str) -> str:
     """The words for `key`; English where a translation lacks it. An unknown key is our mistake: KeyError."""
-    return LANGUAGES.get(language, ENGLISH).get(key, ENGLISH[key])
+    return LANGUAGES[language()].get(key, ENGLISH[key])
 
 
-def table(language: str = "en") -> dict[str, str]:
+def counted(things: str, count: int) -> str:
+    """So many `things`, as in "1 picture" and "3 pictures": pictures, steps, models or styles."""
+    return text(f"count.{things}.{'one' if count == 1 else 'other'}").format(count=count)
+
+
+def table() -> dict[str, str]:
     """All texts, for the page's scripts."""
-    return {**ENGLISH, **LANGUAGES.get(language, ENGLISH)}
+    return {**ENGLISH, **LANGUAGES[language()]}

@@ -19,7 +19,10 @@ pytestmark = pytest.mark.browser
 Visitor = Callable[..., BoardPage]
 
 
-@pytest.fixture(params=["socket", "call", "event"])
+TRANSPORTS = ("socket", "call", "event")
+
+
+@pytest.fixture(params=TRANSPORTS)
 def board(request: pytest.FixtureRequest, studio: Served, visitor: Visitor) -> BoardPage:
     opened = visitor(studio.address, f"?transport={request.param}").open()
     assert opened.value("hypersd.board.link.transport.name") == request.param
@@ -130,8 +133,9 @@ def test_no_older_picture_is_ever_shown(board: BoardPage, studio: Served) -> Non
     assert board.value("hypersd.board.link.seq") == seen[-1], "the last state was shown"
 
 
-def test_two_visitors_never_see_each_others_pictures(studio: Served, visitor: Visitor) -> None:
-    pages = [visitor(studio.address).open(), visitor(studio.address, "?transport=call").open()]
+@pytest.mark.parametrize("transports", [("socket", "call"), ("call", "event"), ("event", "socket")])
+def test_two_visitors_never_see_each_others_pictures(studio: Served, visitor: Visitor, transports: tuple[str, str]) -> None:
+    pages = [visitor(studio.address, f"?transport={name}").open() for name in transports]
     for page, words, side in zip(pages, ("an owl", "a fox"), (0.25, 0.75), strict=True):
         page.describe(words)
         page.settle()
@@ -154,7 +158,7 @@ def test_two_visitors_never_see_each_others_pictures(studio: Served, visitor: Vi
 def start(port: int) -> subprocess.Popen[bytes]:
     """A server in a process of its own, answering."""
     process = subprocess.Popen([sys.executable, "-m", "tests.serve_fake", str(port)], stdout=subprocess.DEVNULL)
-    for _ in range(600):
+    for _ in range(1800):
         with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
             return process
         time.sleep(0.1)
@@ -162,11 +166,12 @@ def start(port: int) -> subprocess.Popen[bytes]:
     raise AssertionError("the server did not start")
 
 
-def test_a_restarted_server_is_found_again_and_nothing_is_lost(visitor: Visitor) -> None:
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_restarted_server_is_found_again_and_nothing_is_lost(visitor: Visitor, transport: str) -> None:
     port = free_port()
     process = start(port)
     try:
-        board = visitor(f"http://127.0.0.1:{port}/").open()
+        board = visitor(f"http://127.0.0.1:{port}/", f"?transport={transport}").open()
         board.stroke((0.2, 0.2), (0.8, 0.2))
         board.settle()
         board.pen_down(0.2, 0.6)
@@ -176,16 +181,24 @@ def test_a_restarted_server_is_found_again_and_nothing_is_lost(visitor: Visitor)
         board.expect_state("offline")
         board.pen_to(0.8, 0.7)
         board.pen_up()
-        assert board.strokes() == 2, "drawing goes on without a server"
+        drawn = board.points()
+        assert len(drawn) == 2 and max(drawn[1][0::3]) > 750, "drawing goes on without a server"
         process = start(port)
         # Gradio may reload the page once the server is back; either way strokes and a live picture return.
         board.wait_for("window.hypersd && hypersd.board && hypersd.board.link && hypersd.board.link.transport.ready")
         board.page.get_by_role("tab", name="Drawing board").click()
         board.wait_for("window.hypersd && hypersd.board && hypersd.board.picture && hypersd.board.link.idle")
-        assert board.strokes() == 2
+        board.settle()
+        assert board.points() == drawn
+        assert board.value("hypersd.board.link.transport.name") == transport
+        found = board.picture()
+        alone = visitor(board.address).open()
+        alone.value(f"hypersd.board.drawing.replace({board.value('JSON.stringify(hypersd.board.drawing.visible)')})")
+        alone.settle()
+        assert alone.picture() == found, "what these strokes make on a server that never went away"
         board.stroke((0.3, 0.9), (0.7, 0.9))
         board.settle()
-        assert board.strokes() == 3
+        assert len(board.points()) == 3 and board.picture() != found
     finally:
         process.kill()
         process.wait()

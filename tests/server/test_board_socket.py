@@ -104,6 +104,16 @@ def test_wrong_frames_are_answered_and_the_next_is_served(studio: Served) -> Non
         assert answer(socket).head["type"] == "picture"
 
 
+def test_who_asks_whether_anybody_is_there_is_answered_within_the_rate(studio: Served) -> None:
+    with ready(studio) as socket:
+        for _ in range(LIMITS.burst + 3):
+            socket.send("ping")
+        for _ in range(LIMITS.burst):
+            assert json.loads(socket.recv(timeout=10)) == {"type": "pong"}
+        with pytest.raises(TimeoutError):
+            socket.recv(timeout=0.5)
+
+
 def test_over_the_rate_frames_are_dropped(studio: Served) -> None:
     with ready(studio) as socket:
         kinds = []

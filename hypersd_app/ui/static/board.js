@@ -3,6 +3,7 @@
   "use strict";
   const REST_AFTER = 450; // ms without a change: the pen rests, a better picture is asked for
 
+  const ZOOM_STEP = 1.5; // of a button or key
   const SMALL_SCREEN = "(max-width: 760px)"; // there the picture lies under the ink: both are seen while one draws
 
   hs.Board = class {
@@ -15,7 +16,7 @@
       this.paper = new hs.Paper(this.paperFrame, this.drawing, {
         brush: () => this.tools.brush(), isHand: () => this.tools.hand,
         moved: () => this.edited(false), lifted: () => this.edited(true), painted: (now) => this.meter.painted(now),
-        side: () => this.settings.side,
+        viewed: (zoom) => this.showZoom(zoom), side: () => this.settings.side,
       });
       this.settings = new hs.Settings(element, config, () => this.edited(true));
       this.trace = new hs.Trace(element, this);
@@ -29,7 +30,7 @@
       const one = (selector) => this.element.querySelector(selector);
       this.board = one(".hs-board"); this.paperFrame = one(".hs-paper");
       this.output = one(".hs-picture"); this.under = one(".hs-under");
-      this.stateText = one(".hs-state"); this.notice = one(".hs-notice");
+      this.stateText = one(".hs-state"); this.told = one(".hs-told"); this.notice = one(".hs-notice");
       this.liveButton = one(".hs-live"); this.opacity = one(".hs-picture-opacity");
       this.liveButton.addEventListener("click", () => this.toggleLive());
       this.opacity.addEventListener("input", () => this.showOpacity());
@@ -57,7 +58,8 @@
       return {
         undo: () => this.drawing.undo(), redo: () => this.drawing.redo(), clear: () => this.drawing.clear(),
         dice: () => this.settings.set("seed", hs.anySeed()), live: () => this.toggleLive(),
-        layout: () => this.toggleLayout(), fit: () => this.paper.setView(0, 0, 1),
+        layout: () => this.toggleLayout(),
+        fit: () => this.paper.setView(0, 0, 1), zoomin: () => this.paper.zoom(ZOOM_STEP), zoomout: () => this.paper.zoom(1 / ZOOM_STEP),
         totrace: () => { if (this.output.src) this.trace.use(this.output.src); },
         todrawing: () => { if (this.output.src) this.trace.draw(this.output.src); },
         tracelines: () => this.trace.toLines(), traceoff: () => this.trace.remove(),
@@ -142,12 +144,23 @@
       this.notice.hidden = !message;
     }
     state(name) {
-      if (this.board.dataset.state === name) return;
+      const before = this.board.dataset.state;
+      if (before === name) return;
       this.board.dataset.state = name;
-      const fallback = name === "ready" && this.link && this.link.transport.name !== "socket";
-      this.stateText.textContent = this.config.texts[name === "offline" ? "board.state.connecting" : fallback ? "board.state.fallback" : `board.state.${name}`];
-      if (name === "offline") this.setNotice(this.config.texts["board.state.offline"]);
-      else if (this.notice.textContent === this.config.texts["board.state.offline"]) this.setNotice("");
+      const { texts } = this.config;
+      const live = this.link && this.link.transport.name !== "socket" ? texts["board.state.fallback"] : texts["board.state.ready"];
+      const words = { ready: live, busy: live, offline: texts["board.state.connecting"], stopped: texts["board.state.stopped"] }[name];
+      if (this.stateText.textContent !== words) this.stateText.textContent = words;
+      this.tell(before, name, words);
+      if (name === "offline") this.setNotice(texts["board.state.offline"]);
+      else if (this.notice.textContent === texts["board.state.offline"]) this.setNotice("");
+    }
+    // To those who hear the page: that it stopped and goes on, not every picture. What is wrong, the notice tells.
+    tell(before, name, words) {
+      if (name === "stopped" || (name === "ready" && ["offline", "stopped"].includes(before))) this.told.textContent = words;
+    }
+    showZoom(zoom) {
+      this.element.querySelector('[data-act="fit"]').textContent = `${Math.round(100 * zoom)} %`;
     }
 
     // --- the rest ------------------------------------------------------------------------------------------------

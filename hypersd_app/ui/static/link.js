@@ -4,19 +4,20 @@
   const IN_FLIGHT = 2;
   const [SHORTEST_GAP, LONGEST_GAP] = [34, 1000]; // ms between snapshots while the pen moves
   const EARLY = 8; // ms that a state may wait for the device: later ones would sometimes come too late
-  const LOST_AFTER = 20000; // ms without an answer: forget the frame and go on
+  const OVERDUE = 2500; // ms without an answer: does the server still hear us?
+  const LOST_AFTER = 120000; // ms, the server's own patience with a picture: forget the frame and ask again
 
   hs.FrameLink = class {
     // board: {key() -> string, snapshot() -> Promise<{head, picture}>, show(answer, sent), problem(answer), state(name)}
     constructor(connection, board, meter) {
       Object.assign(this, { board, meter, seq: 0, shown: 0, sentKey: "", wanted: false, running: true });
       this.inFlight = new Map();
-      this.encoding = false; this.lastSent = 0; this.timer = 0; this.again = 0;
+      this.encoding = false; this.lastSent = 0; this.timer = 0; this.again = 0; this.watching = 0;
       this.gap = 60;
       this.hold = 0; this.notBefore = 0; // ms from a picture to the next state, and when that is over
       this.chosen = hs.chooseTransport(connection, {
         ready: () => this.resume(),
-        lost: () => this.board.state("offline"),
+        lost: () => this.lost(),
         answer: (answer) => this.receive(answer),
       });
     }
@@ -36,6 +37,10 @@
       this.board.state(this.running ? "ready" : "stopped");
       this.request(true);
     }
+    lost() {
+      clearTimeout(this.watching); // what is on its way will not arrive; resume() sends the newest again
+      this.board.state("offline");
+    }
     stop() {
       this.running = false; this.wanted = false;
       this.shown = this.seq; // what is still on its way is not shown
@@ -45,7 +50,6 @@
     start() { this.running = true; this.sentKey = ""; this.board.state("ready"); this.request(true); }
 
     pump(urgent) {
-      this.expire();
       if (!this.wanted || !this.running || this.encoding || !this.transport || !this.transport.ready) return;
       if (this.inFlight.size >= IN_FLIGHT) return;
       const wait = Math.max(this.lastSent + this.gap, this.notBefore) - performance.now();
@@ -70,7 +74,7 @@
         if (!this.transport.send(seq, head, picture)) { this.wanted = true; this.later(); return; }
         this.sentKey = key; this.lastSent = now;
         this.inFlight.set(seq, { at: now, encoded: now - started, head, key, operations });
-        this.meter.sent();
+        this.watch();
         this.board.state("busy");
       } finally {
         this.encoding = false;
@@ -88,13 +92,25 @@
       this.gap = Math.min(LONGEST_GAP, Math.max(SHORTEST_GAP, 0.7 * this.gap + 0.3 * rendered));
     }
     later() { clearTimeout(this.again); this.again = setTimeout(() => this.pump(true), 250); }
+    // While answers are due: a picture may take its time, but a dead connection must not look like a slow one.
+    watch() {
+      clearTimeout(this.watching);
+      if (this.inFlight.size) this.watching = setTimeout(() => this.overdue(), OVERDUE);
+    }
+    overdue() {
+      this.transport.check();
+      this.expire();
+      this.watch();
+    }
     expire() {
       const limit = performance.now() - LOST_AFTER;
       for (const [seq, sent] of this.inFlight) if (sent.at < limit) this.inFlight.delete(seq);
+      if (!this.inFlight.size) this.resume();
     }
     receive(answer) {
       const sent = this.inFlight.get(answer.seq);
       this.inFlight.delete(answer.seq);
+      this.watch();
       if (answer.type === "dropped") {
         this.meter.dropped();
         // Many draw at once: the next state goes out halfway to our turn, where it is fresh and seldom replaced.

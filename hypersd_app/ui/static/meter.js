@@ -1,25 +1,35 @@
-// What the board measures of itself: milliseconds a part, frames a second, what was dropped.
+// What the board measures of itself: how soon and how often pictures come, and on request every part of that time.
 (function (hs) {
   "use strict";
-  const KEPT = 60;
+  const SPAN = 2000; // ms over which pictures are counted
+  const STROKE = 60; // drawn frames of the paper that its rate is taken from
+  const PAUSE = 250; // ms without a drawn frame: nothing had to be drawn
 
   hs.Meter = class {
     constructor(element) {
-      Object.assign(this, { element, shownAt: [], parts: {}, drops: 0, lates: 0, count: 0, transport: "" });
-      this.paints = []; this.lastPaint = 0;
+      Object.assign(this, { shownAt: [], parts: {}, total: 0, drops: 0, lates: 0, transport: "", gaps: [], lastPaint: 0 });
+      this.short = Object.assign(document.createElement("button"), { type: "button", className: "hs-meter-short", title: hs.texts["board.meter"] });
+      this.short.setAttribute("aria-expanded", "false");
+      this.details = Object.assign(document.createElement("div"), { className: "hs-meter-parts", hidden: true });
+      this.short.addEventListener("click", () => this.unfold());
+      element.replaceChildren(this.short, this.details);
+      this.render();
     }
-    sent() { this.count += 1; }
+    unfold() {
+      this.details.hidden = !this.details.hidden;
+      this.short.setAttribute("aria-expanded", String(!this.details.hidden));
+      this.render();
+    }
     dropped() { this.drops += 1; this.render(); }
     late() { this.lates += 1; this.render(); }
-    // One drawn frame of the canvas; the pen must not stutter while pictures are made.
+    // One drawn frame of the paper; the pen must not stutter while pictures are made.
     painted(now) {
-      if (this.lastPaint && now - this.lastPaint < 250) this.paints.push(now - this.lastPaint);
+      if (this.lastPaint && now - this.lastPaint < PAUSE) this.gaps.push(now - this.lastPaint);
       this.lastPaint = now;
-      if (this.paints.length > KEPT) this.paints.shift();
+      if (this.gaps.length > STROKE) this.gaps.shift();
     }
     shown(answer, sent, decoded) {
       const now = performance.now();
-      this.shownAt = this.shownAt.filter((at) => now - at < 2000);
       this.shownAt.push(now);
       const ms = answer.ms || {};
       const total = now - sent.at;
@@ -32,16 +42,26 @@
       const { waited, rendered, total, ...parts } = ms;
       return Object.keys(parts).length ? parts : { model: rendered || 0 };
     }
-    fps() { return this.shownAt.length / 2; }
+    // Pictures a second.
+    rate() {
+      const now = performance.now();
+      this.shownAt = this.shownAt.filter((at) => now - at < SPAN);
+      return this.shownAt.length / (SPAN / 1000);
+    }
+    // Drawn frames a second while the pen moved last.
+    drawn() {
+      const spent = this.gaps.reduce((sum, gap) => sum + gap, 0);
+      return spent ? (1000 * this.gaps.length) / spent : 0;
+    }
     render() {
-      if (!this.element) return;
-      const parts = Object.entries(this.parts).filter(([, ms]) => ms >= 0.5);
+      const rate = this.rate();
+      this.short.textContent = hs.texts["meter.short"].replace("{ms}", this.total.toFixed(0)).replace("{rate}", rate.toFixed(0));
+      if (this.details.hidden) return;
       const said = (key) => hs.texts[`meter.${key}`] || key;
-      const words = parts.map(([name, ms]) => `<span>${said(name)} <b>${ms.toFixed(0)}</b></span>`);
-      words.unshift(`<span class="hs-meter-total"><b>${(this.total || 0).toFixed(0)}</b> ms</span>`);
-      words.push(`<span><b>${this.fps().toFixed(1)}</b> ${said("fps")}</span>`);
-      words.push(`<span>${said("dropped")} <b>${this.drops + this.lates}</b></span>`, `<span>${said(this.transport)}</span>`);
-      this.element.innerHTML = words.join("");
+      const parts = Object.entries(this.parts).filter(([, ms]) => ms >= 0.5).map(([name, ms]) => [name, ms.toFixed(0)]);
+      const rates = [["fps", rate.toFixed(1)], ["drawn", this.drawn().toFixed(0)], ["dropped", this.drops + this.lates]];
+      const words = [...parts, ...rates].map(([name, value]) => `<span>${said(name)} <b>${value}</b></span>`);
+      this.details.innerHTML = [...words, `<span>${said(this.transport)}</span>`].join("");
     }
   };
 })((window.hypersd = window.hypersd || {}));

@@ -11,8 +11,18 @@
 
   hs.strokeWidth = (stroke, pressure) => Math.max(0.75, stroke.size * (0.35 + 0.65 * pressure));
 
+  // Where a stroke begins; a tap is nothing else. A line of no length would not be drawn, its round caps included.
+  function dot(context, stroke) {
+    const [x, y, pressure] = stroke.points;
+    context.fillStyle = context.strokeStyle;
+    context.beginPath();
+    context.arc(x, y, hs.strokeWidth(stroke, pressure) / 2, 0, 2 * Math.PI);
+    context.fill();
+  }
+
   // The curve of a stroke ends half way to its last point, so that the next one can bend it; see `tail`.
   function piece(context, stroke, i) {
+    if (i === 0) return dot(context, stroke);
     const p = stroke.points;
     const before = Math.max(0, i - 3);
     const from = Math.max(0, before - 3);
@@ -79,13 +89,14 @@
     }));
   };
 
-  hs.paintAll = function (context, operations) {
+  // All operations; the `growing` one has no tail yet.
+  hs.paintAll = function (context, operations, growing) {
     context.clearRect(0, 0, hs.PAPER, hs.PAPER);
     for (const operation of operations) {
       if (operation.tool === "image" && images.has(operation.source)) {
         context.drawImage(images.get(operation.source), 0, 0, hs.PAPER, hs.PAPER);
       } else if (operation.points) {
-        hs.paintStroke(context, operation, 0, true);
+        hs.paintStroke(context, operation, 0, operation !== growing);
       }
     }
   };

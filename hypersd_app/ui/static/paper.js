@@ -3,10 +3,11 @@
   "use strict";
   const PALM = 700; // ms after a sign of the pen in which a touch is the hand that holds it
   const ZOOM = [1, 8];
+  const LINE = 16; // px: what a wheel that counts lines scrolls by
   const FEWEST = 256; // px of ink while nobody sees the paper
 
   hs.Paper = class {
-    // hooks: {brush() -> {tool, color, size, symmetry}, moved(), lifted(), painted(now), isHand(), side()}
+    // hooks: {brush() -> {tool, color, size, symmetry}, moved(), lifted(), painted(now), viewed(zoom), isHand(), side()}
     constructor(frame, drawing, hooks) {
       Object.assign(this, { frame, drawing, hooks, drawn: 0, pending: false, pointer: null, view: { x: 0, y: 0, zoom: 1 }, penAt: -Infinity });
       this.world = frame.querySelector(".hs-world");
@@ -82,12 +83,14 @@
       if (this.hand) return;
       this.predicted = [];
       this.paint();
-      for (const sheet of this.sheets) hs.paintStroke(sheet.context, this.drawing.current, this.drawn, true);
+      const stroke = this.drawing.growing; // none if something else, an undo perhaps, has finished it
+      if (stroke) for (const sheet of this.sheets) hs.paintStroke(sheet.context, stroke, this.drawn, true);
       this.drawing.finish();
       this.schedule();
       this.hooks.lifted();
     }
     add(event) {
+      if (!this.drawing.growing) return;
       const [x, y] = this.point(event);
       this.drawing.extend(x, y, this.pressure(event));
       this.schedule();
@@ -106,26 +109,36 @@
       if (this.touches.size < 2) return;
       const now = this.fingers();
       const { view, gap, x, y } = this.pinch;
-      const zoom = Math.min(ZOOM[1], Math.max(ZOOM[0], view.zoom * (now.gap / Math.max(1, gap))));
       const box = this.frame.getBoundingClientRect();
-      const ratio = zoom / view.zoom;
-      const [cx, cy] = [x - box.left, y - box.top];
-      this.setView(now.x - box.left - (cx - view.x) * ratio, now.y - box.top - (cy - view.y) * ratio, zoom);
+      this.scaleView(view, now.gap / Math.max(1, gap), [x - box.left, y - box.top], [now.x - box.left, now.y - box.top]);
     }
+    // Like a page: the wheel alone scrolls, here within the zoomed paper, and with Ctrl (or a pinch of the touchpad) it zooms.
     wheel(event) {
-      if (!event.ctrlKey && !event.metaKey && this.view.zoom === 1) return; // let the page scroll
+      const zooms = event.ctrlKey || event.metaKey;
+      if (!zooms && this.view.zoom === 1) return; // let the page scroll
       event.preventDefault();
+      const unit = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? LINE : 1;
+      if (!zooms) return this.setView(this.view.x - event.deltaX * unit, this.view.y - event.deltaY * unit, this.view.zoom);
       const box = this.frame.getBoundingClientRect();
-      const zoom = Math.min(ZOOM[1], Math.max(ZOOM[0], this.view.zoom * Math.exp(-event.deltaY / 300)));
-      const ratio = zoom / this.view.zoom;
-      const [cx, cy] = [event.clientX - box.left, event.clientY - box.top];
-      this.setView(cx - (cx - this.view.x) * ratio, cy - (cy - this.view.y) * ratio, zoom);
+      this.scaleView(this.view, Math.exp((-event.deltaY * unit) / 300), [event.clientX - box.left, event.clientY - box.top]);
+    }
+    // Zoom about the middle: for buttons and keys.
+    zoom(factor) {
+      const middle = this.frame.clientWidth / 2;
+      this.scaleView(this.view, factor, [middle, middle]);
+    }
+    // `view` scaled by `factor` so that what it shows at `from` (px of the frame) comes to lie at `to`.
+    scaleView(view, factor, from, to = from) {
+      const zoom = Math.min(ZOOM[1], Math.max(ZOOM[0], view.zoom * factor));
+      const ratio = zoom / view.zoom;
+      this.setView(to[0] - (from[0] - view.x) * ratio, to[1] - (from[1] - view.y) * ratio, zoom);
     }
     setView(x, y, zoom) {
       const room = (zoom - 1) * this.frame.clientWidth;
       this.view = { x: Math.min(0, Math.max(-room, x)), y: Math.min(0, Math.max(-room, y)), zoom };
       this.world.style.transform = `translate(${this.view.x}px, ${this.view.y}px) scale(${zoom})`;
       this.fit();
+      this.hooks.viewed(zoom);
     }
     schedule() {
       if (this.pending) return;
@@ -134,8 +147,8 @@
     }
     // Bring the ink up to date with the current stroke; called before a snapshot too, so that none is behind.
     paint() {
-      const stroke = this.drawing.current;
-      const count = stroke && stroke.points ? stroke.points.length / 3 : 0;
+      const stroke = this.drawing.growing;
+      const count = stroke ? stroke.points.length / 3 : 0;
       if (count > this.drawn) {
         for (const sheet of this.sheets) hs.paintStroke(sheet.context, stroke, this.drawn);
         this.drawn = count;
@@ -145,7 +158,7 @@
     paintAhead(stroke) {
       if (this.hasAhead) this.ahead.width = this.ahead.height = 0;
       this.hasAhead = false;
-      if (this.pointer === null || this.hand || !stroke || !stroke.points || stroke.tool === "eraser") return;
+      if (this.pointer === null || !stroke || stroke.tool === "eraser") return;
       const points = stroke.points.slice(-6);
       for (const event of this.predicted || []) points.push(...this.point(event), this.pressure(event));
       this.placeAhead(hs.strokeBounds(stroke, points));
@@ -173,9 +186,9 @@
       if (changed.includes(true)) this.repaint();
     }
     repaint() {
-      for (const sheet of this.sheets) hs.paintAll(sheet.context, this.drawing.visible);
-      const last = this.drawing.current;
-      this.drawn = last && last.points ? last.points.length / 3 : 0;
+      const { visible, growing } = this.drawing;
+      for (const sheet of this.sheets) hs.paintAll(sheet.context, visible, growing);
+      this.drawn = growing ? growing.points.length / 3 : 0;
     }
   };
 })((window.hypersd = window.hypersd || {}));

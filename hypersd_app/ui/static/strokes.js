@@ -4,6 +4,9 @@
   "use strict";
   hs.PAPER = 1024;
   const [SAVE_AFTER, WHILE_DRAWING] = [200, 1000]; // ms
+  const HISTORY = 60000; // numbers and characters that are kept over a reload for undo, and as many for redo
+
+  const weight = ({ points, source }) => 1 + (points || source || "").length;
 
   hs.Drawing = class {
     constructor(storageKey, onChange) {
@@ -26,20 +29,30 @@
     get empty() { return !this.visible.some((operation) => operation.tool !== "eraser"); }
 
     add(operation) {
+      this.finish();
       this.operations.push(operation);
       this.undone = [];
       this.changed();
     }
     // A stroke grows point by point and is painted as it grows: no full repaint at its begin or end.
     begin(operation) {
+      this.finish();
       this.operations.push(operation);
       this.growing = operation;
       this.undone = [];
       this.revision += 1;
     }
-    finish() { this.growing = null; this.revision += 1; this.save(); }
+    // Whatever else changes the drawing finishes the growing stroke first, even with the pen still down: the rest of that
+    // movement then belongs to no stroke, and must not be added to an earlier one.
+    finish() {
+      if (!this.growing) return;
+      this.growing = null;
+      this.revision += 1;
+      this.save();
+    }
     extend(x, y, pressure) {
-      this.current.points.push(Math.round(x * 4) / 4, Math.round(y * 4) / 4, Math.round(pressure * 100) / 100);
+      if (!this.growing) return;
+      this.growing.points.push(Math.round(x * 4) / 4, Math.round(y * 4) / 4, Math.round(pressure * 100) / 100);
       this.revision += 1;
       this.save(WHILE_DRAWING);
     }
@@ -52,6 +65,7 @@
     }
     // Several strokes that came together, undone and redone together.
     addTogether(operations) {
+      this.finish();
       const group = `${Date.now().toString(36)}-${this.revision}`;
       this.operations.push(...operations.map((operation) => ({ ...operation, group })));
       this.undone = [];
@@ -62,6 +76,7 @@
     // One step from the end of one list to the other.
     move(from, to) {
       if (!from.length) return false;
+      this.finish();
       const { group } = from[from.length - 1];
       do to.push(from.pop()); while (group && from.length && from[from.length - 1].group === group);
       this.changed();
@@ -70,6 +85,7 @@
     clear() { if (this.visible.length) this.add({ tool: "clear" }); }
     // Another drawing in place of this one, which undo brings back.
     replace(operations) {
+      this.finish();
       const clearing = this.visible.length ? [{ tool: "clear" }] : [];
       this.operations = [...this.operations, ...clearing, ...operations];
       this.undone = [];
@@ -89,11 +105,27 @@
       this.due = due;
       this.timer = setTimeout(() => this.saveNow(), after);
     }
+    // What a reload brings back: the visible drawing, the whole ones that were cleared before it, and the next steps of redo.
+    // The history is bounded; of a cleared drawing undo brings back all or nothing.
+    kept() {
+      let from = this.operations.length - this.visible.length;
+      for (let i = from - 1, room = HISTORY; i >= 0 && room > 0; i -= 1) {
+        room -= weight(this.operations[i]);
+        const first = i === 0 || this.operations[i - 1].tool === "clear";
+        if (first && room >= 0) from = i;
+      }
+      let next = this.undone.length;
+      for (let room = HISTORY; next > 0; next -= 1) {
+        room -= weight(this.undone[next - 1]);
+        if (room < 0) break;
+      }
+      return { operations: this.operations.slice(from), undone: this.undone.slice(next) };
+    }
     saveNow() {
       clearTimeout(this.timer);
       this.timer = 0;
       try {
-        localStorage.setItem(this.storageKey, JSON.stringify(this.visible));
+        localStorage.setItem(this.storageKey, JSON.stringify(this.kept()));
         this.full = false;
       } catch (error) {
         console.warn("the drawing could not be saved", error); // storage full or forbidden: drawing goes on
@@ -103,8 +135,10 @@
     }
     load() {
       try {
-        const saved = JSON.parse(localStorage.getItem(this.storageKey) || "[]");
-        if (Array.isArray(saved)) this.operations = saved.filter((operation) => operation && operation.tool);
+        const saved = JSON.parse(localStorage.getItem(this.storageKey) || "{}");
+        const drawn = (list) => (Array.isArray(list) ? list.filter((operation) => operation && operation.tool) : []);
+        this.operations = drawn(Array.isArray(saved) ? saved : saved.operations); // earlier pages kept a bare list
+        this.undone = drawn(saved.undone);
       } catch (error) {
         console.warn("the saved drawing is unreadable", error);
       }

@@ -3,9 +3,9 @@
   "use strict";
   const INKS = { black: "#22252b", red: "#d6342c", orange: "#ee8a1d", yellow: "#f2c521", green: "#3d8f52", blue: "#2d6cc0", purple: "#8450ad", brown: "#7a4a2b" };
   const KEYS = { b: "brush", e: "eraser", h: "hand", m: "symmetry", d: "dice", s: "save", o: "layout", l: "live", 0: "fit",
-    "[": "smaller", "]": "larger", Delete: "clear", Backspace: "clear" };
+    "[": "smaller", "]": "larger", "+": "zoomin", "=": "zoomin", "-": "zoomout", Delete: "clear", Backspace: "clear" };
   // The texts that name a key, as "Brush (B)", in the order the list of keys shows them.
-  const KEYED = ["brush", "eraser", "hand", "size", "color", "symmetry", "undo", "redo", "clear", "zoom", "wheel", "layout", "dice", "save", "live.hint"];
+  const KEYED = ["brush", "eraser", "hand", "size", "color", "symmetry", "undo", "redo", "clear", "zoomin", "zoomout", "zoom", "wheel", "layout", "dice", "save", "live.hint"];
 
   hs.Tools = class {
     constructor(element, actions) {

@@ -1,190 +1,102 @@
-// Three ways for a frame to reach the server. Each has start(), stop(), send(seq, head, picture) and `ready`, and calls
-// on.ready(), on.lost(), on.giveUp(), on.answer({type, seq, ..., picture: ArrayBuffer}).
+// Ways for a frame to reach the server: what they share, and which of them is used.
 (function (hs) {
   "use strict";
-  const MAX_WAIT = 8000;
+  const MAX_WAIT = 8000; // ms between two attempts
   const TRIES_BEFORE_GIVING_UP = 3;
-  const REFUSED = 4401, TOO_MANY = 4429;
+  const TOKEN_PATIENCE = 8000; // ms
 
   function backoff(failures) {
     return Math.min(MAX_WAIT, 250 * 2 ** failures) * (0.5 + Math.random() / 2);
-  }
-
-  function socketAddress() {
-    const root = (window.gradio_config && window.gradio_config.root) || location.origin + location.pathname;
-    const url = new URL(root.replace(/\/$/, "") + "/studio/board", location.href);
-    url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-    url.host = location.host;
-    return url.href;
   }
 
   // The newest token, fetched through Gradio, so that a login in front of the app guards the socket too.
   class TokenSource {
     constructor(server) { this.server = server; this.token = null; }
     async get() {
-      if (!this.token) this.token = (await this.server.board_token(null)) || null;
+      if (!this.token) this.token = await this.fetch();
       return this.token;
+    }
+    // A new one, null if the server can't be reached.
+    fetch() {
+      const late = new Promise((resolve) => setTimeout(resolve, TOKEN_PATIENCE, null));
+      return Promise.race([this.server.board_token(null).then((token) => token || null, () => null), late]);
     }
     forget() { this.token = null; }
   }
 
-  class SocketTransport {
-    constructor(tokens, on) {
-      Object.assign(this, { name: "socket", tokens, on, socket: null, ready: false });
-      this.everReady = false; this.failures = 0; this.refusals = 0; this.stopped = true; this.timer = 0;
+  // One way. Others call start(), stop(), check() and send(seq, head, picture), which is false while nothing can be sent, and
+  // read `ready`; it calls on.ready(), on.lost(), on.giveUp() and on.answer({type, seq, ..., picture: ArrayBuffer}).
+  // A kind of transport adds connect(), which ends in up() or failed(); ask(), which makes the server say something; close().
+  hs.Transport = class {
+    constructor(name, patience, tokens, on) {
+      Object.assign(this, { name, patience, tokens, on, ready: false, stopped: true, proven: false, failures: 0, timer: 0, deadline: 0 });
     }
     start() { this.stopped = false; this.connect(); }
     stop() {
       this.stopped = true; this.ready = false;
+      this.clearTimers();
+      this.close();
+    }
+    clearTimers() {
       clearTimeout(this.timer);
-      if (this.socket) this.socket.close();
+      clearTimeout(this.deadline);
+      this.timer = this.deadline = 0;
     }
-    async connect() {
-      const token = await this.tokens.get();
-      if (this.stopped) return;
-      if (!token) return this.retry(0);
-      const socket = new WebSocket(socketAddress());
-      this.socket = socket;
-      socket.binaryType = "arraybuffer";
-      socket.onopen = () => socket.send(JSON.stringify({ token }));
-      socket.onmessage = (event) => this.receive(event.data);
-      socket.onclose = (event) => {
-        if (socket !== this.socket) return;
-        if (event.code === TOO_MANY && event.reason) hs.say(event.reason);
-        this.closed(event.code);
-      };
-    }
-    receive(data) {
-      if (typeof data !== "string") {
-        const { seq, head, picture } = hs.unpack(data);
-        return this.on.answer({ ...head, seq, picture });
+    // Does the server still hear us? A connection can die without a word: sleep, another network, a proxy that forgot it.
+    check() {
+      if (this.ready) {
+        this.expect();
+        this.ask();
+      } else if (this.timer) { // waiting to try again: the network may be back
+        this.clearTimers();
+        this.connect();
       }
-      const head = JSON.parse(data);
-      if (head.type !== "ready") return this.on.answer(head);
-      Object.assign(this, { ready: true, everReady: true, failures: 0, refusals: 0 });
-      this.on.ready();
     }
-    closed(code) {
-      const was = this.ready;
-      this.ready = false;
-      if (was) this.on.lost();
-      if (!this.stopped) this.retry(code);
+    // The server has to say something within `patience` ms.
+    expect() { this.deadline = this.deadline || setTimeout(() => this.silent(), this.patience); }
+    heard() { clearTimeout(this.deadline); this.deadline = 0; }
+    silent() {
+      this.close();
+      if (this.proven) this.failed();
+      else this.on.giveUp(); // what stalls once stalls again: another way is found sooner
     }
-    // A refused token is no network failure: it is counted apart and answered with a new token at once.
-    retry(code) {
-      if (code === REFUSED && this.refusals++ < 3) {
-        this.tokens.forget();
-        this.timer = setTimeout(() => this.connect(), backoff(this.refusals));
-        return;
-      }
-      this.failures += 1;
-      if (this.failures > 1) this.tokens.forget(); // a restarted server does not know the old one
-      if (!this.everReady && this.failures >= TRIES_BEFORE_GIVING_UP) return this.on.giveUp();
-      this.timer = setTimeout(() => this.connect(), backoff(this.failures));
-    }
-    send(seq, head, picture) {
-      if (!this.ready || this.socket.bufferedAmount > 1 << 20) return false;
-      this.socket.send(hs.pack(seq, head, picture));
-      return true;
-    }
-  }
-
-  // Binary POST through a Gradio server function: for proxies that don't pass sockets.
-  class CallTransport {
-    constructor(server, tokens, on) {
-      Object.assign(this, { name: "call", server, tokens, on, ready: false, failures: 0, everReady: false });
-      this.stopped = true;
-    }
-    async start() {
-      this.stopped = false;
-      if (await this.tokens.get()) return this.up();
-      this.failed();
-    }
-    stop() { this.stopped = true; this.ready = false; }
-    up() {
-      if (this.stopped) return;
-      Object.assign(this, { ready: true, failures: 0 });
-      this.on.ready();
-    }
+    up() { this.ready = true; this.on.ready(); }
+    // A frame came through: from now on failures are the network's or the server's, not this way's.
+    works() { this.failures = 0; this.proven = true; }
     failed() {
       const was = this.ready;
       this.ready = false;
-      this.failures += 1;
-      this.tokens.forget();
+      this.clearTimers();
+      this.tokens.forget(); // a restarted server does not know the old one
       if (was) this.on.lost();
       if (this.stopped) return;
-      if (!this.everReady && this.failures >= TRIES_BEFORE_GIVING_UP) return this.on.giveUp();
-      setTimeout(() => { if (!this.stopped) this.start(); }, backoff(this.failures));
+      this.failures += 1;
+      if (!this.proven && this.failures >= TRIES_BEFORE_GIVING_UP) return this.on.giveUp();
+      this.timer = setTimeout(() => { this.timer = 0; this.connect(); }, backoff(this.failures));
     }
-    send(seq, head, picture) {
-      if (!this.ready) return false;
-      this.call(seq, head, picture);
-      return true;
-    }
-    async call(seq, head, picture) {
-      const message = JSON.stringify({ token: await this.tokens.get() });
-      const file = new File([hs.pack(seq, head, picture)], "frame.bin");
-      const reply = await this.server.board_frame({ binary: true, data: { message, file } });
-      if (!reply || typeof reply !== "object" || reply.type === "refused") return this.failed();
-      this.everReady = true;
-      this.on.answer({ ...reply, picture: reply.picture ? hs.fromBase64(reply.picture) : null });
-    }
-  }
+    close() {}
+  };
 
-  // A plain Gradio event, through its queue: where nothing else works, and on ZeroGPU.
-  class EventTransport {
-    constructor(props, trigger, tokens, on) {
-      Object.assign(this, { name: "event", props, trigger, tokens, on, ready: false });
-      this.listener = (event) => this.receive(event.detail);
-    }
-    async start() {
-      window.addEventListener("hypersd:downlink", this.listener);
-      await this.tokens.get();
-      this.ready = true;
-      this.on.ready();
-    }
-    stop() { this.ready = false; window.removeEventListener("hypersd:downlink", this.listener); }
-    receive(text) {
-      if (!text) return;
-      const reply = JSON.parse(text);
-      if (reply.type === "refused") return this.renew();
-      this.on.answer({ ...reply, picture: reply.picture ? hs.fromBase64(reply.picture) : null });
-    }
-    async renew() {
-      this.tokens.forget();
-      this.on.lost();
-      await this.tokens.get();
-      this.on.ready();
-    }
-    send(seq, head, picture) {
-      if (!this.ready) return false;
-      this.props.value = JSON.stringify({
-        token: this.tokens.token, frame: hs.toBase64(hs.pack(seq, head, picture)),
-      });
-      this.trigger("frame");
-      return true;
-    }
-  }
-
-  // Tries socket, call, event in this order; `?transport=` starts at a later one.
+  // Tries socket, call, event in this order, from the server's usual one on; `?transport=` begins with another.
   hs.chooseTransport = function ({ props, trigger, server }, on) {
     const tokens = new TokenSource(server);
-    const names = ["socket", "call", "event"];
-    const wanted = new URLSearchParams(location.search).get("transport");
-    let index = Math.max(0, names.indexOf(wanted));
+    const make = [
+      ["socket", (handlers) => new hs.SocketTransport(tokens, handlers)],
+      ["call", (handlers) => new hs.CallTransport(server, tokens, handlers)],
+      ["event", (handlers) => new hs.EventTransport(props, trigger, tokens, handlers)],
+    ];
+    const place = (name) => make.findIndex(([each]) => each === name);
     const chosen = { current: null };
-    function next() {
+    function use(index) {
       if (chosen.current) chosen.current.stop();
-      const handlers = { ...on, giveUp: () => { index += 1; next(); } };
-      const make = {
-        socket: () => new SocketTransport(tokens, handlers),
-        call: () => new CallTransport(server, tokens, handlers),
-        event: () => new EventTransport(props, trigger, tokens, handlers),
-      };
-      chosen.current = make[names[Math.min(index, 2)]]();
+      chosen.current = make[index][1]({ ...on, giveUp: () => use(Math.min(index + 1, make.length - 1)) });
       chosen.current.start();
     }
-    next();
+    const check = () => chosen.current.check();
+    for (const name of ["online", "offline"]) window.addEventListener(name, check);
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) check(); });
+    const wanted = place(new URLSearchParams(location.search).get("transport"));
+    use(Math.max(0, wanted < 0 ? place(hs.config.transport) : wanted));
     return chosen;
   };
 })((window.hypersd = window.hypersd || {}));
