@@ -40,6 +40,8 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="train to this step instead of the preset's last")
     parser.add_argument("--minutes", type=float, help="stop after so many minutes; the same command resumes")
     parser.add_argument("--cooldown-minutes", type=float, help="let the learning rate fall to zero over the last of --minutes")
+    parser.add_argument("--seed", type=int, action="append", default=[], help="study: this seed only; repeatable")
+    parser.add_argument("--variant", action="append", default=[], help="study: this row of the tables only; repeatable")
     parser.add_argument("--threads", type=int, default=0, help="processor threads (default: all)")
 
 
@@ -61,6 +63,7 @@ def run_train(args: argparse.Namespace, settings: Settings) -> int:
     else:
         raise InvalidRequest("preset", preset, ", ".join(stage.presets))
     config = limited(config, args.steps, args.minutes, args.cooldown_minutes)
+    config = _chosen(config, getattr(args, "seed", []), getattr(args, "variant", []))
     workspace = open_workspace(settings, getattr(config, "data", preset))
     folder = workspace.run(stage.name, f"{preset}-{foreign.resolve().name}" if foreign else preset)
     if args.dry_run:
@@ -78,6 +81,18 @@ def run_train(args: argparse.Namespace, settings: Settings) -> int:
         stage.run(config, workspace, folder, progress)
     logger.info("%s finished: %s", stage.name, folder)
     return 0
+
+
+def _chosen(config: Any, seeds: list[int], variants: list[str]) -> Any:
+    """A study's config with what is run now; other stages have no seeds and variants to choose from."""
+    from hypersd_app.distill.study.config import StudyConfig, chosen
+
+    if isinstance(config, StudyConfig):
+        return chosen(config, seeds, variants)
+    for field, value in (("seed", seeds), ("variant", variants)):
+        if value:
+            raise InvalidRequest(field, value[0], "it with `train study` only")
+    return config
 
 
 def _train_foreign(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+CHECKPOINT = "checkpoint.safetensors"
 Progress = Callable[[int, int, dict[str, float]], None]  # (done, total, metrics)
 
 
@@ -67,8 +68,9 @@ class TrainingState:
         self.module.load_state_dict(parts["model"], strict=False)
         self.ema.load_state_tensors(parts["ema"])
         self.optimizers.load_state_tensors(parts["optim"])
-        for name, extra in self.extras.items():
-            extra.load_state_tensors(parts.get(f"extra-{name}", {}))
+        # What the checkpoint lacks begins anew: a run that goes on from another one's may train more beside the student.
+        for name in self.extras.keys() & {part.removeprefix("extra-") for part in parts}:
+            self.extras[name].load_state_tensors(parts[f"extra-{name}"])
 
 
 class RunFolder:
@@ -79,7 +81,7 @@ class RunFolder:
         self.previews = folder / "previews"
         self.previews.mkdir(parents=True, exist_ok=True)
         self._metrics = folder / "metrics.jsonl"
-        self._checkpoint = folder / "checkpoint.safetensors"
+        self._checkpoint = folder / CHECKPOINT
 
     def save_config(self, config: Any) -> None:
         """Write the stage's config; a resumed run with another config says so in the log."""

@@ -23,7 +23,7 @@ class Side:
     ) -> None:
         self._parameters, self._workers, self._clip = dict(parameters), workers, gradient_clip
         workers.start_alike(self._parameters.values())
-        self._optimizer = torch.optim.AdamW(self._parameters.values(), lr, betas=betas, weight_decay=0.0)
+        self._optimizer = torch.optim.AdamW(self._parameters.values(), lr, betas=betas, weight_decay=0.0, fused=True)
 
     def update(self, loss: Tensor) -> None:
         """One step down `loss`. A gradient that is not finite changes nothing."""

@@ -10,11 +10,14 @@ from typing import Any
 
 import torch
 
-from hypersd_app.distill import autoencoder, controlnet, judge, layout, sketches, student, study, style, style_judge, teacher
+from hypersd_app.distill import autoencoder, controlnet, judge, layout, sketches, student, style, style_judge, teacher
 from hypersd_app.distill.data import dataset
 from hypersd_app.distill.rewards import shelf
 from hypersd_app.distill.runs import Progress
+from hypersd_app.distill.study import config as study_config
+from hypersd_app.distill.study import stage as study
 from hypersd_app.distill.workspace import Workspace
+from hypersd_app.errors import InvalidRequest
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.pocket import PocketUNet, new_scheduler
@@ -102,14 +105,21 @@ STAGES: Mapping[str, Stage] = {
         Stage("judge", "the dual encoder that measures whether pictures fit their captions", judge.PRESETS, judge.train),
         Stage("reward", "a stand-in reward for feedback learning: agreement, quality or segmenter", shelf.PRESETS, shelf.train),
         Stage("style-judge", "the classifier that tells the icon sets apart", style_judge.PRESETS, style_judge.train),
-        Stage("study", "methods compared at equal cost on a small proxy; hours, resumable", study.PRESETS, study.train),
+        Stage("study", "methods compared at equal cost on a small proxy; hours, resumable", study_config.PRESETS, study.train),
         Stage("export", "copy the trained weights into the shipped folder, as float16", _FAMILIES, _export),
     )
 }
 
 
 def limited(config: Any, steps: int | None, minutes: float | None, cooldown_minutes: float | None = None) -> Any:
-    """A config with its loop cut to so many steps or minutes; configs without a loop are left alone."""
+    """A config with its loop cut to so many steps or minutes; configs without a loop are left alone.
+
+    A study has many loops, whose steps its budget decides: it takes minutes, and raises InvalidRequest for the others.
+    """
+    if isinstance(config, study_config.StudyConfig):
+        if steps or cooldown_minutes:
+            raise InvalidRequest("steps", steps or cooldown_minutes, "--minutes, --seed or --variant with a study")
+        return replace(config, minutes=minutes or 0.0)
     if not hasattr(config, "loop"):
         return config
     limits = {"steps": steps, "minutes": minutes, "cooldown_minutes": cooldown_minutes}

@@ -70,7 +70,10 @@ def _model(unet: UNet2DConditionModel, told: Tensor) -> Callable[[Tensor, Tensor
 
 @dataclass(frozen=True)
 class Subject:
-    """A teacher that can be distilled. `look` draws previews of a student's UNet into a file."""
+    """A teacher that can be distilled. `look` draws previews of a student's UNet into a file.
+
+    `accelerator` is a student of it that ships, for a config that begins with one where this machine has trained none.
+    """
 
     family: str  # pocket, sd15 or sdxl
     unet: Any
@@ -79,6 +82,7 @@ class Subject:
     reward: Callable[[str], Reward]
     segmenter: Callable[[], Segmenter]
     look: Callable[[Any, Path], None]
+    accelerator: Path | None = None
 
 
 def pocket_subject(config: StudentConfig, workspace: Workspace, workers: Workers) -> Subject:
@@ -100,6 +104,7 @@ def pocket_subject(config: StudentConfig, workspace: Workspace, workers: Workers
         lambda name: open_reward(name, workspace),
         lambda: open_segmenter(workspace),
         look,
+        workspace.assets / FILE,
     )
 
 
@@ -109,8 +114,8 @@ def train(config: StudentConfig, workspace: Workspace, folder: Path, progress: P
     distil(config, pocket_subject(config, workspace, workers), workers, folder, progress)
 
 
-def distil(config: StudentConfig, subject: Subject, workers: Workers, folder: Path, progress: Progress) -> None:
-    """Distil any subject; see `train`. Raises InvalidRequest for a config nobody can run."""
+def distil(config: StudentConfig, subject: Subject, workers: Workers, folder: Path, progress: Progress) -> bool:
+    """Distil any subject; see `train`. Whether the last step was reached. Raises InvalidRequest for a config nobody can run."""
     torch.manual_seed(config.seed)
     run = RunFolder(folder)
     kit = new_kit(config, subject, workers, folder, progress)
@@ -127,6 +132,7 @@ def distil(config: StudentConfig, subject: Subject, workers: Workers, folder: Pa
         state.ema.swap()
 
     run_loop(run, state, config.loop, distiller, preview, progress, workers)
+    return state.step >= config.loop.steps
 
 
 def new_kit(config: StudentConfig, subject: Subject, workers: Workers, folder: Path, progress: Progress) -> Kit:
@@ -134,7 +140,7 @@ def new_kit(config: StudentConfig, subject: Subject, workers: Workers, folder: P
     if config.method not in METHODS:
         raise InvalidRequest("method", config.method, ", ".join(METHODS))
     method = METHODS[config.method]
-    networks = new_networks(config, subject.unet.to(workers.device), workers, folder)
+    networks = new_networks(config, subject.unet.to(workers.device), workers, beginning(config, subject, folder))
     helpers = Helpers(lambda: make_pairs(kit, folder / "pairs.npy", progress), subject.reward, subject.segmenter)
     kit = Kit(
         config,
@@ -149,11 +155,19 @@ def new_kit(config: StudentConfig, subject: Subject, workers: Workers, folder: P
     return kit
 
 
-def new_networks(config: StudentConfig, unet: Any, workers: Workers, folder: Path) -> Networks:
-    """Student and teacher, the student beginning as the teacher or where another student stands."""
-    begin = folder.parent / config.begin_with / FILE if config.begin_with else None
-    if begin is not None and not begin.exists():
-        raise ModelUnavailable(f"No student in {begin.parent}: run `train student --preset {config.begin_with}` first.")
+def beginning(config: StudentConfig, subject: Subject, folder: Path) -> Path | None:
+    """The accelerator that the config begins with: this machine's own, else the one that ships. Raises ModelUnavailable."""
+    if not config.begin_with:
+        return None
+    own = folder.parent / config.begin_with / FILE
+    for path in (own, subject.accelerator):
+        if path is not None and path.exists():
+            return path
+    raise ModelUnavailable(f"No student in {own.parent}: run `train student --preset {config.begin_with}` first.")
+
+
+def new_networks(config: StudentConfig, unet: Any, workers: Workers, begin: Path | None = None) -> Networks:
+    """Student and teacher, the student beginning as the teacher or, with `begin`, where another student stands."""
     if config.weights == "lora":
         networks = AdapterNetworks(unet, config.rank, config.target_decay, workers.autocast, config.gradient_checkpointing)
         if begin is not None:

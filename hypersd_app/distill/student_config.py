@@ -11,18 +11,22 @@ Weights = tuple[float, ...]  # one a stage; the last counts for all later ones
 
 @dataclass(frozen=True)
 class AdversarialConfig:
-    """The adversarial part of the distance: none while segments are many, more as they become few."""
+    """The adversarial part of the distance. `weights` of () are the method's own; LCM and TCD have none whatever they say."""
 
-    weights: Weights = (0.0, 0.0, 0.1, 0.2)
+    weights: Weights = ()
     lr: float = 5e-4
     highest: float = 0.7  # of T: where re-noising stops; beyond it even data is noise to the teacher
 
 
 @dataclass(frozen=True)
 class ScoreConfig:
-    """Score distillation of the first step. `timestep` is what the network is told it starts from: -1 means T - 1."""
+    """Score distillation of the first step. `timestep` is what the network is told it starts from: -1 means T - 1.
+
+    `thin`: every so-many-th picture of the batch only, so that a budget buys more updates; divides `StudentConfig.batch`.
+    """
 
     weights: Weights = (0.0, 0.0, 0.0, 0.5)
+    thin: int = 1
     timestep: int = -1
     fake_rank: int = 32
     fake_lr: float = 5e-4
@@ -36,9 +40,13 @@ class ScoreConfig:
 
 @dataclass(frozen=True)
 class FeedbackConfig:
-    """Rewards as (name, weight), each step in `every`; `structure` weighs the segmenter's loss on noised real pictures."""
+    """Rewards as (name, weight), each step in `every`; `structure` weighs the segmenter's loss on noised real pictures.
+
+    `thin` as in `ScoreConfig`.
+    """
 
     weights: Weights = (0.0, 0.0, 0.0, 0.05)
+    thin: int = 1
     rewards: tuple[tuple[str, float], ...] = (("agreement", 1.0), ("quality", 0.5))
     structure: float = 0.5
     every: int = 4
@@ -58,7 +66,7 @@ class StudentConfig:
     method: str = "tscd"
     stages: tuple[tuple[int, float], ...] = ()
     end: str = ""
-    skip: int = 20
+    skip: int = 25  # 25 holds every start of 1, 2, 4 and 8 trailing steps; 20 and 40 would never train t = 749
     weights: str = "lora"
     rank: int = 10  # all weights together must stay below 160 MB
     begin_with: str = ""  # the preset of another student, whose accelerator is trained further
@@ -69,7 +77,7 @@ class StudentConfig:
     ema_decay: float = 0.99  # of the weights that are kept
     target_decay: float = 0.0  # of the average that is the target; 0: the student itself, without gradient
     distance: str = "huber"
-    guidance_scale: float = 4.0
+    guidance_scale: float = 3.0  # Pocket's teacher is drawn and measured with it too
     caption_drop: float = 0.05
     offset_noise: float = 0.0
     precision: str = "auto"
@@ -102,10 +110,9 @@ _TINY = StudentConfig(data="tiny", stages=_TINY_STAGES, batch=4, rank=4, loop=Lo
 
 PRESETS: dict[str, StudentConfig] = {
     "pocket": StudentConfig(stages=((8, 100), (4, 150), (2, 250), (1, 1000)), adversarial=AdversarialConfig(weights=(0.0,))),
-    # A first student in minutes: a coarser grid carries the clean end to t = T - 1 in fewer steps.
+    # A first student in minutes.
     "first": StudentConfig(
-        stages=((4, 40), (2, 60), (1, 150)), skip=50, lr=1e-3, guidance_scale=2.5, adversarial=AdversarialConfig(weights=(0.0,)),
-        loop=_FIRST,
+        stages=((4, 40), (2, 60), (1, 150)), lr=1e-3, adversarial=AdversarialConfig(weights=(0.0,)), loop=_FIRST,
     ),
     "lcm": StudentConfig(method="lcm"),
     "tcd": StudentConfig(method="tcd"),
@@ -115,6 +122,12 @@ PRESETS: dict[str, StudentConfig] = {
     "tscd-feedback": StudentConfig(method="tscd-feedback"),
     "tscd-dmd": StudentConfig(method="tscd-dmd"),
     "hyper-sd": StudentConfig(method="hyper-sd"),
+    # For Stable Diffusion: the paper's two rewards in place of Pocket's stand-ins, and no segmenter, which is Pocket's too.
+    # Guidance, rank, learning rate and the shares of both rewards are our choice, tried on no real weights.
+    "photo-hyper-sd": StudentConfig(
+        method="hyper-sd", rank=64, batch=8, accumulation=4, lr=5e-6, guidance_scale=7.5, gradient_checkpointing=True,
+        feedback=FeedbackConfig(rewards=(("aesthetic", 1.0), ("image-reward", 0.5)), structure=0.0),
+    ),
     # For one step alone, from the unified accelerator on: little consistency, more of the score.
     "one-step": StudentConfig(
         method="tscd-dmd", begin_with="pocket", stages=((1, 1.0),), adversarial=AdversarialConfig(weights=(0.1,)), lr=2e-4,

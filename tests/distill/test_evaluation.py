@@ -1,4 +1,4 @@
-"""Judges, rewards, the whole method on Pocket's own path, the evaluation and the study, on random models and few pictures."""
+"""Judges, rewards, the whole method on Pocket's own path and the evaluation, on random models and few pictures."""
 
 import dataclasses
 import json
@@ -6,39 +6,23 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from hypersd_app.distill import judge, study, style_judge
-from hypersd_app.distill.data import dataset
 from hypersd_app.distill.evaluation import models, report
 from hypersd_app.distill.evaluation.cases import held_out_cases, trained_cases
 from hypersd_app.distill.evaluation.models import Shelf, new_sampler, student_models, teacher_model
 from hypersd_app.distill.rewards import shelf
 from hypersd_app.distill.splits import EVALUATION, splits
-from hypersd_app.distill.student import train
+from hypersd_app.distill.student import beginning, pocket_subject, train
 from hypersd_app.distill.student_config import PRESETS
-from hypersd_app.distill.workspace import Workspace
+from hypersd_app.distill.workers import Workers
 from hypersd_app.errors import ModelUnavailable
-from hypersd_app.models.pocket import PocketUNet
-from tests import fakes
-from tests.distill.packages import write_all
-
-
-def no_progress(done, total, metrics):
-    """Training reports to nobody here."""
+from tests.distill.judged import judged_workspace, no_progress
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
-    """Random models, pictures of four things in two sets, judges and rewards of a few steps."""
-    runs = tmp_path_factory.mktemp("runs")
-    write_all(runs / "npm")
-    made = Workspace(runs, fakes.write_pocket(runs / "assets" / "tiny"), "tiny")
-    dataset.build(dataset.PRESETS["tiny"], made.run("data", "tiny"), made.packages)
-    judge.train(judge.PRESETS["tiny"], made, made.run("judge", "tiny"), no_progress)
-    style_judge.train(style_judge.PRESETS["tiny"], made, made.run("style-judge", "tiny"), no_progress)
-    for name in ("agreement", "quality", "segmenter"):
-        shelf.train(shelf.PRESETS[f"tiny-{name}"], made, made.run("reward", f"tiny-{name}"), no_progress)
-    return made
+    return judged_workspace(tmp_path_factory.mktemp("runs"))
 
 
 def test_judges_and_rewards_learn_from_separate_pictures(workspace):
@@ -137,28 +121,29 @@ def test_a_perfect_student_has_no_trajectory_error(workspace):
     assert min(error for errors in bad.values() for error in errors) > 0.1
 
 
+def test_a_student_is_measured_against_the_guidance_it_was_distilled_with(workspace, tmp_path):
+    shipped = workspace.assets / "accelerator.safetensors"
+    save_file(load_file(shipped), tmp_path / "one.safetensors", {"format": "pt", "guidance_scale": "2.5", "timestep": "800"})
+    sampler = new_sampler(workspace)
+    (one,) = student_models(workspace, sampler, tmp_path / "one.safetensors")
+    assert (one.guidance_scale, one.steps) == (2.5, 1)
+    assert teacher_model(workspace, sampler, steps=2, guidance=4.0).guidance_scale == 4.0
+
+
+def test_one_step_begins_with_what_ships_where_nothing_was_trained(workspace, tmp_path):
+    config = dataclasses.replace(PRESETS["tiny"], begin_with="nothing")
+    subject = pocket_subject(config, workspace, Workers.open("no"))
+    assert beginning(config, subject, tmp_path / "one-step") == workspace.assets / "accelerator.safetensors"
+    own = tmp_path / "nothing" / "accelerator.safetensors"
+    own.parent.mkdir()
+    own.touch()
+    assert beginning(config, subject, tmp_path / "one-step") == own, "this machine's own comes first"
+    own.unlink()
+    with pytest.raises(ModelUnavailable, match="train student --preset nothing"):
+        beginning(config, dataclasses.replace(subject, accelerator=None), tmp_path / "one-step")
+    assert beginning(PRESETS["tiny"], subject, tmp_path / "one-step") is None
+
+
 def test_named_students_are_found_or_missed_by_name(workspace):
     with pytest.raises(ModelUnavailable, match="train student --preset nothing"):
         models.load_models(workspace, new_sampler(workspace), ["nothing"])
-
-
-def test_the_study_spends_its_budget_and_resumes(workspace, monkeypatch):
-    for name, value in (("DIVERSITY_PROMPTS", 2), ("DIVERSITY_SEEDS", 2), ("TEACHER_STEPS", 2), ("STUDENT_STEPS", (1,))):
-        monkeypatch.setattr(study, name, value)
-    config, folder = dataclasses.replace(study.PRESETS["tiny"], budget=112.0), workspace.run("study", "tiny")
-    study.train(config, workspace, folder, no_progress)
-    proxy = PocketUNet.from_pretrained(folder / "teacher" / "unet").layout.state_dict()
-    assert all(torch.equal(value, proxy[name]) for name, value in workspace.layout().items()), "begins from the trained prior"
-    text = (folder / "study.md").read_text()
-    assert "| LCM |" in text and "| TSCD + DMD |" in text and "±" in text and (folder / "study.png").exists()
-    row = json.loads((folder / "lcm-0" / "figures.json").read_text())
-    # A step of LCM, for each of two pictures: the student forward and back to its inputs (2, and a little for the LoRA's own
-    # weights), the guided teacher (2), the target (1), and the captions' embedding.
-    assert 2 * 4.5 < row["costs"][0] < 2 * 8
-    assert row["steps"] == int(112 / row["costs"][0])
-    dear = json.loads((folder / "tscd-dmd-0" / "figures.json").read_text())
-    assert dear["before"] == 2 * 25 * 2 and dear["costs"][3] > 1.5 * dear["costs"][0]
-    stamp = (folder / "lcm-0" / "figures.json").stat().st_mtime_ns
-    monkeypatch.setattr(study, "distil", None)  # would fail if anything were trained again
-    study.train(config, workspace, folder, no_progress)
-    assert (folder / "lcm-0" / "figures.json").stat().st_mtime_ns == stamp

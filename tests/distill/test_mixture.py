@@ -8,8 +8,10 @@ import torch
 from hypersd_app.diffusion.samplers import sample_ddim
 from hypersd_app.diffusion.schedules import NoiseSchedule
 from hypersd_app.diffusion.segments import Segments
+from hypersd_app.distill.conditioning import Conditioning
 from hypersd_app.distill.distiller import Distiller
 from hypersd_app.distill.draws import Draws
+from hypersd_app.distill.kit import Batch
 from hypersd_app.distill.runs import LoopConfig
 from hypersd_app.distill.student_config import AdversarialConfig, FeedbackConfig, ScoreConfig, StudentConfig
 from hypersd_app.models.pocket import new_scheduler
@@ -197,7 +199,7 @@ def test_feedback_raises_the_reward():
     assert "structure" in rows[0] and rows[-1]["reward_any"] > rows[0]["reward_any"]
 
 
-def test_everything_at_once_runs_and_learns():
+def test_everything_at_once_runs_when_it_should():
     score = ScoreConfig(weights=(0.0, 0.5), pairs=16)
     feedback = FeedbackConfig(weights=(0.0, 0.05), rewards=(("any", 1.0),), every=3)
     kit = toy_kit(config("hyper-sd", steps=60, stages=((2, 1.0), (1, 1.0)), score=score, feedback=feedback, target_decay=0.9), V)
@@ -205,3 +207,48 @@ def test_everything_at_once_runs_and_learns():
     assert [("matching" in row, "reward_any" in row) for row in rows[:3]] == [(False, False)] * 3
     assert [("matching" in row, "reward_any" in row) for row in rows[30:33]] == [(True, True), (True, False), (True, False)]
     assert all(torch.isfinite(torch.tensor(row["loss"])) for row in rows)
+
+
+def test_everything_at_once_learns():
+    """Consistency, score and a reward that pulls gently: pictures of one step come closer to the data, in fewer and more steps."""
+    score = ScoreConfig(weights=(0.0, 0.5), fake_lr=3e-3, pairs=64)
+    feedback = FeedbackConfig(weights=(0.0, 0.01), rewards=(("any", 1.0),), structure=0.0, every=2, thin=4)
+    stages, heads = ((2, 1.0), (1, 2.0)), AdversarialConfig(weights=(0.0, 0.05))
+    kit = toy_kit(
+        config("hyper-sd", steps=240, stages=stages, score=score, feedback=feedback, adversarial=heads, skip=100, lr=5e-3), V
+    )
+    data = kit.source.mixture.sample(2000, torch.Generator().manual_seed(5))
+    distiller = Distiller(kit)
+    before, flow = wasserstein(one_step(kit, NOISE), data), distance_to_the_flow(distiller)
+    rows = train_toy(distiller)
+    assert {"matching", "regression", "adversarial", "reward_any"} <= rows[-2].keys()
+    assert wasserstein(one_step(kit, NOISE), data) < 0.4 * before
+    assert distance_to_the_flow(distiller) < 0.8 * flow
+
+
+def test_offset_noise_reaches_the_students_inputs():
+    """Constant over a picture. The last to ask is the student, after its target."""
+    seen = {}
+    for strength in (0.0, 0.5):
+        kit = toy_kit(config("tscd", steps=1, offset_noise=strength, stages=((1, 1.0),)), V)
+        student = kit.networks.student
+        kit.networks.student = lambda x, t, c, s=strength, run=student: (seen.update({s: x}), run(x, t, c))[1]
+        Distiller(kit)(0)
+    draws = Draws.of(0, 0, "consistency", 128)
+    x0 = toy_kit(config("tscd"), V).source.batch(0, 128)[0]
+    t = Segments(1000, 1, 50).draw(draws.stratified(), draws.uniform(), "random")[0]
+    eps, offset = draws.normal(x0), draws.normal(x0)
+    torch.testing.assert_close(seen[0.0], V.add_noise(x0, eps, t))
+    torch.testing.assert_close(seen[0.5], V.add_noise(x0, (eps + 0.5 * offset) / 1.25**0.5, t))
+
+
+def test_a_thinned_batch_does_not_depend_on_how_it_is_spread():
+    def batch(rows):
+        x0 = torch.arange(24.0).view(24, 1, 1, 1)[rows]
+        return Batch(x0, Conditioning(x0.view(-1, 1, 1)), [str(int(x)) for x in x0.flatten()], 0, 24, rows).thinned(3)
+
+    whole, parts = batch(slice(None)), [batch(slice(0, 12)), batch(slice(12, 24))]
+    assert whole.captions == [str(number) for number in range(0, 24, 3)] == [text for part in parts for text in part.captions]
+    assert torch.equal(whole.conditioning.embeddings.flatten(), whole.x0.flatten())
+    spread = torch.cat([part.draws(5, "score").normal(part.x0) for part in parts])
+    assert torch.equal(whole.draws(5, "score").normal(whole.x0), spread)

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 import random
 import shutil
 
@@ -219,6 +220,18 @@ def test_dry_run_trains_nothing(trained, capsys):
 def test_unknown_words_are_refused_with_what_there_is(field, changes):
     with pytest.raises(InvalidRequest, match=field):
         run_train(arguments(**{"stage": "teacher", **changes}), Settings())
+
+
+@pytest.mark.parametrize(("field", "value"), [("seed", [0]), ("variant", ["lcm"])])
+def test_only_a_study_has_seeds_and_variants_to_choose_from(field, value):
+    with pytest.raises(InvalidRequest, match=f"{field}.*train study"):
+        run_train(arguments("teacher", **{field: value}), Settings())
+
+
+def test_a_study_s_seed_and_variant_are_taken_from_the_command_line(capsys):
+    run_train(arguments("study", preset="pocket", dry_run=True, seed=[2], variant=["pcm"], minutes=40.0), Settings())
+    said = json.loads(capsys.readouterr().out)["config"]
+    assert (said["seeds"], said["variants"], said["minutes"]) == ([2], ["pcm"], 40.0)
 
 
 def test_missing_pictures_say_what_to_run(tmp_path):

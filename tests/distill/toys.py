@@ -71,6 +71,12 @@ class MixtureTeacher(nn.Module):
         x0 = self.mixture.expected_x0(x, t)
         return schedule.prediction(x0, (x - schedule.alpha(t) * x0) / schedule.sigma(t), t)
 
+    feature_channels = (4,)
+
+    def features(self, x, t, conditioning):
+        """One map of four values: an encoder that heads can tell places on the line by."""
+        return [torch.cat([x, torch.tanh(2 * x), x.square(), torch.ones_like(x)], dim=1)]
+
 
 class Learner(nn.Module):
     """Begins as the teacher: a small network, zero at first, is added to its prediction."""

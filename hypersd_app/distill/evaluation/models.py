@@ -34,7 +34,8 @@ Draw = Callable[[list[str], int], Tensor]
 class Model:
     """A named way to turn prompts into latents: (prompts, seed) -> float32 (B, C, H, W); picture i has the noise of seed + i.
 
-    `stamp` changes with the weights. `unet` is what it runs, `steps` how often.
+    `stamp` changes with the weights. `unet` is what it runs, `steps` how often. `guidance_scale` is the teacher's own, or
+    of the teacher that a student was distilled from.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Model:
     draw: Draw
     stamp: str
     unet: Any = None
+    guidance_scale: float = POCKET_GUIDANCE
 
     @property
     def file_name(self) -> str:
@@ -64,6 +66,7 @@ def teacher_model(workspace: Workspace, sampler: Sampler, steps: int = TEACHER_S
         lambda prompts, seed: sampler.latents(unet, prompts, steps, guidance, seed),
         stamp(path),
         unet,
+        guidance,
     )
 
 
@@ -74,14 +77,15 @@ def student_models(
     unet, few = workspace.teacher().eval(), FewStepSampler(sampler)
     fuse_lora(unet, accelerator)
     with safe_open(accelerator, "pt") as file:
-        timestep = int((file.metadata() or {}).get("timestep", -1))
+        metadata = file.metadata() or {}
+    timestep, guidance = int(metadata.get("timestep", -1)), float(metadata.get("guidance_scale", POCKET_GUIDANCE))
 
     def draw(count: int) -> Draw:
         return lambda prompts, seed: few.latents(unet, prompts, count, seed, timestep=timestep)
 
     marked = stamp(workspace.weights("teacher", "unet", "unet")) + stamp(accelerator)
     return [
-        Model(f"{name}, {count} step{'s'[: count > 1]}", count, draw(count), marked, unet)
+        Model(f"{name}, {count} step{'s'[: count > 1]}", count, draw(count), marked, unet, guidance)
         for count in (steps if timestep < 0 else (1,))
     ]
 

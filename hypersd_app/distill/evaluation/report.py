@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hypersd_app.catalog.builtin import POCKET_GUIDANCE
 from hypersd_app.distill.evaluation.cases import DIVERSITY_PROMPTS, DIVERSITY_SEEDS, Cases, held_out_cases, trained_cases
 from hypersd_app.distill.evaluation.colour import Drift, drift
 from hypersd_app.distill.evaluation.distances import diversity, frechet, kernel_distance, nearest, precision_recall, wilson
@@ -126,12 +125,13 @@ class Bench:
         return {name: diversity(rows) for name, rows in groups.items()}
 
     def trajectory(self, model: Model, teacher: Model) -> Mapping[int, list[float]]:
-        """Errors of a student's jumps; see `trajectory_errors`."""
+        """Errors of a student's jumps, against the teacher at the guidance it was distilled with; see `trajectory_errors`."""
         embed = self.workspace.embed
         chosen = self.known.shown[:TRAJECTORIES]
         x0 = torch.from_numpy(self.workspace.latents[chosen].astype(np.float32))
         told, untold = embed(self.known.captions[:TRAJECTORIES]), embed([""] * len(x0))
-        return trajectory_errors(model.unet, teacher.unet, x0, told, untold, POCKET_GUIDANCE, self.sampler.schedule, self.seed)
+        guidance, schedule = model.guidance_scale, self.sampler.schedule
+        return trajectory_errors(model.unet, teacher.unet, x0, told, untold, guidance, schedule, self.seed)
 
 
 class TrainingCopies:

@@ -5,4 +5,4 @@ from __future__ import annotations
 from hypersd_app.distill.methods.method import Method
 from hypersd_app.distill.terms.consistency import ConsistencyTerm
 
-METHOD = Method("tcd", "TCD", ((1, 1.0),), "random", lambda kit: [ConsistencyTerm(kit, adversarial=False)])
+METHOD = Method("tcd", "TCD", ((1, 1.0),), "random", lambda kit: [ConsistencyTerm(kit, adversarial=())])

@@ -8,5 +8,5 @@ from __future__ import annotations
 from hypersd_app.distill.methods.method import Method
 from hypersd_app.distill.terms.consistency import ConsistencyTerm
 
-STAGES = ((8, 0.1), (4, 0.15), (2, 0.25), (1, 0.5))
+STAGES = ((8, 0.1), (4, 0.1), (2, 0.2), (1, 0.6))
 METHOD = Method("tscd", "TSCD", STAGES, "random", lambda kit: [ConsistencyTerm(kit)])

@@ -10,19 +10,26 @@ from hypersd_app.distill.adversarial import Heads, discriminator_loss, student_l
 from hypersd_app.distill.consistency import DISTANCES, consistency_pair, perturbed_noise
 from hypersd_app.distill.kit import Batch, Kit
 from hypersd_app.distill.sides import Side
+from hypersd_app.distill.student_config import Weights, at_stage
+
+# None while segments are many, more as they become few, as the paper has it; the values are ours, for it gives none.
+TSCD_ADVERSARIAL: Weights = (0.0, 0.0, 0.1, 0.2)
 
 
 class ConsistencyTerm:
-    """d(student's jump, target's jump), Hyper-SD Algorithm 1: squared error or pseudo-Huber, plus heads that tell it from data.
+    """d(student's jump, target's jump), Hyper-SD Algorithm 1: squared error or pseudo-Huber, plus heads that tell it from others.
 
-    `adversarial` False leaves the heads out whatever the config's weights say.
+    `adversarial` are the heads' weights by stage unless the config has its own; () leaves them out whatever it says.
+    What the heads tell it from is `real`: noised "data", our choice for TSCD, or the "target" of the same jump, as PCM does.
     """
 
-    def __init__(self, kit: Kit, adversarial: bool = True) -> None:
-        self.kit = kit
+    def __init__(self, kit: Kit, adversarial: Weights = TSCD_ADVERSARIAL, real: str = "data") -> None:
+        assert real in ("data", "target"), real
+        self.kit, self.real = kit, real
         self.distance = DISTANCES[kit.config.distance]
+        self.weights = kit.config.adversarial.weights or adversarial if adversarial else (0.0,)
         self.heads: Heads | None = None
-        if adversarial and any(kit.config.adversarial.weights[: len(kit.stages)]):
+        if any(at_stage(self.weights, stage) for stage in range(len(kit.stages))):
             self.heads = Heads(kit.networks.feature_channels).to(kit.device)
             self.side = Side(dict(self.heads.named_parameters()), kit.config.adversarial.lr, kit.workers)
 
@@ -45,13 +52,13 @@ class ConsistencyTerm:
         )
         loss = self.distance(reached, goal).mean()
         figures = {"segments": float(segments.num_segments), "consistency": float(loss.detach())}
-        weight = kit.weight(kit.config.adversarial.weights, step)
+        weight = kit.weight(self.weights, step)
         if self.heads is None or not weight:
             return loss, figures
-        against, said = self._adversarial(step, batch, reached, end)
+        against, said = self._adversarial(step, batch, reached, goal, end)
         return loss + weight * against, figures | said
 
-    def _adversarial(self, step: int, batch: Batch, reached: Tensor, end: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def _adversarial(self, step: int, batch: Batch, reached: Tensor, goal: Tensor, end: Tensor) -> tuple[Tensor, dict[str, float]]:
         """The student's loss against the heads, after they learnt from this batch. Both sides are re-noised alike."""
         assert self.heads is not None
         kit, draws, told = self.kit, batch.draws(step, "adversarial"), batch.conditioning
@@ -60,7 +67,8 @@ class ConsistencyTerm:
         tau = lowest + (draws.uniform().to(end.device) * (highest - lowest + 1)).long()
         tau = tau.clamp_max(kit.schedule.num_timesteps - 1)
         made_tau = kit.schedule.renoise(reached, draws.normal(reached), end, tau)
-        real_tau = kit.schedule.add_noise(batch.x0, draws.normal(reached), tau)
+        believed, since = (goal, end) if self.real == "target" else (batch.x0, torch.full_like(end, -1))
+        real_tau = kit.schedule.renoise(believed, draws.normal(reached), since, tau)
         made = kit.networks.features(made_tau, tau, told)
         with torch.no_grad():
             real = kit.networks.features(real_tau, tau, told)

@@ -28,6 +28,7 @@ class FeedbackTerm:
         weight = self.kit.weight(self.config.weights, step)
         if not weight or step % self.config.every:
             return None
+        batch = batch.thinned(self.config.thin)
         loss, figures = self._rewarded(step, batch)
         if self.segmenter is not None:
             structure = self._structure(step, batch)

@@ -30,6 +30,7 @@ class ScoreTerm:
         weight = self.kit.weight(self.config.weights, step)
         if not weight:
             return None
+        batch = batch.thinned(self.config.thin)
         kit, draws = self.kit, batch.draws(step, "score")
         noise, told, goals, paired = self._inputs(batch, draws)
         start = torch.full((len(noise),), self.timestep, device=noise.device)
