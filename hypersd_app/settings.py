@@ -12,6 +12,7 @@ from typing import Any
 from hypersd_app.errors import InvalidRequest
 
 ROOT = Path(__file__).resolve().parent.parent
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 MOST_OF_ANYTHING = 1024  # cores, replicas
 
 
@@ -23,8 +24,11 @@ class Settings:
     port: int = 7860
     share: bool = False
     default_model: str = "pocket"
+    language: str = "en"  # of the page; what there is: hypersd_app/ui/texts.py
     backend: str = "auto"  # auto, torch, openvino
     device: str = "auto"  # auto, cpu, cuda, mps
+    precision: str = "auto"  # of the networks: auto, float32, bfloat16, float16
+    compile: bool = False  # UNets by torch.compile: minutes at the first picture of each size, a GPU that serves for long gains
     assets: Path = ROOT / "assets"
     runs: Path = ROOT / "runs"
     cache: Path = Path.home() / ".cache" / "hypersd-studio"
@@ -32,6 +36,7 @@ class Settings:
     styles: Path = ROOT / "styles"  # LoRA files of the user's own
     memory_gb: float = 0.0  # budget for resident models; 0 takes three quarters of what is free
     offline: bool = False  # never ask the Hub
+    revisions: str = ""  # of Hub repositories, "owner/name=sha owner/name=sha"; others are at their main branch
     safety: str = "auto"  # auto: on when others than this machine's users can reach the studio; on; off
     blocked_words: str = ""  # a text file, a word or phrase a line, added to the block list
     trusted_proxies: str = "127.0.0.1"  # addresses or networks whose X-Forwarded-For is believed, with commas; * for all
@@ -52,6 +57,8 @@ class Settings:
             raise InvalidRequest("backend", self.backend, "auto, torch or openvino")
         if self.device not in ("auto", "cpu", "cuda", "mps"):
             raise InvalidRequest("device", self.device, "auto, cpu, cuda or mps")
+        if self.precision not in PRECISIONS:
+            raise InvalidRequest("precision", self.precision, "auto, float32, bfloat16 or float16")
         if self.safety not in ("auto", "on", "off"):
             raise InvalidRequest("safety", self.safety, "auto, on or off")
         if not self.hang_seconds > 0:

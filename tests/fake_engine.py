@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from hypersd_app.catalog.rows import ControlSpec, ModelSpec, Recipe, StyleSpec, WeightSource
+from hypersd_app.catalog.guard import choose_recipe, one_of
+from hypersd_app.catalog.rows import ControlSpec, DecoderSpec, ModelSpec, Recipe, StyleSpec, WeightSource
 from hypersd_app.catalog.scan import scan_styles
 from hypersd_app.engine.requests import GenerationRequest, GenerationResult
-from hypersd_app.errors import HyperSDError, InvalidRequest
+from hypersd_app.errors import HyperSDError
 
 NOWHERE = WeightSource(path=Path("nowhere"))
 FAST = Recipe("unified", "Few steps, 1-8", tuple(range(1, 9)), "TCDScheduler", eta=(0.0, 1.0, 1.0))
@@ -26,7 +27,11 @@ POCKET = ModelSpec(
     "pocket", "Pocket", "pocket", NOWHERE, (FAST, TEACHER), 256, 256, smallest=256, largest=256, controls=(SCRIBBLE,)
 )
 CANNY = ControlSpec("canny", "Canny edges", NOWHERE, annotator="canny")
-LARGE = ModelSpec("large", "Large", "sd15", NOWHERE, (FAST, TEACHER), 512, 512, controls=(SCRIBBLE, CANNY))
+DECODERS = (
+    DecoderSpec("full", "Full decoder", "AutoencoderKL", NOWHERE),
+    DecoderSpec("tiny", "Tiny decoder", "AutoencoderTiny", NOWHERE),
+)
+LARGE = ModelSpec("large", "Large", "sd15", NOWHERE, (FAST, TEACHER), 512, 512, controls=(SCRIBBLE, CANNY), decoders=DECODERS)
 STYLES = tuple(
     StyleSpec(name.lower(), name, "pocket", Path("nowhere"), trigger=f"{name.lower()} style") for name in ("Ink", "Clay", "Neon")
 )
@@ -45,14 +50,12 @@ class FakeEngine:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def generate(self, request: GenerationRequest, progress: Any = None) -> GenerationResult:
-        if request.model not in [model.name for model in self.models()]:
-            raise InvalidRequest("model", request.model, "pocket or large")
+        self._check_names(request)
         with self._lock:
             self.requests.append(request)
             if self.failure is not None:
                 raise self.failure
-            if self.delay:
-                time.sleep(self.delay)
+            time.sleep(self.delay)
             if progress is not None:
                 report_steps(request, progress)
             images = tuple(paint(replace(request, seed=request.seed + i)) for i in range(request.num_images))
@@ -67,11 +70,27 @@ class FakeEngine:
     def models(self) -> tuple[ModelSpec, ...]:
         return (POCKET, LARGE)
 
+    def _model(self, name: str) -> ModelSpec:
+        rows = {row.name: row for row in self.models()}
+        one_of("model", name, rows)
+        return rows[name]
+
+    def _check_names(self, request: GenerationRequest) -> None:
+        """Refuse what the real catalogue refuses."""
+        model = self._model(request.model)
+        choose_recipe(model, request.recipe, request.num_inference_steps)
+        for style in request.styles:
+            one_of("style", style.name, [row.name for row in self.styles(request.model)])
+        if request.decoder:
+            one_of("decoder", request.decoder, [row.name for row in model.decoders])
+        if request.control is not None:
+            one_of("control kind", request.control.kind, [row.kind for row in model.controls])
+
     def recipes(self, model: str) -> tuple[Recipe, ...]:
-        return (FAST, TEACHER)
+        return self._model(model).recipes
 
     def styles(self, model: str) -> tuple[StyleSpec, ...]:
-        family = {"pocket": "pocket", "large": "sd15"}[model]
+        family = self._model(model).family
         return tuple(style for style in (*STYLES, *self.own) if style.family == family)
 
     def status(self) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from hypersd_app.browser.chromium import free_port
 from hypersd_app.server.limits import BoardLimits
 from hypersd_app.settings import Settings
 from hypersd_app.ui.launch import Studio, build_studio
+from hypersd_app.ui.texts import use_language
 from tests.fake_engine import FakeEngine
 
 
@@ -27,14 +28,19 @@ class Served:
 
 @contextmanager
 def served(
-    engine: FakeEngine | None = None, port: int = 0, limits: BoardLimits | None = None, styles: Path = Path("no styles")
+    engine: FakeEngine | None = None,
+    port: int = 0,
+    limits: BoardLimits | None = None,
+    styles: Path = Path("no styles"),
+    language: str = "en",
 ) -> Iterator[Served]:
-    """Serve until the block ends; `styles` is where added style files go."""
+    """Serve until the block ends; `styles` is where added style files go. The language is that of the whole process till then."""
     engine = engine or FakeEngine(folder=styles)
     port = port or free_port()
-    studio = build_studio(engine, Settings(port=port, styles=styles), limits)
+    studio = build_studio(engine, Settings(port=port, styles=styles, language=language), limits)
     studio.launch(prevent_thread_lock=True)
     try:
         yield Served(f"http://127.0.0.1:{port}/", port, engine, studio, styles)
     finally:
         studio.close()
+        use_language("en")

@@ -28,13 +28,19 @@ from hypersd_app.server.board_requests import request_from_values as request_fro
 
 LONGEST = 8 * 1024 * 1024  # characters of a text chunk we read
 LORA = re.compile(r"<lora:([^:>]+):(-?(?:\d+\.?\d*|\.\d+))>")
+SIZE = re.compile(r"(\d+)x(\d+)")
 SETTING = re.compile(r'\s*([\w ]+):\s*("(?:\\.|[^"])*"|[^,]*)(?:,|$)')
 ALLOWED = "a PNG made here or by A1111"
 
 
-def with_recipe(picture: Image.Image, request: GenerationRequest, operations: Sequence[Any] = ()) -> Image.Image:
-    """The picture, carrying its recipe: every PNG made of it, by us or by Gradio, contains it."""
-    document = {"format": FORMAT, "request": request_values(request), "operations": list(operations)}
+def with_recipe(
+    picture: Image.Image, request: GenerationRequest, operations: Sequence[Any] = (), rest: bool = False
+) -> Image.Image:
+    """The picture, carrying its recipe: every PNG made of it, by us or by Gradio, contains it.
+
+    `rest` says that its steps are those of a resting pen, not of a moving one.
+    """
+    document = {"format": FORMAT, "request": request_values(request), "operations": list(operations), "rest": rest}
     carrying = picture.copy()
     carrying.info = {PARAMETERS_KEY: parameters_text(request), JSON_KEY: json.dumps(document, ensure_ascii=False)}
     return carrying
@@ -76,12 +82,13 @@ def _own(text: str) -> dict[str, Any]:
         document = json.loads(text)
         request = request_from_values(document["request"])
         operations = list(document.get("operations", ()))
+        rest = {"rest": True} if document.get("rest") else {}
         compared = {"compare": dict(document["compare"])} if "compare" in document else {}
     except (ValueError, KeyError, TypeError, RecursionError):
         raise InvalidRequest("picture", "an unreadable recipe", ALLOWED) from None
     if not operations and request.control is not None:
         operations = [ink_operation(request.control)]
-    return {"head": recipe_values(request), "operations": operations, **compared}
+    return {"head": {**recipe_values(request), **rest}, "operations": operations, **compared}
 
 
 def ink_operation(control: ControlInput) -> dict[str, str]:
@@ -108,8 +115,16 @@ def parse_a1111(text: str) -> dict[str, Any]:
     for name, key in (("Model", "model"), ("Recipe", "recipe")):
         if name in settings:
             values[key] = settings[name]
+    if "CFG scale" in settings:
+        values["guidance_scale"] = _number(settings["CFG scale"])
+    if size := SIZE.fullmatch(settings.get("Size", "")):
+        values["width"], values["height"] = int(size[1]), int(size[2])
     return values
 
 
 def _whole(text: str | None, default: int) -> int:
     return int(text) if text and text.isdecimal() else default
+
+
+def _number(text: str) -> float | None:
+    return float(text) if re.fullmatch(r"\d+\.?\d*", text) else None

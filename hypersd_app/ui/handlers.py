@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from hypersd_app.engine.metadata import read_request, request_of
-from hypersd_app.engine.requests import MAX_SEED, GenerationResult, check_integer
+from hypersd_app.engine.requests import MAX_SEED, GenerationRequest, GenerationResult, check_integer
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.server.backend import ImageEngine
 from hypersd_app.server.board_requests import recipe_values, request_from_values, sketch_control, whole
@@ -84,13 +84,12 @@ class Handlers:
         picture = open_picture(self.bounded(photograph, "photograph"), "photograph", self.limits.sketch_pixels)
         return Image.fromarray(self.engine.annotate(kinds[control].annotator, picture, (row.width, row.height)))
 
-    def from_values(self, values: Mapping[str, Any], progress: Any = None) -> GenerationResult:
-        """Run a request given as JSON values, as the tabs collect them."""
-        return self.engine.generate(request_from_values({"model": self.default_model, **values}), progress)
+    def request(self, values: Mapping[str, Any]) -> GenerationRequest:
+        """A request from JSON values, as the tabs collect them."""
+        return request_from_values({"model": self.default_model, **values})
 
-    def stepwise(self, values: Mapping[str, Any]) -> Iterator[Step | GenerationResult]:
-        """The same, telling of every step on the way; the result comes last."""
-        request = request_from_values({"model": self.default_model, **values})
+    def stepwise(self, request: GenerationRequest) -> Iterator[Step | GenerationResult]:
+        """Run a request, telling of every step on the way; the result comes last."""
         return with_steps(lambda progress: self.engine.generate(request, progress))
 
     def bounded(self, path: str, field: str) -> str:

@@ -28,6 +28,7 @@ from hypersd_app.settings import Settings
 from hypersd_app.ui.library import LARGEST_STYLE
 from hypersd_app.ui.page import build_page
 from hypersd_app.ui.scripts import css, head
+from hypersd_app.ui.texts import use_language
 from hypersd_app.ui.theme import calm_theme
 from hypersd_app.ui.visitors import current_visitor
 
@@ -62,6 +63,7 @@ class Studio:
 
 def build_studio(engine: ImageEngine, settings: Settings, limits: BoardLimits | None = None, devices: int = 1) -> Studio:
     """Everything but the start of the server."""
+    use_language(settings.language)
     engine.models()  # waits for a drawing process that is still starting
     journal, readiness = Journal(Metrics(), settings.log_prompts), Readiness()
     service = BoardService(engine, limits or limits_of(settings.limits), TokenSigner(), journal, devices)

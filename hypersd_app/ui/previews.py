@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextvars
 import queue
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from PIL import Image
+
+from hypersd_app.ui.texts import text
+
+STEP = re.compile(r"Step (\d+) of (\d+)")  # as the engine, which speaks English, reports one
 
 Result = TypeVar("Result")
 Progress = Callable[..., None]  # (share, words), and now and then (share, words, picture)
@@ -29,7 +34,7 @@ def with_steps(run: Callable[[Progress], Result]) -> Iterator[Step | Result]:
     reports: queue.Queue[tuple[str, Any]] = queue.Queue()
 
     def progress(share: float, note: str, picture: Image.Image | None = None) -> None:
-        reports.put(("step", Step(share, note, picture)))
+        reports.put(("step", Step(share, spoken(note), picture)))
 
     def work() -> None:
         try:
@@ -46,3 +51,9 @@ def with_steps(run: Callable[[Progress], Result]) -> Iterator[Step | Result]:
         yield value
         if kind == "done":
             return
+
+
+def spoken(note: str) -> str:
+    """What the engine reports, in the page's language; what it says of files and loading stays as it is."""
+    step = STEP.fullmatch(note)
+    return note if step is None else text("text.status.step").format(step=step[1], steps=step[2])

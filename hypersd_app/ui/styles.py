@@ -15,7 +15,7 @@ from hypersd_app.ui.errors import for_people
 from hypersd_app.ui.library import Library, Report
 from hypersd_app.ui.scripts import markup, mount
 from hypersd_app.ui.text_to_image import TextTab
-from hypersd_app.ui.texts import text
+from hypersd_app.ui.texts import counted, text
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class StyleActions:
         """The button: look at the folders again."""
         found = self._library.rescan()
         count = sum(len(names) for names in found["styles"].values())
-        said = text("styles.rescanned").format(models=len(found["models"]), styles=count)
+        said = text("styles.rescanned").format(models=counted("models", len(found["models"])), styles=counted("styles", count))
         return f'<p class="hs-quiet" role="status">{html.escape(said)}</p>', *self.renewed(model, styles)
 
     def take_in(self, path: str, model: str, styles: list[str] | None) -> tuple[Any, ...]:

@@ -18,6 +18,7 @@ from hypersd_app.server.board_requests import frame_request
 from hypersd_app.server.pictures import open_picture
 from hypersd_app.server.png_recipes import png_bytes, read_recipe, with_grid, with_recipe
 from hypersd_app.ui.grid import MAX_CELLS, make_grid, model_of
+from hypersd_app.ui.known_names import with_known_names
 from hypersd_app.ui.sheet import contact_sheet as sheet_of
 
 Task = Callable[[dict[str, Any], bytes], dict[str, Any]]
@@ -25,7 +26,7 @@ MAX_GIF_FRAMES = 400
 GIF_PIXELS = 512 * 512
 
 
-def page_tasks(service: BoardService, engine: ImageEngine) -> Mapping[str, Task]:
+def page_tasks(service: BoardService, engine: ImageEngine, default_model: str) -> Mapping[str, Task]:
     """The tasks by name; each takes JSON values and bytes, and answers JSON. They raise HyperSDError."""
 
     def save_png(values: dict[str, Any], sketch: bytes) -> dict[str, Any]:
@@ -33,12 +34,17 @@ def page_tasks(service: BoardService, engine: ImageEngine) -> Mapping[str, Task]
         head = {**values["head"], "decoder": "", "num_images": 1}
         request = frame_request(head, sketch if len(sketch) > 1 else b"", service.limits)
         result = service.generate(request)
-        picture = with_recipe(result.images[0], result.request, values.get("operations", ()))
+        picture = with_recipe(result.images[0], result.request, values.get("operations", ()), bool(head.get("rest")))
         return {"png": base64.b64encode(png_bytes(picture)).decode(), "name": file_name(result.request)}
 
     def read_png(_values: dict[str, Any], data: bytes) -> dict[str, Any]:
         """The recipe inside a dropped PNG."""
         return read_recipe(data)
+
+    def known_names(values: dict[str, Any], _nothing: bytes) -> dict[str, Any]:
+        """A recipe's head as this server can draw it, and the names of what it lacks."""
+        head, missing = with_known_names(engine, default_model, values["head"])
+        return {"head": head, "missing": missing}
 
     def make_gif(values: dict[str, Any], data: bytes) -> dict[str, Any]:
         """A GIF of JPEG frames, each led by its length as u32; `values["milliseconds"]` a frame."""
@@ -69,7 +75,7 @@ def page_tasks(service: BoardService, engine: ImageEngine) -> Mapping[str, Task]
         pixels = engine.annotate(control.annotator, picture, (model.width, model.height))
         return {"png": base64.b64encode(png_bytes(Image.fromarray(pixels).convert("L"))).decode()}
 
-    tasks = (save_png, read_png, make_gif, grid, contact_sheet, annotate)
+    tasks = (save_png, read_png, known_names, make_gif, grid, contact_sheet, annotate)
     return {task.__name__: task for task in tasks}
 
 

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from hypersd_app.catalog.rows import ModelSpec
+from hypersd_app.catalog.rows import ModelSpec, Range
 from hypersd_app.engine.metadata import request_of
-from hypersd_app.engine.requests import MAX_IMAGES, MAX_PROMPT_LENGTH, MAX_SEED, MAX_STYLES, GenerationResult
-from hypersd_app.errors import HyperSDError
+from hypersd_app.engine.requests import MAX_IMAGES, MAX_PROMPT_LENGTH, MAX_SEED, MAX_STYLES, GenerationRequest, GenerationResult
+from hypersd_app.errors import HyperSDError, InvalidRequest
 from hypersd_app.server.board_requests import recipe_values, whole
 from hypersd_app.server.pictures import encode_jpeg
 from hypersd_app.ui.choices import model_choices, recipe_choices, recipe_row
 from hypersd_app.ui.errors import for_people
 from hypersd_app.ui.grid import model_of
 from hypersd_app.ui.handlers import Handlers, any_seed, pictures
+from hypersd_app.ui.known_names import with_known_names
 from hypersd_app.ui.previews import Step
 from hypersd_app.ui.scripts import markup, mount
-from hypersd_app.ui.texts import text
+from hypersd_app.ui.texts import counted, text
 
 WEIGHTS = tuple(f"weight_{i}" for i in range(MAX_STYLES))
 NAMES = (
@@ -31,9 +33,15 @@ NAMES = (
 )  # fmt: skip
 # What depends on model, recipe, steps and chosen styles, in the order of `TextTab.dependent`.
 DEPENDENT = ("recipe", "num_inference_steps", "negative_prompt", "eta", "guidance_scale", "width", "height", "styles", *WEIGHTS)
-STEPWISE_FROM = 8  # steps: shorter runs are over before a step could be read
+PATIENCE = 0.8  # seconds until a run tells how far it is: shorter ones are over before it could be read
+TELL_EVERY = 0.25  # seconds: downloads report more often than anybody reads
 PROMPT_ATTRIBUTES = gr.InputHTMLAttributes(autocomplete="off", enterkeyhint="go")
-TIMELINE_SIDE = 256
+TIMELINE_SIDE = 256  # px
+# What the browser remembers of before a reload goes in first, in place of the uplink's value.
+REMEMBERED = "(_, ...values) => [window.hypersd.remembered(), ...values]"
+# A restored recipe fills field after field, each a change: only all of them together are drawn.
+UNLESS_FILLING = "(live, ...values) => [live && !window.hypersd.filling, ...values]"
+FILLED = "(...values) => { window.hypersd.filling = false; return values; }"
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,7 @@ class TextTab:
     make: gr.Button
     dice: gr.Button
     outbox: gr.HTML
+    drawn: gr.State  # the request that is shown, None before the first
 
     @property
     def request(self) -> list[Any]:
@@ -81,65 +90,89 @@ class TextTab:
     @property
     def shown(self) -> list[Any]:
         """Components that show a result."""
-        return [self.gallery, self.status, self.outbox]
+        return [self.gallery, self.status, self.outbox, self.drawn]
 
 
 class TextActions:
-    """What the tab's events do. Results come as (gallery, status, outbox)."""
+    """What the tab's events do. Results come as (gallery, status, outbox, request)."""
 
-    def __init__(self, handlers: Handlers) -> None:
+    def __init__(self, handlers: Handlers, patience: float = PATIENCE, clock: Callable[[], float] = time.monotonic) -> None:
         self._handlers = handlers
+        self._patience = patience
+        self._clock = clock
 
     def make(self, keep_seed: bool, *values: Any) -> Iterator[tuple[Any, ...]]:
         """The button: a new seed unless it is kept. Yields a result and the seed; in long runs what there is by now first."""
         collected = self.collect(*values)
         if not keep_seed:
             collected["seed"] = any_seed()
-        if collected["num_inference_steps"] < STEPWISE_FROM:
-            result = self._handlers.from_values(collected)
-            yield *shown(result), int(result.request.seed)
+        for reached in self._run(self._handlers.request(collected)):
+            yield *reached, collected["seed"]
+
+    def live(self, is_live: bool, drawn: GenerationRequest | None, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """A change. Errors become the status line: raising would lose the keystroke that waits behind this one.
+
+        What is shown already is not drawn again: a model that is chosen, or a recipe that comes back, changes many fields.
+        """
+        if not is_live:
+            yield (gr.skip(),) * 4
             return
-        for reached in self._handlers.stepwise(collected):
-            if isinstance(reached, Step):
+        try:
+            collected = self.collect(*values)
+            if not collected["prompt"].strip():
+                yield gr.skip(), text("text.status.empty"), gr.skip(), None
+                return
+            request = self._handlers.request(collected)
+            if request == drawn:
+                yield (gr.skip(),) * 4
+                return
+            yield from self._run(request)
+        except HyperSDError as error:
+            yield gr.skip(), str(error), gr.skip(), None
+
+    def first(self, remembered: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """The picture that greets a visitor: the one of before a reload, whose recipe the browser `remembered`, or a first one."""
+        if remembered:
+            found = self._restored(remembered)
+            values = tuple(found[name].get("value") for name in NAMES)
+        yield from self.live(True, None, *values)
+
+    def _run(self, request: GenerationRequest) -> Iterator[tuple[Any, ...]]:
+        """How far the run is, once it has taken a while; then the result."""
+        tell_at = self._clock() + self._patience
+        for reached in self._handlers.stepwise(request):
+            if not isinstance(reached, Step):
+                yield *shown(reached), request
+            elif self._clock() >= tell_at:
+                tell_at = self._clock() + min(TELL_EVERY, self._patience)
                 picture = gr.skip() if reached.picture is None else gr.update(value=[reached.picture], columns=1)
                 yield picture, f"{reached.note} · {reached.share:.0%}", gr.skip(), gr.skip()
-            else:
-                yield *shown(reached), int(reached.request.seed)
-
-    def live(self, is_live: bool, *values: Any) -> tuple[Any, ...]:
-        """A keystroke. Errors become the status line: raising would lose the keystroke that waits behind this one."""
-        if not is_live:
-            return gr.skip(), gr.skip(), gr.skip()
-        collected = self.collect(*values)
-        if not collected["prompt"].strip():
-            return gr.skip(), text("text.status.empty"), gr.skip()
-        try:
-            return shown(self._handlers.from_values(collected))
-        except HyperSDError as error:
-            return gr.skip(), str(error), gr.skip()
-
-    def first(self, *values: Any) -> tuple[Any, ...]:
-        """The picture that greets a visitor."""
-        return self.live(True, *values)
 
     def collect(self, *values: Any) -> dict[str, Any]:
-        """Request values by name; options that mean nothing for the recipe are left out, though their sliders have values."""
+        """Request values by name, as the chosen model and recipe allow them.
+
+        Options that mean nothing for the recipe are left out though their sliders have values, and when the model or the recipe
+        was just changed the other fields are still those of the one before.
+        """
         found = dict(zip(NAMES, values, strict=True))
-        row = recipe_row(self._handlers.engine, found["model"], found["recipe"] or "")
+        engine, model = self._handlers.engine, model_of(self._handlers.engine, found["model"])
+        row = recipe_row(engine, model.name, found["recipe"] or "")
+        known = {style.name for style in engine.styles(model.name)}
         weights = [found.pop(name) for name in WEIGHTS]
-        steps = whole("num_inference_steps", found["num_inference_steps"])
-        fixed = model_of(self._handlers.engine, found["model"]).fixed_size
+        chosen = zip(found["styles"] or (), weights, strict=False)
+        wanted = whole("num_inference_steps", found["num_inference_steps"])
+        steps = min(row.steps, key=lambda count: abs(count - wanted))
         return {
             **found,
             "prompt": found["prompt"] or "",
             "recipe": row.name,
             "num_inference_steps": steps,
-            "negative_prompt": found["negative_prompt"] if row.negative_prompt else "",
-            "eta": found["eta"] if row.eta_matters(steps) else None,
-            "guidance_scale": found["guidance_scale"] if row.uses_guidance else None,
-            "width": None if fixed else found["width"],
-            "height": None if fixed else found["height"],
-            "styles": [{"name": name, "weight": weight} for name, weight in zip(found["styles"] or (), weights, strict=False)],
+            "negative_prompt": found["negative_prompt"] or "" if row.negative_prompt else "",
+            "eta": within(found["eta"], row.eta) if row.eta_matters(steps) else None,
+            "guidance_scale": within(found["guidance_scale"], row.guidance) if row.uses_guidance else None,
+            "width": None if model.fixed_size else size_slider(model, "width", found["width"])["value"],
+            "height": None if model.fixed_size else size_slider(model, "height", found["height"])["value"],
+            "styles": [{"name": name, "weight": weight} for name, weight in chosen if name in known],
         }
 
     def options(self, model: str, recipe: str, steps: float, styles: list[str] | None, width: Any, height: Any) -> tuple[Any, ...]:
@@ -182,8 +215,13 @@ class TextActions:
 
     def restore(self, message: str) -> tuple[Any, ...]:
         """Updates of `TextTab.request` from a recipe the page's scripts hand over, each with the range it needs."""
-        values = json.loads(message)
-        styles = {style["name"]: style["weight"] for style in values.get("styles") or ()}
+        found = self._restored(message)
+        return tuple(gr.update(**found[name]) for name in NAMES)
+
+    def _restored(self, message: str) -> dict[str, dict[str, Any]]:
+        """Properties of the components by name. Raises InvalidRequest for a message that is no recipe."""
+        values, _ = with_known_names(self._handlers.engine, self._handlers.default_model, recipe_of(message))
+        styles = {style["name"]: style["weight"] for style in values["styles"][:MAX_STYLES]}
         wanted = {
             **{name: values.get(name) for name in NAMES},
             "num_images": 1,
@@ -192,16 +230,38 @@ class TextActions:
             **dict(zip(WEIGHTS, styles.values(), strict=False)),
         }
         found = self._options(
-            values["model"], values.get("recipe") or "", values["num_inference_steps"], list(styles), values.get("width"),
+            values["model"],
+            values["recipe"],
+            values["num_inference_steps"],
+            list(styles),
+            values.get("width"),
             values.get("height"),
-        )  # fmt: skip
-        return tuple(gr.update(**merged(name, wanted[name], found.get(name, {}))) for name in NAMES)
+        )
+        return {name: merged(name, wanted[name], found.get(name, {})) for name in NAMES}
+
+
+def recipe_of(message: str) -> Mapping[str, Any]:
+    """A recipe's head from JSON. Raises InvalidRequest."""
+    try:
+        head = json.loads(message)
+    except (ValueError, RecursionError):
+        head = None
+    if not isinstance(head, dict):
+        raise InvalidRequest("recipe", message, "a recipe as this page writes it")
+    return head
+
+
+def within(value: Any, limits: Range | None) -> Any:
+    """`value` or the nearest that the limits (lowest, usual, highest) allow; None, the recipe's own, stays."""
+    return value if value is None or limits is None else min(max(value, limits[0]), limits[2])
 
 
 def merged(name: str, value: Any, properties: dict[str, Any]) -> dict[str, Any]:
-    """A component's properties with its restored value; what the options have decided already (names, steps) stays."""
-    if value is None or name in ("recipe", "num_inference_steps", "styles"):
+    """A component's properties with its restored value, in the range they allow; what the options have decided already stays."""
+    if value is None or name in ("recipe", "num_inference_steps", "styles", "width", "height"):
         return properties
+    if "minimum" in properties:
+        value = min(max(value, properties["minimum"]), properties["maximum"])
     return {**properties, "value": value}
 
 
@@ -229,10 +289,10 @@ def gallery_of(result: GenerationResult) -> Any:
 def status_of(result: GenerationResult) -> str:
     """One line under the pictures."""
     request = result.request
-    pictures = f"{len(result.images)} picture{'s' if len(result.images) > 1 else ''}"
-    steps = f"{request.num_inference_steps} step{'s' if request.num_inference_steps > 1 else ''}"
-    total = result.milliseconds.get("total", 0.0)
-    return text("text.status.done").format(count=pictures, total=total, seed=request.seed, steps=steps)
+    return text("text.status.done").format(
+        pictures=counted("pictures", len(result.images)), steps=counted("steps", request.num_inference_steps),
+        total=result.milliseconds.get("total", 0.0), seed=request.seed,
+    )  # fmt: skip
 
 
 def outbox_of(result: GenerationResult) -> str:
@@ -269,7 +329,7 @@ def add_text_to_image(handlers: Handlers, uplink: gr.HTML, blocks: gr.Blocks) ->
         value="", html_template="<span hidden></span>", elem_classes="hs-invisible",
         js_on_load='watch("value", () => window.hypersd.collect(props.value));',
     )  # fmt: skip
-    tab = TextTab(prompt=prompt, make=make, gallery=gallery, status=status, outbox=outbox, **rest)
+    tab = TextTab(prompt=prompt, make=make, gallery=gallery, status=status, outbox=outbox, drawn=gr.State(None), **rest)
     _connect(tab, TextActions(handlers), uplink, blocks)
     return tab
 
@@ -317,15 +377,15 @@ def _connect(tab: TextTab, actions: TextActions, uplink: gr.HTML, blocks: gr.Blo
             api_visibility="private", show_progress="minimal", show_progress_on=tab.status,
         )  # fmt: skip
     tab.dice.click(any_seed, None, tab.seed, **quiet)
-    live = [tab.prompt, tab.steps, tab.seed, tab.negative, tab.eta, tab.guidance, tab.width, tab.height, tab.styles, *tab.weights]
     gr.on(
-        [part.change for part in live],  # type: ignore[attr-defined]
-        actions.live, [tab.live, *tab.request], tab.shown,
-        trigger_mode="always_last", concurrency_limit=None, **quiet,
+        [part.change for part in tab.request],
+        actions.live, [tab.live, tab.drawn, *tab.request], tab.shown,
+        js=UNLESS_FILLING, trigger_mode="always_last", concurrency_limit=None, **quiet,
     )  # fmt: skip
     gr.on(
         [tab.model.change, tab.recipe.change, tab.steps.release, tab.styles.change],
         for_people(actions.options), [tab.model, tab.recipe, tab.steps, tab.styles, tab.width, tab.height], tab.dependent, **quiet,
     )  # fmt: skip
-    uplink.restore(actions.restore, uplink, tab.request, **quiet)
-    blocks.load(actions.first, tab.request, tab.shown, **quiet)
+    restored = uplink.restore(for_people(actions.restore), uplink, tab.request, **quiet)
+    restored.then(actions.live, [tab.live, tab.drawn, *tab.request], tab.shown, js=FILLED, **quiet)
+    blocks.load(for_people(actions.first), [uplink, *tab.request], tab.shown, js=REMEMBERED, **quiet)

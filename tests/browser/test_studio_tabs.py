@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
+import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from hypersd_app.server.png_recipes import read_recipe
+from hypersd_app.engine.requests import GenerationRequest, StyleWeight
+from hypersd_app.server.pictures import encode_jpeg
+from hypersd_app.server.png_recipes import png_bytes, read_recipe, with_recipe
 from tests.board_page import WAIT, BoardPage, drop
 from tests.catalog.test_catalog import ATTENTION, style_file
+from tests.fake_engine import paint
 from tests.studio import Served
 
 pytestmark = pytest.mark.browser
@@ -83,6 +90,50 @@ def test_compare_labels_and_pictures_agree(page: Page, studio: Served) -> None:
     assert set(made) == {(steps, style) for steps in (1, 2, 4, 8) for style in ("-", "ink", "clay", "neon")}
     assert {request.seed for request in made.values()} == {7}
     assert page.locator(".hs-cell img").nth(6).get_attribute("alt") == "a red apple: Steps 4 · Ink"
+    assert all(re.fullmatch(r"\d+ ms", caption) for caption in page.locator(".hs-cell span").all_inner_texts())
+
+
+@pytest.mark.parametrize(
+    ("axis", "values", "labels", "field"),
+    [
+        ("decoder", ["full", "tiny"], ["Full decoder", "Tiny decoder"], "decoder"),
+        ("model", ["pocket", "large"], ["Pocket", "Large"], "model"),
+        ("scale", ["0.3", "1.4"], ["Follow my lines 0.3", "Follow my lines 1.4"], "scale"),
+    ],
+)
+def test_every_kind_of_axis_asks_for_what_it_says(
+    page: Page, studio: Served, axis: str, values: list[str], labels: list[str], field: str
+) -> None:
+    page.evaluate("stroke => { hypersd.board.settings.set('model', 'large'); hypersd.board.drawing.replace([stroke]); }", STROKE)
+    page.get_by_role("tab", name="Compare").click()
+    page.locator(".hs-c-x").select_option(axis)
+    page.locator(".hs-c-xs").fill(" | ".join(values))
+    studio.engine.requests.clear()
+    page.locator(".hs-c-run").click()
+    expect(page.locator(".hs-cell img[src]")).to_have_count(2, timeout=WAIT)
+    assert page.locator(".hs-grid th[scope=col]").all_inner_texts()[-2:] == labels
+    captions = page.locator(".hs-cell span").all_inner_texts()
+    assert all(re.fullmatch(r"\d+ ms · 1 step", caption) for caption in captions), "no axis tells the steps"
+    made = [request for request in studio.engine.requests if request.control is not None]
+    asked = [str(getattr(request.control if field == "scale" else request, field)) for request in made]
+    assert asked[-2:] == values
+    table, page_box = page.locator(".hs-grid").bounding_box(), page.locator(".hs-compare").bounding_box()
+    assert table is not None and page_box is not None
+    assert abs(table["width"] - page_box["width"]) < 24, "the grid takes the whole width"
+
+
+def test_the_wipe_stands_beside_the_grid(page: Page) -> None:
+    page.get_by_role("tab", name="Compare").click()
+    page.locator(".hs-c-xs").fill("1 | 2")
+    page.locator(".hs-c-run").click()
+    expect(page.locator(".hs-cell img[src]")).to_have_count(2, timeout=WAIT)
+    actions, grid = page.locator(".hs-c-after").bounding_box(), page.locator(".hs-grid").bounding_box()
+    for place in (0, 1):
+        page.locator(".hs-cell").nth(place).click()
+    wipe, beside = page.locator(".hs-wipe").bounding_box(), page.locator(".hs-grid-scroll").bounding_box()
+    assert actions and grid and wipe and beside
+    assert actions["y"] < grid["y"]
+    assert wipe["x"] >= beside["x"] + beside["width"] and wipe["y"] + wipe["height"] < 900, "seen without scrolling"
 
 
 def test_a_compare_link_makes_the_grid_again(page: Page, studio: Served, visitor: Visitor) -> None:
@@ -106,6 +157,28 @@ def test_the_style_cards_fill_and_a_click_puts_the_style_on(page: Page, studio: 
     page.get_by_role("tab", name="Drawing board").click()
     page.wait_for_function("() => hypersd.board.picture && hypersd.board.link.idle", timeout=WAIT)
     assert any(style.name == "clay" for style in studio.engine.requests[-1].styles)
+
+
+def test_style_cards_show_what_is_drawn_now(studio: Served, visitor: Visitor) -> None:
+    """Words and a sketch that come while the cards fill, and a page that was away meanwhile."""
+    studio.engine.delay = 0.3
+    page = visitor(studio.address).page
+    page.goto(studio.address)
+    page.get_by_role("tab", name="Styles").click()
+    expect(page.locator(".hs-cards img[src]")).to_have_count(1, timeout=WAIT)
+    page.evaluate("stroke => hypersd.board.drawing.replace([stroke])", STROKE)
+    page.locator(".hs-s-prompt").fill("a green whale")
+    page.evaluate("() => Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    page.wait_for_timeout(2500)
+    page.evaluate("() => { delete document.hidden; document.dispatchEvent(new Event('visibilitychange')); }")
+    page.wait_for_function("() => hypersd.stylesPage.cards.complete()", timeout=WAIT)
+
+    drawn = [request for request in studio.engine.requests if request.prompt == "a green whale" and request.styles]
+    assert {request.styles[0].name for request in drawn} == {"ink", "clay", "neon"}
+    assert all(request.control is not None and request.control.image.any() for request in drawn)
+    pictures = {request.styles[0].name: base64.b64encode(encode_jpeg(paint(request))).decode() for request in drawn}
+    shown = page.evaluate("() => [...hypersd.stylesPage.cards.cards].map(([name, card]) => [name, card.querySelector('img').src])")
+    assert dict(shown) == {name: f"data:image/jpeg;base64,{picture}" for name, picture in pictures.items()}
 
 
 def test_a_frame_of_the_timeline_is_where_to_go_on(studio: Served, visitor: Visitor) -> None:
@@ -147,9 +220,177 @@ def test_png_out_and_png_in_restores_everything(studio: Served, visitor: Visitor
     fresh = visitor(studio.address).open()
     drop(fresh.page, data, "boat.png", "image/png")
     expect(fresh.page.locator(".hs-prompt")).to_have_value("a sailing boat", timeout=WAIT)
-    fresh.value("hypersd.board.settings.set('steps', 1)")
     fresh.settle()
+    assert fresh.value("[hypersd.board.settings.values.steps, hypersd.board.settings.values.restSteps]") == [1, 4]
     assert (fresh.strokes(), fresh.picture()) == (1, before)
+
+
+TABS = ("Text to image", "Drawing board", "Styles", "Compare", "Timeline")
+DRAWN = GenerationRequest("a kite", seed=31, num_inference_steps=6, recipe="unified", styles=(StyleWeight("clay", 0.7),))
+STROKE = {"tool": "brush", "color": "#22252b", "size": 18, "symmetry": 0, "points": [200, 600, 0.5, 500, 700, 0.5, 800, 600, 0.5]}
+SAVED = png_bytes(with_recipe(Image.new("RGB", (256, 256)), DRAWN, [STROKE], rest=True))
+A1111 = """a castle on a hill <lora:detail:0.6> <lora:ink:0.8>
+Negative prompt: blurry, grey
+Steps: 20, Sampler: DPM++ 2M Karras, CFG scale: 7.5, Seed: 123456, Size: 512x768, Model hash: 6ce0161689, Model: v1-5-pruned"""
+
+
+def foreign_png() -> bytes:
+    """A picture as A1111 saves it: with models and styles that are not here."""
+    picture = Image.new("RGB", (64, 96), "grey")
+    picture.info = {"parameters": A1111}
+    return png_bytes(picture)
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_a_png_dropped_on_any_tab_restores_everything(page: Page, tab: str) -> None:
+    page.get_by_role("tab", name=tab, exact=True).click()
+    drop(page, SAVED, "kite.png", "image/png")
+    expect(page.locator(".hs-prompt")).to_have_value("a kite", timeout=WAIT)
+    expect(page.get_by_role("tab", name="Drawing board")).to_have_attribute("aria-selected", "true")
+    values = page.evaluate("() => hypersd.board.settings.values")
+    assert (values["steps"], values["restSteps"], values["seed"], values["styles"]) == (1, 6, 31, {"clay": 0.7})
+    assert page.evaluate("() => hypersd.board.drawing.visible.map((stroke) => stroke.points)") == [STROKE["points"]]
+
+    page.get_by_role("tab", name=tab, exact=True).click()
+    drop(page, foreign_png(), "castle.png", "image/png")
+    expect(page.locator("#hs-text-prompt textarea")).to_have_value("a castle on a hill", timeout=WAIT)
+    expect(page.get_by_role("tab", name="Text to image")).to_have_attribute("aria-selected", "true")
+    expect(page.locator(".hs-toast").last).to_contain_text("Model v1-5-pruned, Style detail")
+    seen = "f => f.head.prompt === 'a castle on a hill' && f.head.num_inference_steps === 20"
+    page.wait_for_function(f"() => hypersd.timeline.frames.some({seen})", timeout=WAIT)
+    head = page.evaluate(f"() => hypersd.timeline.frames.findLast({seen}).head")
+    asked = (head["model"], head["recipe"], head["seed"], head["negative_prompt"], head["guidance_scale"], head["styles"])
+    assert asked == ("pocket", "teacher", 123456, "blurry, grey", 7.5, [{"name": "ink", "weight": 0.8}])
+
+
+def test_who_cannot_drop_opens_a_picture(studio: Served, visitor: Visitor) -> None:
+    page = visitor(studio.address, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True).page
+    page.goto(studio.address)
+    expect(page.locator("#hs-text-gallery img").first).to_be_visible(timeout=WAIT)
+    assert page.locator(".hs-open").is_visible()
+    field = page.locator(".hs-open input")
+    field.set_input_files({"name": "kite.png", "mimeType": "image/png", "buffer": SAVED})
+    expect(page.locator(".hs-prompt")).to_have_value("a kite", timeout=WAIT)
+    recipe = {"head": {"prompt": "a snail", "seed": 5}}
+    field.set_input_files({"name": "snail.json", "mimeType": "application/json", "buffer": json.dumps(recipe).encode()})
+    expect(page.locator("#hs-text-prompt textarea")).to_have_value("a snail", timeout=WAIT)
+    field.set_input_files({"name": "words.json", "mimeType": "application/json", "buffer": b"[]"})
+    expect(page.locator(".hs-toast").last).to_have_text("There is no recipe in this file")
+    plain = png_bytes(Image.new("RGB", (32, 32), "navy"))
+    field.set_input_files({"name": "plain.png", "mimeType": "image/png", "buffer": plain})
+    page.wait_for_function("() => !hypersd.board.trace.image.hidden", timeout=WAIT)
+
+
+MANY = """([many, rest]) => {
+    const blob = new Blob([Uint8Array.of(0)], { type: "image/jpeg" });
+    for (let i = 0; i < many; i += 1) hypersd.timeline.add(blob, { prompt: `${rest} ${i}`, seed: i, rest }, null);
+}"""
+
+
+def test_a_long_session_is_thinned_not_cut_off(page: Page) -> None:
+    """What was meant stays; of a moving pen's frames some of every time do, and memory has a bound."""
+    page.evaluate("() => hypersd.timeline.forget()")
+    page.evaluate(MANY, [2, True])
+    page.evaluate("() => hypersd.timeline.add(new Blob([]), { prompt: 'from words', seed: 1 }, null)")
+    page.evaluate(MANY, [1, False])
+    page.evaluate("() => hypersd.timeline.pin(hypersd.timeline.frames[3].id, true)")
+    page.evaluate(MANY, [4000, False])
+    seeds = page.evaluate("() => hypersd.timeline.frames.filter((f) => f.head.rest === false && !f.pinned).map((f) => f.head.seed)")
+    meant = page.evaluate(
+        "() => hypersd.timeline.frames.filter((f) => f.head.rest !== false || f.pinned).map((f) => f.head.prompt)"
+    )
+    assert meant == ["true 0", "true 1", "from words", "false 0"]
+    assert len(seeds) <= 1000 and seeds[-500:] == list(range(3500, 4000)), "the newest are all there"
+    gaps = [after - before for before, after in pairwise(seeds)]
+    assert seeds[0] == 0 and gaps == sorted(gaps, reverse=True) and len(set(gaps)) > 2, "the older, the fewer"
+    page.evaluate(MANY, [1600, True])
+    assert page.evaluate("() => hypersd.timeline.frames.length") <= 2500
+    assert page.evaluate("() => hypersd.timeline.frames.some((f) => f.pinned)")
+
+
+def test_the_list_of_frames_is_one_stop_of_the_tab_key(page: Page) -> None:
+    page.evaluate("() => hypersd.timeline.forget()")
+    for rest, many in ((False, 30), (True, 2)):
+        page.evaluate(MANY, [many, rest])
+    page.get_by_role("tab", name="Timeline").click()
+    expect(page.locator(".hs-t-frame")).to_have_count(32)
+    assert page.locator('.hs-t-frame[tabindex="0"]').count() == 1
+    page.locator('.hs-t-frame[tabindex="0"]').focus()
+    prompt = page.locator(".hs-t-prompt")
+    for key, words in (("ArrowLeft", "true 0"), ("Home", "false 0"), ("ArrowRight", "false 1"), ("End", "true 1")):
+        page.keyboard.press(key)
+        expect(prompt).to_have_text(words)
+    page.evaluate("() => hypersd.timelinePage.render()")  # as when another picture comes
+    top = page.evaluate("() => document.activeElement.getBoundingClientRect().top")
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate("() => document.activeElement.getBoundingClientRect().top") < top
+    assert page.locator(".hs-t-frame.hs-rested").count() == 2
+    headings = page.locator('.hs-t-group[role="group"]')
+    assert headings.first.get_attribute("aria-label") == "false 0"
+
+
+def test_a_film_can_be_cancelled(page: Page) -> None:
+    page.get_by_role("tab", name="Timeline").click()
+    page.evaluate(MANY, [40, True])
+    page.evaluate(
+        "() => { const [first, ...others] = hypersd.timeline.frames; for (const each of others) each.blob = first.blob; }"
+    )
+    page.locator(".hs-t-speed").select_option("240")
+    page.locator('.hs-timeline [data-do="video"]').click()
+    page.wait_for_function("() => document.querySelector('.hs-t-filming progress').value > 0", timeout=WAIT)
+    assert not page.locator('.hs-timeline [data-do="gif"]').is_visible()
+    page.locator('[data-do="cancel"]').click()
+    assert page.locator('.hs-timeline [data-do="gif"]').is_visible() and not page.locator(".hs-t-filming").is_visible()
+    with page.expect_download() as download:
+        page.locator('.hs-timeline [data-do="gif"]').click()
+    assert download.value.suggested_filename == "session.gif", "nothing came of the first"
+
+
+def test_a_reload_shows_what_was_there(page: Page) -> None:
+    page.evaluate(
+        "() => hypersd.toText({ prompt: 'an owl', seed: 44, num_inference_steps: 3, styles: [{ name: 'neon', weight: 0.4 }] })"
+    )
+    page.wait_for_function("() => hypersd.timeline.frames.at(-1)?.head.seed === 44", timeout=WAIT)
+    page.wait_for_timeout(300)
+    frames = page.evaluate("() => hypersd.timeline.save().then(() => hypersd.timeline.frames.length)")
+    page.get_by_role("tab", name="Compare").click()
+    page.reload()
+    expect(page.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true", timeout=WAIT)
+    expect(page.locator(".hs-c-run")).to_be_visible()
+    page.get_by_role("tab", name="Text to image").click()
+    expect(page.locator("#hs-text-prompt textarea")).to_have_value("an owl", timeout=WAIT)
+    expect(page.locator("#hs-text-seed input")).to_have_value("44")
+    expect(page.locator("#hs-text-steps input[type=number]")).to_have_value("3")
+    expect(page.locator("#hs-text-styles")).to_contain_text("Neon")
+    expect(page.locator("#hs-text-status")).to_contain_text("seed 44", timeout=WAIT)
+    page.wait_for_timeout(500)
+    assert page.evaluate("() => hypersd.timeline.frames.length") == frames, "the same picture is kept once"
+
+
+def test_links_and_recipes_where_there_is_no_clipboard(studio: Served, visitor: Visitor, tmp_path: Path) -> None:
+    page = visitor(studio.address).page
+    page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")  # as on plain http
+    page.goto(studio.address)
+    expect(page.locator("#hs-text-gallery img").first).to_be_visible(timeout=WAIT)
+    page.get_by_role("tab", name="Timeline").click()
+    page.locator('.hs-timeline [data-do="link"]').click()
+    expect(page.locator(".hs-toast").last).to_have_text("Copied")
+    page.get_by_role("tab", name="Compare").click()
+    page.locator(".hs-c-prompt").fill("")
+    page.locator(".hs-c-prompt").press("Control+v")
+    link = page.locator(".hs-c-prompt").input_value()
+    assert link.startswith(f"{studio.address}#recipe=")
+    page.get_by_role("tab", name="Timeline").click()
+    with page.expect_download() as download:
+        page.locator('.hs-timeline [data-do="save"]').click()
+    download.value.save_as(tmp_path / "recipe.json")
+    assert download.value.suggested_filename == "a-red-apple-7.json"
+    assert json.loads((tmp_path / "recipe.json").read_text())["head"]["prompt"] == "a red apple"
+    page.locator("#hs-text-prompt textarea").evaluate("(field) => { field.value = ''; }")
+    page.evaluate("(link) => { location.href = link; }", link)
+    expect(page.get_by_role("tab", name="Text to image")).to_have_attribute("aria-selected", "true", timeout=WAIT)
+    expect(page.locator(".hs-toast").last).to_have_text("Everything is back")
+    assert page.evaluate("() => location.hash") == ""
 
 
 def test_the_session_is_exported_as_a_gif(page: Page, tmp_path: Path) -> None:

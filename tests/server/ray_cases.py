@@ -70,7 +70,7 @@ def test_it_answers_as_the_engine_itself(whole: RayEngine) -> None:
 
 
 def test_errors_cross_whole_and_cost_one_request(whole: RayEngine) -> None:
-    with pytest.raises(InvalidRequest, match="pocket or large") as raised:
+    with pytest.raises(InvalidRequest, match="one of pocket, large") as raised:
         whole.generate(GenerationRequest("a cat", model="none"))
     assert raised.value.field == "model"
     with pytest.raises(HyperSDError, match="log says why"):

@@ -58,6 +58,22 @@ def test_a1111_text_is_read() -> None:
     assert parse_a1111("just words")["prompt"] == "just words"
 
 
+def test_what_other_programs_say_is_taken() -> None:
+    values = parse_a1111(
+        "a castle <lora:detail:0.6>\nNegative prompt: grey\n"
+        "Steps: 20, Sampler: DPM++ 2M, CFG scale: 7.5, Seed: 12, Size: 512x768, Model hash: 6ce0, Model: v1-5, Version: v1.9"
+    )
+    named = ("num_inference_steps", "guidance_scale", "seed", "width", "height", "model", "negative_prompt")
+    assert [values[name] for name in named] == [20, 7.5, 12, 512, 768, "v1-5", "grey"]
+    assert parse_a1111("a cat\nSteps: many, CFG scale: x, Size: large")["num_inference_steps"] == 1
+
+
+def test_a_resting_pen_is_remembered() -> None:
+    for rest in (True, False):
+        data = png_bytes(with_recipe(Image.new("RGB", (8, 8)), REQUEST, STROKES, rest))
+        assert read_recipe(data)["head"].get("rest", False) is rest
+
+
 @pytest.mark.parametrize("data", [b"", b"text", png_bytes(Image.new("RGB", (4, 4)))])
 def test_pictures_without_a_recipe_are_named(data: bytes) -> None:
     with pytest.raises(InvalidRequest, match="picture"):

@@ -43,7 +43,7 @@ def test_it_answers_as_the_engine_itself(worker: WorkerEngine) -> None:
 
 
 def test_errors_cross_the_border_whole(worker: WorkerEngine) -> None:
-    with pytest.raises(InvalidRequest, match="pocket or large") as raised:
+    with pytest.raises(InvalidRequest, match="one of pocket, large") as raised:
         worker.generate(GenerationRequest("a cat", model="none"))
     assert raised.value.field == "model"
 

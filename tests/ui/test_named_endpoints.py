@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import queue
-from collections.abc import Iterator
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
+from mcp.types import CallToolResult, ImageContent, TextContent
 from PIL import Image
 
 from hypersd_app.models.ink import stroke_colour
@@ -205,20 +212,62 @@ def test_only_the_named_endpoints_are_public(client: Client) -> None:
     assert parameters[:5] == ["sketch", "prompt", "num_inference_steps", "controlnet_conditioning_scale", "seed"]
 
 
-def test_mcp_lists_the_same_tools(studio: Served) -> None:
-    from mcp import ClientSession
-    from mcp.client.streamable_http import streamable_http_client
+@asynccontextmanager
+async def mcp_session(studio: Served) -> AsyncIterator[ClientSession]:
+    address = f"{studio.address}gradio_api/mcp/"
+    async with streamable_http_client(address) as streams, ClientSession(streams[0], streams[1]) as session:
+        await session.initialize()
+        yield session
 
+
+def test_mcp_lists_the_same_tools(studio: Served) -> None:
     async def tools() -> dict[str, str]:
-        address = f"{studio.address}gradio_api/mcp/"
-        async with streamable_http_client(address) as streams, ClientSession(streams[0], streams[1]) as session:
-            await session.initialize()
+        async with mcp_session(studio) as session:
             return {tool.name: tool.description or "" for tool in (await session.list_tools()).tools}
 
     listed = run_apart(tools())
     assert {name for name in ENDPOINTS if any(tool.endswith(name) for tool in listed)} == ENDPOINTS
     assert len(listed) == len(ENDPOINTS)
     assert all(len(description) > 40 for description in listed.values()), "each says what it does"
+
+
+def mcp_pictures(studio: Served, tool: str, arguments: dict[str, object]) -> list[Image.Image]:
+    """The pictures that a tool answers with: one as it is, several by their addresses, as Gradio tells them."""
+
+    async def call() -> CallToolResult:
+        async with mcp_session(studio) as session:
+            names = [each.name for each in (await session.list_tools()).tools if each.name.endswith(tool)]
+            return await session.call_tool(names[0], arguments)
+
+    answer = run_apart(call())
+    assert not answer.isError, answer.content
+    shown = [base64.b64decode(each.data) for each in answer.content if isinstance(each, ImageContent)]
+    words = "".join(each.text for each in answer.content if isinstance(each, TextContent))
+    found = shown or [httpx.get(address).content for address in re.findall(r"'url': '([^']+)'", words)]
+    return [Image.open(io.BytesIO(data)) for data in found]
+
+
+def test_mcp_makes_pictures_from_words(studio: Served) -> None:
+    arguments = {"prompt": "a red apple", "num_inference_steps": 4, "seed": 3, "num_images": 2, "styles": "ink:0.5"}
+    pictures = mcp_pictures(studio, "text_to_image", arguments)
+    assert [picture.size for picture in pictures] == [(256, 256)] * 2
+    request = studio.engine.requests[-1]
+    assert (request.prompt, request.num_inference_steps, request.seed, request.num_images) == ("a red apple", 4, 3, 2)
+    assert [style.name for style in request.styles] == ["ink"]
+
+
+def test_mcp_turns_a_file_into_a_picture(studio: Served, sketch: str) -> None:
+    data = base64.b64encode(Path(sketch).read_bytes()).decode()
+    pictures = mcp_pictures(studio, "scribble", {"sketch": f"data:image/png;base64,{data}", "prompt": "a cat", "seed": 9})
+    assert [picture.size for picture in pictures] == [(256, 256)]
+    request = studio.engine.requests[-1]
+    assert (request.prompt, request.seed) == ("a cat", 9)
+    assert request.control is not None and request.control.image.max() == 255
+
+
+def test_mcp_names_what_is_wrong(studio: Served) -> None:
+    with pytest.raises(AssertionError, match="num_inference_steps"):
+        mcp_pictures(studio, "text_to_image", {"prompt": "a cat", "num_inference_steps": 9})
 
 
 def test_a_page_that_is_closed_is_forgotten(studio: Served, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -11,9 +13,12 @@ import pytest
 
 from hypersd_app.errors import DeviceOutOfMemory, InvalidRequest
 from hypersd_app.server.limits import BoardLimits
+from hypersd_app.settings import from_environment
 from hypersd_app.ui.handlers import Handlers
+from hypersd_app.ui.known_names import with_known_names
+from hypersd_app.ui.previews import spoken
 from hypersd_app.ui.text_to_image import DEPENDENT, NAMES, WEIGHTS, TextActions
-from hypersd_app.ui.texts import LANGUAGES, text
+from hypersd_app.ui.texts import ENGLISH, LANGUAGES, counted, text, use_language
 from tests.fake_engine import FakeEngine
 
 USUAL: dict[str, Any] = {
@@ -33,6 +38,11 @@ def actions(engine: FakeEngine) -> TextActions:
     return TextActions(Handlers(engine, "pocket", BoardLimits()))
 
 
+def live(actions: TextActions, is_live: bool = True, drawn: Any = None, **changes: Any) -> tuple[Any, ...]:
+    """What a change shows in the end."""
+    return list(actions.live(is_live, drawn, *values(**changes)))[-1]
+
+
 def made(actions: TextActions, keep_seed: bool, **changes: Any) -> list[tuple[Any, ...]]:
     return list(actions.make(keep_seed, *values(**changes)))
 
@@ -47,9 +57,9 @@ def values(**changes: Any) -> list[Any]:
 
 
 def test_what_means_nothing_is_left_out(actions: TextActions, engine: FakeEngine) -> None:
-    actions.live(True, *values())
-    actions.live(True, *values(num_inference_steps=4))
-    actions.live(True, *values(num_inference_steps=20, recipe="teacher"))
+    live(actions)
+    live(actions, num_inference_steps=4)
+    live(actions, num_inference_steps=20, recipe="teacher")
     one, four, teacher = engine.requests
     assert (one.eta, one.guidance_scale, one.negative_prompt) == (None, None, "")
     assert (four.eta, four.guidance_scale, four.negative_prompt) == (0.5, None, "")
@@ -64,11 +74,11 @@ def test_the_button_throws_a_new_seed_unless_it_is_kept(actions: TextActions, en
 
 
 def test_live_tells_errors_without_raising_and_asks_nothing_when_off(actions: TextActions, engine: FakeEngine) -> None:
-    assert actions.live(True, *values(prompt=" "))[1] == text("text.status.empty")
+    assert live(actions, prompt=" ")[1] == text("text.status.empty")
     engine.failure = DeviceOutOfMemory("The device is full.")
-    assert actions.live(True, *values())[1] == "The device is full."
+    assert live(actions)[1] == "The device is full."
     asked = len(engine.requests)
-    actions.live(False, *values())
+    live(actions, False)
     assert len(engine.requests) == asked
 
 
@@ -96,25 +106,52 @@ def test_each_chosen_style_has_its_own_weight_and_tells_its_words(actions: TextA
     shown = [(found[name]["visible"], found[name]["label"]) for name in WEIGHTS]
     assert shown[:3] == [(True, "Clay"), (True, "Ink"), (False, text("styles.weight"))]
     assert found["triggers"]["value"] == "Added to your words: ink style, clay style"
-    actions.live(True, *values(styles=["clay", "ink"], weight_0=0.5, weight_1=1.5))
+    live(actions, styles=["clay", "ink"], weight_0=0.5, weight_1=1.5)
     assert [(style.name, style.weight) for style in engine.requests[-1].styles] == [("clay", 0.5), ("ink", 1.5)]
 
 
 def test_sizes_are_sent_to_models_that_have_them(actions: TextActions, engine: FakeEngine) -> None:
-    actions.live(True, *values(width=640))
-    actions.live(True, *values(model="large", width=640))
+    live(actions, width=640)
+    live(actions, model="large", width=640)
     assert [(request.width, request.height) for request in engine.requests] == [(None, None), (640, 512)]
     assert options(actions, "large", "unified", 1, [], size=1000)["width"]["value"] == 1000
     assert options(actions, "large", "unified", 1, [], size=1001)["width"]["value"] == 512, "no size of this model"
 
 
-def test_a_long_run_is_shown_on_its_way(actions: TextActions) -> None:
-    steps = made(actions, True, model="large", recipe="teacher", num_inference_steps=10)
+def test_a_run_that_takes_long_is_shown_on_its_way(engine: FakeEngine) -> None:
+    handlers = Handlers(engine, "pocket", BoardLimits())
+    at_once = TextActions(handlers, patience=0.0)
+    steps = made(at_once, True, model="large", recipe="teacher", num_inference_steps=10)
     assert len(steps) == 11
     assert steps[0][1] == "Step 1 of 10 · 10%"
     assert "value" in steps[4][0] and "value" not in steps[5][0], "half way there is a picture to show"
     assert steps[-1][-1] == 4
-    assert len(made(actions, True)) == 1, "a short run has only a result"
+    assert len(made(TextActions(handlers), True, num_inference_steps=8)) == 1, "a short run has only a result"
+
+
+def test_it_is_time_that_counts_not_steps(engine: FakeEngine) -> None:
+    seconds = itertools.count(step=0.5)  # between two looks at the clock
+    actions = TextActions(Handlers(engine, "pocket", BoardLimits()), clock=lambda: next(seconds))
+    told = [each[1] for each in made(actions, True, num_inference_steps=3)]
+    assert told[0] == "Step 2 of 3 · 67%", "two slow steps are long enough"
+    assert next(actions.live(True, None, *values(num_inference_steps=3)))[1] == told[0], "and typing sees it too"
+
+
+def test_what_is_shown_is_not_drawn_again(actions: TextActions, engine: FakeEngine) -> None:
+    drawn = live(actions, num_inference_steps=4)[-1]
+    live(actions, True, drawn, num_inference_steps=4)
+    assert len(engine.requests) == 1
+    live(actions, True, drawn, num_inference_steps=4, num_images=2)
+    assert engine.requests[-1].num_images == 2
+
+
+def test_another_model_is_drawn_with_at_once(actions: TextActions, engine: FakeEngine) -> None:
+    """Its recipe, steps and styles are still those of the one before."""
+    live(actions, model="large", recipe="gone", num_inference_steps=20, styles=["ink"], width=256, guidance_scale=90.0)
+    request = engine.requests[-1]
+    assert (request.model, request.recipe, request.num_inference_steps, request.styles) == ("large", "unified", 8, ())
+    live(actions, model="large", recipe="teacher", num_inference_steps=20, guidance_scale=90.0)
+    assert engine.requests[-1].guidance_scale == 15.0
 
 
 def test_an_error_on_the_way_is_raised(actions: TextActions, engine: FakeEngine) -> None:
@@ -136,16 +173,69 @@ def test_a_restored_recipe_brings_its_ranges(actions: TextActions) -> None:
     assert "value" not in found["eta"], "what a recipe does not say stays as it is"
 
 
+FOREIGN = {
+    "prompt": "a castle", "model": "v1-5-pruned", "num_inference_steps": 20, "seed": 9, "guidance_scale": 7.0,
+    "negative_prompt": "blurry", "width": 512, "height": 768,
+    "styles": [{"name": "detail", "weight": 0.5}, {"name": "ink", "weight": 0.8}],
+}  # fmt: skip
+
+
+def test_a_recipe_of_another_program_takes_what_there_is_here(actions: TextActions, engine: FakeEngine) -> None:
+    found = dict(zip(NAMES, actions.restore(json.dumps(FOREIGN)), strict=True))
+    names = ("prompt", "model", "recipe", "num_inference_steps", "negative_prompt", "guidance_scale", "styles", "weight_0")
+    assert [found[name]["value"] for name in names] == ["a castle", "pocket", "teacher", 20, "blurry", 7.0, ["ink"], 0.8]
+    assert (found["width"]["value"], found["height"]["value"]) == (256, 256), "sliders refuse what is out of their range"
+    values, missing = with_known_names(engine, "pocket", FOREIGN)
+    assert missing == ["Model v1-5-pruned", "Style detail"]
+    assert with_known_names(engine, "pocket", values) == (values, [])
+    del FOREIGN["model"]
+    assert with_known_names(engine, "pocket", FOREIGN)[1] == ["Style detail"], "no model was asked for"
+
+
+@pytest.mark.parametrize("message", ["", "[1]", "{", '{"styles": ["ink"]}', '{"model": 1}', '{"num_inference_steps": "x"}'])
+def test_what_is_no_recipe_is_named(actions: TextActions, message: str) -> None:
+    with pytest.raises(InvalidRequest):
+        actions.restore(message)
+
+
+def test_the_picture_of_before_a_reload_is_the_first(actions: TextActions, engine: FakeEngine) -> None:
+    list(actions.first("", *values()))
+    remembered = json.loads(live(actions, prompt="an owl", num_inference_steps=4, styles=["ink"], weight_0=0.5)[2])[0]["head"]
+    list(actions.first(json.dumps(remembered), *values()))
+    assert [request.prompt for request in engine.requests] == ["a cat", "an owl", "an owl"]
+    assert engine.requests[1] == engine.requests[2]
+
+
 def test_a_result_goes_to_the_timeline_picture_by_picture(actions: TextActions) -> None:
-    outbox = json.loads(actions.live(True, *values(num_images=3, styles=["ink"], weight_0=0.5))[2])
+    outbox = json.loads(live(actions, num_images=3, styles=["ink"], weight_0=0.5)[2])
     assert [frame["head"]["seed"] for frame in outbox] == [4, 5, 6]
     assert outbox[0]["head"]["styles"] == [{"name": "ink", "weight": 0.5}]
 
 
-def test_every_language_has_only_known_texts() -> None:
-    assert all(set(table) <= set(LANGUAGES["en"]) for table in LANGUAGES.values())
+def test_every_language_has_only_known_texts_and_their_places() -> None:
+    places = re.compile(r"\{\w+")
+    for table in LANGUAGES.values():
+        assert set(table) <= set(ENGLISH)
+        assert {key: places.findall(words) for key, words in table.items()} == {key: places.findall(ENGLISH[key]) for key in table}
     with pytest.raises(KeyError):
         text("no.such.text")
+
+
+def test_german_lacks_nothing_but_what_the_models_read() -> None:
+    same = {"app.title", "text.first_prompt", "text.ideas", "styles.rescanned"}
+    assert set(ENGLISH) - set(LANGUAGES["de"]) == same
+
+
+def test_a_language_is_chosen() -> None:
+    with pytest.raises(InvalidRequest, match="language"):
+        use_language("tlh")
+    use_language("de")
+    try:
+        assert (counted("pictures", 1), counted("pictures", 3)) == ("1 Bild", "3 Bilder")
+        assert spoken("Step 3 of 8") == "Schritt 3 von 8" and spoken("Downloading x") == "Downloading x"
+    finally:
+        use_language("en")
+    assert from_environment({"HYPERSD_LANGUAGE": "de"}).language == "de"
 
 
 def test_the_page_is_built_without_torch() -> None:

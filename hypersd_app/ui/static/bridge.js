@@ -8,10 +8,14 @@
     hs.bridge = { element, props, trigger, server };
     hs.config = { ...props.config }; // ours to renew, see hs.newCatalogue
     hs.texts = props.config.texts;
+    document.documentElement.lang = props.config.language;
     hs.theme.apply();
     opened();
     hs.readLink();
   };
+
+  // So many things, as in "1 step" and "3 steps": pictures, steps, models or styles.
+  hs.counted = (things, count) => hs.texts[`count.${things}.${count === 1 ? "one" : "other"}`].replace("{count}", count);
 
   // One picture outside the live link (style strip, compare): resolves to the answer, {type: "error"} if the call failed.
   let calls = 0;

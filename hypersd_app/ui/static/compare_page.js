@@ -88,6 +88,7 @@
       for (const cell of this.cells) {
         const picture = await hs.sketchOf({ head: cell.head, operations: drawn });
         if (!this.running || turn !== this.turn) break;
+        this.begin(cell);
         this.fill(cell, await hs.callFrame(cell.head, picture, "compare"), recipe);
       }
       if (turn === this.turn) this.stop();
@@ -110,21 +111,39 @@
         cell.box.firstChild.addEventListener("click", () => this.pick(cell));
         lines[cell.row].append(cell.box);
       }
-      this.one(".hs-grid").replaceChildren(top, ...lines);
+      const grid = this.one(".hs-grid");
+      grid.replaceChildren(top, ...lines);
+      grid.classList.toggle("hs-flat", !rows.length);
+      grid.style.setProperty("--columns", columns.length);
       this.one(".hs-empty").hidden = true;
       this.one(".hs-c-after").hidden = false;
-      this.one(".hs-wipe").hidden = true;
+      this.showWipe(false);
       this.picked = [];
+    }
+    // Beside the grid, which makes room.
+    showWipe(on) {
+      this.one(".hs-wipe").hidden = !on;
+      this.one(".hs-c-result").classList.toggle("hs-wiping", on);
+    }
+    begin(cell) {
+      cell.box.setAttribute("aria-busy", "true");
+      cell.box.querySelector("span").textContent = hs.texts["compare.drawing"];
+    }
+    // The steps under a picture, unless an axis tells them.
+    stepsOf(cell, { compare }) {
+      const tells = (axis, values) => axis === "steps" || (axis === "recipe" && values.some((value) => value.includes("@")));
+      const told = tells(compare.x, compare.xs) || tells(compare.y, compare.ys);
+      return told ? [] : [hs.counted("steps", cell.head.num_inference_steps)];
     }
     fill(cell, answer, recipe) {
       const [image, caption] = [cell.box.querySelector("img"), cell.box.querySelector("span")];
+      cell.box.removeAttribute("aria-busy");
       if (!answer.picture) { caption.textContent = answer.message; cell.box.classList.add("hs-failed"); return; }
       cell.blob = new Blob([hs.fromBase64(answer.picture)], { type: "image/jpeg" });
       image.src = `data:image/jpeg;base64,${answer.picture}`;
       image.alt = `${cell.head.prompt}: ${cell.name}`;
       const { total, rendered } = answer.ms || {};
-      const steps = hs.texts["compare.steps"].replace("{count}", cell.head.num_inference_steps);
-      cell.caption = `${Math.round(total || rendered || 0)} ms · ${steps}`;
+      cell.caption = [`${Math.round(total || rendered || 0)} ms`, ...this.stepsOf(cell, recipe)].join(" · ");
       caption.textContent = cell.caption;
       hs.timeline.add(cell.blob, cell.head, recipe.operations);
     }
@@ -141,7 +160,7 @@
       this.one(".hs-wipe-b").src = b.box.querySelector("img").src;
       this.one(".hs-wipe-left").textContent = a.name;
       this.one(".hs-wipe-right").textContent = b.name;
-      this.one(".hs-wipe").hidden = false;
+      this.showWipe(true);
       this.wipeTo();
       this.one(".hs-wipe").scrollIntoView({ block: "nearest" });
     }
@@ -165,6 +184,7 @@
     }
     recipe() { hs.copy(JSON.stringify(this.recipe_, null, 1)); }
     link() { hs.copy(hs.link(this.recipe_)); }
+    save() { hs.saveRecipe(this.recipe_); }
     async paste() {
       const recipe = hs.parseRecipe(window.prompt(hs.texts["compare.paste.ask"]) || "");
       if (recipe) hs.restore(recipe);
@@ -187,7 +207,7 @@
     if (hs.pendingCompare) { hs.comparePage.restore(hs.pendingCompare); hs.pendingCompare = null; }
   };
   hs.toCompare = function (recipe) {
-    hs.openTab(hs.texts["tab.compare"]);
+    hs.openTab("compare");
     if (hs.comparePage) hs.comparePage.restore(recipe); else hs.pendingCompare = recipe;
   };
 })((window.hypersd = window.hypersd || {}));

@@ -1,43 +1,55 @@
-// Recipes on their way between the tabs, links, and PNG files dropped anywhere.
+// Recipes on their way between the tabs, links and PNG files.
 (function (hs) {
   "use strict";
+  const FILLED_BY = 5000; // ms
 
-  // Pictures of the text tab arrive as JSON [{head, picture}].
-  hs.collect = function (value) {
+  // Pictures of the text tab arrive as JSON [{head, picture}]. After a reload the picture of before comes once more.
+  hs.collect = async function (value) {
     if (!value) return;
     const made = JSON.parse(value);
+    await hs.timeline.loaded;
     for (const { head, picture } of made) {
+      const last = hs.timeline.frames[hs.timeline.frames.length - 1];
+      if (last && JSON.stringify(last.head) === JSON.stringify(head)) continue;
       hs.timeline.add(new Blob([hs.fromBase64(picture)], { type: "image/jpeg" }), head, null);
     }
-    if (made.length) hs.prompts.seen(made[0].head.prompt);
+    if (!made.length) return;
+    hs.prompts.seen(made[0].head.prompt);
+    hs.remember(made[0].head);
   };
 
-  // A link's recipe may ask for a tab before Gradio has built the bar: wait until the tab is open.
-  hs.openTab = async function (name) {
-    for (let tries = 0; tries < 100; tries += 1) {
-      const tab = [...document.querySelectorAll('[role="tab"]')].find((each) => each.textContent.trim() === name);
-      if (tab && tab.getAttribute("aria-selected") === "true") return;
-      if (tab) tab.click();
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  };
-
-  hs.toText = async function (head) {
+  // The text tab's fields as a recipe says. `filling` until Python has set them all, or is not there to do so.
+  hs.fillText = async function (head) {
     await hs.bridgeReady;
+    hs.filling = true;
+    setTimeout(() => { hs.filling = false; }, FILLED_BY);
     hs.bridge.props.value = JSON.stringify(head);
     hs.bridge.trigger("restore");
-    hs.openTab(hs.texts["tab.text"]);
+  };
+  hs.toText = async function (head) {
+    await hs.fillText(head);
+    hs.openTab("text");
   };
 
   hs.toBoard = async function (recipe) {
-    (await hs.boardReady).restore(recipe);
-    hs.openTab(hs.texts["tab.board"]);
+    const board = await hs.boardReady;
+    board.restore(recipe);
+    hs.openTab("board");
   };
 
-  // A drawing goes to the board, words alone to the text tab.
-  hs.restore = function (recipe) {
+  // A grid goes to its page, a drawing to the board, words alone to the text tab.
+  hs.goOn = function (recipe) {
     if (recipe.compare) return hs.toCompare(recipe);
     return recipe.operations && recipe.operations.length ? hs.toBoard(recipe) : hs.toText(recipe.head);
+  };
+
+  // A recipe from elsewhere, with the models and styles there are here; what is missing is told. False if it can't be read.
+  hs.restore = async function (recipe) {
+    const { head, missing, message } = await hs.callServer("known_names", { head: recipe.head });
+    if (!head) { hs.say(message); return false; }
+    await hs.goOn({ ...recipe, head });
+    hs.say(missing.length ? hs.texts["drop.missing"].replace("{names}", missing.join(", ")) : hs.texts["drop.restored"]);
+    return true;
   };
 
   // A recipe from text, null if it is none.
@@ -50,25 +62,53 @@
     }
   };
 
+  // Restore the recipe in a PNG, of this studio or of A1111, or in a .json file. Resolves to false if there is none.
+  hs.restoreFile = async function (file) {
+    let recipe = null;
+    if (file.type === "image/png") recipe = await hs.readPng(file);
+    else if (file.name.endsWith(".json")) recipe = hs.parseRecipe(await file.text());
+    return recipe ? hs.restore(recipe) : false;
+  };
+  hs.readPng = async function (file) {
+    const answer = await hs.callServer("read_png", {}, await file.arrayBuffer());
+    return answer.head ? answer : null;
+  };
+
   hs.link = function (recipe) {
     const json = new TextEncoder().encode(JSON.stringify(recipe));
     const code = hs.toBase64(json.buffer).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
     return `${location.origin}${location.pathname}#recipe=${code}`;
   };
 
-  hs.readLink = function () {
+  // The recipe in the address, taken out of it: a reload then shows what became of it.
+  hs.readLink = async function () {
     const found = location.hash.match(/^#recipe=([\w-]+)$/);
     if (!found) return;
-    try {
-      hs.restore(JSON.parse(new TextDecoder().decode(hs.fromBase64(found[1].replace(/-/g, "+").replace(/_/g, "/")))));
-    } catch (error) {
-      console.warn("the link's recipe is unreadable", error);
-    }
+    history.replaceState(null, "", location.pathname + location.search);
+    await hs.catalogueReady;
+    const json = atob(found[1].replace(/-/g, "+").replace(/_/g, "/"));
+    const recipe = hs.parseRecipe(new TextDecoder().decode(Uint8Array.from(json, (c) => c.charCodeAt(0))));
+    if (recipe) hs.restore(recipe); else hs.say(hs.texts["drop.unreadable"]);
+  };
+  window.addEventListener("hashchange", () => hs.readLink());
+
+  // Without encryption, as on another machine of the house, browsers have no clipboard but the old command.
+  function copyAsSelected(text) {
+    const field = Object.assign(document.createElement("textarea"), { value: text, className: "hs-copied" });
+    document.body.append(field);
+    field.select();
+    const done = document.execCommand("copy");
+    field.remove();
+    return done;
+  }
+  hs.copy = async function (text) {
+    const done = navigator.clipboard ? await navigator.clipboard.writeText(text).then(() => true, () => false) : false;
+    hs.say(hs.texts[done || copyAsSelected(text) ? "copied" : "copy.failed"]);
   };
 
-  hs.copy = async function (text) {
-    await navigator.clipboard.writeText(text);
-    hs.say(hs.texts.copied);
+  hs.saveRecipe = function (recipe) {
+    const words = recipe.head.prompt.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 48) || "recipe";
+    hs.download(new Blob([JSON.stringify(recipe, null, 1)], { type: "application/json" }), `${words}-${recipe.head.seed}.json`);
   };
 
   // The full-quality PNG of a recipe, with all that makes it again inside.
@@ -90,42 +130,4 @@
     hs.paintAll(sheet.context, operations);
     return hs.pngOf(sheet.canvas);
   };
-
-  hs.readPng = async function (file) {
-    const answer = await hs.callServer("read_png", {}, await file.arrayBuffer());
-    return answer && answer.head ? answer : null;
-  };
-
-  // What a dropped file can be here: "image", "style", "recipe" or nothing.
-  function kind(file) {
-    if (file.type.startsWith("image/")) return "image";
-    if (file.name.endsWith(".safetensors")) return "style";
-    return file.name.endsWith(".json") ? "recipe" : "";
-  }
-  async function read(file) {
-    if (file.type === "image/png") return hs.readPng(file);
-    return kind(file) === "recipe" ? hs.parseRecipe(await file.text()) : null;
-  }
-
-  function dragged(event) { return event.dataTransfer && [...event.dataTransfer.types].includes("Files"); }
-
-  window.addEventListener("dragover", (event) => {
-    if (!dragged(event)) return;
-    event.preventDefault();
-    document.body.dataset.drop = hs.texts["drop.hint"];
-    document.body.classList.add("hs-dropping");
-  });
-  window.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("hs-dropping"); });
-  window.addEventListener("drop", async (event) => {
-    document.body.classList.remove("hs-dropping");
-    if (!dragged(event) || event.target.closest("input[type=file], .hs-own-drop")) return;
-    const file = [...event.dataTransfer.files].find((each) => kind(each));
-    if (!file) return;
-    event.preventDefault();
-    if (kind(file) === "style") return hs.offerStyle(file);
-    const recipe = await read(file);
-    if (recipe) { hs.restore(recipe); hs.say(hs.texts["drop.restored"]); }
-    else if (kind(file) === "image") { hs.openTab(hs.texts["tab.board"]); hs.board.trace.file(file, "trace"); }
-    else hs.say(hs.texts["drop.unreadable"]);
-  });
 })((window.hypersd = window.hypersd || {}));

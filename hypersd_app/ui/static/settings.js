@@ -135,8 +135,9 @@
       const styles = Object.fromEntries((head.styles || []).map((style) => [style.name, style.weight]));
       const values = { styles, prompt: head.prompt, model: head.model, recipe: head.recipe || "", seed: head.seed,
         negative: head.negative_prompt || "", size: head.width === head.height && head.width ? head.width : 0, control: head.control || "" };
-      // A resting pen's picture has its own steps; those of the moving pen stay as they are.
+      // A resting pen's picture has its own steps; a moving pen takes no more than those.
       values[head.rest ? "restSteps" : "steps"] = head.num_inference_steps;
+      if (head.rest) values.steps = Math.min(this.values.steps, head.num_inference_steps);
       if (head.eta != null) values.eta = head.eta;
       if (head.guidance_scale != null) values.guidance = head.guidance_scale;
       if (head.controlnet_conditioning_scale != null) values.scale = head.controlnet_conditioning_scale;

@@ -2,12 +2,14 @@
 // a strip, the styles tab as large cards that also tell the words a style adds to the prompt.
 (function (hs) {
   "use strict";
-  const IDLE = 1500; // ms
+  const IDLE = 1500; // ms without a change
+  const AFTER_FAILURE = 10000; // ms
   const pictures = new Map(); // model and style -> {key, source}: shared by all places that show cards
 
   hs.StyleStrip = class {
     constructor(element, board, large) {
       Object.assign(this, { element, board, large, cards: new Map(), timer: 0, working: false });
+      document.addEventListener("visibilitychange", () => { if (!document.hidden) this.plan(); });
       this.fill();
       this.plan();
     }
@@ -44,11 +46,11 @@
     }
     weigh(name, weight) { this.board.settings.set("styles", { ...this.board.settings.values.styles, [name]: weight }); }
     // Called often: marks what is chosen and starts the clock of the next rendering.
-    plan() {
+    plan(after = IDLE) {
       if (this.filled !== this.board.settings.model.styles) this.fill();
       this.mark();
       clearTimeout(this.timer);
-      this.timer = setTimeout(() => this.render(), IDLE);
+      this.timer = setTimeout(() => this.render(), after);
     }
     // Every movement of the pen comes by here: the page is touched only where the choice is another.
     mark() {
@@ -63,35 +65,48 @@
         card.querySelector("output").textContent = Number(chosen[name] ?? 1).toFixed(2);
       }
     }
+    // The board has nothing to do, and the cards are seen.
     free() {
       const { link } = this.board;
-      return !document.hidden && (!link || (link.idle && link.running));
+      return !document.hidden && (!link || (link.idle && link.running)) && Boolean(this.element.offsetParent);
     }
-    // One style at a time, and only while the board is idle and the cards are seen.
+    // What all cards show but for their style.
+    key() { return JSON.stringify([this.board.drawing.revision, { ...this.board.settings.head(false), styles: [] }]); }
+    known(name) {
+      const known = pictures.get(`${this.board.settings.model.name}/${name}`);
+      return known && known.key === this.key() ? known : null;
+    }
+    complete() { return [...this.cards.keys()].every((name) => this.known(name)); }
+
+    // One style at a time. Drawing and settings may change while a card is made: each asks for what they are by then, and those
+    // that were made before are made again.
     async render() {
-      const { link, drawing, settings } = this.board;
-      const stopped = link && !link.running;
-      if (this.working || stopped || !this.cards.size || !settings.values.prompt.trim()) return;
-      if (!this.free() || !this.element.offsetParent) { this.timer = setTimeout(() => this.render(), IDLE); return; }
+      if (this.working || document.hidden || !this.cards.size || !this.board.settings.values.prompt.trim()) return;
+      if (!this.free()) return this.plan();
       this.working = true;
+      let failed = false;
       try {
-        const head = settings.head(false);
-        const key = JSON.stringify([drawing.revision, { ...head, styles: [] }]);
-        const picture = await this.board.sketch();
         for (const [name, card] of this.cards) {
-          const id = `${head.model}/${name}`;
-          const known = pictures.get(id);
-          if (known && known.key === key) { card.querySelector("img").src = known.source; continue; }
-          if (!this.free()) break;
-          const answer = await hs.callFrame({ ...head, styles: [{ name, weight: 1 }] }, picture, "strip");
-          if (!answer.picture) continue;
-          const source = `data:image/jpeg;base64,${answer.picture}`;
-          pictures.set(id, { key, source });
-          card.querySelector("img").src = source;
+          if (failed || !this.free() || this.cards.get(name) !== card) break; // another model has other cards
+          failed = !await this.draw(name, card);
         }
       } finally {
         this.working = false;
       }
+      if (!this.complete()) this.plan(failed ? AFTER_FAILURE : IDLE);
+    }
+    // Whether the card has a picture afterwards.
+    async draw(name, card) {
+      const known = this.known(name);
+      if (known) { card.querySelector("img").src = known.source; return true; }
+      const [key, head] = [this.key(), this.board.settings.head(false)];
+      const picture = await this.board.sketch();
+      const answer = await hs.callFrame({ ...head, styles: [{ name, weight: 1 }] }, picture, "strip");
+      if (!answer.picture) return false;
+      const source = `data:image/jpeg;base64,${answer.picture}`;
+      pictures.set(`${head.model}/${name}`, { key, source });
+      card.querySelector("img").src = source;
+      return true;
     }
   };
 })((window.hypersd = window.hypersd || {}));

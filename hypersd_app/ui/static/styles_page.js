@@ -27,7 +27,7 @@
       this.element.querySelector(".hs-empty").hidden = model.styles.length > 0;
       this.element.querySelector(".hs-s-go").hidden = !Object.keys(values.styles).length;
     }
-    draw() { hs.openTab(hs.texts["tab.board"]); }
+    draw() { hs.openTab("board"); }
     write() { hs.toText({ ...this.board.settings.head(false), decoder: "" }); }
     off() { this.board.settings.set("styles", {}); }
   };
@@ -35,8 +35,13 @@
   hs.mountStyles = async function (element) { hs.stylesPage = new hs.StylesPage(element, await hs.boardReady); };
   hs.toStyles = async function (recipe) {
     (await hs.boardReady).restore(recipe);
-    hs.openTab(hs.texts["tab.styles"]);
+    hs.openTab("styles");
   };
+
+  let renewed;
+  const PATIENCE = 5000; // ms
+  // Told once the catalogue of now is there, or does not come.
+  hs.catalogueReady = new Promise((resolve) => { renewed = resolve; setTimeout(resolve, PATIENCE); });
 
   // The catalogue as it is now: models and styles may have come or gone since the page was built.
   hs.newCatalogue = async function (text) {
@@ -45,11 +50,12 @@
     hs.config.models = JSON.parse(text).models;
     board.settings.update({});
     if (hs.comparePage) hs.comparePage.renew();
+    renewed();
   };
 
   // A style file dropped anywhere goes to the upload field of the styles tab.
   hs.offerStyle = async function (file) {
-    await hs.openTab(hs.texts["tab.styles"]);
+    await hs.openTab("styles");
     const field = () => document.querySelector("#hs-style-file input[type=file]");
     for (let tries = 0; tries < 40 && !field(); tries += 1) await new Promise((resolve) => setTimeout(resolve, 50)); // Gradio builds a tab when it opens
     const input = field();

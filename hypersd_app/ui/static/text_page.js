@@ -49,6 +49,9 @@
     earlier();
   };
 
+  // Words that are not drawn with yet are meant nevertheless.
+  document.addEventListener("input", (event) => { if (event.target === field()) hs.rememberPrompt(event.target.value); });
+
   // Until something is drawn the board is about what is typed here, so that style cards and grids show it too.
   document.addEventListener("input", (event) => {
     if (event.target !== field() || !hs.board || !hs.board.drawing.empty) return;

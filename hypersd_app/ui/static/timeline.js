@@ -1,7 +1,8 @@
 // Every frame of the session, small, with all that makes it again. Kept in this browser only, and over a reload.
 (function (hs) {
   "use strict";
-  const MOST = 1000; // frames
+  const MOVING = 1000; // frames of a pen on the move
+  const MEANT = 1500; // all others: pinned, of a resting pen, from words, compared
   const SIDE = 320; // px: larger pictures are kept smaller; a frame is made again at full size from its recipe
   const SAVE_AFTER = 300; // ms
 
@@ -17,7 +18,10 @@
     return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.88));
   }
 
+  function moving(frame) { return !frame.pinned && frame.head.rest === false; }
+
   hs.Timeline = class extends EventTarget {
+    static most = { moving: MOVING, meant: MEANT };
     constructor() {
       super();
       Object.assign(this, { frames: [], last: 0, timer: 0, unsaved: new Set(), gone: [], keys: new WeakMap() });
@@ -29,15 +33,22 @@
       this.last = Math.max(this.last + 1, Date.now() * 8); // several pages may write at once
       const frame = { id: this.last, blob, head, operations: operations || null, at: Date.now(), pinned: false };
       this.frames.push(frame);
-      while (this.frames.length > MOST) this.drop();
+      this.thin();
       this.touched(frame);
       return frame;
     }
-    drop() {
-      const oldest = this.frames.findIndex((each) => !each.pinned);
-      const [frame] = this.frames.splice(Math.max(0, oldest), 1);
-      this.unsaved.delete(frame);
-      this.gone.push(frame.id);
+    // A pen on the move makes ten a second: of the older half every second goes, so that a long session stays whole, only
+    // coarser the longer ago. What was meant goes last, the oldest first.
+    thin() {
+      const passing = this.frames.filter(moving);
+      if (passing.length > MOVING) this.remove(passing.slice(0, MOVING / 2).filter((_, i) => i % 2));
+      const meant = this.frames.filter((frame) => !moving(frame));
+      if (meant.length > MEANT) this.remove([meant.find((frame) => !frame.pinned) || meant[0]]);
+    }
+    remove(frames) {
+      const gone = new Set(frames);
+      this.frames = this.frames.filter((frame) => !gone.has(frame));
+      for (const frame of gone) { this.unsaved.delete(frame); this.gone.push(frame.id); }
     }
     pin(id, on) {
       const frame = this.get(id);
@@ -47,8 +58,7 @@
     }
     get(id) { return this.frames.find((frame) => frame.id === id); }
     forget() {
-      this.gone.push(...this.frames.filter((frame) => !frame.pinned).map((frame) => frame.id));
-      this.frames = this.frames.filter((frame) => frame.pinned);
+      this.remove(this.frames.filter((frame) => !frame.pinned));
       this.touched();
     }
     touched(frame) {

@@ -1,21 +1,24 @@
 // The timeline's page: scrub, pin, branch, export.
 (function (hs) {
   "use strict";
-  const FRAMES_IN_FILM = 400;
-  const FILM_FRAME = 80; // ms
-  const FILMS = ["video/mp4;codecs=avc1.42E01E", "video/mp4;codecs=vp9", "video/mp4", "video/webm"];
+
+  // Whether two prompts are one on its way, as somebody typed it.
+  function typedOn(one, other) { return one.startsWith(other) || other.startsWith(one); }
 
   hs.TimelinePage = class {
     constructor(element) {
-      Object.assign(this, { element, chosen: null, urls: new Map(), pending: false });
+      Object.assign(this, { element, chosen: null, urls: new Map(), items: new Map(), pending: false, film: 0 });
       this.one = (selector) => element.querySelector(selector);
       this.list = this.one(".hs-t-frames"); this.scrub = this.one(".hs-t-scrub"); this.pinnedOnly = this.one(".hs-t-pinned");
+      const { moving, meant } = hs.Timeline.most;
+      this.one(".hs-lead").textContent = hs.texts["timeline.lead"].replace("{meant}", meant).replace("{moving}", moving);
       this.scrub.addEventListener("input", () => this.choose(this.frames()[Number(this.scrub.value)]));
       this.pinnedOnly.addEventListener("change", () => this.render());
       this.list.addEventListener("click", (event) => {
         const item = event.target.closest("[data-id]");
         if (item) this.choose(hs.timeline.get(Number(item.dataset.id)));
       });
+      this.list.addEventListener("keydown", (event) => this.key(event));
       for (const button of element.querySelectorAll("[data-do]")) button.addEventListener("click", () => this[button.dataset.do]());
       hs.timeline.addEventListener("change", () => this.soon());
       new IntersectionObserver(() => this.soon()).observe(element);
@@ -34,27 +37,54 @@
     }
     render() {
       const frames = this.frames();
-      this.forgetUrls();
+      this.forgetGone();
       this.one(".hs-empty").hidden = frames.length > 0;
       this.scrub.hidden = this.one(".hs-t-stage").hidden = frames.length === 0;
       this.scrub.max = Math.max(0, frames.length - 1);
-      const there = new Map([...this.list.children].map((item) => [Number(item.dataset.id), item]));
-      this.list.replaceChildren(...frames.map((frame) => there.get(frame.id) || this.item(frame)));
-      for (const item of this.list.children) item.classList.toggle("hs-pinned", hs.timeline.get(Number(item.dataset.id)).pinned);
+      const inside = this.list.contains(document.activeElement);
+      this.list.replaceChildren(...this.groups(frames));
       if (!frames.includes(this.chosen)) this.choose(frames[frames.length - 1]);
       else this.mark();
+      // Who goes by keyboard stays where they are, though their place was built anew.
+      if (inside && this.chosen) this.items.get(this.chosen.id).focus({ preventScroll: true });
+    }
+    // Frames of one prompt under its words.
+    groups(frames) {
+      const groups = [];
+      for (const frame of frames) {
+        const { prompt } = frame.head;
+        const last = groups[groups.length - 1];
+        if (last && typedOn(last.prompt, prompt)) Object.assign(last, { prompt, frames: [...last.frames, frame] });
+        else groups.push({ prompt, frames: [frame] });
+      }
+      return groups.map((group) => {
+        const box = Object.assign(document.createElement("div"), { className: "hs-t-group" });
+        box.setAttribute("role", "group");
+        box.setAttribute("aria-label", group.prompt);
+        const heading = Object.assign(document.createElement("p"), { className: "hs-quiet", textContent: group.prompt });
+        heading.setAttribute("aria-hidden", "true"); // the group's name
+        box.append(heading, ...group.frames.map((frame) => this.item(frame)));
+        return box;
+      });
     }
     item(frame) {
-      const item = document.createElement("button");
-      Object.assign(item, { type: "button", className: "hs-t-frame" });
-      item.dataset.id = frame.id;
-      item.setAttribute("role", "option");
-      item.setAttribute("aria-label", frame.head.prompt);
-      item.append(Object.assign(new Image(), { src: this.url(frame), alt: "", loading: "lazy" }));
+      if (!this.items.has(frame.id)) {
+        const item = Object.assign(document.createElement("button"), { type: "button", className: "hs-t-frame" });
+        item.dataset.id = frame.id;
+        item.setAttribute("role", "option");
+        item.append(Object.assign(new Image(), { src: this.url(frame), alt: "", loading: "lazy" }));
+        this.items.set(frame.id, item);
+      }
+      const item = this.items.get(frame.id);
+      const marks = [frame.pinned && hs.texts["timeline.pin"], frame.head.rest && hs.texts["timeline.rested"]];
+      item.setAttribute("aria-label", [frame.head.prompt, ...marks].filter(Boolean).join(", "));
+      item.classList.toggle("hs-pinned", frame.pinned);
+      item.classList.toggle("hs-rested", Boolean(frame.head.rest));
       return item;
     }
-    forgetUrls() {
-      for (const [id, url] of this.urls) if (!hs.timeline.get(id)) { URL.revokeObjectURL(url); this.urls.delete(id); }
+    forgetGone() {
+      const there = new Set(hs.timeline.frames.map((frame) => frame.id));
+      for (const [id, url] of this.urls) if (!there.has(id)) { URL.revokeObjectURL(url); this.urls.delete(id); this.items.delete(id); }
     }
     choose(frame) {
       this.chosen = frame || null;
@@ -62,23 +92,48 @@
         const { head } = frame;
         this.one(".hs-t-large").src = this.url(frame);
         this.one(".hs-t-large").alt = this.one(".hs-t-prompt").textContent = head.prompt;
-        const styles = (head.styles || []).map((style) => `${style.name} ${style.weight}`);
+        const model = hs.config.models.find((row) => row.name === head.model) || { recipes: [], styles: [] };
+        const title = (rows, name) => (rows.find((row) => row.name === name) || { title: name }).title;
+        const styles = (head.styles || []).map((style) => `${title(model.styles, style.name)} ${style.weight}`);
         const details = [new Date(frame.at).toLocaleTimeString(), `${hs.texts["text.seed"]} ${head.seed}`,
-          `${hs.texts["text.steps"]} ${head.num_inference_steps}`, head.recipe, ...styles];
+          hs.counted("steps", head.num_inference_steps), head.rest && hs.texts["timeline.rested"],
+          title(model.recipes, head.recipe), ...styles];
         this.one(".hs-t-detail").textContent = details.filter(Boolean).join(" · ");
         this.one('[data-do="pin"]').setAttribute("aria-pressed", String(frame.pinned));
       }
       this.mark();
     }
+    // The list is one stop of the Tab key: the arrows go from frame to frame.
     mark() {
       this.scrub.value = Math.max(0, this.frames().indexOf(this.chosen));
-      for (const item of this.list.children) {
-        const on = this.chosen && Number(item.dataset.id) === this.chosen.id;
-        item.setAttribute("aria-selected", String(Boolean(on)));
+      for (const [id, item] of this.items) {
+        const on = Boolean(this.chosen) && id === this.chosen.id;
+        item.setAttribute("aria-selected", String(on));
+        item.tabIndex = on ? 0 : -1;
       }
     }
+    key(event) {
+      const frames = this.frames();
+      const at = frames.indexOf(this.chosen);
+      const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: frames.length - 1 }[event.key];
+      const rows = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+      if (to === undefined && !rows) return;
+      event.preventDefault();
+      const frame = rows ? this.nextRow(frames, rows) : frames[to];
+      if (!frame) return;
+      this.choose(frame);
+      this.items.get(frame.id).focus();
+    }
+    // The frame above (-1) or below (1) the chosen one.
+    nextRow(frames, way) {
+      const place = (frame) => this.items.get(frame.id).getBoundingClientRect();
+      const here = place(this.chosen);
+      const beyond = frames.map((frame) => ({ frame, box: place(frame) })).filter(({ box }) => way * (box.top - here.top) > 1);
+      const far = ({ box }) => 1e4 * Math.abs(box.top - here.top) + Math.abs(box.left - here.left);
+      return beyond.length ? beyond.reduce((best, each) => (far(each) < far(best) ? each : best)).frame : null;
+    }
     recipe() { return { head: this.chosen.head, operations: this.chosen.operations }; }
-    branch() { if (this.chosen) hs.restore(this.recipe()); }
+    branch() { if (this.chosen) hs.goOn(this.recipe()); }
     totext() { if (this.chosen) hs.toText(this.chosen.head); }
     toboard() { if (this.chosen) hs.toBoard({ ...this.recipe(), operations: this.chosen.operations || [] }); }
     tostyles() { if (this.chosen) hs.toStyles(this.recipe()); }
@@ -86,34 +141,32 @@
     pin() { if (this.chosen) { hs.timeline.pin(this.chosen.id, !this.chosen.pinned); this.choose(this.chosen); } }
     async png() { if (this.chosen) hs.savePng(this.recipe(), await hs.sketchOf(this.recipe())); }
     link() { if (this.chosen) hs.copy(hs.link(this.recipe())); }
+    save() { if (this.chosen) hs.saveRecipe(this.recipe()); }
     forget() { hs.timeline.forget(); this.render(); }
 
-    async gif() {
-      const frames = this.frames().slice(-FRAMES_IN_FILM);
+    gif() { this.record(hs.films.gif); }
+    video() { this.record(hs.films.video); }
+    cancel() { this.film += 1; this.filming(false); }
+    async record(make) {
+      const frames = this.frames();
       if (!frames.length) return;
-      const bytes = await hs.packParts(frames.map((frame) => frame.blob));
-      const answer = await hs.callServer("make_gif", { milliseconds: 120 }, bytes);
-      if (answer.gif) hs.download(new Blob([hs.fromBase64(answer.gif)], { type: "image/gif" }), "session.gif");
-      else hs.say(answer.message);
-    }
-    // The browser records its own film: MP4 where it can, else WebM.
-    async video() {
-      const frames = this.frames().slice(-FRAMES_IN_FILM);
-      if (!frames.length || !window.MediaRecorder) return;
-      const type = FILMS.find((each) => MediaRecorder.isTypeSupported(each));
-      hs.say(hs.texts["timeline.filming"]);
-      const canvas = Object.assign(document.createElement("canvas"), { width: 512, height: 512 });
-      const context = canvas.getContext("2d");
-      const recorder = new MediaRecorder(canvas.captureStream(25), { mimeType: type, videoBitsPerSecond: 4e6 });
-      const chunks = [];
-      recorder.ondataavailable = (event) => chunks.push(event.data);
-      recorder.onstop = () => hs.download(new Blob(chunks, { type }), `session.${type.match(/\/(\w+)/)[1]}`);
-      recorder.start();
-      for (const frame of frames) {
-        context.drawImage(await createImageBitmap(frame.blob), 0, 0, 512, 512);
-        await new Promise((resolve) => setTimeout(resolve, FILM_FRAME));
+      const film = (this.film += 1); // another film, or cancelling, ends this one
+      const cancelled = () => film !== this.film;
+      this.filming(true);
+      try {
+        const made = await make(frames, Number(this.one(".hs-t-speed").value), (share) => { this.one("progress").value = share; }, cancelled);
+        if (made) hs.download(made.blob, made.name);
+      } catch (error) {
+        if (!cancelled()) hs.say(error.message);
+      } finally {
+        if (!cancelled()) this.filming(false);
       }
-      setTimeout(() => recorder.stop(), 600);
+    }
+    // While a film is made its progress stands where the buttons were. Without a value the bar only says that there is work.
+    filming(on) {
+      this.one(".hs-t-films").hidden = on;
+      this.one(".hs-t-filming").hidden = !on;
+      this.one("progress").removeAttribute("value");
     }
   };
 

@@ -86,6 +86,7 @@
       if (item && element.offsetParent) this.file(item, "trace");
     }
     async file(file, role) {
+      if (await hs.restoreFile(file)) return;
       const url = URL.createObjectURL(file);
       try {
         if (role === "sketch") this.board.drawing.add(await hs.sketchToInk(url));
