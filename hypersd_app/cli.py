@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable, Sequence
 
 from hypersd_app.errors import HyperSDError
-from hypersd_app.settings import Settings, from_environment
+from hypersd_app.settings import PRECISIONS, Settings, from_environment
 
 Command = Callable[[argparse.Namespace, Settings], int]
 SERVING = ("host", "port", "share", "safety", "replicas", "most_replicas", "replica_cores", "ray_address")
-SHARED = ("backend", "device", "offline", "memory_gb", "default_model")
+SHARED = ("backend", "device", "precision", "compile", "offline", "memory_gb", "default_model")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,6 +66,8 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("machine")
     group.add_argument("--backend", choices=("auto", "torch", "openvino"))
     group.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"))
+    group.add_argument("--precision", choices=PRECISIONS, help="of the networks (default: what the device is fastest in)")
+    group.add_argument("--compile", action="store_true", default=None, help="UNets by torch.compile (minutes, once a size)")
     group.add_argument("--offline", action="store_true", default=None, help="never ask the Hub")
     group.add_argument("--memory-gb", type=float, help="budget for resident models")
     group.add_argument("--verbose", action="store_true")

@@ -13,15 +13,24 @@ from urllib.parse import unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LARGE = (".safetensors", ".pth")  # stored as LFS files, whose ETag is their SHA-256
-FAULTS = ("missing-repo", "missing-file", "unauthorized", "gated", "cut", "wrong-hash", "truncated", "broken")
+FAULTS = (
+    "missing-repo", "missing-file", "missing-revision", "unauthorized", "gated", "cut", "wrong-hash", "truncated", "broken",
+    "garbled",
+)  # fmt: skip
 
 
 class HubServer:
-    """Serves `root/owner/name`. `fail` makes requests whose path ends so go wrong, `times` times (-1: always)."""
+    """Serves `root/owner/name`. `fail` makes requests whose path ends so go wrong, `times` times (-1: always).
 
-    def __init__(self, root: Path) -> None:
+    `ranges` holds the Range headers of GET, by path. With a `token` nobody else is served; `revisions` are those there are.
+    """
+
+    def __init__(self, root: Path, token: str = "") -> None:
         self.root = root
+        self.token = token
+        self.revisions = {"main", COMMIT}
         self.requests: list[tuple[str, str]] = []
+        self.ranges: list[tuple[str, str]] = []
         self._faults: dict[str, tuple[str, int]] = {}
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -83,22 +92,28 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: bool) -> None:
         path = unquote(urlsplit(self.path).path)
         self.server_hub.requests.append((self.command, path))
+        if body:
+            self.server_hub.ranges.append((path, self.headers.get("Range", "")))
         fault = self.server_hub.fault_of(path, spend=body)
+        if self.server_hub.token and self.headers.get("Authorization") != f"Bearer {self.server_hub.token}":
+            fault = "unauthorized"
         errors = {
             "missing-repo": (404, "RepoNotFound"), "missing-file": (404, "EntryNotFound"), "gated": (403, "GatedRepo"),
-            "unauthorized": (401, ""), "broken": (500, ""),
+            "missing-revision": (404, "RevisionNotFound"), "unauthorized": (401, ""), "broken": (500, ""),
         }  # fmt: skip
         if fault in errors:
             return self._error(*errors[fault])
         if path.startswith("/api/models/"):
-            return self._info(path.removeprefix("/api/models/"))
-        owner, name, kind, _revision, *rest = [*path.strip("/").split("/"), "", "", "", ""]
+            return self._info(path.removeprefix("/api/models/"), fault)
+        owner, name, kind, revision, *rest = [*path.strip("/").split("/"), "", "", "", ""]
         file = self.server_hub.root / owner / name / "/".join(part for part in rest if part)
         if not (self.server_hub.root / owner / name).is_dir():
             return self._error(404, "RepoNotFound")
+        if revision not in self.server_hub.revisions:
+            return self._error(404, "RevisionNotFound")
         if kind != "resolve" or not file.is_file():
             return self._error(404, "EntryNotFound")
-        return self._file(file, body, fault)
+        return self._file(file, body, fault, revision)
 
     def _error(self, status: int, code: str) -> None:
         content = json.dumps({"error": code or "no"}).encode()
@@ -112,21 +127,24 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(content)
 
-    def _info(self, repo: str) -> None:
-        name = repo.split("/revision/")[0]
+    def _info(self, repo: str, fault: str) -> None:
+        name, _, revision = repo.partition("/revision/")
         folder = self.server_hub.root / name
         if not folder.is_dir():
             return self._error(404, "RepoNotFound")
+        if revision and revision not in self.server_hub.revisions:
+            return self._error(404, "RevisionNotFound")
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-        info = {"id": name, "modelId": name, "sha": COMMIT, "private": False, "siblings": [{"rfilename": row} for row in names]}
-        content = json.dumps(info).encode()
+        sha = revision if len(revision) == len(COMMIT) else COMMIT
+        info = {"id": name, "modelId": name, "sha": sha, "private": False, "siblings": [{"rfilename": row} for row in names]}
+        content = b"<html>" if fault == "garbled" else json.dumps(info).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        self._send(content, fault)
 
-    def _file(self, file: Path, body: bool, fault: str) -> None:
+    def _file(self, file: Path, body: bool, fault: str, revision: str) -> None:
         content = file.read_bytes()
         if fault == "truncated":
             content = content[: len(content) // 2]
@@ -138,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("ETag", f'"{digest}"')
         self.send_header("X-Linked-Etag", f'"{digest}"')
         self.send_header("X-Linked-Size", str(len(content)))
-        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("X-Repo-Commit", revision if len(revision) == len(COMMIT) else COMMIT)
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Length", str(len(content) - start))
         if start:

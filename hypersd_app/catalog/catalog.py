@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from hypersd_app.catalog.builtin import hub_models, pocket_model, trained_students
 from hypersd_app.catalog.guard import one_of
+from hypersd_app.catalog.revisions import pinned, read_pins
 from hypersd_app.catalog.rows import ControlSpec, DecoderSpec, ModelSpec, Recipe, StyleSpec
 from hypersd_app.catalog.scan import A1111_STYLES, scan_models, scan_styles
 from hypersd_app.settings import Settings
@@ -19,7 +20,9 @@ class Catalog:
     """Rows by name. `rescan` replaces them whole, so that a reader in another thread never sees half a change."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises InvalidRequest for pinned revisions that can't be read."""
         self._settings = settings
+        self.pins = read_pins(settings.revisions)
         self._models: dict[str, ModelSpec] = {}
         self._styles: tuple[StyleSpec, ...] = ()
         self.rescan()
@@ -32,7 +35,8 @@ class Catalog:
         models: dict[str, ModelSpec] = {}
         for row in rows:
             name = free_name(row.name, models)
-            models[name] = replace(row, name=name, recipes=(*row.recipes, *students.get(row.family, ())))
+            row = replace(row, name=name, recipes=(*row.recipes, *students.get(row.family, ())))
+            models[name] = pinned(row, self.pins)
         self._models = models
         shipped = scan_styles(settings.assets / "pocket" / "styles", "pocket")
         self._styles = distinct([*shipped, *scan_styles(settings.styles), *scan_styles(settings.models / A1111_STYLES)])

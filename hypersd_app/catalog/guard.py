@@ -53,10 +53,15 @@ def allowed_eta(recipe: Recipe, value: float | None) -> float:
     return _within("eta", value, recipe.eta, recipe)
 
 
-def check_negative_prompt(recipe: Recipe, negative_prompt: str) -> None:
-    """Raise InvalidRequest for a negative prompt that would have no effect."""
-    if negative_prompt.strip() and not recipe.negative_prompt:
+def check_negative_prompt(recipe: Recipe, negative_prompt: str, guidance_scale: float) -> None:
+    """Raise InvalidRequest for a negative prompt that would have no effect at `guidance_scale`."""
+    if not negative_prompt.strip() or recipe.negative_prompt_matters(guidance_scale):
+        return
+    if not recipe.negative_prompt:
         raise InvalidRequest("negative_prompt", negative_prompt, f"no words: recipe {recipe.name!r} runs without guidance")
+    raise InvalidRequest(
+        "negative_prompt", negative_prompt, f"no words at guidance_scale {guidance_scale:g}: they act above 1 only"
+    )
 
 
 def check_size(model: ModelSpec, field: str, value: int | None, usual: int) -> int:

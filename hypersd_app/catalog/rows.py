@@ -66,6 +66,11 @@ class Recipe:
         """True if a negative prompt changes the picture."""
         return self.negative_prompt
 
+    def negative_prompt_matters(self, guidance_scale: float | None) -> bool:
+        """The unguided half is left out at a guidance scale of 1 or less, and with it its words. None is the usual scale."""
+        scale = guidance_scale if guidance_scale is not None else (self.guidance or (0.0, 0.0, 0.0))[1]
+        return self.negative_prompt and scale > 1
+
     def eta_matters(self, num_inference_steps: int) -> bool:
         """Noise is injected between steps only, so with one step eta does nothing."""
         return self.eta is not None and num_inference_steps > 1

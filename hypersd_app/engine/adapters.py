@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hypersd_app.catalog.headers import read_header
+from hypersd_app.engine.stamps import Stamp, file_stamp
 from hypersd_app.errors import ModelUnavailable
 
 SDXL_BLOCKS = SimpleNamespace(layers_per_block=2)  # all that renaming kohya's SDXL blocks needs of the UNet's config
@@ -106,9 +107,20 @@ def _component(state: Mapping[str, Tensor], name: str, alpha: float | None) -> d
         if not key.endswith(".lora_A.weight"):
             continue
         module = key.removesuffix(".lora_A.weight")
+        up = part[f"{module}.lora_B.weight"]
+        if min(down.ndim, up.ndim) < 2 or up.flatten(1).shape[1] != down.shape[0]:
+            raise ValueError(f"the factors of {module!r} are {tuple(down.shape)} and {tuple(up.shape)}, of different ranks")
         # Files without any alpha mean alpha = rank.
-        found[module] = LowRank(down, part[f"{module}.lora_B.weight"], 1.0 if alpha is None else alpha / down.shape[0])
+        found[module] = LowRank(down, up, 1.0 if alpha is None else alpha / down.shape[0])
     return found
+
+
+@dataclass(frozen=True)
+class StyleKey:
+    """One version of a style file: a file that is replaced has another key, and acts from the next picture on."""
+
+    path: Path
+    stamp: Stamp
 
 
 class FactorCache:
@@ -116,22 +128,21 @@ class FactorCache:
 
     def __init__(self, capacity: int = 8) -> None:
         self._capacity = capacity
-        self._entries: OrderedDict[tuple[Path, int], Factors] = OrderedDict()
+        self._entries: OrderedDict[StyleKey, Factors] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, path: Path, family: str) -> Factors:
-        """The factors in `path`, read again if the file changed. Raises ModelUnavailable."""
-        try:
-            key = (path, path.stat().st_mtime_ns)
-        except OSError as error:
-            raise ModelUnavailable(f"{path.name} is gone: {error}") from error
+    def get(self, path: Path, family: str) -> tuple[StyleKey, Factors]:
+        """The factors in `path` and the key of this version of it; read again if the file changed. Raises ModelUnavailable."""
+        key = StyleKey(path, file_stamp(path))
+        if not key.stamp:
+            raise ModelUnavailable(f"{path.name} is gone.")
         with self._lock:
             if key not in self._entries:
                 self._entries[key] = read_factors(path, SDXL_BLOCKS if family == "sdxl" else None)
             self._entries.move_to_end(key)
             while len(self._entries) > self._capacity:
                 self._entries.popitem(last=False)
-            return self._entries[key]
+            return key, self._entries[key]
 
 
 def layer(module: nn.Module, name: str) -> nn.Module:
@@ -194,7 +205,8 @@ class StylePatch:
                 target = layer(self._module, name).weight
                 self._kept[name] = target.detach().clone()  # type: ignore[operator]
                 self._sum_into(target, name, styles)  # type: ignore[arg-type]
-        except ModelUnavailable:
+        except BaseException:
+            # Whatever it was, running out of memory say: a weight half patched would show in everybody's next picture.
             self.clear()
             raise
         self._applied = key

@@ -9,9 +9,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from PIL import Image
 from torch import nn
 
 from hypersd_app.catalog.guard import one_of
+from hypersd_app.catalog.revisions import Pins, pinned
 from hypersd_app.catalog.rows import WeightSource
 from hypersd_app.engine.control_images import Pixels, on_white
 from hypersd_app.engine.hub import Hub
@@ -107,14 +108,15 @@ ANNOTATORS: dict[str, Annotator] = {
 class Annotators:
     """Detectors in the memory budget, each loaded when it is first asked for. They run on the CPU."""
 
-    def __init__(self, hub: Hub, residency: Residency) -> None:
+    def __init__(self, hub: Hub, residency: Residency, pins: Pins = MappingProxyType({})) -> None:
         self._hub = hub
+        self._pins = pins
         self._residency = residency
 
     def annotate(self, kind: str, photograph: Image.Image, size: tuple[int, int]) -> Pixels:
         """A photograph as a control picture of `kind`, uint8 (H, W, 3). Raises InvalidRequest and ModelUnavailable."""
         one_of("control kind", kind, ANNOTATORS)
-        row = ANNOTATORS[kind]
+        row = replace(ANNOTATORS[kind], source=pinned(ANNOTATORS[kind].source, self._pins))
         with self._residency.lease(("annotator", row.build.__name__), lambda: self._load(row)) as detector:
             resolution = min(size)
             made = detector(

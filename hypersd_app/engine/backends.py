@@ -10,8 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from hypersd_app.catalog.rows import StyleSpec
-from hypersd_app.engine.adapters import LowRank, StylePatch
+from hypersd_app.engine.adapters import LowRank, StyleKey, StylePatch
 from hypersd_app.engine.hardware import Hardware
 from hypersd_app.engine.memory import device_bytes, module_bytes
 from hypersd_app.engine.networks import Conditioning, ControlNetwork, Decoder, Denoiser, Residuals
@@ -20,7 +19,7 @@ from hypersd_app.engine.placement import Placement, Tier
 from hypersd_app.engine.residency import Loaded
 from hypersd_app.engine.torch_networks import TorchControlNetwork, TorchDecoder, TorchDenoiser, place
 
-UNetStyles = Sequence[tuple[StyleSpec, float, Mapping[str, LowRank]]]
+UNetStyles = Sequence[tuple[StyleKey, float, Mapping[str, LowRank]]]
 Load = Callable[[torch.dtype], Any]
 
 
@@ -87,9 +86,9 @@ class StyledTorchDenoiser:
         return words if layouts is None else layouts.added_to(words, self.patch.applied)
 
 
-def styles_key(styles: UNetStyles) -> tuple[tuple[object, float], ...]:
-    """What names these styles and weights, and changes with them."""
-    return tuple((style.path, weight) for style, weight, _ in styles)
+def styles_key(styles: UNetStyles) -> tuple[tuple[StyleKey, float], ...]:
+    """What names these styles, their files as they are now, and weights, and changes with them."""
+    return tuple((style, weight) for style, weight, _ in styles)
 
 
 class TorchBackend:

@@ -19,8 +19,8 @@ import torch
 from PIL import Image
 
 from hypersd_app.catalog.rows import ModelSpec
-from hypersd_app.engine.bench_flops import ceiling_gflops, decoder_gflop, unet_gflop
-from hypersd_app.engine.bench_models import TOKENS, EmptyLoader, RandomLoader
+from hypersd_app.engine.bench_flops import ceiling_gflops, decoder_gflop, text_gflop, unet_gflop
+from hypersd_app.engine.bench_models import EmptyLoader, RandomLoader
 from hypersd_app.engine.control_images import Pixels
 from hypersd_app.engine.engine import Engine
 from hypersd_app.engine.hub import Hub
@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 MODELS = ("pocket", "sd15", "sdxl")
 SIDES = {"pocket": 256, "sd15": 512, "sdxl": 512}
 PARTS = ("text", "control", "unet", "decode", "encode image", "other", "total")
+FRESH_PROMPTS = 5
 REFERENCE_MARGIN = 1.15  # what activations need beside the weights
 NETWORKS = ("text", "control", "unet", "decode")  # what is left is our own
 
@@ -52,6 +53,7 @@ class Measurement:
     decoder: str
     backend: str
     milliseconds: dict[str, float]
+    new_prompt: float = 0.0  # what `text` takes with words that were never drawn; in `milliseconds` they are cached
     gflop: dict[str, float] = field(default_factory=dict)
     ceiling: float = 0.0
     reference: float = 0.0
@@ -152,7 +154,7 @@ def ring(side: int) -> Pixels:
 
 
 def measure(engine: Engine, request: GenerationRequest, repeats: int) -> Measurement:
-    """Medians over `repeats` requests with a cached prompt, each from request to PNG bytes."""
+    """Medians over `repeats` requests with a cached prompt, each from request to PNG bytes; then some with new prompts."""
     result = engine.generate(request)
     runs: list[dict[str, float]] = []
     for seed in range(repeats):
@@ -167,7 +169,9 @@ def measure(engine: Engine, request: GenerationRequest, repeats: int) -> Measure
         parts["other"] = parts["total"] - sum(value for name, value in parts.items() if name != "total")
         runs.append(parts)
     medians = {name: statistics.median(run[name] for run in runs) for name in PARTS if name in runs[0]}
-    return Measurement(request.model, request.control is not None, result.request.decoder, result.backend, medians)
+    fresh = [replace(request, prompt=f"{request.prompt} {number}") for number in range(min(repeats, FRESH_PROMPTS))]
+    text = statistics.median(engine.generate(wanted).milliseconds["text"] for wanted in fresh)
+    return Measurement(request.model, request.control is not None, result.request.decoder, result.backend, medians, text)
 
 
 def count_gflop(loader: Loader, engine: Engine, request: GenerationRequest) -> dict[str, float]:
@@ -179,8 +183,13 @@ def count_gflop(loader: Loader, engine: Engine, request: GenerationRequest) -> d
     assert request.width is not None
     assert request.height is not None
     size = (request.height // factor, request.width // factor)
-    tokens = TOKENS if model.family != "pocket" else int(loader.text(model).tokenizers[0].model_max_length)
-    counts = {"unet": unet_gflop(unet, *size, tokens) * request.num_inference_steps, "decode": decoder_gflop(vae, *size)}
+    text = loader.text(model)
+    tokens = int(text.tokenizers[0].model_max_length)
+    counts = {
+        "text": text_gflop(text.encoders, tokens),
+        "unet": unet_gflop(unet, *size, tokens) * request.num_inference_steps,
+        "decode": decoder_gflop(vae, *size),
+    }
     if request.control is not None:
         controlnet = loader.controlnet(engine.catalog.control(model, request.control.kind))
         counts["control"] = unet_gflop(unet, *size, tokens, (controlnet, factor)) * request.num_inference_steps
@@ -247,8 +256,9 @@ def table(row: Measurement) -> str:
     """The row as text: parts down, figures across."""
     title = f"{row.model}{' with sketch' if row.controlled else ''}, {row.decoder} decoder, {row.backend}"
     lines = [title, f"  {'part':14}{'ms':>10}{'GFLOP':>10}{'GFLOP/s':>10}{'of ceiling':>12}"]
-    for name, spent in row.milliseconds.items():
-        work = row.gflop.get(name, 0.0)
+    times = {**row.milliseconds, "new prompt": row.new_prompt}
+    for name, spent in times.items():
+        work = row.gflop.get({"new prompt": "text", "text": ""}.get(name, name), 0.0)  # a cached prompt is no work
         rate = work / spent * 1000 if work else 0.0
         figures = f"{work:10.1f}{rate:10.0f}{rate / row.ceiling:12.0%}" if work and row.ceiling else ""
         lines.append(f"  {name:14}{spent:10.2f}{figures}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 SIDE = 2048
@@ -59,6 +61,14 @@ def unet_gflop(unet: Any, height: int, width: int, tokens: int, controlled: Any 
     module, factor = controlled
     picture = torch.zeros(1, 3, height * factor, width * factor, device="meta")
     return gflop(on_meta(module), latents, t, hidden, controlnet_cond=picture, added_cond_kwargs=added)
+
+
+def text_gflop(encoders: Sequence[Any], tokens: int) -> float:
+    """The work of all text encoders for one prompt, padded to `tokens`."""
+    ids = torch.zeros(1, tokens, dtype=torch.long)
+    # Where their weights are: what Pocket's masks pad is read off the values, which the meta device has none of.
+    with sdpa_kernel(SDPBackend.MATH):  # the counter does not know the processor's own attention
+        return sum(gflop(encoder, ids.to(next(encoder.parameters()).device)) for encoder in encoders)
 
 
 def decoder_gflop(vae: Any, height: int, width: int) -> float:

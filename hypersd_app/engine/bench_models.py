@@ -19,7 +19,6 @@ from hypersd_app.engine.placement import Footprint
 from hypersd_app.engine.plan import Plan
 from hypersd_app.engine.prompts import PromptEncoder
 
-TOKENS = 77
 DEVIATION = 0.02
 # Random numbers that are really drawn; weights repeat them, which costs a hundredth of the time. A prime, so that no two
 # layers begin alike: OpenVINO would store equal ones once.
@@ -27,13 +26,15 @@ BLOCK = 1048583
 
 
 class RandomTokenizer:
-    """Always the same tokens, as many as CLIP reads."""
+    """Always the same tokens, as many as a text encoder of `config` reads: its first and last token are CLIP's two ends."""
 
-    model_max_length = TOKENS
+    def __init__(self, config: transformers.CLIPTextConfig) -> None:
+        self.model_max_length = config.max_position_embeddings
+        self._end = config.vocab_size - 1
 
     def __call__(self, text: str, **_: Any) -> Any:
-        ids = torch.full((1, TOKENS), 49407)
-        ids[0, 0] = 49406
+        ids = torch.full((1, self.model_max_length), self._end)
+        ids[0, 0] = self._end - 1
         return SimpleNamespace(input_ids=ids, attention_mask=torch.ones_like(ids))
 
 
@@ -53,23 +54,26 @@ class RandomLoader(Loader):
 
     def text(self, model: ModelSpec, progress: Progress | None = None) -> PromptEncoder:
         """CLIP ViT-L, and OpenCLIP ViT-bigG beside it for SDXL."""
-        encoders = [filled(make, self.dtype) for make in text_encoders(self.family)]
-        return PromptEncoder([RandomTokenizer() for _ in encoders], encoders, True)
+        encoders = [self._made(make) for make in text_encoders(self.family)]
+        return PromptEncoder([RandomTokenizer(encoder.config) for encoder in encoders], encoders, True)
+
+    def _made(self, make: Callable[[], Any]) -> Any:
+        return filled(make, self.dtype)
 
     def unet(self, model: ModelSpec, recipe: Recipe, progress: Progress | None = None) -> Any:
         """A UNet of the family's true shape."""
-        return filled(lambda: new_unet(self.family), self.dtype)
+        return self._made(lambda: new_unet(self.family))
 
     def decoder(self, model: ModelSpec, decoder: DecoderSpec, progress: Progress | None = None) -> Any:
         """A decoder of the true shape."""
-        return filled(lambda: self._new_decoder(decoder), self.dtype)
+        return self._made(lambda: self._new_decoder(decoder))
 
     def _new_decoder(self, decoder: DecoderSpec) -> Any:
         return AutoencoderTiny() if decoder.class_name == "AutoencoderTiny" else new_vae(self.family)
 
     def controlnet(self, control: ControlSpec, progress: Progress | None = None) -> Any:
         """A ControlNet of the true shape."""
-        return filled(lambda: new_controlnet(self.family), self.dtype)
+        return self._made(lambda: new_controlnet(self.family))
 
     def scheduler_config(self, model: ModelSpec, progress: Progress | None = None) -> dict[str, Any]:
         """The family's schedule."""
@@ -79,14 +83,8 @@ class RandomLoader(Loader):
 class EmptyLoader(RandomLoader):
     """Gives the same modules without values, on the meta device: enough to count operations."""
 
-    def unet(self, model: ModelSpec, recipe: Recipe, progress: Progress | None = None) -> Any:
-        return empty(lambda: new_unet(self.family))
-
-    def decoder(self, model: ModelSpec, decoder: DecoderSpec, progress: Progress | None = None) -> Any:
-        return empty(lambda: self._new_decoder(decoder))
-
-    def controlnet(self, control: ControlSpec, progress: Progress | None = None) -> Any:
-        return empty(lambda: new_controlnet(self.family))
+    def _made(self, make: Callable[[], Any]) -> Any:
+        return empty(make)
 
 
 def text_encoders(family: str) -> list[Callable[[], nn.Module]]:

@@ -31,7 +31,7 @@ def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="inference steps (default: the fewest of the recipe)")
     parser.add_argument("--guidance-scale", type=float)
     parser.add_argument("--eta", type=float)
-    parser.add_argument("--seed", type=int, help="picture i uses seed + i (default: 0)")
+    parser.add_argument("--seed", metavar="N[,N...]", help="picture i of --count uses seed + i; several: each in turn (default: 0)")
     parser.add_argument("--count", type=int, help="pictures (default: 1)")
     parser.add_argument("--width", type=int)
     parser.add_argument("--height", type=int)
@@ -57,14 +57,17 @@ def run_generate(args: argparse.Namespace, settings: Settings) -> int:
         if args.list:
             print_catalogue(engine)
             return 0
-        request = command_request(args, settings, engine)
-        result = engine.generate(request, lambda share, text, *_: logger.info("%3.0f%% %s", 100 * share, text))
-        for index in range(len(result.images)):
-            path = output_path(args.output, file_name(request_of(result, index)), len(result.images))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(result_png(result, index))
-            say(str(path))
-        logger.info("%s: %s", result.backend, ", ".join(f"{part} {ms:.1f} ms" for part, ms in result.milliseconds.items()))
+        base, seeds = command_request(args, settings, engine), parse_seeds(args.seed)
+        requests = [replace(base, seed=seed) for seed in seeds] or [base]
+        for request in requests:
+            result = engine.generate(request, lambda share, text, *_: logger.info("%3.0f%% %s", 100 * share, text))
+            for index in range(len(result.images)):
+                name = file_name(request_of(result, index))
+                path = output_path(args.output, name, len(requests) * len(result.images))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(result_png(result, index))
+                say(str(path))
+            logger.info("%s: %s", result.backend, ", ".join(f"{part} {ms:.1f} ms" for part, ms in result.milliseconds.items()))
         return 0
     finally:
         engine.close()
@@ -107,7 +110,6 @@ def command_request(args: argparse.Namespace, settings: Settings, engine: Engine
         "num_inference_steps": args.steps,
         "guidance_scale": args.guidance_scale,
         "eta": args.eta,
-        "seed": args.seed,
         "num_images": args.count,
         "width": args.width,
         "height": args.height,
@@ -139,6 +141,14 @@ def open_image(path: Path) -> Image.Image:
             return picture
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise InvalidRequest("picture", str(path), f"a readable picture file ({error})") from error
+
+
+def parse_seeds(text: str | None) -> list[int]:
+    """`1,5,9` as numbers, [] for none. Raises InvalidRequest."""
+    try:
+        return [] if text is None else [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InvalidRequest("seed", text, "whole numbers with commas between") from None
 
 
 def parse_style(text: str) -> StyleWeight:

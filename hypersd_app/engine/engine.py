@@ -81,7 +81,7 @@ class Engine:
         self._residency = Residency(budget, lambda: release(self.hardware.device))
         loader = loader or Loader(self._hub, torch.float32)
         self._pipelines = Pipelines(self.hardware, settings.cache, loader, self._residency)
-        self._annotators = Annotators(self._hub, self._residency)
+        self._annotators = Annotators(self._hub, self._residency, self.catalog.pins)
         self._device = threading.Lock()
         self._draw_on_lent_gpu = zero_gpu(self._draw_or_error)
         self._pictures = 0
@@ -126,7 +126,7 @@ class Engine:
         with self._open(plans, loading) as pipeline, self._device, out_of_memory_named("drawing"):
             clock = Clock(self._pipelines.synchronize)
             if is_plain(plans[0].model):
-                label = replace(self.hardware, backend="torch").label
+                label = replace(self.hardware, backend="torch", compile=False).label
                 return render_plain(pipeline, plans, clock, on_step), clock.finished(), label
             return render(self._pipelines, pipeline, plans, clock, on_step), clock.finished(), pipeline.label
 

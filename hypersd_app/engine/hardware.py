@@ -22,13 +22,14 @@ class Hardware:
     backend: str
     device: str
     dtype: torch.dtype
-    compile: bool = False  # torch.compile, worth its minutes only on a GPU that serves for long
+    compile: bool = False  # UNets by torch.compile, where torch runs them
     threads: int = 0  # of the processor; 0 leaves it to the backend
 
     @property
     def label(self) -> str:
         """For people: "openvino, cpu, bfloat16"."""
-        return f"{self.backend}, {self.device}, {str(self.dtype).removeprefix('torch.')}"
+        compiled = ", compiled" if self.compile and self.backend == "torch" else ""
+        return f"{self.backend}, {self.device}, {str(self.dtype).removeprefix('torch.')}{compiled}"
 
     @property
     def torch_device(self) -> torch.device:
@@ -40,8 +41,8 @@ def choose_hardware(settings: Settings) -> Hardware:
     """Settings' choice, "auto" filled in. Raises ModelUnavailable if what was asked for is not here."""
     device = _device(settings.device)
     backend = _backend(settings.backend, device)
-    wanted = os.environ.get("HYPERSD_COMPILE", "0") == "1"
-    return Hardware(backend, device, _precision(device), compile=wanted and backend == "torch", threads=settings.threads)
+    dtype = _precision(settings.precision, device)
+    return Hardware(backend, device, dtype, compile=settings.compile, threads=settings.threads)
 
 
 def _device(wanted: str) -> str:
@@ -63,7 +64,11 @@ def _backend(wanted: str, device: str) -> str:
     return wanted
 
 
-def _precision(device: str) -> torch.dtype:
+def _precision(wanted: str, device: str) -> torch.dtype:
+    if wanted != "auto":
+        if wanted == "float16" and device == "cpu":
+            raise ModelUnavailable("No processor computes in float16; use --precision bfloat16, float32 or auto.")
+        return getattr(torch, wanted)
     if device == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if device == "mps":

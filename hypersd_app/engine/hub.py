@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
+import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from huggingface_hub import HfApi, hf_hub_download, snapshot_download, try_to_load_from_cache
+from huggingface_hub import (
+    HfApi,
+    constants,
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    snapshot_download,
+    try_to_load_from_cache,
+)
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -22,19 +30,17 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from tqdm import tqdm
 
-from hypersd_app.catalog.headers import read_header
 from hypersd_app.catalog.rows import WeightSource
+from hypersd_app.engine.downloads import Progress, RemoteFile, fetch, is_sound
 from hypersd_app.errors import ModelUnavailable
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[float, str], None]
 SMALL_FILES = (".json", ".txt", ".model")  # configurations and tokenizers
+HALF = ".fp16"
 UNAUTHORIZED, FORBIDDEN = 401, 403
-SHA256_DIGITS = 64
-CHUNK = 1 << 22
+COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class Hub:
@@ -45,13 +51,14 @@ class Hub:
         self._endpoint = endpoint
         self._cache = cache
         self._api = HfApi(endpoint=endpoint)
-        self._lock = threading.Lock()  # one download at a time: two would only share the line
+        # One download at a time from a repository; another one's files need not wait for them.
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def file(self, source: WeightSource, progress: Progress | None = None) -> Path:
         """One file of a repository, downloaded if need be. Raises ModelUnavailable."""
         if source.path is not None:
             return source.path
-        with self._lock, hub_errors(source):
+        with self._locks[source.repo], hub_errors(source):
             return self._download(source, source.filename, source.revision, progress)
 
     def folder(self, source: WeightSource, components: Iterable[str], progress: Progress | None = None) -> Path:
@@ -65,7 +72,7 @@ class Hub:
     def _folder(self, source: WeightSource, components: list[str], progress: Progress | None, weights: bool) -> Path:
         if source.path is not None:
             return source.path
-        with self._lock, hub_errors(source):
+        with self._locks[source.repo], hub_errors(source):
             if self.offline:
                 return self._local_snapshot(source)
             names = self._listing(source)
@@ -106,7 +113,15 @@ class Hub:
 
     def _download(self, source: WeightSource, name: str, revision: str | None, progress: Progress | None) -> Path:
         cached = try_to_load_from_cache(source.repo, name, cache_dir=self._cache, revision=revision)
-        path = Path(
+        known = isinstance(cached, str) and is_sound(Path(cached), name)
+        pinned = revision is not None and COMMIT.fullmatch(revision) is not None
+        if isinstance(cached, str) and not known:
+            if self.offline:
+                raise ModelUnavailable(f"{source.repo}/{name} is damaged on this machine; connect once to download it anew.")
+            Path(cached).unlink()
+        if not self.offline and not (known and pinned):
+            self._fetch(source, name, revision, progress)
+        return Path(
             hf_hub_download(
                 source.repo,
                 name,
@@ -114,78 +129,36 @@ class Hub:
                 cache_dir=self._cache,
                 endpoint=self._endpoint,
                 local_files_only=self.offline,
-                tqdm_class=None if progress is None else reporting_bar(progress, f"{source.repo}: {name}"),
             )
         )
-        if not isinstance(cached, str):
-            check_download(path, f"{source.repo}/{name}")
-        return path
+
+    def _fetch(self, source: WeightSource, name: str, revision: str | None, progress: Progress | None) -> None:
+        """Bring the bytes of a file into the cache. Where the Hub does not describe it, its client says why, or finds a copy."""
+        url = hf_hub_url(source.repo, name, revision=revision, endpoint=self._endpoint)
+        try:
+            found = get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT, endpoint=self._endpoint)
+        except (HTTPError, OfflineModeIsEnabled) as error:
+            logger.debug("%s is not described: %s", url, error)
+            return
+        if found.etag and found.commit_hash:
+            # By the commit, so that a branch that moves meanwhile does not mix two files.
+            url = hf_hub_url(source.repo, name, revision=found.commit_hash, endpoint=self._endpoint)
+            fetch(RemoteFile(f"{source.repo}/{name}", url, found.etag, found.size), source.repo, self._cache, progress)
 
 
 def component_files(names: list[str], component: str, with_weights: bool = True) -> list[str]:
     """What one component needs of a repository's files: small ones and one set of safetensors, the half-size if there."""
     prefix = f"{component}/" if component else ""
     inside = [name for name in names if name.startswith(prefix) and "/" not in name.removeprefix(prefix)]
-    small = [name for name in inside if name.endswith(SMALL_FILES) and not name.endswith(".index.json")]
+    small = [name for name in inside if name.endswith(SMALL_FILES) and ".index." not in name]
     if not with_weights:
         return small
     weights = [name for name in inside if name.endswith(".safetensors") and "non_ema" not in name]
     if not component:  # the top of a repository may hold whole checkpoints too
         weights = [name for name in weights if name.startswith("diffusion_pytorch_model")]
-    half = [name for name in weights if ".fp16." in name]
-    full = [name for name in weights if ".fp16" not in name]
-    indices = [name for name in inside if name.endswith(".safetensors.index.json")] if not half else []
-    return [*small, *indices, *(half or full)]
-
-
-def check_download(path: Path, name: str) -> None:
-    """Compare a new file with the hash it is stored under, if it has one. Deletes it and raises ModelUnavailable if damaged."""
-    blob = path.resolve()
-    try:
-        if len(blob.name) == SHA256_DIGITS and sha256(blob) != blob.name:
-            raise ModelUnavailable(f"{name} arrived damaged (wrong hash).")
-        if path.suffix == ".safetensors":
-            read_header(path)
-    except ModelUnavailable as error:
-        path.unlink(missing_ok=True)
-        blob.unlink(missing_ok=True)
-        raise ModelUnavailable(f"{name} arrived damaged and was deleted; try again to download it anew. ({error})") from error
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal digest of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def reporting_bar(progress: Progress, name: str) -> type[tqdm]:
-    """A progress bar class that reports to a callback instead of drawing itself."""
-
-    class ReportingBar(tqdm):  # type: ignore[type-arg]
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            kwargs.pop("name", None)
-            super().__init__(*args, **{**kwargs, "disable": False, "file": _Nowhere()})
-
-        def update(self, n: float | None = 1) -> bool | None:
-            shown = super().update(n)
-            if self.total:
-                progress(self.n / self.total, f"Downloading {name}, {self.n / 1e6:.0f} of {self.total / 1e6:.0f} MB")
-            return shown
-
-    return ReportingBar
-
-
-class _Nowhere:
-    """A file that keeps nothing."""
-
-    def write(self, text: str) -> int:
-        return len(text)
-
-    def flush(self) -> None:
-        """Nothing to flush."""
+    half = [name for name in weights if HALF in name]  # also `model.fp16-00001-of-00002.safetensors`
+    index = ".safetensors.index.fp16.json" if half else ".safetensors.index.json"
+    return [*small, *(name for name in inside if name.endswith(index)), *(half or weights)]
 
 
 @contextmanager
@@ -209,6 +182,8 @@ def hub_errors(source: WeightSource) -> Iterator[None]:
         raise ModelUnavailable(f"{source} does not hold the file that is needed: {error}") from error
     except HfHubHTTPError as error:
         raise ModelUnavailable(_http_message(source, error)) from error
+    except ValueError as error:
+        raise ModelUnavailable(f"The Hub's answer about {source} cannot be read; try again later. ({error})") from error
     except (HTTPError, OSError, RuntimeError) as error:
         raise ModelUnavailable(
             f"The download of {source} broke off; try again, it continues where it stopped. ({error})"

@@ -67,7 +67,7 @@ class Loader:
         if unet is not None:
             counts["unet"] = read_header(self.hub.file(unet, progress)).numbers()
         if not is_checkpoint(decoder.source):
-            component = "vae" if decoder.class_name == "AutoencoderKL" else TOP
+            (component,) = decoder_components(decoder)
             counts["decoder"] = self._count(decoder.source, component, progress, ("decoder.",))
         counts["control"] = 0 if control is None else self._count(control.source, TOP, progress)
         return Footprint(**counts)
@@ -82,8 +82,7 @@ class Loader:
         if is_checkpoint(model.source):
             with readable(model.source):
                 return self._checkpoint(model).text(len(names) > 1, zeroes_empty_negative(self._base(model)))
-        parts = [f"{part}{name}" for name in names for part in ("tokenizer", "text_encoder")]
-        root = self.hub.folder(model.source, [TOP, *parts], progress)
+        root = self.hub.folder(model.source, [TOP, *text_components(model)], progress)
         with readable(model.source):
             if model.family == "pocket":
                 tokenizer: Any = transformers.AutoTokenizer.from_pretrained(root / "tokenizer", local_files_only=True)
@@ -171,6 +170,16 @@ class Loader:
 def encoder_names(model: ModelSpec) -> list[str]:
     """What is put behind `tokenizer` and `text_encoder`: SDXL has two of each."""
     return ["", "_2"] if model.family == "sdxl" else [""]
+
+
+def text_components(model: ModelSpec) -> list[str]:
+    """Folders that a prompt encoder is read from."""
+    return [f"{part}{name}" for name in encoder_names(model) for part in ("tokenizer", "text_encoder")]
+
+
+def decoder_components(decoder: DecoderSpec) -> tuple[str, ...]:
+    """The folder that a decoder is read from: its own repository's top, or the VAE of a whole model."""
+    return ("vae",) if decoder.class_name == "AutoencoderKL" else (TOP,)
 
 
 def weight_files(folder: Path) -> list[Path]:

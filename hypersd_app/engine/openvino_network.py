@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import threading
@@ -21,6 +22,7 @@ from openvino.frontend import FrontEndManager
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import Tensor, nn
 
+from hypersd_app.engine.disk_cache import prune, touch
 from hypersd_app.engine.openvino_graphs import Flat
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ Arrays = Sequence[NDArray[Any]]
 Shapes = tuple[tuple[int, ...], ...]
 MAX_COMPILED = 4  # shapes of one network kept at a time; each holds its own packed weights
 FORM = 2  # of the graphs on disk; another number when what they take or give changes
+MOST_ON_DISK = 32_000_000_000  # bytes of converted and compiled networks: SDXL in full takes ten, with a ControlNet fifteen
 BATCH = 4  # pictures that run at once where a network is small enough to be compiled for them too
 
 
@@ -128,6 +131,7 @@ class CompiledNetwork:
         """The converted graph, from disk if it has been converted before and can still be read."""
         if self._path.exists():
             try:
+                touch((self._path, self._path.with_suffix(".bin")))
                 return self._core.read_model(self._path)
             except RuntimeError as error:
                 logger.warning("%s is damaged and will be made again: %s", self._path.name, str(error).splitlines()[0])
@@ -149,6 +153,7 @@ class CompiledNetwork:
             self._remove(half)
             self._weights = weights
             return model
+        prune(self._path.parent, MOST_ON_DISK)
         return written
 
     @staticmethod
@@ -172,9 +177,13 @@ class CompiledNetwork:
 
 
 def weights_hash(module: nn.Module) -> str:
-    """Hexadecimal digest of all weights and their names, fused LoRAs included."""
+    """Hexadecimal digest of all weights and their names, fused LoRAs included, and of the configuration.
+
+    A scaling factor or a number of heads is in no weight, but in the converted graph.
+    """
     digest = hashlib.blake2b(digest_size=12)
-    digest.update(f"{ov.__version__} {FORM}".encode())
+    config = {name: value for name, value in getattr(module, "config", {}).items() if not name.startswith("_")}
+    digest.update(f"{ov.__version__} {FORM} {json.dumps(config, sort_keys=True, default=str)}".encode())
     for name, tensor in module.state_dict().items():
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data if tensor.ndim else b"")

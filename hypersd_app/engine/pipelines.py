@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,22 +11,25 @@ from typing import Any
 
 import torch
 
-from hypersd_app.catalog.rows import ControlSpec, Recipe, WeightSource
-from hypersd_app.engine.adapters import FactorCache, StylePatch
+from hypersd_app.catalog.rows import ControlSpec, Recipe, StyleSpec, WeightSource
+from hypersd_app.engine.adapters import FactorCache, Factors, StyleKey, StylePatch
 from hypersd_app.engine.backends import Backend, Backends, StyledDenoiser
 from hypersd_app.engine.hardware import Hardware
 from hypersd_app.engine.hub import Progress
-from hypersd_app.engine.loading import Loader
+from hypersd_app.engine.loading import Loader, decoder_components, text_components
 from hypersd_app.engine.memory import out_of_memory_named
 from hypersd_app.engine.networks import Conditioning, ControlNetwork, Decoder
 from hypersd_app.engine.placement import Footprint, Placement, Placements, Tier
-from hypersd_app.engine.plain_pipelines import PlainSizes, load_plain, plain_sizes
+from hypersd_app.engine.plain_pipelines import WEIGHTS, PlainSizes, load_plain, plain_sizes
 from hypersd_app.engine.plan import Plan
 from hypersd_app.engine.prompts import PromptCache, PromptEncoder, PromptKey
 from hypersd_app.engine.residency import Loaded, Residency
 from hypersd_app.engine.sampling import Schedulers
+from hypersd_app.engine.stamps import Stamp, stamp
 
 logger = logging.getLogger(__name__)
+
+Stamps = Mapping[str, Stamp]  # of the files that each part of a plan is read from
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class PartKey:
 
     part: str
     source: WeightSource
-    stamp: int
+    stamp: Stamp
     recipe: Recipe | None
     hardware: str
 
@@ -60,7 +63,7 @@ class TextPart:
     def embed(self, key: PartKey, cache: PromptCache, text: str, negative: bool, styles: Any) -> Conditioning:
         """The embedding of one prompt; the encoder is patched and run only if the cache doesn't have it."""
         acting = [(style, weight, factors) for style, weight, factors in styles if any(factors[name] for name in self._patches)]
-        names = tuple((str(style.path), weight) for style, weight, _ in acting)
+        names = tuple((style, weight) for style, weight, _ in acting)
 
         def encode() -> Conditioning:
             for component, patch in self._patches.items():
@@ -83,7 +86,7 @@ class Pipeline:
     decoder: Decoder
     control: ControlNetwork | None
     schedulers: Schedulers
-    styles: Any  # (StyleSpec, weight, factors) rows
+    styles: Sequence[tuple[StyleKey, float, Factors]]
 
 
 class Pipelines:
@@ -95,34 +98,37 @@ class Pipelines:
         self.residency = residency
         self._backends = Backends(hardware, cache)
         self._placements = Placements(hardware, residency.budget)
-        self._plain_sizes: dict[WeightSource, PlainSizes] = {}
+        self._plain_sizes: dict[tuple[WeightSource, Stamp], PlainSizes] = {}
         self.prompts = PromptCache()
         self.factors = FactorCache()
 
     @contextmanager
     def open(self, plan: Plan, progress: Progress | None = None) -> Iterator[Pipeline]:
         """The plan's pipeline, none of it evicted while the block runs. Raises ModelUnavailable and DeviceOutOfMemory."""
-        placement, size = self._placement(plan, progress)
+        stamps = plan_stamps(plan)
+        placement, size = self._placement(plan, stamps, progress)
         try:
             with ExitStack() as leases:
-                yield Opening(self, plan, placement, size, leases, progress).pipeline()
+                yield Opening(self, plan, stamps, placement, size, leases, progress).pipeline()
         finally:
             self.residency.trim()
 
-    def _placement(self, plan: Plan, progress: Progress | None) -> tuple[Placement, Footprint]:
-        parts = (plan.decoder.source, None if plan.control is None else plan.control.source)
+    def _placement(self, plan: Plan, stamps: Stamps, progress: Progress | None) -> tuple[Placement, Footprint]:
         model = " with ".join(str(source) for source in (plan.model.source, plan.recipe.unet) if source is not None)
+        parts = (plan.decoder.source, None if plan.control is None else plan.control.source, *stamps.values())
         return self._placements.of(model, parts, lambda: self.loader.footprint(plan, progress))
 
     @contextmanager
     def open_plain(self, plan: Plan, progress: Progress | None = None) -> Iterator[Any]:
         """The plan's pipeline of diffusers' own making, for the models that run through one."""
         model, hardware = plan.model, replace(self.hardware, backend="torch")
-        if model.source not in self._plain_sizes:
-            self._plain_sizes[model.source] = plain_sizes(self.loader.hub, model, hardware, progress)
-        sizes = self._plain_sizes[model.source]
+        version = (model.source, stamp(model.source, WEIGHTS))
+        if version not in self._plain_sizes:
+            self._plain_sizes[version] = plain_sizes(self.loader.hub, model, hardware, progress)
+        sizes = self._plain_sizes[version]
         tier = sizes.tier(hardware, self.residency.budget)
-        key = part_key("pipeline", model.source, self.label(Placement("torch", tier)), plan.recipe)
+        stamps = version[1] + stamp(plan.recipe.lora)
+        key = PartKey("pipeline", model.source, stamps, plan.recipe, self.label(Placement("torch", tier)))
 
         def load() -> Loaded:
             return load_plain(self.loader.hub, model, plan.recipe, hardware, tier, progress)
@@ -147,10 +153,18 @@ class Opening:
     """One plan's way from names to leased parts."""
 
     def __init__(
-        self, pipelines: Pipelines, plan: Plan, placement: Placement, size: Footprint, leases: ExitStack, progress: Progress | None
+        self,
+        pipelines: Pipelines,
+        plan: Plan,
+        stamps: Stamps,
+        placement: Placement,
+        size: Footprint,
+        leases: ExitStack,
+        progress: Progress | None,
     ) -> None:
         self._pipelines = pipelines
         self._plan = plan
+        self._stamps = stamps
         self._placement = placement
         self._size = size
         self._leases = leases
@@ -161,21 +175,26 @@ class Opening:
     def pipeline(self) -> Pipeline:
         """The parts, each loaded if it isn't there. Raises ModelUnavailable and DeviceOutOfMemory."""
         plan, source = self._plan, self._plan.model.source
-        text_key, decoder = self._key("text", source), self._key(f"{plan.decoder.name} decoder", plan.decoder.source)
+        text_key = self._key("text", "text", source)
+        decoder = self._key("decoder", f"{plan.decoder.name} decoder", plan.decoder.source)
         return Pipeline(
             backend=self._backend,
             label=self._label,
             text=self._lease(text_key, "text", self._load_text),
             text_key=text_key,
-            denoiser=self._lease(self._key("unet", source, plan.recipe), "unet", self._load_unet),
+            denoiser=self._lease(self._key("unet", "unet", source, plan.recipe), "unet", self._load_unet),
             decoder=self._lease(decoder, "decoder", self._load_decoder),
             control=None if plan.control is None else self._lease_control(plan.control),
-            schedulers=self._lease(self._key("scheduler", source, plan.recipe), "", self._load_scheduler),
-            styles=[(style, weight, self._pipelines.factors.get(style.path, style.family)) for style, weight in plan.styles],
+            schedulers=self._lease(self._key("scheduler", "scheduler", source, plan.recipe), "", self._load_scheduler),
+            styles=[self._style(style, weight) for style, weight in plan.styles],
         )
 
-    def _key(self, part: str, source: WeightSource, recipe: Recipe | None = None) -> PartKey:
-        return part_key(part, source, self._label, recipe)
+    def _style(self, style: StyleSpec, weight: float) -> tuple[StyleKey, float, Factors]:
+        key, factors = self._pipelines.factors.get(style.path, style.family)
+        return key, weight, factors
+
+    def _key(self, part: str, title: str, source: WeightSource, recipe: Recipe | None = None) -> PartKey:
+        return PartKey(title, source, self._stamps[part], recipe, self._label)
 
     def _lease(self, key: PartKey, part: str, load: Callable[[], Loaded]) -> Any:
         hardware, estimate = self._backend.hardware, 0
@@ -185,7 +204,7 @@ class Opening:
         return self._leases.enter_context(self._pipelines.residency.lease(key, lambda: named(key, load), estimate))
 
     def _lease_control(self, control: ControlSpec) -> ControlNetwork:
-        return self._lease(self._key("controlnet", control.source), "control", lambda: self._load_controlnet(control))
+        return self._lease(self._key("control", "controlnet", control.source), "control", lambda: self._load_controlnet(control))
 
     def _loader(self, dtype: torch.dtype) -> Loader:
         return self._pipelines.loader.reading(dtype)
@@ -225,17 +244,13 @@ def named(key: PartKey, load: Callable[[], Loaded]) -> Loaded:
         return load()
 
 
-def part_key(part: str, source: WeightSource, label: str, recipe: Recipe | None = None) -> PartKey:
-    """The key of a part; `label` says what runs it."""
-    changed = recipe.lora or recipe.unet if recipe is not None else None
-    return PartKey(part, source, stamp(changed or source), recipe, label)
-
-
-def stamp(source: WeightSource) -> int:
-    """When a local file last changed, so that a checkpoint trained further is loaded anew; 0 for the Hub."""
-    if source.path is None:
-        return 0
-    try:
-        return source.path.stat().st_mtime_ns
-    except OSError:
-        return -1
+def plan_stamps(plan: Plan) -> Stamps:
+    """What the files of every part look like now, all looked at before any of them is read."""
+    source, recipe = plan.model.source, plan.recipe
+    return {
+        "text": stamp(source, text_components(plan.model)),
+        "unet": stamp(source, ["unet"]) + stamp(recipe.lora) + stamp(recipe.unet),
+        "decoder": stamp(plan.decoder.source, decoder_components(plan.decoder)),
+        "control": () if plan.control is None else stamp(plan.control.source),
+        "scheduler": stamp(source, ["scheduler"]),
+    }

@@ -75,7 +75,9 @@ def plain_folder(hub: Hub, model: ModelSpec, progress: Progress | None) -> Path:
 def load_plain(hub: Hub, model: ModelSpec, recipe: Recipe, hardware: Hardware, tier: Tier, progress: Progress | None) -> Loaded:
     """The whole pipeline, its accelerating LoRA fused. Raises ModelUnavailable."""
     root = plain_folder(hub, model, progress)
-    half = variant(root / "transformer")
+    # Where a component has one set only, diffusers takes that, whatever the variant: SD3's text encoders come in half, its
+    # transformer in full.
+    half = next((found for found in (variant(root / part) for part in WEIGHTS) if found), None)
     with readable(model.source):
         kind = getattr(diffusers, CLASSES[model.family])
         pipeline = kind.from_pretrained(root, torch_dtype=hardware.dtype, variant=half, use_safetensors=True, local_files_only=True)

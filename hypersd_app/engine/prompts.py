@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hypersd_app.engine.adapters import StyleKey
 from hypersd_app.engine.networks import Conditioning
 
 
@@ -19,7 +20,7 @@ class PromptKey:
     """Everything that changes an embedding: the encoder, the styles acting on it, and the words."""
 
     encoder: object
-    styles: tuple[tuple[str, float], ...]
+    styles: tuple[tuple[StyleKey, float], ...]
     negative: bool
     text: str
 

@@ -87,8 +87,8 @@ def control_batch(pipeline: Pipeline, plans: Sequence[Plan], device: torch.devic
         pictures += [pixels] * plan.request.num_images
         scales += [scale] * plan.request.num_images
     # In numpy for the same reason as `to_pixels`.
-    values = np.divide(np.stack(pictures).transpose(0, 3, 1, 2), np.float32(255), order="C")
-    return ControlBatch(pipeline.control, torch.from_numpy(values).to(device), torch.tensor(scales, device=device).view(-1, 1, 1, 1))
+    values = torch.from_numpy(np.divide(np.stack(pictures).transpose(0, 3, 1, 2), np.float32(255), order="C"))
+    return ControlBatch(pipeline.control, values.to(device), torch.tensor(scales, device=device).view(-1, 1, 1, 1))
 
 
 def decode(pipeline: Pipeline, latents: Tensor) -> np.ndarray:

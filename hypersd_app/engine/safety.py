@@ -9,6 +9,7 @@ from typing import Protocol
 
 from PIL import Image
 
+from hypersd_app.catalog.revisions import pinned, read_pins
 from hypersd_app.catalog.rows import WeightSource
 from hypersd_app.engine.hub import Hub
 from hypersd_app.engine.prompt_filter import PromptFilter, prompt_filter
@@ -99,4 +100,5 @@ def safety_gate(settings: Settings, hub: Hub | None = None) -> SafetyGate | None
     if settings.safety == "off" or (settings.safety == "auto" and not settings.public):
         return None
     hub = hub or Hub(offline=settings.offline)
-    return SafetyGate(prompt_filter(settings.blocked_words), lambda: StandardChecker(hub))
+    weights = pinned(CHECKER_WEIGHTS, read_pins(settings.revisions))
+    return SafetyGate(prompt_filter(settings.blocked_words), lambda: StandardChecker(hub, weights))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -42,6 +43,68 @@ def test_every_published_file_has_a_recipe(settings):
     sources = [r.lora or r.unet for model in Catalog(settings).models() for r in model.recipes]
     names = {source.filename.removesuffix(".safetensors") for source in sources if source is not None}
     assert names == PUBLISHED
+
+
+NO, GUIDED = None, (5.0, 5.0, 8.0)
+SD15_ROWS = {
+    "unified": ("Hyper-SD15-1step-lora", NO), "2steps": ("Hyper-SD15-2steps-lora", NO), "4steps": ("Hyper-SD15-4steps-lora", NO),
+    "8steps": ("Hyper-SD15-8steps-lora", NO), "8steps-cfg": ("Hyper-SD15-8steps-CFG-lora", GUIDED),
+    "12steps-cfg": ("Hyper-SD15-12steps-CFG-lora", GUIDED), "teacher": ("", (1.0, 7.5, 15.0)),
+}  # fmt: skip
+ROWS = {
+    "sd15": SD15_ROWS,
+    "sdxl": {
+        **{name: (file.replace("SD15", "SDXL"), guidance) for name, (file, guidance) in SD15_ROWS.items()},
+        "teacher": ("", (1.0, 5.0, 15.0)), "1step-unet": ("Hyper-SDXL-1step-Unet", NO),
+    },
+    "sd3": {
+        "4steps-cfg": ("Hyper-SD3-4steps-CFG-lora", (1.0, 3.0, 10.0)),
+        "8steps-cfg": ("Hyper-SD3-8steps-CFG-lora", (1.0, 5.0, 10.0)),
+        "16steps-cfg": ("Hyper-SD3-16steps-CFG-lora", (1.0, 7.0, 10.0)),
+    },
+    "flux": {
+        "8steps": ("Hyper-FLUX.1-dev-8steps-lora", (1.0, 3.5, 10.0)),
+        "16steps": ("Hyper-FLUX.1-dev-16steps-lora", (1.0, 3.5, 10.0)),
+    },
+}  # fmt: skip
+CONTROLS = {
+    "sd15": {
+        "scribble": ("lllyasviel/control_v11p_sd15_scribble", 1.0), "scribble-v10": ("lllyasviel/sd-controlnet-scribble", 1.0),
+        "canny": ("lllyasviel/control_v11p_sd15_canny", 1.0), "softedge": ("lllyasviel/control_v11p_sd15_softedge", 1.0),
+        "lineart": ("lllyasviel/control_v11p_sd15_lineart", 1.0), "depth": ("lllyasviel/control_v11f1p_sd15_depth", 1.0),
+    },
+    "sdxl": {
+        "scribble": ("xinsir/controlnet-scribble-sdxl-1.0", 1.0), "canny": ("diffusers/controlnet-canny-sdxl-1.0", 0.5),
+    },
+    "sd3": {}, "flux": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model", ROWS)
+def test_the_rows_are_the_published_ones(settings, model):
+    found = {}
+    for name, row in recipes(settings, model).items():
+        source = row.lora or row.unet
+        assert source is None or source.repo == "ByteDance/Hyper-SD"
+        found[name] = ("" if source is None else source.filename.removesuffix(".safetensors"), row.guidance)
+    assert found == ROWS[model]
+    assert [row.unet is not None for row in recipes(settings, model).values()] == [name == "1step-unet" for name in ROWS[model]]
+    controls = Catalog(settings).model(model).controls
+    assert {row.kind: (row.source.repo, row.scale) for row in controls} == CONTROLS[model]
+
+
+def test_revisions_are_pinned_everywhere_in_a_row(settings):
+    pins = "stabilityai/stable-diffusion-xl-base-1.0=abc, ByteDance/Hyper-SD=v2 madebyollin/taesdxl=old"
+    catalog = Catalog(replace(settings, revisions=pins))
+    row = catalog.model("sdxl")
+    assert {row.source.revision, row.decoders[0].source.revision} == {"abc"}
+    assert row.decoders[0].half_source.revision is None
+    assert row.decoders[1].source.revision == "old"
+    assert {(r.lora or r.unet).revision for r in row.recipes if r.lora or r.unet} == {"v2"}
+    assert catalog.model("sd15").source.revision is None
+    for wrong in ("nonsense", "a/b=", "a=1", "a/b/c=1"):
+        with pytest.raises(InvalidRequest, match="revisions"):
+            Catalog(replace(settings, revisions=wrong))
 
 
 @pytest.mark.parametrize("model", ["sd15", "sdxl"])
@@ -92,7 +155,8 @@ def test_pocket_offers_what_is_there(settings):
         ("guidance_scale", lambda r: guard.allowed_guidance(r["8steps-cfg"], float("nan"))),
         ("eta", lambda r: guard.allowed_eta(r["4steps"], 0.5)),
         ("eta", lambda r: guard.allowed_eta(r["unified"], 1.5)),
-        ("negative_prompt", lambda r: guard.check_negative_prompt(r["unified"], "blurry")),
+        ("negative_prompt", lambda r: guard.check_negative_prompt(r["unified"], "blurry", 0.0)),
+        ("negative_prompt", lambda r: guard.check_negative_prompt(r["teacher"], "blurry", 1.0)),
     ],
 )
 def test_the_guard_names_the_field_and_what_is_allowed(settings, field, call):
@@ -107,6 +171,9 @@ def test_the_guard_lets_equal_computations_pass(settings):
     assert guard.allowed_guidance(rows["unified"], 1.0) == guard.allowed_guidance(rows["unified"], None) == 0.0
     assert guard.allowed_guidance(rows["8steps-cfg"], None) == 5.0
     assert guard.allowed_eta(rows["4steps"], 0.0) == 0.0
+    guard.check_negative_prompt(rows["teacher"], " ", 1.0)
+    guard.check_negative_prompt(rows["teacher"], "blurry", 1.1)
+    assert [rows["teacher"].negative_prompt_matters(scale) for scale in (None, 1.0, 1.1)] == [True, False, True]
     assert guard.allowed_eta(rows["unified"], None) == 1.0
 
 

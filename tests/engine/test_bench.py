@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
+import transformers
 from torch import nn
 
 from hypersd_app.cli import main
-from hypersd_app.engine.bench_flops import decoder_gflop, gflop, unet_gflop
+from hypersd_app.engine import bench, bench_models
+from hypersd_app.engine.bench_flops import decoder_gflop, gflop, text_gflop, unet_gflop
 from hypersd_app.engine.bench_models import new_controlnet, new_unet, new_vae, repeat_into
+from tests import fakes
+from tests.engine.conftest import SD15, SDXL
 
 
 def test_a_convolution_is_counted_in_closed_form():
@@ -41,8 +46,35 @@ def test_bench_writes_figures_that_add_up(settings, tmp_path, monkeypatch, capsy
         assert row["speedup"] > 0
         assert row["overhead"] > 0
         assert row["peak_memory"] > 10**8
-        assert set(row["gflop"]) == ({"unet", "decode", "control"} if row["controlled"] else {"unet", "decode"})
+        assert set(row["gflop"]) == {"text", "unet", "decode"} | ({"control"} if row["controlled"] else set())
+        assert row["new_prompt"] > 2 * parts["text"], "words never drawn are encoded, those of before are not"
     assert "of ceiling" in capsys.readouterr().out
+
+
+def test_text_encoders_are_counted_in_closed_form():
+    config = fakes.clip_config(32, 32)
+    width, inner, tokens = config.hidden_size, config.intermediate_size, config.max_position_embeddings
+    layer = 4 * width * width + 2 * width * inner + 2 * tokens * width  # four projections, two of the MLP, attention itself
+    counted = text_gflop([transformers.CLIPTextModel(config)], tokens)
+    assert counted == pytest.approx(2 * tokens * config.num_hidden_layers * layer / 1e9, rel=0.02)
+
+
+@pytest.mark.slow
+def test_bench_runs_the_shapes_of_the_large_models(settings, repositories, tmp_path, monkeypatch):
+    for family, repo in (("sd15", SD15), ("sdxl", SDXL)):
+        shutil.copytree(repositories / repo, tmp_path / "bases" / family)
+    monkeypatch.setattr(bench_models, "BASE_MODELS", tmp_path / "bases")
+    monkeypatch.setattr(bench, "SIDES", {"sd15": 256, "sdxl": 512})
+    for name in ("assets", "cache", "runs"):
+        monkeypatch.setenv(f"HYPERSD_{name.upper()}", str(getattr(settings, name)))
+    out = tmp_path / "figures.json"
+    arguments = ["--backend", "torch", "--precision", "float32", "--repeats", "1", "--reference-repeats", "1", "--json", str(out)]
+    assert main(["bench", "sd15", "sdxl", *arguments]) == 0
+    rows = json.loads(out.read_text())
+    assert [(row["model"], row["controlled"]) for row in rows] == [
+        (name, way) for name in ("sd15", "sdxl") for way in (False, True)
+    ]
+    assert all(row["speedup"] > 0 and row["new_prompt"] > 0 and min(row["gflop"].values()) > 0 for row in rows)
 
 
 def test_an_unknown_model_is_refused(capsys):
@@ -80,6 +112,17 @@ def test_generate_writes_pictures_that_can_be_made_again(settings, tmp_path, mon
     one, two = Image.open(tmp_path / "a" / "a-cat-5.png"), Image.open(tmp_path / "b.png")
     worst = max(abs(a - b) for a, b in zip(one.tobytes(), two.tobytes(), strict=True))
     assert worst <= 8, "bfloat16 rounds a batch of two and of one differently, no more"
+
+
+def test_generate_takes_several_seeds(settings, tmp_path, monkeypatch):
+    for name in ("assets", "cache", "runs", "styles"):
+        monkeypatch.setenv(f"HYPERSD_{name.upper()}", str(getattr(settings, name)))
+    assert main(["generate", "a cat", "--backend", "torch", "--seed", "1,5,9", "-o", str(tmp_path / "a")]) == 0
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [f"a-cat-{seed}.png" for seed in (1, 5, 9)]
+    assert main(["generate", "a cat", "--backend", "torch", "--seed", "1,5", "-o", str(tmp_path / "b.png")]) == 0
+    assert sorted(path.name for path in tmp_path.glob("b*.png")) == ["b-a-cat-1.png", "b-a-cat-5.png"]
+    for wrong in ("1,x", "-1", "1,"):
+        assert main(["generate", "a cat", "--backend", "torch", f"--seed={wrong}"]) == 1
 
 
 def test_generate_names_what_is_wrong(settings, monkeypatch, capsys):

@@ -15,7 +15,7 @@ from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWe
 from hypersd_app.errors import DeviceOutOfMemory, InvalidRequest, ModelUnavailable
 from tests import fakes
 from tests.engine.conftest import REFERENCE
-from tests.engine.test_equivalence import sketch
+from tests.engine.test_equivalence import SIZES, sketch
 
 CAT = GenerationRequest("a cat", recipe="unified", seed=7)
 BLANK = np.zeros((256, 256, 3), np.uint8)
@@ -185,6 +185,30 @@ def test_warm_up_loads_what_a_sketch_needs(engine):
     loads = engine.status().loads
     engine.generate(replace(CAT, control=ControlInput(sketch(256))))
     assert engine.status().loads == loads
+
+
+def test_a_negative_prompt_without_guidance_is_refused_not_ignored(engine):
+    wanted = GenerationRequest("a cat", "blurry", recipe="teacher", num_inference_steps=8, guidance_scale=1.0)
+    with pytest.raises(InvalidRequest, match=r"negative_prompt: 'blurry' .* guidance_scale 1"):
+        engine.generate(wanted)
+    assert engine.generate(replace(wanted, guidance_scale=1.5)).images
+
+
+@pytest.mark.parametrize("model", ["pocket", "sd15", "sdxl"])
+def test_a_sketch_after_text_loads_one_part(engine, model):
+    side = SIZES[model]
+    words = GenerationRequest("a cat", model=model, recipe="unified", width=side, height=side)
+    drawn = replace(words, control=ControlInput(sketch(side)))
+    engine.generate(words)
+    before = engine.status()
+    engine.generate(drawn)
+    after = engine.status()
+    assert after.loads == before.loads + 1
+    (new,) = set(after.resident) - set(before.resident)
+    assert new.startswith("controlnet of")
+    engine.generate(words)
+    engine.generate(drawn)
+    assert engine.status().loads == after.loads
 
 
 def test_wrong_names_are_refused_with_the_right_ones(engine):

@@ -11,8 +11,9 @@ from PIL import Image
 from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.controlnet import PocketControlNet
-from hypersd_app.models.pocket import PocketUNet
+from hypersd_app.models.pocket import PocketUNet, new_unet
 from hypersd_app.models.text_encoder import MaskedBertModel
+from tests import fakes
 from tests.engine.conftest import HYPER, SD15, SDXL
 
 TOLERANCE = 2
@@ -89,11 +90,19 @@ def reference_pictures(pipeline, recipe, request, size):
     return np.round(pipeline(**arguments).images * 255).astype(np.int16)
 
 
-def largest_difference(engine, request, repositories, pocket) -> int:
-    """Between the engine's pictures and the reference's."""
+def largest_difference(engine, request, repositories, pocket, style=None) -> int:
+    """Between the engine's pictures and the reference's; `style` is the file of the request's only style."""
     recipe = next(row for row in engine.recipes(request.model) if row.name == request.recipe)
     pipeline = reference_pipeline(engine, request.model, recipe, request.control is not None, repositories, pocket)
+    if style is not None:
+        pipeline.unload_lora_weights()  # the accelerating one stays in the weights
+        before = {name: value.clone() for name, value in pipeline.unet.state_dict().items()}
+        pipeline.load_lora_weights(str(style.parent), weight_name=style.name)
+        pipeline.fuse_lora(lora_scale=request.styles[0].weight)
     wanted = reference_pictures(pipeline, recipe, request, request.width)
+    if style is not None:
+        now = {name.replace(".base_layer", ""): value for name, value in pipeline.unet.state_dict().items()}
+        assert sum(not torch.equal(value, now[name]) for name, value in before.items()) > 10, "the style must do something"
     made = np.stack([np.asarray(picture) for picture in engine.generate(request).images]).astype(np.int16)
     assert made.shape == wanted.shape
     assert wanted.std() > 3, "the reference must not be flat, or anything would equal it"
@@ -114,6 +123,49 @@ def test_every_recipe_equals_diffusers(engine, repositories, pocket, model, reci
     size = SIZES[model]
     request = GenerationRequest("a red cat", model=model, recipe=recipe, num_inference_steps=steps, seed=3, width=size, height=size)
     assert largest_difference(engine, request, repositories, pocket) <= TOLERANCE
+
+
+def matrix():
+    """Each recipe with control and with a style, one of them as a batch of four, the other alone; in turn.
+
+    SDXL draws four times the pixels, so that its recipes have it all in one batch.
+    """
+    longest = {(model, recipe): steps for model, recipe, steps in RECIPES}
+    for number, ((model, recipe), steps) in enumerate(longest.items()):
+        counts = {"control": 4, "style": 1} if number % 2 else {"control": 1, "style": 4}
+        for kind, count in {"control+style": 4}.items() if model == "sdxl" else counts.items():
+            yield pytest.param(model, recipe, steps, kind, count, id=f"{model}-{recipe}-{kind}-{count}")
+
+
+def test_no_recipe_is_left_out(engine):
+    shipped = {(model, row.name) for model in SIZES for row in engine.recipes(model)}
+    assert shipped == {(model, recipe) for model, recipe, _ in RECIPES}
+
+
+@pytest.fixture
+def style_of(settings, engine):
+    """A style of each family."""
+    unets = {"pocket": new_unet((64, 64, 64), 1), "sd15": fakes.small_unet(32), "sdxl": fakes.small_unet(48, True)}
+    for family, unet in unets.items():
+        # Weak: a strong one makes random networks so wild that guided steps blow the last bit of a sum up to 40/255.
+        fakes.write_lora(settings.styles / family / "brush.safetensors", unet, 2, seed=12, scale=0.5)
+    engine.rescan()
+    return lambda family: settings.styles / family / "brush.safetensors"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "recipe", "steps", "kind", "count"), matrix())
+def test_every_recipe_with_control_style_and_a_batch_equals_diffusers(
+    engine, repositories, pocket, style_of, model, recipe, steps, kind, count
+):
+    size = SIZES[model]
+    request = GenerationRequest(
+        "a red cat", model=model, recipe=recipe, num_inference_steps=steps, seed=3, width=size, height=size, num_images=count,
+        control=ControlInput(sketch(size), scale=0.7) if "control" in kind else None,
+        styles=(StyleWeight("brush", 0.8),) if "style" in kind else (),
+    )  # fmt: skip
+    style = style_of(model) if request.styles else None
+    assert largest_difference(engine, request, repositories, pocket, style) <= TOLERANCE
 
 
 @pytest.mark.parametrize(

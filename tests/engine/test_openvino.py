@@ -64,10 +64,21 @@ def test_single_precision_equals_torch(engine, settings, repositories, converted
     assert worst >= 45
 
 
+BRUSH = (StyleWeight("brush", 0.8),)
+HALF_CASES = {
+    **{case: CASES[case] for case in ("pocket", "pocket-control", "pocket-styles", "sd15")},
+    "sd15-control-styles": {"control": ControlInput(sketch(256), scale=0.8), "styles": BRUSH},
+    "sdxl": {"num_inference_steps": 2}, "sdxl-control-styles": {"control": ControlInput(sketch(512), scale=0.8), "styles": BRUSH},
+}  # fmt: skip
+
+
 @pytest.mark.skipif(not has_native_bfloat16(), reason="the processor has no bfloat16")
-@pytest.mark.parametrize("case", ["pocket", "pocket-control", "pocket-styles"])
+@pytest.mark.parametrize("case", [pytest.param(case, marks=pytest.mark.slow if case[:2] == "sd" else ()) for case in HALF_CASES])
 def test_half_precision_stays_close(engine, settings, repositories, converted, case):
-    wanted = request(case.split("-")[0], **CASES[case])
+    for family, unet in (("sd15", fakes.small_unet(32)), ("sdxl", fakes.small_unet(48, True))):
+        fakes.write_lora(settings.styles / family / "brush.safetensors", unet, 2, seed=12, scale=1.0)
+    engine.rescan()
+    wanted = request(case.split("-")[0], **HALF_CASES[case])
     other = opened(settings, repositories, converted, HALF)
     quality = decibels(other.generate(wanted).images[0], engine.generate(wanted).images[0])
     other.close()

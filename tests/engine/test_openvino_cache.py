@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from diffusers import AutoencoderTiny
 
 pytest.importorskip("openvino")
 
+from hypersd_app.engine import openvino_network
 from hypersd_app.engine.engine import Engine
-from hypersd_app.engine.openvino_network import BATCH
+from hypersd_app.engine.openvino_network import BATCH, weights_hash
 from hypersd_app.server.board import BATCH_SIZES
 from tests.engine.test_openvino import SINGLE, request
 
@@ -45,6 +47,27 @@ def test_on_a_full_disk_it_still_draws(settings, tmp_path):
         assert np.abs(drawn(settings, disk).astype(int) - first).max() <= 2
     finally:
         subprocess.run(["umount", "-l", disk], check=False)
+
+
+def test_the_configuration_is_part_of_what_names_a_network(settings):
+    network = AutoencoderTiny(
+        encoder_block_out_channels=(8,), decoder_block_out_channels=(8,), num_encoder_blocks=(1,), num_decoder_blocks=(1,)
+    )  # fmt: skip
+    names = [weights_hash(network)]
+    network.register_to_config(_name_or_path="elsewhere")
+    assert weights_hash(network) == names[0], "where it was read from changes nothing"
+    network.register_to_config(scaling_factor=0.5)
+    assert weights_hash(network) != names[0]
+
+
+def test_old_networks_make_room_on_disk(settings, tmp_path, monkeypatch):
+    first = drawn(settings, tmp_path)
+    before = set((tmp_path / "openvino").glob("*.xml"))
+    monkeypatch.setattr(openvino_network, "MOST_ON_DISK", 1)
+    for path in (tmp_path / "openvino").glob("*unet*.xml"):
+        path.unlink()  # made again, upon which nothing else may stay
+    assert np.array_equal(drawn(settings, tmp_path), first)
+    assert not before & set((tmp_path / "openvino").glob("*decoder*.xml"))
 
 
 def test_the_scheduler_knows_the_compiled_batches():

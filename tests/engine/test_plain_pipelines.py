@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from hypersd_app.engine.engine import Engine
 from hypersd_app.engine.hub import Hub
@@ -23,6 +25,10 @@ SD3, FLUX = "stabilityai/stable-diffusion-3-medium-diffusers", "black-forest-lab
 PIPELINES = {"sd3": (SD3, diffusers.StableDiffusion3Pipeline), "flux": (FLUX, diffusers.FluxPipeline)}
 FILES = {"sd3": "Hyper-SD3-4steps-CFG-lora.safetensors", "flux": "Hyper-FLUX.1-dev-8steps-lora.safetensors"}
 SIDE = 256
+SD3_ENCODERS = {
+    "text_encoder": transformers.CLIPTextModelWithProjection, "text_encoder_2": transformers.CLIPTextModelWithProjection,
+    "text_encoder_3": transformers.T5EncoderModel,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +83,33 @@ def test_the_published_recipe_equals_diffusers(online, transformers_hub, model):
     assert np.abs(expected - reference(transformers_hub, model, wanted, 0.0)).max() > 2, "the LoRA does something"
     assert steps[-1] == f"Step {wanted.num_inference_steps} of {wanted.num_inference_steps}"
     assert result.backend.startswith("torch")
+
+
+@pytest.fixture
+def mixed_hub(transformers_hub, tmp_path) -> Path:
+    """SD3 as it is on the Hub: text encoders in full and in half, the large one in shards, all else in full."""
+    root = Path(shutil.copytree(transformers_hub, tmp_path / "mixed"))
+    for number, (name, kind) in enumerate(SD3_ENCODERS.items()):
+        encoder = kind.from_pretrained(root / SD3 / name)
+        size = "4KB" if name == "text_encoder_3" else "1GB"
+        encoder.save_pretrained(root / SD3 / name, max_shard_size=size)
+        encoder.half().save_pretrained(root / SD3 / name, variant="fp16", max_shard_size=size)
+        assert len(list((root / SD3 / name).glob("*.fp16*.safetensors"))) > (number == 2)
+    (root / SD3 / "text_encoder_3" / "model.safetensors").unlink(missing_ok=True)
+    return root
+
+
+def test_half_and_full_components_go_together(transformers_hub, mixed_hub, settings, tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    wanted = request("sd3")
+    with HubServer(mixed_hub).running() as server:
+        engine = Engine(settings, hardware=REFERENCE, hub=Hub(endpoint=server.endpoint, cache=tmp_path / "hub"))
+        made = np.asarray(engine.generate(wanted).images[0]).astype(int)
+        engine.close()
+        fetched = [path for method, path in server.requests if method == "GET" and path.endswith(".safetensors")]
+    assert all(".fp16" in path for path in fetched if "/text_encoder" in path), "one set of each"
+    assert sum("text_encoder_3" in path for path in fetched) > 1, "the large encoder in shards"
+    assert np.abs(made - reference(transformers_hub, "sd3", wanted, 0.125)).max() <= 8, "up to the rounding of half precision"
 
 
 @pytest.mark.parametrize("model", PIPELINES)

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from hypersd_app.engine.engine import Engine
+from hypersd_app.engine.hardware import Hardware
 from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
 from hypersd_app.engine.system_memory import resident_bytes
 from hypersd_app.settings import ROOT, Settings
@@ -21,6 +23,7 @@ from tests.engine.conftest import REFERENCE
 from tests.engine.test_equivalence import sketch
 
 STYLE_SWITCHES, MODEL_SWITCHES = 200, 50
+OPENVINO_STYLE_SWITCHES, OPENVINO_MODEL_SWITCHES = 60, 16
 ROUNDS_BEFORE = 2  # after which memory is compared: caches fill, and the allocator finds its size
 TOLERANCE = 0.05
 
@@ -48,18 +51,20 @@ def pixels(engine: Engine, request: GenerationRequest) -> np.ndarray:
 
 def draw_freshly() -> None:
     """What the fresh process runs: each request on an engine of its own, from standard input to standard output."""
-    settings, repositories, requests = pickle.load(sys.stdin.buffer)
+    settings, repositories, requests, hardware = pickle.load(sys.stdin.buffer)
     pictures = []
     for request in requests:
-        engine = Engine(settings, hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+        engine = Engine(settings, hardware=hardware, hub=fakes.FolderHub(repositories))
         pictures.append(pixels(engine, request))
     sys.stdout.buffer.write(pickle.dumps(pictures))
 
 
-def fresh_pictures(settings: Settings, repositories: Path, requests: Sequence[GenerationRequest]) -> list[np.ndarray]:
+def fresh_pictures(
+    settings: Settings, repositories: Path, requests: Sequence[GenerationRequest], hardware: Hardware = REFERENCE
+) -> list[np.ndarray]:
     """The pictures of a process that has drawn nothing before."""
     code = "from tests.engine.test_switching import draw_freshly; draw_freshly()"
-    given = pickle.dumps((settings, repositories, list(requests)))
+    given = pickle.dumps((settings, repositories, list(requests), hardware))
     process = subprocess.run([sys.executable, "-c", code], input=given, stdout=subprocess.PIPE, check=True, cwd=ROOT)
     return pickle.loads(process.stdout)
 
@@ -94,5 +99,27 @@ def test_switching_styles_and_models_leaves_nothing_behind(settings, repositorie
     short = Engine(replace(settings, memory_gb=budget), hardware=REFERENCE, hub=fakes.FolderHub(repositories))
     assert spread(switch(short, MODELS, fresh[len(STYLES) :], MODEL_SWITCHES)) <= TOLERANCE
     assert short.status().evictions >= MODEL_SWITCHES / 4, "models really came and went"
+    assert short.status().bytes <= short.status().budget
+    short.close()
+
+
+@pytest.mark.slow
+def test_so_it_is_with_compiled_networks(settings, repositories):
+    """On OpenVINO, with fewer switches: each of a model reads its converted networks anew."""
+    pytest.importorskip("openvino")
+    hardware = Hardware("openvino", "cpu", torch.float32)
+    fresh = fresh_pictures(settings, repositories, [*STYLES, *MODELS], hardware)
+    assert len({picture.tobytes() for picture in fresh}) == len(fresh)
+    engine = Engine(settings, hardware=hardware, hub=fakes.FolderHub(repositories))
+    assert spread(switch(engine, STYLES, fresh, OPENVINO_STYLE_SWITCHES)) <= TOLERANCE
+    engine.close()
+    engine.generate(MODELS[0])
+    # Enough for one model at a time and for the conversion beside it, without which torch would draw.
+    budget = engine.status().bytes * 1.6 / 1e9
+    engine.close()
+    short = Engine(replace(settings, memory_gb=budget), hardware=hardware, hub=fakes.FolderHub(repositories))
+    assert all(short.generate(request).backend.startswith("openvino") for request in MODELS)
+    assert spread(switch(short, MODELS, fresh[len(STYLES) :], OPENVINO_MODEL_SWITCHES)) <= TOLERANCE
+    assert short.status().evictions >= OPENVINO_MODEL_SWITCHES / 4
     assert short.status().bytes <= short.status().budget
     short.close()

@@ -1,0 +1,42 @@
+"""What local files look like from outside, so that one replaced on disk is loaded anew and never mixed with its predecessor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from hypersd_app.catalog.rows import WeightSource
+
+Stamp = tuple[tuple[str, int, int], ...]  # name, nanoseconds of the last change and bytes of each file
+TOP = ("",)
+
+
+def stamp(source: WeightSource | None, components: Iterable[str] = TOP) -> Stamp:
+    """The stamp of a local file, or of the files directly in `components` of a folder, "" being its top; () for the Hub.
+
+    It costs a `stat` a file: about twenty microseconds for a component's folder. What is not there has no stamp.
+    """
+    if source is None or source.path is None:
+        return ()
+    if source.path.suffix == ".safetensors":
+        return file_stamp(source.path)
+    return tuple(row for component in components for row in _folder_stamp(source.path / component))
+
+
+def file_stamp(path: Path) -> Stamp:
+    """The stamp of one file, () if it is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return ((path.name, found.st_mtime_ns, found.st_size),)
+
+
+def _folder_stamp(folder: Path) -> Stamp:
+    try:
+        with os.scandir(folder) as entries:
+            files = [entry for entry in entries if entry.is_file()]
+            return tuple(sorted((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+    except OSError:
+        return ()

@@ -1,0 +1,50 @@
+"""A style that cannot be applied is refused with words, and nothing of it stays behind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from hypersd_app.engine.adapters import LowRank, StylePatch
+from hypersd_app.engine.engine import Engine
+from hypersd_app.engine.hardware import Hardware
+from hypersd_app.engine.requests import GenerationRequest, StyleWeight
+from hypersd_app.errors import ModelUnavailable
+from tests import fakes
+
+CAT = GenerationRequest("a cat", recipe="unified", seed=7)
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_factors_of_different_ranks_are_refused_and_the_next_picture_is_right(settings, repositories, backend):
+    pytest.importorskip(backend)
+    sound = load_file(fakes.write_style(settings.styles / "pocket", "sound"))
+    last = max(name for name in sound if "lora_B" in name)  # the layers before it would be patched already
+    torn = {**sound, last: torch.zeros(len(sound[last]), sound[last].shape[1] + 1, *sound[last].shape[2:], dtype=torch.half)}
+    save_file(torn, settings.styles / "pocket" / "torn.safetensors")
+    engine = Engine(settings, hardware=Hardware(backend, "cpu", torch.float32), hub=fakes.FolderHub(repositories))
+    plain = np.asarray(engine.generate(CAT).images[0])
+    with pytest.raises(ModelUnavailable, match=r"torn.*different ranks"):
+        engine.generate(GenerationRequest("a cat", recipe="unified", seed=7, styles=(StyleWeight("sound"), StyleWeight("torn"))))
+    assert np.array_equal(np.asarray(engine.generate(CAT).images[0]), plain)
+    engine.close()
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, MemoryError, KeyboardInterrupt])
+def test_whatever_goes_wrong_while_patching_is_undone(failure):
+    network = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+
+    class Failing(LowRank):
+        def delta(self, weight: float = 1.0) -> torch.Tensor:
+            raise failure
+
+    sound = LowRank(torch.randn(2, 4), torch.randn(4, 2), 1.0)
+    patch = StylePatch(network)
+    with pytest.raises(failure):
+        patch.set("torn", [({"0": sound, "1": Failing(sound.down, sound.up, 1.0)}, 1.0)])
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert (patch.applied, patch.bytes) == ((), 0)

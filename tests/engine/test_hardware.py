@@ -1,0 +1,59 @@
+"""Backend, device, precision and compilation: as the settings say, and told in the label."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+
+from hypersd_app.engine import memory
+from hypersd_app.engine.adapters import LowRank, StylePatch
+from hypersd_app.engine.hardware import Hardware, choose_hardware
+from hypersd_app.engine.networks import Conditioning
+from hypersd_app.engine.torch_networks import TorchDenoiser
+from hypersd_app.errors import InvalidRequest, ModelUnavailable
+from hypersd_app.settings import Settings, from_environment
+
+
+def test_precision_and_compilation_are_settings():
+    chosen = from_environment({"HYPERSD_PRECISION": "bfloat16", "HYPERSD_COMPILE": "1", "HYPERSD_BACKEND": "torch"}, device="cpu")
+    hardware = choose_hardware(chosen)
+    assert (hardware.dtype, hardware.compile) == (torch.bfloat16, True)
+    assert hardware.label == "torch, cpu, bfloat16, compiled"
+    assert replace(hardware, backend="openvino").label == "openvino, cpu, bfloat16", "OpenVINO has compiling of its own"
+    assert choose_hardware(Settings(device="cpu", backend="torch")).compile is False
+    with pytest.raises(InvalidRequest, match="precision"):
+        Settings(precision="float8")
+    with pytest.raises(ModelUnavailable, match="float16"):
+        choose_hardware(Settings(device="cpu", precision="float16"))
+
+
+def test_released_memory_goes_back_to_the_device(monkeypatch):
+    emptied = []
+    monkeypatch.setattr(memory.torch, "mps", SimpleNamespace(empty_cache=lambda: emptied.append("mps")))
+    memory.release("cpu")
+    memory.release("mps")
+    assert emptied == ["mps"]
+
+
+@pytest.mark.slow
+def test_a_compiled_unet_predicts_the_same_and_takes_styles():
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        sample_size=8, block_out_channels=(8,), layers_per_block=1, norm_num_groups=4, cross_attention_dim=8,
+        down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",), mid_block_type=None,
+    ).requires_grad_(False)  # fmt: skip
+    single = Hardware("torch", "cpu", torch.float32)
+    plain, compiled = (TorchDenoiser(unet, hardware, lambda: None) for hardware in (single, replace(single, compile=True)))
+    assert compiled._forward is not unet
+    latents, t, words = torch.randn(1, 4, 8, 8), torch.tensor(500), Conditioning(torch.randn(1, 3, 8))
+    patch, predictions = StylePatch(unet), []
+    for strength in (0.0, 1.0):
+        patch.set(strength, [({"conv_in": LowRank(torch.randn(2, 4, 3, 3), torch.randn(8, 2, 1, 1), 1.0)}, strength)])
+        made, expected = (network(latents, t, words, None) for network in (compiled, plain))
+        assert torch.allclose(made, expected, atol=1e-4)
+        predictions.append(made)
+    assert not torch.allclose(*predictions, atol=1e-2), "compiled code reads the weights as they are now"

@@ -1,0 +1,110 @@
+"""A file replaced on disk acts from the next picture on, whole: never mixed with what was read of its predecessor."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from hypersd_app.catalog.rows import WeightSource
+from hypersd_app.engine.engine import Engine
+from hypersd_app.engine.hardware import Hardware
+from hypersd_app.engine.loading import Loader
+from hypersd_app.engine.requests import GenerationRequest, StyleWeight
+from hypersd_app.engine.stamps import stamp
+from tests import fakes
+from tests.checkpoints import write_checkpoint
+from tests.engine.conftest import REFERENCE, SD15
+from tests.engine.test_checkpoints import base_models  # noqa: F401
+
+CAT = GenerationRequest("a cat", recipe="unified", seed=7)
+
+
+def pixels(engine: Engine, request: GenerationRequest) -> np.ndarray:
+    return np.asarray(engine.generate(request).images[0]).astype(int)
+
+
+def scaled(path: Path, factor: float) -> None:
+    """The same file with other weights, written beside and renamed as programs do."""
+    tensors = {name: (value.float() * factor).to(value.dtype) for name, value in load_file(path).items()}
+    beside = path.with_suffix(".new")
+    save_file(tensors, beside, {"format": "pt"})
+    beside.replace(path)
+
+
+def test_a_stamp_covers_the_files_of_its_components_alone(tmp_path):
+    for name in ("unet/a.safetensors", "vae/b.safetensors", "top.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"1")
+    source = WeightSource(path=tmp_path)
+    unet, top = stamp(source, ["unet"]), stamp(source)
+    (tmp_path / "vae" / "b.safetensors").write_bytes(b"22")
+    assert (stamp(source, ["unet"]), stamp(source)) == (unet, top)
+    (tmp_path / "unet" / "c.safetensors").write_bytes(b"22")
+    assert stamp(source, ["unet"]) != unet
+    assert stamp(WeightSource(path=tmp_path / "gone.safetensors")) == stamp(source, ["gone"]) == ()
+    assert stamp(WeightSource(repo="a/b")) == stamp(None) == ()
+
+
+def test_pockets_own_unet_is_read_again(own_assets, settings, repositories, monkeypatch):
+    mine = replace(settings, assets=own_assets)
+    engine = Engine(mine, hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    counted, footprint = [], Loader.footprint
+    monkeypatch.setattr(Loader, "footprint", lambda *given: counted.append(1) or footprint(*given))
+    before = pixels(engine, CAT)
+    assert np.array_equal(before, pixels(engine, CAT))
+    assert len(counted) == 1
+    scaled(next((own_assets / "pocket" / "unet").glob("*.safetensors")), 1.5)
+    after = pixels(engine, CAT)
+    assert np.abs(after - before).max() > 2
+    assert len(counted) == 2, "another file may have another size"
+    assert np.array_equal(after, pixels(Engine(mine, hardware=REFERENCE, hub=fakes.FolderHub(repositories)), CAT))
+    engine.close()
+
+
+def test_every_part_of_a_replaced_folder_is_read_again(settings, repositories):
+    folder = Path(shutil.copytree(repositories / SD15, settings.models / "mine"))
+    engine = Engine(settings, hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    wanted = GenerationRequest("a cat", model="mine", recipe="unified", width=256, height=256)
+    pictures = [pixels(engine, wanted)]
+    for part in ("unet", "vae", "text_encoder"):
+        scaled(next((folder / part).glob("*.safetensors")), 1.3)
+        pictures.append(pixels(engine, wanted))
+        assert np.abs(pictures[-1] - pictures[-2]).max() > 0, part
+    assert np.array_equal(pictures[-1], pixels(Engine(settings, hardware=REFERENCE, hub=fakes.FolderHub(repositories)), wanted))
+    engine.close()
+
+
+def test_a_replaced_checkpoint_is_never_mixed(settings, repositories, base_models):  # noqa: F811
+    path = settings.models / "dream.safetensors"
+    write_checkpoint(path, diffusers.StableDiffusionPipeline.from_pretrained(repositories / SD15))
+
+    def opened() -> Engine:
+        hub = fakes.FolderHub(repositories)
+        return Engine(settings, hardware=REFERENCE, hub=hub, loader=Loader(hub, torch.float32, base_models))
+
+    engine, wanted = opened(), GenerationRequest("a cat", model="dream", recipe="unified", width=256, height=256)
+    before = pixels(engine, wanted)
+    scaled(path, 1.3)
+    after = pixels(engine, wanted)
+    assert np.abs(after - before).max() > 2
+    assert np.array_equal(after, pixels(opened(), wanted))
+    engine.close()
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_a_replaced_style_acts_at_once(own_assets, settings, repositories, backend):
+    pytest.importorskip(backend)
+    hardware = Hardware(backend, "cpu", torch.float32)
+    engine = Engine(replace(settings, assets=own_assets), hardware=hardware, hub=fakes.FolderHub(repositories))
+    styled = replace(CAT, styles=(StyleWeight("clay"),))
+    before = pixels(engine, styled)
+    scaled(own_assets / "pocket" / "styles" / "clay.safetensors", 2.0)
+    assert np.abs(pixels(engine, styled) - before).max() > 2
+    engine.close()
