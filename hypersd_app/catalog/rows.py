@@ -61,11 +61,6 @@ class Recipe:
         """True if `eta` changes the picture at more than one step."""
         return self.eta is not None
 
-    @property
-    def uses_negative_prompt(self) -> bool:
-        """True if a negative prompt changes the picture."""
-        return self.negative_prompt
-
     def negative_prompt_matters(self, guidance_scale: float | None) -> bool:
         """The unguided half is left out at a guidance scale of 1 or less, and with it its words. None is the usual scale."""
         scale = guidance_scale if guidance_scale is not None else (self.guidance or (0.0, 0.0, 0.0))[1]

@@ -98,14 +98,16 @@ def fitted(engine: ImageEngine, values: Values) -> Values:
     recipe = _recipe(engine, model, values.get("recipe") or "")
     wanted = float(_number("num_inference_steps", str(values.get("num_inference_steps", 1))))
     steps = min(recipe.steps, key=lambda count: abs(count - wanted))
+    guidance = values.get("guidance_scale") if recipe.uses_guidance else None
+    matters = recipe.negative_prompt_matters(None if guidance is None else _number("guidance_scale", str(guidance)))
     known = {style.name for style in engine.styles(model.name)}
     return {
         **values,
         "recipe": recipe.name,
         "num_inference_steps": steps,
-        "negative_prompt": values.get("negative_prompt", "") if recipe.negative_prompt else "",
+        "negative_prompt": values.get("negative_prompt", "") if matters else "",
         "eta": values.get("eta") if recipe.eta_matters(steps) else None,
-        "guidance_scale": values.get("guidance_scale") if recipe.uses_guidance else None,
+        "guidance_scale": guidance,
         "styles": [style for style in values.get("styles") or () if style["name"] in known],
     }
 

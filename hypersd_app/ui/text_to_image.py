@@ -162,14 +162,15 @@ class TextActions:
         chosen = zip(found["styles"] or (), weights, strict=False)
         wanted = whole("num_inference_steps", found["num_inference_steps"])
         steps = min(row.steps, key=lambda count: abs(count - wanted))
+        guidance = within(found["guidance_scale"], row.guidance) if row.uses_guidance else None
         return {
             **found,
             "prompt": found["prompt"] or "",
             "recipe": row.name,
             "num_inference_steps": steps,
-            "negative_prompt": found["negative_prompt"] or "" if row.negative_prompt else "",
+            "negative_prompt": found["negative_prompt"] or "" if row.negative_prompt_matters(guidance) else "",
             "eta": within(found["eta"], row.eta) if row.eta_matters(steps) else None,
-            "guidance_scale": within(found["guidance_scale"], row.guidance) if row.uses_guidance else None,
+            "guidance_scale": guidance,
             "width": None if model.fixed_size else size_slider(model, "width", found["width"])["value"],
             "height": None if model.fixed_size else size_slider(model, "height", found["height"])["value"],
             "styles": [{"name": name, "weight": weight} for name, weight in chosen if name in known],

@@ -60,10 +60,12 @@ def test_what_means_nothing_is_left_out(actions: TextActions, engine: FakeEngine
     live(actions)
     live(actions, num_inference_steps=4)
     live(actions, num_inference_steps=20, recipe="teacher")
-    one, four, teacher = engine.requests
+    live(actions, num_inference_steps=20, recipe="teacher", guidance_scale=1.0)
+    one, four, teacher, unguided = engine.requests
     assert (one.eta, one.guidance_scale, one.negative_prompt) == (None, None, "")
     assert (four.eta, four.guidance_scale, four.negative_prompt) == (0.5, None, "")
     assert (teacher.eta, teacher.guidance_scale, teacher.negative_prompt) == (None, 4.0, "grey")
+    assert (unguided.guidance_scale, unguided.negative_prompt) == (1.0, "")
 
 
 def test_the_button_throws_a_new_seed_unless_it_is_kept(actions: TextActions, engine: FakeEngine) -> None:

@@ -63,9 +63,9 @@
       this.show();
       this.onChange();
     }
-    // Options that act at this number of steps: eta needs a second step, a negative prompt a recipe with guidance.
+    // Options that act with the others' values: eta needs a second step, a negative prompt guidance above 1.
     acts(option) {
-      if (option === "negative") return Boolean(this.recipe.negative);
+      if (option === "negative") return Boolean(this.recipe.negative) && (this.values.guidance ?? this.recipe.guidance[1]) > 1;
       if (option === "eta") return Boolean(this.recipe.eta) && Math.max(this.values.steps, this.values.restSteps) > 1;
       if (option === "size") return this.model.sizes.length > 1;
       if (option === "control") return this.model.controls.length > 1;
