@@ -31,7 +31,14 @@ SDXL_BLOCKS = SimpleNamespace(layers_per_block=2)  # all that renaming kohya's S
 ALPHA = ".alpha"
 UPS = ("lora_up", "lora_B", "lora.up", "lora_linear_layer.up")  # what the up factor of a layer is called
 COMPONENTS = ("unet", "text_encoder", "text_encoder_2")
-CONVERSION_ERRORS = (ValueError, KeyError, IndexError, NotImplementedError)  # what diffusers' converters raise
+CONVERSION_ERRORS = (
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,
+)  # what diffusers' converters raise
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,8 @@ def without_alphas(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     folded = {key: value for key, value in tensors.items() if not key.endswith(ALPHA)}
     for key in (key for key in tensors if key.endswith(ALPHA)):
+        if tensors[key].numel() != 1:
+            raise ValueError(f"{key} is not one number")
         for up in (f"{key.removesuffix(ALPHA)}.{name}.weight" for name in UPS):
             if up in tensors:
                 factor = tensors[up]

@@ -19,14 +19,15 @@ def touch(paths: Iterable[Path]) -> None:
 
 
 def prune(folder: Path, most: int) -> None:
-    """Delete files in `folder` and below until they take `most` bytes at most; those of one name go together."""
+    """Delete files in `folder` and below until they take `most` bytes at most; those of one name go together, the newest stay."""
     groups: dict[Path, list[Path]] = {}
-    for path in folder.rglob("*"):
-        if path.is_file():
-            groups.setdefault(path.with_suffix(""), []).append(path)
+    with suppress(OSError):  # another program may be tidying up too
+        for path in folder.rglob("*"):
+            if path.is_file():
+                groups.setdefault(path.with_suffix(""), []).append(path)
     sizes = {name: sum(map(_size, paths)) for name, paths in groups.items()}
     total = sum(sizes.values())
-    for name in sorted(groups, key=lambda name: max(map(_used, groups[name]))):
+    for name in sorted(groups, key=lambda name: max(map(_used, groups[name])))[:-1]:
         if total <= most:
             return
         logger.info("%s is deleted to make room; it is made again when it is needed", name.name)

@@ -115,13 +115,9 @@ class Hub:
         cached = try_to_load_from_cache(source.repo, name, cache_dir=self._cache, revision=revision)
         known = isinstance(cached, str) and is_sound(Path(cached), name)
         pinned = revision is not None and COMMIT.fullmatch(revision) is not None
-        if isinstance(cached, str) and not known:
-            if self.offline:
-                raise ModelUnavailable(f"{source.repo}/{name} is damaged on this machine; connect once to download it anew.")
-            Path(cached).unlink()
         if not self.offline and not (known and pinned):
             self._fetch(source, name, revision, progress)
-        return Path(
+        path = Path(
             hf_hub_download(
                 source.repo,
                 name,
@@ -131,6 +127,9 @@ class Hub:
                 local_files_only=self.offline,
             )
         )
+        if not is_sound(path, name):  # and the Hub could not be asked for another
+            raise ModelUnavailable(f"{source.repo}/{name} is damaged on this machine; connect once to download it anew.")
+        return path
 
     def _fetch(self, source: WeightSource, name: str, revision: str | None, progress: Progress | None) -> None:
         """Bring the bytes of a file into the cache. Where the Hub does not describe it, its client says why, or finds a copy."""
@@ -141,6 +140,11 @@ class Hub:
             logger.debug("%s is not described: %s", url, error)
             return
         if found.etag and found.commit_hash:
+            here = try_to_load_from_cache(source.repo, name, cache_dir=self._cache, revision=found.commit_hash)
+            if isinstance(here, str):
+                if found.size in (None, Path(here).stat().st_size) and is_sound(Path(here), name):
+                    return  # where a disk has no links, its blob is not kept apart
+                Path(here).unlink()
             # By the commit, so that a branch that moves meanwhile does not mix two files.
             url = hf_hub_url(source.repo, name, revision=found.commit_hash, endpoint=self._endpoint)
             fetch(RemoteFile(f"{source.repo}/{name}", url, found.etag, found.size), source.repo, self._cache, progress)

@@ -119,6 +119,7 @@ class CompiledNetwork:
         model.reshape({port: list(shape) for port, shape in zip(model.inputs, shapes, strict=True)})
         logger.info("compiling %s for batch %d", self._path.stem, shapes[0][0])
         compiled = self._core.compile_model(model, "CPU", self._properties)
+        prune(self._path.parent, MOST_ON_DISK)  # compiling leaves a file for every shape, converting one a network
         request: tuple[ov.InferRequest, list[object]] = (compiled.create_infer_request(), [])
         with self._lock:
             self.compilations += 1
@@ -153,7 +154,6 @@ class CompiledNetwork:
             self._remove(half)
             self._weights = weights
             return model
-        prune(self._path.parent, MOST_ON_DISK)
         return written
 
     @staticmethod

@@ -25,7 +25,7 @@ from hypersd_app.engine.plan import Plan
 from hypersd_app.engine.prompts import PromptCache, PromptEncoder, PromptKey
 from hypersd_app.engine.residency import Loaded, Residency
 from hypersd_app.engine.sampling import Schedulers
-from hypersd_app.engine.stamps import Stamp, stamp
+from hypersd_app.engine.stamps import TOP, Stamp, stamp
 
 logger = logging.getLogger(__name__)
 
@@ -248,7 +248,7 @@ def plan_stamps(plan: Plan) -> Stamps:
     """What the files of every part look like now, all looked at before any of them is read."""
     source, recipe = plan.model.source, plan.recipe
     return {
-        "text": stamp(source, text_components(plan.model)),
+        "text": stamp(source, [*TOP, *text_components(plan.model)]),
         "unet": stamp(source, ["unet"]) + stamp(recipe.lora) + stamp(recipe.unet),
         "decoder": stamp(plan.decoder.source, decoder_components(plan.decoder)),
         "control": () if plan.control is None else stamp(plan.control.source),

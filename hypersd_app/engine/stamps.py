@@ -8,7 +8,9 @@ from pathlib import Path
 
 from hypersd_app.catalog.rows import WeightSource
 
-Stamp = tuple[tuple[str, int, int], ...]  # name, nanoseconds of the last change and bytes of each file
+# Name, nanoseconds of the last change, bytes and number on the disk of each file: files that are unpacked with their old times
+# differ in the last alone.
+Stamp = tuple[tuple[str, int, int, int], ...]
 TOP = ("",)
 
 
@@ -30,13 +32,16 @@ def file_stamp(path: Path) -> Stamp:
         found = path.stat()
     except OSError:
         return ()
-    return ((path.name, found.st_mtime_ns, found.st_size),)
+    return (_row(path.name, found),)
+
+
+def _row(name: str, found: os.stat_result) -> tuple[str, int, int, int]:
+    return name, found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _folder_stamp(folder: Path) -> Stamp:
     try:
         with os.scandir(folder) as entries:
-            files = [entry for entry in entries if entry.is_file()]
-            return tuple(sorted((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+            return tuple(sorted(_row(entry.name, entry.stat()) for entry in entries if entry.is_file()))
     except OSError:
         return ()

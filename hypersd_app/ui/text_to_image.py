@@ -223,8 +223,12 @@ class TextActions:
         """Properties of the components by name. Raises InvalidRequest for a message that is no recipe."""
         values, _ = with_known_names(self._handlers.engine, self._handlers.default_model, recipe_of(message))
         styles = {style["name"]: style["weight"] for style in values["styles"][:MAX_STYLES]}
+        row = recipe_row(self._handlers.engine, values["model"], values["recipe"])
         wanted = {
             **{name: values.get(name) for name in NAMES},
+            # What a recipe does not say was its usual value, whatever the sliders stand at now.
+            "eta": or_usual(values.get("eta"), row.eta),
+            "guidance_scale": or_usual(values.get("guidance_scale"), row.guidance),
             "num_images": 1,
             "negative_prompt": values.get("negative_prompt") or "",
             "styles": list(styles),
@@ -255,6 +259,11 @@ def recipe_of(message: str) -> Mapping[str, Any]:
 def within(value: Any, limits: Range | None) -> Any:
     """`value` or the nearest that the limits (lowest, usual, highest) allow; None, the recipe's own, stays."""
     return value if value is None or limits is None else min(max(value, limits[0]), limits[2])
+
+
+def or_usual(value: Any, limits: Range | None) -> Any:
+    """`value`, or the usual one of the limits (lowest, usual, highest) where it is None."""
+    return limits[1] if value is None and limits is not None else value
 
 
 def merged(name: str, value: Any, properties: dict[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from hypersd_app.engine.adapters import LowRank, StylePatch
+from hypersd_app.engine.adapters import LowRank, StylePatch, read_factors
 from hypersd_app.engine.engine import Engine
 from hypersd_app.engine.hardware import Hardware
 from hypersd_app.engine.requests import GenerationRequest, StyleWeight
@@ -48,3 +50,18 @@ def test_whatever_goes_wrong_while_patching_is_undone(failure):
         patch.set("torn", [({"0": sound, "1": Failing(sound.down, sound.up, 1.0)}, 1.0)])
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert (patch.applied, patch.bytes) == ((), 0)
+
+
+@pytest.mark.parametrize("broken", ["metadata is a list", "alpha is a list", "alpha is two numbers"])
+def test_a_file_that_is_no_lora_inside_is_named(settings, broken):
+    path = fakes.write_style(settings.styles / "pocket", "broken")
+    tensors, metadata = load_file(path), {}
+    if broken == "alpha is two numbers":
+        name = next(name for name in tensors if "lora_A" in name)
+        tensors[name.replace("lora_A.weight", "alpha")] = torch.ones(2)
+    else:
+        value = [1] if broken == "metadata is a list" else {"unet.lora_alpha": [1]}
+        metadata = {"lora_adapter_metadata": json.dumps(value)}
+    save_file(tensors, path, metadata)
+    with pytest.raises(ModelUnavailable, match=path.name):
+        read_factors(path)

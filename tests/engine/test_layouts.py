@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 
 import pytest
 import torch
@@ -73,4 +74,6 @@ def test_an_engine_asks_the_prior_once_a_prompt(engine, steps):
     hook = module.layout.register_forward_hook(lambda *_: asked.append(1))
     engine.generate(request)
     assert not asked, "known from the first time"
+    engine.generate(replace(request, prompt=f"{steps} red frogs"))
+    assert asked == [1]
     hook.remove()

@@ -162,7 +162,7 @@ def test_an_error_on_the_way_is_raised(actions: TextActions, engine: FakeEngine)
         made(actions, True, model="large", recipe="teacher", num_inference_steps=10)
 
 
-def test_a_restored_recipe_brings_its_ranges(actions: TextActions) -> None:
+def test_a_restored_recipe_brings_its_ranges(actions: TextActions, engine: FakeEngine) -> None:
     head = {
         "prompt": "an owl", "model": "large", "recipe": "teacher", "num_inference_steps": 25, "seed": 9, "width": 640,
         "height": 512, "styles": [], "negative_prompt": "grey", "guidance_scale": 5.0, "eta": None,
@@ -172,7 +172,9 @@ def test_a_restored_recipe_brings_its_ranges(actions: TextActions) -> None:
     assert {name: found[name]["value"] for name in wanted} == wanted
     steps = found["num_inference_steps"]
     assert (steps["minimum"], steps["value"], steps["maximum"]) == (8, 25, 50)
-    assert "value" not in found["eta"], "what a recipe does not say stays as it is"
+    assert "value" not in found["eta"], "the recipe has none"
+    found = dict(zip(NAMES, actions.restore(json.dumps({**head, "guidance_scale": None})), strict=True))
+    assert found["guidance_scale"]["value"] == engine.recipes("large")[-1].guidance[1], "the usual one drew that picture"
 
 
 FOREIGN = {
@@ -190,8 +192,8 @@ def test_a_recipe_of_another_program_takes_what_there_is_here(actions: TextActio
     values, missing = with_known_names(engine, "pocket", FOREIGN)
     assert missing == ["Model v1-5-pruned", "Style detail"]
     assert with_known_names(engine, "pocket", values) == (values, [])
-    del FOREIGN["model"]
-    assert with_known_names(engine, "pocket", FOREIGN)[1] == ["Style detail"], "no model was asked for"
+    nameless = {name: value for name, value in FOREIGN.items() if name != "model"}
+    assert with_known_names(engine, "pocket", nameless)[1] == ["Style detail"], "no model was asked for"
 
 
 @pytest.mark.parametrize("message", ["", "[1]", "{", '{"styles": ["ink"]}', '{"model": 1}', '{"num_inference_steps": "x"}'])

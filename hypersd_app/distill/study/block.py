@@ -66,9 +66,10 @@ class Block:
             self.rows.add(Row(key, self.stamp, name, self.seed, self.measure.teacher(self.unet().eval(), self.seed)))
             return True
         variant, plan = VARIANTS[name], self.plan(name)
-        folder, began = self._run_folder(name), time.monotonic()
+        folder = self._run_folder(name)
         if variant.goes_on and not self._begin_at_trunk(folder):
             return False
+        began = time.monotonic()
         if not self._distil(variant, plan, folder) or self.clock.over:
             return False
         minutes, unet = (time.monotonic() - began) / 60, self.unet().eval()

@@ -52,6 +52,8 @@ def remembered(path: Path, measure: Callable[[], Costs]) -> Costs:
     """Costs from `path`, or measured and left there."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(measure()))
+        unfinished = path.with_suffix(".partial")
+        unfinished.write_text(json.dumps(measure()))
+        unfinished.replace(path)
     costs, before = json.loads(path.read_text())
     return costs, before
