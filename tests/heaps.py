@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import tempfile
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ import numpy as np
 from hypersd_app.engine.requests import GenerationRequest, GenerationResult
 from hypersd_app.engine.system_memory import c_library
 from tests.fake_engine import FakeEngine
+
+THREADS = 8
 
 
 def heaps() -> int:
@@ -31,12 +32,16 @@ def heaps() -> int:
 
 
 class HungryEngine(FakeEngine):
-    """Allocates on the thread that draws, slowly, so that calls at once are on threads of their own."""
+    """Allocates on the thread that draws, and waits for `THREADS` calls, each of which needs a thread of its own for that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._together = threading.Barrier(THREADS)
 
     def generate(self, request: GenerationRequest, progress: Any = None) -> GenerationResult:
-        """A picture of the fake engine, after a while."""
+        """A picture of the fake engine, once all are there."""
         pixels = [np.ones(1000) for _ in range(100)]
-        time.sleep(0.3)
+        self._together.wait(30)
         assert pixels
         return super().generate(request, progress)
 

@@ -17,6 +17,14 @@ pytestmark = pytest.mark.browser
 TABS = ("text", "board", "styles", "compare", "timeline")
 # What models, recipes and styles are called is data, and so are prompts.
 ROWS = (POCKET, LARGE, *POCKET.recipes, *LARGE.controls, *STYLES)
+# What is there once a tab is complete.
+SHOWN = {
+    "text": "#hs-text-gallery img",
+    "board": ".hs-board",
+    "styles": ".hs-cards .hs-style",
+    "compare": ".hs-cell img[src]",
+    "timeline": ".hs-t-frame",
+}
 DATA = (*(row.title for row in ROWS), ENGLISH["text.first_prompt"], *ENGLISH["text.ideas"].split("|"))
 
 # Texts that are seen, and labels of what is seen, with three letters in a row outside of the marks. Gradio's own footer and
@@ -64,8 +72,12 @@ def test_no_word_of_the_page_stands_outside_the_table(marked: Served, visitor: C
             page.locator(".hs-c-xs").fill("1 | 2")
             page.locator(".hs-c-run").click()
             expect(page.locator(".hs-cell img[src]")).to_have_count(2, timeout=WAIT)
-        page.wait_for_timeout(300)
-        left_out[tab] = [words for words in page.evaluate(UNMARKED) if re.search("[A-Za-z]{3}", without_data(words))]
+        expect(page.locator(SHOWN[tab]).first).to_be_visible(timeout=WAIT)
+        for _ in range(WAIT // 1000):  # what Gradio shows only while it works goes by itself
+            left_out[tab] = [words for words in page.evaluate(UNMARKED) if re.search("[A-Za-z]{3}", without_data(words))]
+            if not left_out[tab]:
+                break
+            page.wait_for_timeout(100)
     assert left_out == {tab: [] for tab in TABS}
 
 

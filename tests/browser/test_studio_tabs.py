@@ -17,6 +17,7 @@ from playwright.sync_api import Page, expect
 from hypersd_app.engine.requests import GenerationRequest, StyleWeight
 from hypersd_app.server.pictures import encode_jpeg
 from hypersd_app.server.png_recipes import png_bytes, read_recipe, with_recipe
+from hypersd_app.ui.texts import ENGLISH
 from tests.board_page import WAIT, BoardPage, drop
 from tests.catalog.test_catalog import ATTENTION, style_file
 from tests.fake_engine import paint
@@ -169,7 +170,10 @@ def test_style_cards_show_what_is_drawn_now(studio: Served, visitor: Visitor) ->
     page.evaluate("stroke => hypersd.board.drawing.replace([stroke])", STROKE)
     page.locator(".hs-s-prompt").fill("a green whale")
     page.evaluate("() => Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
-    page.wait_for_timeout(2500)
+    page.wait_for_function("() => !hypersd.stylesPage.cards.working", timeout=WAIT)
+    made = prompts(studio).count("a green whale")
+    page.wait_for_timeout(1800)  # longer than the cards wait for changes
+    assert prompts(studio).count("a green whale") == made, "nobody sees the cards"
     page.evaluate("() => { delete document.hidden; document.dispatchEvent(new Event('visibilitychange')); }")
     page.wait_for_function("() => hypersd.stylesPage.cards.complete()", timeout=WAIT)
 
@@ -263,6 +267,13 @@ def test_a_png_dropped_on_any_tab_restores_everything(page: Page, tab: str) -> N
     assert asked == ("pocket", "teacher", 123456, "blurry, grey", 7.5, [{"name": "ink", "weight": 0.8}])
 
 
+NOTE_TASKS = """() => {
+    const ask = hypersd.callServer;
+    window.tasks = [];
+    hypersd.callServer = (task, ...rest) => { window.tasks.push(task); return ask(task, ...rest); };
+}"""
+
+
 def test_who_cannot_drop_opens_a_picture(studio: Served, visitor: Visitor) -> None:
     page = visitor(studio.address, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True).page
     page.goto(studio.address)
@@ -276,9 +287,11 @@ def test_who_cannot_drop_opens_a_picture(studio: Served, visitor: Visitor) -> No
     expect(page.locator("#hs-text-prompt textarea")).to_have_value("a snail", timeout=WAIT)
     field.set_input_files({"name": "words.json", "mimeType": "application/json", "buffer": b"[]"})
     expect(page.locator(".hs-toast").last).to_have_text("There is no recipe in this file")
+    page.evaluate(NOTE_TASKS)
     plain = png_bytes(Image.new("RGB", (32, 32), "navy"))
     field.set_input_files({"name": "plain.png", "mimeType": "image/png", "buffer": plain})
     page.wait_for_function("() => !hypersd.board.trace.image.hidden", timeout=WAIT)
+    assert page.evaluate("() => window.tasks") == ["read_png"], "it is looked into once"
 
 
 MANY = """([many, rest]) => {
@@ -351,7 +364,7 @@ def test_a_reload_shows_what_was_there(page: Page) -> None:
         "() => hypersd.toText({ prompt: 'an owl', seed: 44, num_inference_steps: 3, styles: [{ name: 'neon', weight: 0.4 }] })"
     )
     page.wait_for_function("() => hypersd.timeline.frames.at(-1)?.head.seed === 44", timeout=WAIT)
-    page.wait_for_timeout(300)
+    page.wait_for_function("() => hypersd.filling === false", timeout=WAIT)
     frames = page.evaluate("() => hypersd.timeline.save().then(() => hypersd.timeline.frames.length)")
     page.get_by_role("tab", name="Compare").click()
     page.reload()
@@ -363,8 +376,74 @@ def test_a_reload_shows_what_was_there(page: Page) -> None:
     expect(page.locator("#hs-text-steps input[type=number]")).to_have_value("3")
     expect(page.locator("#hs-text-styles")).to_contain_text("Neon")
     expect(page.locator("#hs-text-status")).to_contain_text("seed 44", timeout=WAIT)
-    page.wait_for_timeout(500)
+    page.wait_for_function("() => hypersd.filling === false", timeout=WAIT)
     assert page.evaluate("() => hypersd.timeline.frames.length") == frames, "the same picture is kept once"
+
+
+HOLD_CATALOGUE = """window.hypersd = {};
+    const held = new Promise((resolve) => { window.release = resolve; });
+    Object.defineProperty(hypersd, "catalogueReady", { get: () => held, set() {} });"""
+
+
+def test_a_reload_does_not_overwrite_what_is_typed_meanwhile(page: Page) -> None:
+    page.evaluate("() => hypersd.toText({ prompt: 'an owl', seed: 44, num_inference_steps: 3 })")
+    page.wait_for_function("() => hypersd.timeline.frames.at(-1)?.head.seed === 44", timeout=WAIT)
+    page.add_init_script(HOLD_CATALOGUE)
+    page.reload()
+    page.locator("#hs-text-prompt textarea").fill("a mole")
+    page.evaluate("() => { release(); return hypersd.catalogueReady; }")
+    assert not page.evaluate("() => hypersd.filling")
+    page.wait_for_function("() => hypersd.timeline.frames.at(-1)?.head.prompt === 'a mole'", timeout=WAIT)
+
+
+def test_a_browser_that_keeps_nothing_draws_nevertheless(studio: Served, visitor: Visitor) -> None:
+    board = visitor(studio.address)
+    forbid = "Object.defineProperty(window, '{}', {{ get() {{ throw new DOMException('forbidden', 'SecurityError'); }} }});"
+    board.page.add_init_script(forbid.format("sessionStorage") + forbid.format("localStorage"))
+    board.page.goto(board.address)
+    expect(board.page.locator("#hs-text-gallery img").first).to_be_visible(timeout=WAIT)
+    board.page.locator("#hs-text-prompt textarea").fill("a mole")
+    board.wait_for("hypersd.timeline.frames.at(-1)?.head.prompt === 'a mole'")
+
+
+def test_what_is_forgotten_while_it_is_saved_stays_forgotten(page: Page) -> None:
+    """And a frame that can't be decoded does not take the others with it."""
+    kept = page.evaluate(
+        """async () => {
+            const { timeline } = hypersd;
+            const [good, bad] = [timeline.frames[0].blob, new Blob([Uint8Array.of(0)], { type: "image/jpeg" })];
+            timeline.forget();
+            for (const blob of [bad, good]) timeline.add(blob, { prompt: "forgotten", seed: 1 }, null);
+            const saving = timeline.save();
+            timeline.forget();
+            for (const blob of [bad, good]) timeline.add(blob, { prompt: "kept", seed: 1 }, null);
+            await timeline.save();
+            await saving;
+            const frames = await hypersd.store(["frames"], "readonly", (stored) => stored.getAll());
+            return frames.map((frame) => frame.head.prompt);
+        }"""
+    )
+    assert kept == ["kept", "kept"]
+
+
+def test_a_restored_recipe_leaves_no_setting_of_before(page: Page) -> None:
+    values = page.evaluate(
+        """async () => {
+            const { settings } = await hypersd.boardReady;
+            settings.update({ eta: 0.3, guidance: 9 });
+            settings.restore({ prompt: "an owl", model: "pocket", seed: 1, num_inference_steps: 2, eta: null });
+            return settings.values;
+        }"""
+    )
+    assert (values["eta"], values["guidance"]) == (None, None), "the recipe's own"
+
+
+def test_a_mangled_link_is_told(page: Page) -> None:
+    for mangled in ("abcde", "e30%20", "e30"):  # no base64, changed on its way, no recipe
+        page.evaluate("() => document.querySelectorAll('.hs-toast').forEach((toast) => toast.remove())")
+        page.evaluate("(code) => { location.hash = `#recipe=${code}`; }", mangled)
+        expect(page.locator(".hs-toast").last).to_have_text("There is no recipe in this file", timeout=WAIT)
+        assert page.evaluate("() => location.hash") == ""
 
 
 def test_links_and_recipes_where_there_is_no_clipboard(studio: Served, visitor: Visitor, tmp_path: Path) -> None:
@@ -471,6 +550,26 @@ def test_a_wrong_axis_is_told(page: Page) -> None:
     page.locator(".hs-c-xs").fill("1 | many")
     page.locator(".hs-c-run").click()
     expect(page.locator(".hs-compare .hs-notice")).to_contain_text("many", timeout=WAIT)
+
+
+def test_compare_tells_that_the_network_is_lost(studio: Served, visitor: Visitor) -> None:
+    board = visitor(studio.address)
+    page = board.page
+    page.goto(studio.address)
+    page.get_by_role("tab", name="Compare").click()
+    page.locator(".hs-c-xs").fill("1 | 2")
+    run = page.locator(".hs-c-run")
+    pictures = lambda route: route.abort() if b"board_frame" in (route.request.post_data_buffer or b"") else route.continue_()  # noqa: E731
+    page.route("**/component_server/**", pictures)
+    run.click()
+    expect(page.locator(".hs-grid td.hs-failed")).to_have_count(2, timeout=WAIT)
+    expect(page.locator(".hs-cell span").first).to_have_text(ENGLISH["board.state.offline"])
+    expect(run).to_have_text("Compare")
+    page.route("**/component_server/**", lambda route: route.abort())
+    run.click()
+    expect(page.locator(".hs-compare .hs-notice")).to_have_text(ENGLISH["board.state.offline"], timeout=WAIT)
+    expect(run).to_have_text("Compare")
+    assert board.errors == []
 
 
 def test_a_style_file_dropped_anywhere_is_a_style_everywhere(page: Page, studio: Served, tmp_path: Path) -> None:

@@ -105,10 +105,9 @@ def test_a_slow_picture_is_no_lost_connection(way: str, studio: Served, visitor:
     board.settle()
     board.value("hypersd.board.strip.element.remove()")
     board.page.evaluate(NOTE_STATES)
-    studio.engine.delay = 7.0  # longer than the page waits for a sign of life
+    studio.engine.delay = 7.0 if way == "socket" else 12.0  # longer than each way waits for a sign of life
     board.value("hypersd.board.settings.set('seed', 99)")
     board.wait_for("hypersd.board.link.inFlight.size === 1")
-    studio.engine.delay = 7.0
     shown = board.value("hypersd.board.shownSeq")
     board.wait_for(f"hypersd.board.shownSeq > {shown}")
     studio.engine.delay = 0.02

@@ -30,12 +30,11 @@ from hypersd_app.server.worker import WorkerEngine
 from hypersd_app.ui.launch import PAGES_A_BOARD
 from tests.event_loop import run_apart
 from tests.fake_engine import FakeEngine
-from tests.heaps import build, heaps
+from tests.heaps import THREADS, build, heaps
 from tests.studio import served
 
 OURS = ("hypersd_app.server.", "hypersd_app.engine.")
 THEIRS = (WebSocket, Task, CoroutineType)
-THREADS = 8
 VISITS = 24
 
 
@@ -62,7 +61,7 @@ def visited() -> Iterator[tuple[BoardService, Visits]]:
     server = uvicorn.Server(uvicorn.Config(app, port=free_port(), log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    while not server.started:
+    while not server.started and thread.is_alive():
         time.sleep(0.01)
     yield service, Visits(engine, service, f"ws://127.0.0.1:{server.config.port}/studio/board")
     server.should_exit = True
@@ -83,8 +82,9 @@ class Visits:
 
     def happen(self, least: int) -> None:
         """So many visits, or a few more."""
-        made = 0
+        made, end = 0, time.monotonic() + 60
         while made < least:
+            assert time.monotonic() < end, f"only {made} visits"
             tallies: list[Tally] = run_apart(draw(self, 4, 1.0, ["ink"], 0.1))  # type: ignore[arg-type]
             made += sum(tally.reconnects for tally in tallies)
 
