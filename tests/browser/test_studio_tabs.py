@@ -340,6 +340,14 @@ def test_the_list_of_frames_is_one_stop_of_the_tab_key(page: Page) -> None:
     assert page.locator(".hs-t-frame.hs-rested").count() == 2
     headings = page.locator('.hs-t-group[role="group"]')
     assert headings.first.get_attribute("aria-label") == "false 0"
+    newest = page.evaluate(
+        """() => {
+            const { id } = hypersd.timeline.add(new Blob([]), { prompt: "newest", seed: 1 }, null); // not in the list yet
+            hypersd.timelinePage.list.dispatchEvent(new KeyboardEvent("keydown", { key: "End" }));
+            return [id, Number(document.activeElement.dataset.id)];
+        }"""
+    )
+    assert newest[0] == newest[1]
 
 
 def test_a_film_can_be_cancelled(page: Page) -> None:
@@ -377,7 +385,9 @@ def test_a_reload_shows_what_was_there(page: Page) -> None:
     expect(page.locator("#hs-text-styles")).to_contain_text("Neon")
     expect(page.locator("#hs-text-status")).to_contain_text("seed 44", timeout=WAIT)
     page.wait_for_function("() => hypersd.filling === false", timeout=WAIT)
-    assert page.evaluate("() => hypersd.timeline.frames.length") == frames, "the same picture is kept once"
+    page.locator("#hs-text-prompt textarea").fill("an owl at night")  # once this is drawn nothing of the reload is on its way
+    page.wait_for_function("() => hypersd.timeline.frames.at(-1)?.head.prompt === 'an owl at night'", timeout=WAIT)
+    assert page.evaluate("() => hypersd.timeline.frames.length") == frames + 1, "the same picture is kept once"
 
 
 HOLD_CATALOGUE = """window.hypersd = {};

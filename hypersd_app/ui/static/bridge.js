@@ -4,6 +4,10 @@
   let opened;
   hs.bridgeReady = new Promise((resolve) => { opened = resolve; });
 
+  // Told once the catalogue of now is there, by hs.newCatalogue, or does not come.
+  const PATIENCE = 5000; // ms
+  hs.catalogueReady = new Promise((resolve) => { hs.catalogueCame = resolve; setTimeout(resolve, PATIENCE); });
+
   hs.mountBridge = function (element, props, trigger, server) {
     hs.bridge = { element, props, trigger, server };
     hs.config = { ...props.config }; // ours to renew, see hs.newCatalogue
@@ -24,9 +28,9 @@
     await hs.bridgeReady;
     const { server } = hs.bridge;
     for (let attempt = 0; attempt < 2; attempt += 1) {
-      token = token || (await server.board_token(null));
+      token = token || (await server.board_token(null).catch(() => null)); // rejects when the network is down
       const file = new File([bytes], "frame.bin");
-      const answer = await server[name]({ binary: true, data: { message: JSON.stringify({ ...message, token }), file } });
+      const answer = await server[name]({ binary: true, data: { message: JSON.stringify({ ...message, token }), file } }).catch(() => null);
       if (answer && answer.type !== "refused") return answer;
       token = null; // a restarted server doesn't know it
     }

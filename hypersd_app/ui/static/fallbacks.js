@@ -63,6 +63,7 @@
       const reply = JSON.parse(text);
       this.heard();
       if (reply.type === "refused") return this.failed();
+      this.works();
       if (reply.type !== "pong") return this.on.answer(answerOf(reply));
       this.tokens.token = reply.token;
       if (!this.ready) this.up();

@@ -9,7 +9,7 @@
     if (!file.type.startsWith("image/")) return hs.say(hs.texts["drop.unreadable"]);
     const board = await hs.boardReady;
     hs.openTab("board");
-    return board.trace.file(file, "trace");
+    return board.trace.take(file, "trace");
   };
 
   function dragged(event) { return event.dataTransfer && [...event.dataTransfer.types].includes("Files"); }

@@ -13,16 +13,16 @@
   }
   function sleep(milliseconds) { return new Promise((resolve) => setTimeout(resolve, milliseconds)); }
 
-  // Each takes frames, milliseconds a frame, `told(share)` and `cancelled()`, and resolves to {blob, name}, or to null if it
-  // was cancelled. They throw an Error whose message is for people.
+  // Each takes frames, milliseconds a frame and `cancelled()`, and resolves to {blob, name}, or to null if it was cancelled. A
+  // video also calls `told(share)`. They throw an Error whose message is for people.
   hs.films = {
-    async gif(frames, milliseconds, told, cancelled) {
+    async gif(frames, milliseconds, cancelled) {
       const bytes = await hs.packParts(spread(frames).map((frame) => frame.blob));
       const answer = await hs.callServer("make_gif", { milliseconds }, bytes);
       if (!answer.gif) throw new Error(answer.message);
       return cancelled() ? null : { blob: new Blob([hs.fromBase64(answer.gif)], { type: "image/gif" }), name: "session.gif" };
     },
-    async video(frames, milliseconds, told, cancelled) {
+    async video(frames, milliseconds, cancelled, told) {
       const type = window.MediaRecorder && TYPES.find((each) => MediaRecorder.isTypeSupported(each)); // MP4 where it can
       if (!type) throw new Error(hs.texts["timeline.novideo"]);
       const canvas = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
@@ -33,13 +33,18 @@
       const stopped = new Promise((resolve) => { recorder.onstop = resolve; });
       recorder.start();
       const shown = spread(frames);
-      for (let i = 0; i < shown.length && !cancelled(); i += 1) {
-        context.drawImage(await createImageBitmap(shown[i].blob), 0, 0, SIDE, SIDE);
-        told((i + 1) / shown.length);
-        await sleep(milliseconds);
+      try {
+        for (let i = 0; i < shown.length && !cancelled(); i += 1) {
+          const bitmap = await createImageBitmap(shown[i].blob);
+          context.drawImage(bitmap, 0, 0, SIDE, SIDE);
+          bitmap.close();
+          told((i + 1) / shown.length);
+          await sleep(milliseconds);
+        }
+        if (!cancelled()) await sleep(LAST);
+      } finally {
+        recorder.stop(); // also after a frame that can't be decoded
       }
-      if (!cancelled()) await sleep(LAST);
-      recorder.stop();
       await stopped;
       return cancelled() ? null : { blob: new Blob(chunks, { type }), name: `session.${type.match(/\/(\w+)/)[1]}` };
     },

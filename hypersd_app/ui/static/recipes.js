@@ -2,15 +2,16 @@
 (function (hs) {
   "use strict";
   const FILLED_BY = 5000; // ms
+  const AT_ONCE = 8; // pictures of the text tab, at most
 
-  // Pictures of the text tab arrive as JSON [{head, picture}]. After a reload the picture of before comes once more.
+  // Pictures of the text tab arrive as JSON [{head, picture}]. After a reload the pictures of before come once more.
   hs.collect = async function (value) {
     if (!value) return;
     const made = JSON.parse(value);
     await hs.timeline.loaded;
+    const before = new Set(hs.timeline.frames.slice(-AT_ONCE).map((frame) => JSON.stringify(frame.head)));
     for (const { head, picture } of made) {
-      const last = hs.timeline.frames[hs.timeline.frames.length - 1];
-      if (last && JSON.stringify(last.head) === JSON.stringify(head)) continue;
+      if (before.has(JSON.stringify(head))) continue;
       hs.timeline.add(new Blob([hs.fromBase64(picture)], { type: "image/jpeg" }), head, null);
     }
     if (!made.length) return;
@@ -19,10 +20,12 @@
   };
 
   // The text tab's fields as a recipe says. `filling` until Python has set them all, or is not there to do so.
+  let filledBy = 0;
   hs.fillText = async function (head) {
     await hs.bridgeReady;
     hs.filling = true;
-    setTimeout(() => { hs.filling = false; }, FILLED_BY);
+    clearTimeout(filledBy); // of an earlier one
+    filledBy = setTimeout(() => { hs.filling = false; }, FILLED_BY);
     hs.bridge.props.value = JSON.stringify(head);
     hs.bridge.trigger("restore");
   };
@@ -62,12 +65,15 @@
     }
   };
 
-  // Restore the recipe in a PNG, of this studio or of A1111, or in a .json file. Resolves to false if there is none.
+  // Restore the recipe in a PNG, of this studio or of A1111, or in a .json file. Resolves to false if there is none; one that
+  // can't be used is told by hs.restore().
   hs.restoreFile = async function (file) {
     let recipe = null;
     if (file.type === "image/png") recipe = await hs.readPng(file);
     else if (file.name.endsWith(".json")) recipe = hs.parseRecipe(await file.text());
-    return recipe ? hs.restore(recipe) : false;
+    if (!recipe) return false;
+    await hs.restore(recipe);
+    return true;
   };
   hs.readPng = async function (file) {
     const answer = await hs.callServer("read_png", {}, await file.arrayBuffer());
@@ -82,12 +88,15 @@
 
   // The recipe in the address, taken out of it: a reload then shows what became of it.
   hs.readLink = async function () {
-    const found = location.hash.match(/^#recipe=([\w-]+)$/);
+    const found = location.hash.match(/^#recipe=(.*)$/);
     if (!found) return;
     history.replaceState(null, "", location.pathname + location.search);
     await hs.catalogueReady;
-    const json = atob(found[1].replace(/-/g, "+").replace(/_/g, "/"));
-    const recipe = hs.parseRecipe(new TextDecoder().decode(Uint8Array.from(json, (c) => c.charCodeAt(0))));
+    let recipe = null;
+    try {
+      const json = hs.fromBase64(found[1].replace(/-/g, "+").replace(/_/g, "/"));
+      recipe = hs.parseRecipe(new TextDecoder().decode(json));
+    } catch { /* cut or changed on its way: told below */ }
     if (recipe) hs.restore(recipe); else hs.say(hs.texts["drop.unreadable"]);
   };
   window.addEventListener("hashchange", () => hs.readLink());

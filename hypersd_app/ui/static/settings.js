@@ -59,7 +59,7 @@
     }
     update(values) { Object.assign(this.values, values); this.tidy(); this.changed(); }
     changed() {
-      localStorage.setItem(KEY, JSON.stringify(this.values));
+      hs.write("localStorage", KEY, JSON.stringify(this.values));
       this.show();
       this.onChange();
     }
@@ -138,8 +138,7 @@
       // A resting pen's picture has its own steps; a moving pen takes no more than those.
       values[head.rest ? "restSteps" : "steps"] = head.num_inference_steps;
       if (head.rest) values.steps = Math.min(this.values.steps, head.num_inference_steps);
-      if (head.eta != null) values.eta = head.eta;
-      if (head.guidance_scale != null) values.guidance = head.guidance_scale;
+      [values.eta, values.guidance] = [head.eta ?? null, head.guidance_scale ?? null]; // null: the recipe's, not what was set here
       if (head.controlnet_conditioning_scale != null) values.scale = head.controlnet_conditioning_scale;
       this.update(values);
     }

@@ -1,8 +1,17 @@
-// A small database of this browser, for what is too much for localStorage: the timeline's frames and the traced picture.
+// What this browser keeps: texts in localStorage and sessionStorage, and what is too much for them, the timeline's frames and
+// the traced picture, in a small database.
 (function (hs) {
   "use strict";
   const STORES = ["frames", "operations", "kept"];
   let opening = null;
+
+  // A browser that is forbidden to keep anything throws on any touch of its storage, a full one on writing.
+  hs.read = function (storage, key) {
+    try { return window[storage].getItem(key); } catch { return null; }
+  };
+  hs.write = function (storage, key, value) {
+    try { window[storage].setItem(key, value); } catch (error) { console.warn("this browser keeps nothing", error); }
+  };
 
   function database() {
     opening = opening || new Promise((resolve) => {

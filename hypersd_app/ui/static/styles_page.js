@@ -38,11 +38,6 @@
     hs.openTab("styles");
   };
 
-  let renewed;
-  const PATIENCE = 5000; // ms
-  // Told once the catalogue of now is there, or does not come.
-  hs.catalogueReady = new Promise((resolve) => { renewed = resolve; setTimeout(resolve, PATIENCE); });
-
   // The catalogue as it is now: models and styles may have come or gone since the page was built.
   hs.newCatalogue = async function (text) {
     if (!text) return;
@@ -50,7 +45,7 @@
     hs.config.models = JSON.parse(text).models;
     board.settings.update({});
     if (hs.comparePage) hs.comparePage.renew();
-    renewed();
+    hs.catalogueCame();
   };
 
   // A style file dropped anywhere goes to the upload field of the styles tab.

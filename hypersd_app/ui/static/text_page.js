@@ -7,11 +7,11 @@
 
   hs.prompts = {
     all() {
-      try { return JSON.parse(localStorage.getItem(HISTORY) || "[]").filter((words) => typeof words === "string"); } catch { return []; }
+      try { return JSON.parse(hs.read("localStorage", HISTORY) || "[]").filter((words) => typeof words === "string"); } catch { return []; }
     },
     add(words) {
       if (!words.trim()) return;
-      localStorage.setItem(HISTORY, JSON.stringify([words, ...this.all().filter((each) => each !== words)].slice(0, MOST)));
+      hs.write("localStorage", HISTORY, JSON.stringify([words, ...this.all().filter((each) => each !== words)].slice(0, MOST)));
       if (this.changed) this.changed();
     },
     // Called for every picture of the text tab: a prompt counts once nothing newer comes.
@@ -60,11 +60,11 @@
 
   hs.theme = {
     apply() {
-      const chosen = localStorage.getItem(THEME);
+      const chosen = hs.read("localStorage", THEME);
       if (chosen) document.body.classList.toggle("dark", chosen === "dark");
     },
     toggle() {
-      localStorage.setItem(THEME, document.body.classList.contains("dark") ? "light" : "dark");
+      hs.write("localStorage", THEME, document.body.classList.contains("dark") ? "light" : "dark");
       this.apply();
     },
   };

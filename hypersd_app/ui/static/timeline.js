@@ -73,10 +73,12 @@
       const [frames, gone] = [[...this.unsaved], this.gone];
       this.unsaved.clear();
       this.gone = [];
-      if (!closing) for (const frame of frames) frame.blob = await shrunk(frame.blob); // a page that closes can't wait
+      // A page that closes can't wait. What can't be decoded stays as it is.
+      if (!closing) for (const frame of frames) frame.blob = await shrunk(frame.blob).catch(() => frame.blob);
       await hs.store(["frames", "operations"], "readwrite", (stored, strokes) => {
+        const there = new Set(this.frames); // some went while they were made smaller
         for (const id of gone) stored.delete(id);
-        for (const frame of frames) {
+        for (const frame of frames.filter((each) => there.has(each))) {
           const operations = frame.operations && frame.operations.map((operation) => this.key(operation, strokes));
           stored.put({ ...frame, operations }, frame.id);
         }

@@ -54,8 +54,9 @@
       for (const frame of frames) {
         const { prompt } = frame.head;
         const last = groups[groups.length - 1];
-        if (last && typedOn(last.prompt, prompt)) Object.assign(last, { prompt, frames: [...last.frames, frame] });
-        else groups.push({ prompt, frames: [frame] });
+        if (!last || !typedOn(last.prompt, prompt)) { groups.push({ prompt, frames: [frame] }); continue; }
+        last.prompt = prompt;
+        last.frames.push(frame);
       }
       return groups.map((group) => {
         const box = Object.assign(document.createElement("div"), { className: "hs-t-group" });
@@ -114,6 +115,7 @@
     }
     key(event) {
       const frames = this.frames();
+      if (frames.some((frame) => !this.items.has(frame.id))) this.render(); // the newest are not in the list yet
       const at = frames.indexOf(this.chosen);
       const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: frames.length - 1 }[event.key];
       const rows = { ArrowUp: -1, ArrowDown: 1 }[event.key];
@@ -154,7 +156,7 @@
       const cancelled = () => film !== this.film;
       this.filming(true);
       try {
-        const made = await make(frames, Number(this.one(".hs-t-speed").value), (share) => { this.one("progress").value = share; }, cancelled);
+        const made = await make(frames, Number(this.one(".hs-t-speed").value), cancelled, (share) => { this.one("progress").value = share; });
         if (made) hs.download(made.blob, made.name);
       } catch (error) {
         if (!cancelled()) hs.say(error.message);

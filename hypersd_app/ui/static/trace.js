@@ -85,8 +85,9 @@
       const item = [...(event.clipboardData ? event.clipboardData.files : [])].find((file) => file.type.startsWith("image/"));
       if (item && element.offsetParent) this.file(item, "trace");
     }
-    async file(file, role) {
-      if (await hs.restoreFile(file)) return;
+    async file(file, role) { if (!await hs.restoreFile(file)) await this.take(file, role); }
+    // A picture without a recipe.
+    async take(file, role) {
       const url = URL.createObjectURL(file);
       try {
         if (role === "sketch") this.board.drawing.add(await hs.sketchToInk(url));

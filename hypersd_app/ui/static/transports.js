@@ -56,7 +56,10 @@
     expect() { this.deadline = this.deadline || setTimeout(() => this.silent(), this.patience); }
     heard() { clearTimeout(this.deadline); this.deadline = 0; }
     silent() {
+      const was = this.ready;
+      this.ready = false;
       this.close();
+      if (was) this.on.lost();
       if (this.proven) this.failed();
       else this.on.giveUp(); // what stalls once stalls again: another way is found sooner
     }
