@@ -186,7 +186,7 @@ def test_the_same_pictures_as_in_one_process() -> None:
                 found = [np.asarray(result.images[0]).astype(int) for result in drawn]  # type: ignore[union-attr]
                 largest = max(int(np.abs(one - other).max()) for one, other in zip(found, expected, strict=True))
                 print(f"largest difference: {largest} of 255")
-                assert largest <= 1
+                assert largest <= 2
         assert len(set(engine.status()["pids"])) == 2
     finally:
         engine.close()
