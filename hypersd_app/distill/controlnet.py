@@ -116,6 +116,15 @@ def newest_controlnet(workspace: Workspace) -> PocketControlNet:
     return PocketControlNet.from_pretrained(found)
 
 
+def timesteps(config: ControlNetConfig, count: int, num_timesteps: int, generator: torch.Generator) -> Tensor:
+    """`count` timesteps to train at: the teacher's anywhere, the student's where 1-8 steps start, half of them at the first."""
+    if not config.student:
+        return draw_timesteps(count, num_timesteps, config.timestep_shift, generator)
+    starts = trailing_timesteps(num_timesteps, 8)
+    drawn = starts[torch.randint(len(starts), (count,), generator=generator)]
+    return torch.where(torch.rand(count, generator=generator) < 0.5, starts[0], drawn)
+
+
 def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
     """Train or resume in `folder`; the averaged weights are left in `folder/controlnet` as a diffusers folder."""
     torch.manual_seed(config.seed)
@@ -145,12 +154,7 @@ def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress
         control = scribbles(batches.chosen(step), step)
         moved_together(x0, control, blank, config.most_cells, np.random.default_rng((config.seed, step, 5)))
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-        if config.student:
-            starts = trailing_timesteps(schedule.num_timesteps, 8)
-            t = starts[torch.randint(len(starts), (len(x0),), generator=generator)]
-            t = torch.where(torch.rand(len(x0), generator=generator) < 0.5, starts[0], t)
-        else:
-            t = draw_timesteps(len(x0), schedule.num_timesteps, config.timestep_shift, generator)
+        t = timesteps(config, len(x0), schedule.num_timesteps, generator)
         eps = torch.randn(x0.shape, generator=generator)
         x_t = schedule.add_noise(x0, eps, t).contiguous(memory_format=MEMORY_FORMAT)
         with mixed_precision():

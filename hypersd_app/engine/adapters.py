@@ -31,14 +31,8 @@ SDXL_BLOCKS = SimpleNamespace(layers_per_block=2)  # all that renaming kohya's S
 ALPHA = ".alpha"
 UPS = ("lora_up", "lora_B", "lora.up", "lora_linear_layer.up")  # what the up factor of a layer is called
 COMPONENTS = ("unet", "text_encoder", "text_encoder_2")
-CONVERSION_ERRORS = (
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    NotImplementedError,
-)  # what diffusers' converters raise
+# What diffusers' converters raise.
+CONVERSION_ERRORS = (ValueError, LookupError, TypeError, AttributeError, NotImplementedError)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from hypersd_app.settings import from_environment
 from hypersd_app.ui.handlers import Handlers
 from hypersd_app.ui.known_names import with_known_names
 from hypersd_app.ui.previews import spoken
-from hypersd_app.ui.text_to_image import DEPENDENT, NAMES, WEIGHTS, TextActions
+from hypersd_app.ui.text_actions import DEPENDENT, NAMES, WEIGHTS, TextActions
 from hypersd_app.ui.texts import ENGLISH, LANGUAGES, counted, text, use_language
 from tests.fake_engine import FakeEngine
 
