@@ -146,9 +146,13 @@ def settle(page: Page) -> None:
 
 
 def styles_scene(page: Page) -> None:
-    """Every style's card with a picture, one of them chosen."""
+    """Every style's card with the visitor's own drawing in place of the picture that comes with the style."""
     page.get_by_role("tab", name="Styles").click()
-    page.wait_for_function("() => [...document.querySelectorAll('.hs-cards .hs-style img')].every((image) => image.src)")
+    page.wait_for_function(
+        "() => { const shipped = hypersd.board.settings.model.styles.map((style) => style.preview);"
+        " return [...document.querySelectorAll('.hs-cards .hs-style img')].every("
+        "(image) => image.src && !shipped.includes(image.getAttribute('src'))); }"
+    )
     page.wait_for_timeout(400)
 
 
