@@ -58,9 +58,9 @@ class FakeEngine:
             time.sleep(self.delay)
             if progress is not None:
                 report_steps(request, progress)
-            images = tuple(paint(replace(request, seed=request.seed + i)) for i in range(request.num_images))
+            pixels = tuple(np.asarray(paint(replace(request, seed=request.seed + i))) for i in range(request.num_images))
             return GenerationResult(
-                images, replace(request, recipe=request.recipe or "unified"), {"unet": 1.0, "total": 2.0}, "fake"
+                pixels, replace(request, recipe=request.recipe or "unified"), {"unet": 1.0, "total": 2.0}, "fake"
             )
 
     def generate_batch(self, requests: Sequence[GenerationRequest]) -> list[GenerationResult]:

@@ -34,7 +34,7 @@ from hypersd_app.settings import Settings
 logger = logging.getLogger(__name__)
 
 Progress = Callable[..., None]  # (share, words), and in a long run now and then (share, words, picture)
-Drawn = tuple[list[list[Image.Image]], dict[str, float], str]  # pictures of each plan, milliseconds, what drew them
+Drawn = tuple[list[list[Pixels]], dict[str, float], str]  # pictures of each plan, milliseconds, what drew them
 LOADING_SHARE = 0.5  # of a progress bar, when something must be loaded first
 
 

@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +57,10 @@ def parameters_text(request: GenerationRequest) -> str:
 def request_values(request: GenerationRequest) -> dict[str, Any]:
     """The request as plain JSON values; a control picture is a PNG in base64."""
     control = request.control
-    values = asdict(replace(request, control=None))
+    values = {row.name: getattr(request, row.name) for row in fields(request)} | {"control": None}
     values["styles"] = [asdict(style) for style in request.styles]
     if control is not None:
-        picture = base64.b64encode(encode_png(Image.fromarray(control.image))).decode("ascii")
+        picture = base64.b64encode(encode_png(control.image)).decode("ascii")
         values["control"] = {"kind": control.kind, "scale": control.scale, "png": picture}
     return values
 
@@ -91,7 +91,7 @@ def png_info(result: GenerationResult, index: int) -> PngInfo:
 
 def result_png(result: GenerationResult, index: int = 0) -> bytes:
     """Picture `index` with its metadata."""
-    return encode_png(result.images[index], png_info(result, index))
+    return encode_png(result.pixels[index], png_info(result, index))
 
 
 def read_request(path: Path) -> GenerationRequest:

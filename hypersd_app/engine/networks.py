@@ -60,7 +60,7 @@ class ControlNetwork(Protocol):
     """A ControlNet."""
 
     def __call__(self, latents: Tensor, t: Tensor, conditioning: Conditioning, control: Tensor, scales: Tensor) -> Residuals:
-        """Residuals for `control` (B, 3, H, W) in [0, 1], each picture's multiplied by its own of `scales` (B, 1, 1, 1)."""
+        """Residuals for `control`, uint8 (B, H, W, 3), each picture's multiplied by its own of `scales` (B, 1, 1, 1)."""
         ...
 
 
@@ -70,5 +70,5 @@ class Decoder(Protocol):
     factor: int  # pixels a latent
 
     def __call__(self, latents: Tensor) -> Tensor:
-        """(B, C, h, w) float32 to (B, 3, H, W) float32 in about [-1, 1]."""
+        """(B, C, h, w) float32 to uint8 (B, H, W, 3), rounded as diffusers rounds."""
         ...

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hypersd_app.engine.adapters import LowRank, layer
 from hypersd_app.engine.layouts import layout_prior
+from hypersd_app.engine.torch_networks import pixels, unit_pictures
 
 RANK_STEP = 16  # slots are at least so wide, and grow by doubling: a second style rarely needs another compilation
 
@@ -150,7 +151,7 @@ class UNetGraph(Graph):
 
 
 class ControlGraph(Graph):
-    """(latents, time, hidden, [pooled, sizes], control, scales) to the residuals, the middle one last."""
+    """(latents, time, hidden, [pooled, sizes], control as uint8 (B, H, W, 3), scales) to the residuals, the middle one last."""
 
     def forward(self, latents: Tensor, time: Tensor, hidden: Tensor, extra: list[Tensor]) -> tuple[Tensor, ...]:
         rest = list(extra)
@@ -160,7 +161,7 @@ class ControlGraph(Graph):
             latents,
             torch.zeros(1),
             encoder_hidden_states=hidden,
-            controlnet_cond=control,
+            controlnet_cond=unit_pictures(control),
             conditioning_scale=scales,
             added_cond_kwargs=added,
             return_dict=False,
@@ -169,7 +170,7 @@ class ControlGraph(Graph):
 
 
 class DecoderGraph(nn.Module):
-    """Latents as the sampler leaves them to pictures."""
+    """Latents as the sampler leaves them to pictures, uint8 (B, H, W, 3)."""
 
     def __init__(self, vae: Any) -> None:
         super().__init__()
@@ -177,7 +178,7 @@ class DecoderGraph(nn.Module):
         self.scale = float(vae.config.scaling_factor)
 
     def forward(self, latents: Tensor) -> Tensor:
-        return self.vae.decode(latents / self.scale, return_dict=False)[0]
+        return pixels(self.vae.decode(latents / self.scale, return_dict=False)[0])
 
 
 class Flat(nn.Module):

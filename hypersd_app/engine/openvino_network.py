@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 Arrays = Sequence[NDArray[Any]]
 Shapes = tuple[tuple[int, ...], ...]
 MAX_COMPILED = 4  # shapes of one network kept at a time; each holds its own packed weights
-FORM = 2  # of the graphs on disk; another number when what they take or give changes
+FORM = 3  # of the graphs on disk; another number when what they take or give changes
 MOST_ON_DISK = 32_000_000_000  # bytes of converted and compiled networks: SDXL in full takes ten, with a ControlNet fifteen
 BATCH = 4  # pictures that run at once where a network is small enough to be compiled for them too
 

@@ -24,7 +24,7 @@ from hypersd_app.engine.plain_pipelines import WEIGHTS, PlainSizes, load_plain, 
 from hypersd_app.engine.plan import Plan
 from hypersd_app.engine.prompts import PromptCache, PromptEncoder, PromptKey
 from hypersd_app.engine.residency import Loaded, Residency
-from hypersd_app.engine.sampling import Schedulers
+from hypersd_app.engine.schedulers import Schedulers
 from hypersd_app.engine.stamps import TOP, Stamp, stamp
 
 logger = logging.getLogger(__name__)

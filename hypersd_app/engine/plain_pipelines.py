@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
+import numpy as np
 import torch
-from PIL import Image
 
 from hypersd_app.catalog.headers import read_header
 from hypersd_app.catalog.rows import ModelSpec, Recipe
 from hypersd_app.engine.clock import Clock
+from hypersd_app.engine.control_images import Pixels
 from hypersd_app.engine.hardware import Hardware
 from hypersd_app.engine.hub import Hub, Progress
 from hypersd_app.engine.loading import readable, variant, weight_files
@@ -99,12 +100,12 @@ def load_plain(hub: Hub, model: ModelSpec, recipe: Recipe, hardware: Hardware, t
 
 
 @torch.inference_mode()
-def render_plain(pipeline: Any, plans: Sequence[Plan], clock: Clock, on_step: StepReport | None) -> list[list[Image.Image]]:
+def render_plain(pipeline: Any, plans: Sequence[Plan], clock: Clock, on_step: StepReport | None) -> list[list[Pixels]]:
     """The pictures of each plan, one plan after another. Raises InvalidRequest for what these models cannot do here."""
     return [_render_one(pipeline, plan, clock, on_step) for plan in plans]
 
 
-def _render_one(pipeline: Any, plan: Plan, clock: Clock, on_step: StepReport | None) -> list[Image.Image]:
+def _render_one(pipeline: Any, plan: Plan, clock: Clock, on_step: StepReport | None) -> list[Pixels]:
     if plan.styles:
         raise InvalidRequest("styles", [style.name for style, _ in plan.styles], f"none with {plan.model.title}")
     steps, count = plan.request.num_inference_steps, len(plan.seeds)
@@ -118,15 +119,14 @@ def _render_one(pipeline: Any, plan: Plan, clock: Clock, on_step: StepReport | N
     if plan.recipe.negative_prompt and plan.request.negative_prompt:
         arguments["negative_prompt"] = [plan.request.negative_prompt] * count
     with clock("unet"):
-        return list(
-            pipeline(
-                prompt=[plan.prompt] * count,
-                width=plan.width,
-                height=plan.height,
-                num_inference_steps=steps,
-                guidance_scale=plan.guidance_scale,
-                generator=[torch.Generator().manual_seed(seed) for seed in plan.seeds],
-                callback_on_step_end=report,
-                **arguments,
-            ).images
-        )
+        made = pipeline(
+            prompt=[plan.prompt] * count,
+            width=plan.width,
+            height=plan.height,
+            num_inference_steps=steps,
+            guidance_scale=plan.guidance_scale,
+            generator=[torch.Generator().manual_seed(seed) for seed in plan.seeds],
+            callback_on_step_end=report,
+            **arguments,
+        ).images
+    return [np.asarray(picture.convert("RGB")) for picture in made]

@@ -16,19 +16,29 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-COLOUR_TYPES = {"L": 0, "RGB": 2, "RGBA": 6}
+COLOUR_TYPES = {1: 0, 3: 2, 4: 6}  # by number of channels
 LEVEL = 1  # of ISA-L's 0 to 3: the higher ones hardly make it smaller
 SUB = 1  # the filter: each byte less that of the pixel before
 
 
-def encode_png(picture: Image.Image, info: PngInfo | None = None) -> bytes:
-    """PNG bytes, with the text chunks of `info` before the pixels, where readers that stop early find them."""
-    if picture.mode not in COLOUR_TYPES:
-        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
-    header = struct.pack(">IIBBBBB", *picture.size, 8, COLOUR_TYPES[picture.mode], 0, 0, 0)
+def encode_png(picture: Image.Image | NDArray[np.uint8], info: PngInfo | None = None) -> bytes:
+    """PNG bytes of a Pillow picture, or of pixels (H, W, C) or (H, W).
+
+    The text chunks of `info` come before the pixels, where readers that stop early find them.
+    """
+    pixels = picture if isinstance(picture, np.ndarray) else plain_pixels(picture)
+    height, width, *channels = pixels.shape
+    header = struct.pack(">IIBBBBB", width, height, 8, COLOUR_TYPES[channels[0] if channels else 1], 0, 0, 0)
     texts = [chunk(kind, data) for kind, data, *_ in info.chunks] if info is not None else []
-    pixels = isal_zlib.compress(filtered(np.asarray(picture)).data, LEVEL)
-    return b"".join([SIGNATURE, chunk(b"IHDR", header), *texts, chunk(b"IDAT", pixels), chunk(b"IEND", b"")])
+    packed = isal_zlib.compress(filtered(pixels).data, LEVEL)
+    return b"".join([SIGNATURE, chunk(b"IHDR", header), *texts, chunk(b"IDAT", packed), chunk(b"IEND", b"")])
+
+
+def plain_pixels(picture: Image.Image) -> NDArray[np.uint8]:
+    """Grey or colours of a picture in any mode, with alpha where it has some."""
+    if picture.mode not in ("L", "RGB", "RGBA"):
+        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    return np.asarray(picture)
 
 
 def filtered(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 
 import numpy as np
 import torch
@@ -12,11 +13,12 @@ from PIL import Image
 from torch import Tensor
 
 from hypersd_app.engine.clock import Clock
+from hypersd_app.engine.control_images import Pixels
 from hypersd_app.engine.networks import Conditioning
 from hypersd_app.engine.pipelines import Pipeline, Pipelines
 from hypersd_app.engine.plan import Plan
 from hypersd_app.engine.prompts import size_ids
-from hypersd_app.engine.sampling import ControlBatch, sample, to_pictures, to_pixels
+from hypersd_app.engine.sampling import ControlBatch, sample
 from hypersd_app.errors import HyperSDError
 
 OnStep = Callable[..., None]  # (step, steps), and now and then (step, steps, picture)
@@ -26,8 +28,8 @@ PREVIEW_EVERY = 1.0  # seconds; short runs are over before they have one
 @torch.inference_mode()
 def render(
     pipelines: Pipelines, pipeline: Pipeline, plans: Sequence[Plan], clock: Clock, on_step: OnStep | None
-) -> list[list[Image.Image]]:
-    """The pictures of each plan, in order; all plans share one pipeline key."""
+) -> list[list[Pixels]]:
+    """The pictures of each plan, uint8 (H, W, 3), in order; all plans share one pipeline key."""
     first, device = plans[0], pipeline.backend.hardware.torch_device
     guided = first.guidance_scale > 1
     pipeline.denoiser.set_styles([(style, weight, factors["unet"]) for style, weight, factors in pipeline.styles])
@@ -37,21 +39,20 @@ def render(
     shape = (pipeline.denoiser.in_channels, first.height // factor, first.width // factor)
     latents = sample(
         pipeline.denoiser,
-        pipeline.schedulers.started(first.request.num_inference_steps),
+        pipeline.schedulers.schedule(first.request.num_inference_steps, first.eta),
         [torch.Generator().manual_seed(seed) for plan in plans for seed in plan.seeds],
         shape,
         conditioning,
         device=device,
         guidance_scale=first.guidance_scale,
-        eta=first.eta,
         control=control_batch(pipeline, plans, device),
         clock=clock,
         on_step=None if on_step is None else with_previews(pipeline, on_step, clock),
     )
     with clock("decode"):
         pixels = decode(pipeline, latents)
-    pictures = iter(to_pictures(pixels))
-    return [take(pictures, plan.request.num_images) for plan in plans]
+    pictures = iter(pixels)
+    return [list(islice(pictures, plan.request.num_images)) for plan in plans]
 
 
 def embeddings(pipelines: Pipelines, pipeline: Pipeline, plans: Sequence[Plan], guided: bool) -> Conditioning:
@@ -86,18 +87,18 @@ def control_batch(pipeline: Pipeline, plans: Sequence[Plan], device: torch.devic
         scale = plan.request.control.scale if there and plan.request.control is not None else 0.0
         pictures += [pixels] * plan.request.num_images
         scales += [scale] * plan.request.num_images
-    # In numpy for the same reason as `to_pixels`.
-    values = torch.from_numpy(np.divide(np.stack(pictures).transpose(0, 3, 1, 2), np.float32(255), order="C"))
-    return ControlBatch(pipeline.control, values.to(device), torch.tensor(scales, device=device).view(-1, 1, 1, 1))
+    values = torch.from_numpy(np.stack(pictures)).to(device)
+    return ControlBatch(pipeline.control, values, torch.tensor(scales, device=device).view(-1, 1, 1, 1))
 
 
-def decode(pipeline: Pipeline, latents: Tensor) -> np.ndarray:
-    """Latents to uint8 (B, H, W, 3), one picture at a time: decoding is where memory peaks. Raises HyperSDError."""
+def decode(pipeline: Pipeline, latents: Tensor) -> list[Pixels]:
+    """Latents to pictures, uint8 (H, W, 3), one at a time: decoding is where memory peaks. Raises HyperSDError."""
     if not math.isfinite(float(latents.abs().sum())):
         raise HyperSDError(
             "The picture came out as not-a-number: the weights do not suit this precision, or a style is too strong."
         )
-    return np.concatenate([to_pixels(pipeline.decoder(row)) for row in latents.split(1)])
+    # Copied, for the next call may overwrite what this one gave.
+    return [np.array(pipeline.decoder(row)[0].cpu()) for row in latents.split(1)]
 
 
 def with_previews(pipeline: Pipeline, on_step: OnStep, clock: Clock) -> Callable[[int, int, Tensor], None]:
@@ -110,13 +111,8 @@ def with_previews(pipeline: Pipeline, on_step: OnStep, clock: Clock) -> Callable
             on_step(step, steps)
             return
         with clock("preview"):
-            picture = to_pictures(decode(pipeline, latents[:1]))[0]
+            picture = Image.fromarray(decode(pipeline, latents[:1])[0])
         shown = time.perf_counter()
         on_step(step, steps, picture)
 
     return report
-
-
-def take(pictures: Iterator[Image.Image], count: int) -> list[Image.Image]:
-    """The next `count`."""
-    return [next(pictures) for _ in range(count)]

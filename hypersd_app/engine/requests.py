@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,9 +99,14 @@ class GenerationRequest:
 
 @dataclass(frozen=True)
 class GenerationResult:
-    """Pictures, with the request as it was really run (all options filled in) and where the time went."""
+    """Pictures, uint8 (H, W, 3) each, with the request as it was really run (all options filled in) and where the time went."""
 
-    images: tuple[Image.Image, ...]
+    pixels: tuple[NDArray[np.uint8], ...]
     request: GenerationRequest
     milliseconds: Mapping[str, float] = field(default_factory=dict)  # text, control, unet, decode, total
     backend: str = ""
+
+    @cached_property
+    def images(self) -> tuple[Image.Image, ...]:
+        """The pictures for Pillow."""
+        return tuple(Image.fromarray(rows) for rows in self.pixels)

@@ -28,6 +28,16 @@ def added_conditions(conditioning: Conditioning, dtype: torch.dtype) -> dict[str
     return {name: value.to(dtype) for name, value in added.items() if value is not None} or None
 
 
+def unit_pictures(pictures: Tensor) -> Tensor:
+    """uint8 (B, H, W, 3) to float32 (B, 3, H, W) in [0, 1], what a ControlNet reads."""
+    return pictures.permute(0, 3, 1, 2).float() / 255
+
+
+def pixels(pictures: Tensor) -> Tensor:
+    """What a VAE gives, (B, 3, H, W) in about [-1, 1], to uint8 (B, H, W, 3), rounded as diffusers rounds."""
+    return ((pictures.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
 class TorchDenoiser:
     """A UNet2DConditionModel."""
 
@@ -70,7 +80,7 @@ class TorchControlNetwork:
             latents.to(self._dtype, memory_format=torch.channels_last),
             t.to(latents.device),
             encoder_hidden_states=conditioning.hidden.to(self._dtype),
-            controlnet_cond=control.to(self._dtype),
+            controlnet_cond=unit_pictures(control).to(self._dtype),
             conditioning_scale=scales.to(self._dtype),
             added_cond_kwargs=added_conditions(conditioning, self._dtype),
             return_dict=False,
@@ -94,4 +104,4 @@ class TorchDecoder:
     def __call__(self, latents: Tensor) -> Tensor:
         self._arrive()
         scaled = latents / self._scale
-        return self.module.decode(scaled.to(self._dtype, memory_format=torch.channels_last), return_dict=False)[0].float()
+        return pixels(self.module.decode(scaled.to(self._dtype, memory_format=torch.channels_last), return_dict=False)[0])

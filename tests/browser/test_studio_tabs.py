@@ -166,7 +166,7 @@ def test_style_cards_show_what_is_drawn_now(studio: Served, visitor: Visitor) ->
     page = visitor(studio.address).page
     page.goto(studio.address)
     page.get_by_role("tab", name="Styles").click()
-    expect(page.locator(".hs-cards img[src]")).to_have_count(1, timeout=WAIT)
+    expect(page.locator(".hs-cards img[src]").first).to_be_attached(timeout=WAIT)
     page.evaluate("stroke => hypersd.board.drawing.replace([stroke])", STROKE)
     page.locator(".hs-s-prompt").fill("a green whale")
     page.evaluate("() => Object.defineProperty(document, 'hidden', { value: true, configurable: true })")

@@ -20,7 +20,7 @@ REQUEST = GenerationRequest(
 
 
 def written(tmp_path, request=REQUEST):
-    result = GenerationResult((Image.new("RGB", (8, 8)), Image.new("RGB", (8, 8))), request, {}, "torch, cpu, float32")
+    result = GenerationResult((np.zeros((8, 8, 3), np.uint8),) * 2, request, {}, "torch, cpu, float32")
     path = tmp_path / "x.png"
     path.write_bytes(result_png(result, 1))
     return path

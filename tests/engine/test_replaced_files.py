@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,23 @@ def test_a_stamp_covers_the_files_of_its_components_alone(tmp_path):
     assert stamp(source, ["unet"]) != unet
     assert stamp(WeightSource(path=tmp_path / "gone.safetensors")) == stamp(source, ["gone"]) == ()
     assert stamp(WeightSource(repo="a/b")) == stamp(None) == ()
+
+
+def test_a_stamp_is_right_of_folders_that_rest_and_of_ones_that_do_not(tmp_path):
+    source = WeightSource(path=tmp_path)
+    for number in range(30):  # faster than the clock of many file systems
+        (tmp_path / f"{number}.json").write_text("1")
+        assert len(stamp(source)) == number + 1
+    os.utime(tmp_path, ns=(1, 1))
+    for number in range(30):
+        assert len(stamp(source)) == 30
+        if number == 15:
+            (tmp_path / "0.json").write_text("changed in its place")
+            changed = stamp(source)
+    assert changed == stamp(source) and {row[0]: row[2] for row in changed}["0.json"] == 20
+    (tmp_path / "0.json").unlink()
+    (tmp_path / "broken.json").symlink_to(tmp_path / "nowhere")
+    assert [row[0] for row in stamp(source)] == sorted(f"{number}.json" for number in range(1, 30))
 
 
 def test_pockets_own_unet_is_read_again(own_assets, settings, repositories, monkeypatch):

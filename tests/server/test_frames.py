@@ -229,7 +229,7 @@ def test_a_job_comes_in_parts_with_the_seeds_of_the_whole() -> None:
     scheduler = FrameScheduler(render, crowd=Crowd(sizes=(1, 2, 3)))
     result = scheduler.run("a", GenerationRequest("cats", num_images=8, seed=5))
     assert [(part.seed, part.num_images) for part in parts] == [(5, 3), (8, 3), (11, 2)]
-    assert result.images == tuple(range(5, 13)) and result.milliseconds == {"unet": 3.0}
+    assert result.pixels == tuple(range(5, 13)) and result.milliseconds == {"unet": 3.0}
     assert (result.request.seed, result.request.num_images) == (5, 8)
     scheduler.close()
     with pytest.raises(Overloaded):
@@ -326,7 +326,7 @@ def test_nothing_of_one_visitor_ever_reaches_another(seed: int) -> None:
     scheduler.close(drain=TIMEOUT)
     for asked, inbox in visits:
         shown = [frame for frame in inbox.frames if frame.result is not None]
-        assert all(frame.result.images[0] == asked[frame.sequence] for frame in shown if frame.result)
+        assert all(frame.result.pixels[0] == asked[frame.sequence] for frame in shown if frame.result)
         assert [frame.sequence for frame in shown] == sorted(frame.sequence for frame in shown), "never an older one after"
         assert sorted(frame.sequence for frame in inbox.frames) == list(asked), "every state is answered once"
         assert shown[-1].sequence == 79, "the last state is always drawn"

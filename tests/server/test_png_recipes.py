@@ -32,7 +32,7 @@ def test_everything_comes_back() -> None:
 def test_a_sketch_given_on_the_command_line_becomes_ink() -> None:
     lines = np.zeros((64, 64, 3), np.uint8)
     lines[30] = 255
-    result = GenerationResult((Image.new("RGB", (64, 64)),), replace(REQUEST, control=ControlInput(lines, scale=0.7)))
+    result = GenerationResult((np.zeros((64, 64, 3), np.uint8),), replace(REQUEST, control=ControlInput(lines, scale=0.7)))
     recipe = read_recipe(result_png(result))
     assert recipe["head"]["controlnet_conditioning_scale"] == 0.7
     assert [operation["tool"] for operation in recipe["operations"]] == ["image"]
