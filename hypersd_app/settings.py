@@ -45,6 +45,7 @@ class Settings:
     worker: bool = True  # draw in a process of its own, which is started again when it dies or hangs
     hang_seconds: float = 120.0  # without a sign of life from a batch before the drawing process is killed
     threads: int = 0  # of the processor that draw; 0 takes one a core
+    spare_cores: int = -1  # that small models leave to a browser here; -1: one, if nobody else can reach the studio
     replicas: int = 0  # of the engine on Ray Serve, at least; 0 draws without Ray
     most_replicas: int = 0  # up to which more are added while all are busy; 0 adds none
     replica_cores: int = 1  # of each replica
@@ -63,7 +64,7 @@ class Settings:
             raise InvalidRequest("safety", self.safety, "auto, on or off")
         if not self.hang_seconds > 0:
             raise InvalidRequest("hang_seconds", self.hang_seconds, "a number of seconds above 0")
-        for name, least in (("threads", 0), ("replicas", 0), ("most_replicas", 0), ("replica_cores", 1)):
+        for name, least in (("threads", 0), ("spare_cores", -1), ("replicas", 0), ("most_replicas", 0), ("replica_cores", 1)):
             if not least <= getattr(self, name) <= MOST_OF_ANYTHING:
                 raise InvalidRequest(name, getattr(self, name), f"a whole number from {least} to {MOST_OF_ANYTHING}")
 
@@ -71,6 +72,16 @@ class Settings:
     def replicas_at_most(self) -> int:
         """Replicas when all are busy."""
         return max(self.replicas, self.most_replicas)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables from which another process has the same settings, but for its address."""
+        values = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in ("host", "port", "share")}
+        return {f"HYPERSD_{name.upper()}": str(int(value) if isinstance(value, bool) else value) for name, value in values.items()}
+
+    def for_visitors(self) -> Settings:
+        """With all cores for visitors from elsewhere, and one of them left to the browser of who draws on this machine."""
+        return self if self.spare_cores >= 0 else replace(self, spare_cores=0 if self.public else 1)
 
     @property
     def public(self) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hypersd_app.browser.chromium import open_browser
-from hypersd_app.browser.stroke_bench import Places, served_studio
+from hypersd_app.browser.stroke_bench import Places
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.settings import Settings
 
@@ -58,18 +58,15 @@ def add_screenshots_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_screenshots(args: argparse.Namespace, settings: Settings) -> int:
     """Serve the app, take the pictures, return the exit status. Raises HyperSDError."""
-    from hypersd_app.server.engines import open_engine
+    from hypersd_app.load.server import own_server
 
     for name in args.only:
         if name not in SCENES:
             raise InvalidRequest("only", name, ", ".join(SCENES))
-    engine = open_engine(settings)
-    engine.warm_up(settings.default_model)
     output = args.output or settings.assets / "screenshots"
     output.mkdir(parents=True, exist_ok=True)
-    with open_browser() as browser, served_studio(engine, settings) as address:
+    with own_server(settings.environment) as address, open_browser() as browser:
         take(browser, address, output, args.only or list(SCENES))
-    engine.close()
     return 0
 
 

@@ -10,7 +10,6 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,22 +78,18 @@ def add_stroke_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_stroke_bench(args: argparse.Namespace, settings: Settings) -> int:
     """Measure and print a table; returns the exit status. Raises HyperSDError."""
-    from hypersd_app.server.engines import open_engine
+    from hypersd_app.load.server import own_server
 
     if not 2 <= args.strokes <= 10_000:
         raise InvalidRequest("strokes", args.strokes, "2 to 10000")
-    engine = open_engine(settings)
-    try:
-        engine.warm_up(settings.default_model)
-        with open_browser() as browser:
-            report = summary(args.strokes, measure_board(browser, engine, settings, args.strokes, args.transport))
-            sys.stdout.write(board_table(report) + "\n")
-            sys.stdout.flush()  # the editor takes long, and may not get through
-            if args.editor_strokes:
-                report = replace(report, editor=spread(measure_editor(browser, engine, settings, args.editor_strokes)))
-                sys.stdout.write(editor_table(report) + "\n")
-    finally:
-        engine.close()
+    # In a process of its own, as always: the pen's script would take its turns from it.
+    with own_server(settings.environment) as address, open_browser() as browser:
+        report = summary(args.strokes, measure_board(browser, address, args.strokes, args.transport))
+    sys.stdout.write(board_table(report) + "\n")
+    sys.stdout.flush()  # the editor takes long, and may not get through
+    if args.editor_strokes:
+        report = replace(report, editor=spread(measured_editor(settings, args.editor_strokes)))
+        sys.stdout.write(editor_table(report) + "\n")
     if args.json is not None:
         args.json.write_text(json.dumps(asdict(report), indent=2))
     failures = missed(report) if args.check else []
@@ -102,26 +97,38 @@ def run_stroke_bench(args: argparse.Namespace, settings: Settings) -> int:
     return 1 if failures else 0
 
 
-def measure_board(browser: Browser, engine: ImageEngine, settings: Settings, strokes: int, transport: str) -> dict[str, Any]:
-    """The probe's times of `strokes` strokes on the drawing board."""
-    with served_studio(engine, settings) as address:
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(PATIENCE)
-        page.goto(f"{address}?transport={transport}")
-        page.get_by_role("tab", name="Drawing board").click()
-        page.wait_for_function("() => window.hypersd && hypersd.board && hypersd.board.picture")
-        page.evaluate(PROBE.read_text(encoding="utf-8"))
-        page.evaluate("() => strokeProbe.watchBoard(hypersd.board)")
-        paper = page.locator(".hs-paper")
-        for number, places in enumerate(scripted_strokes(strokes)):
-            if number % CLEAR_EVERY == 0:
-                page.evaluate("() => hypersd.board.drawing.clear()")
-            draw(page, paper, places)
-            time.sleep(PAUSE)
-        page.wait_for_function(f"() => strokeProbe.lifts.length === {strokes}")
-        found: dict[str, Any] = page.evaluate("() => strokeProbe")
-        page.close()
+def measure_board(browser: Browser, address: str, strokes: int, transport: str) -> dict[str, Any]:
+    """The probe's times of `strokes` strokes on the drawing board of a studio."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{address}?transport={transport}")
+    page.get_by_role("tab", name="Drawing board").click()
+    page.wait_for_function("() => window.hypersd && hypersd.board && hypersd.board.picture")
+    page.evaluate(PROBE.read_text(encoding="utf-8"))
+    page.evaluate("() => strokeProbe.watchBoard(hypersd.board)")
+    paper = page.locator(".hs-paper")
+    for number, places in enumerate(scripted_strokes(strokes)):
+        if number % CLEAR_EVERY == 0:
+            page.evaluate("() => hypersd.board.drawing.clear()")
+        draw(page, paper, places)
+        time.sleep(PAUSE)
+    page.wait_for_function(f"() => strokeProbe.lifts.length === {strokes}")
+    found: dict[str, Any] = page.evaluate("() => strokeProbe")
+    page.close()
     return found
+
+
+def measured_editor(settings: Settings, strokes: int) -> list[float]:
+    """`measure_editor` with an engine and a browser of its own."""
+    from hypersd_app.server.engines import open_engine
+
+    engine = open_engine(settings.for_visitors())
+    try:
+        engine.warm_up(settings.default_model)
+        with open_browser() as browser:
+            return measure_editor(browser, engine, settings, strokes)
+    finally:
+        engine.close()
 
 
 def measure_editor(browser: Browser, engine: ImageEngine, settings: Settings, strokes: int) -> list[float]:
@@ -153,20 +160,6 @@ def measure_editor(browser: Browser, engine: ImageEngine, settings: Settings, st
     finally:
         blocks.close(verbose=False)
     return times[1:]  # the first one warms the way
-
-
-@contextmanager
-def served_studio(engine: ImageEngine, settings: Settings) -> Iterator[str]:
-    """The studio's address on a free port, until the block ends; the engine stays open."""
-    from hypersd_app.ui.launch import build_studio
-
-    studio = build_studio(engine, replace(settings, host="127.0.0.1", port=free_port(), share=False))
-    _app, address, _public = studio.launch(prevent_thread_lock=True)
-    try:
-        yield address
-    finally:
-        studio.page.close(verbose=False)
-        studio.service.close()
 
 
 def scripted_strokes(count: int, seed: int = 1, points: int = POINTS) -> Iterator[Places]:

@@ -201,7 +201,8 @@ class Backends:
         return self._made[placement]
 
     def _new(self, placement: Placement) -> Backend:
-        hardware = replace(self._hardware, backend=placement.backend)
+        spare = self._hardware.spare_cores if placement.small else 0
+        hardware = replace(self._hardware, backend=placement.backend, spare_cores=spare)
         if placement.backend == "openvino":
             from hypersd_app.engine.openvino_backend import OpenVinoBackend
 

@@ -27,8 +27,9 @@ def scribble_control(picture: Picture, size: tuple[int, int]) -> Pixels:
     A picture without strokes becomes all black, which means no control.
     """
     image = _at_most(_as_image(picture), max(LARGEST_READ, *size))
-    if _paper_is_transparent(image):
-        rgba = np.asarray(image.convert("RGBA"), dtype=np.float32)
+    rgba = np.asarray(image.convert("RGBA")) if _has_alpha(image) else None
+    # Not by the border alone: a drawing on transparent paper may run along it.
+    if rgba is not None and (rgba[..., 3] < DARK).mean() > TRANSPARENT_SHARE:
         control = control_from_ink(rgba[..., :3], _stretched(rgba[..., 3]))
     else:
         control = control_from_ink(*separated(np.asarray(on_white(image), dtype=np.float32)))
@@ -86,13 +87,6 @@ def _has_alpha(image: Image.Image) -> bool:
     return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
 
 
-def _paper_is_transparent(image: Image.Image) -> bool:
-    if not _has_alpha(image):
-        return False
-    # Not by the border alone: a drawing on transparent paper may run along it.
-    return bool((np.asarray(image.convert("RGBA").getchannel("A")) < DARK).mean() > TRANSPARENT_SHARE)
-
-
 def on_white(image: Image.Image) -> Image.Image:
     """An opaque RGB picture; what is transparent is white paper."""
     if not _has_alpha(image):
@@ -111,7 +105,7 @@ def _at_most(image: Image.Image, side: int) -> Image.Image:
     return smaller
 
 
-def _stretched(alpha: NDArray[np.float32]) -> NDArray[np.float32]:
+def _stretched(alpha: Pixels) -> NDArray[np.float32]:
     """Coverage in [0, 1], full where `alpha` (H, W) is strongest."""
     strongest = float(alpha.max())
-    return alpha / strongest if strongest >= FAINTEST else np.zeros_like(alpha)
+    return alpha.astype(np.float32) / strongest if strongest >= FAINTEST else np.zeros(alpha.shape, np.float32)

@@ -24,6 +24,7 @@ class Hardware:
     dtype: torch.dtype
     compile: bool = False  # UNets by torch.compile, where torch runs them
     threads: int = 0  # of the processor; 0 leaves it to the backend
+    spare_cores: int = 0  # that OpenVINO does without, where threads are 0
 
     @property
     def label(self) -> str:
@@ -42,7 +43,14 @@ def choose_hardware(settings: Settings) -> Hardware:
     device = _device(settings.device)
     backend = _backend(settings.backend, device)
     dtype = _precision(settings.precision, device)
-    return Hardware(backend, device, dtype, compile=settings.compile, threads=settings.threads)
+    return Hardware(
+        backend, device, dtype, compile=settings.compile, threads=settings.threads, spare_cores=max(0, settings.spare_cores)
+    )
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _device(wanted: str) -> str:

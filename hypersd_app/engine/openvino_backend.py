@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from hypersd_app.engine.adapters import LowRank, StylePatch
 from hypersd_app.engine.backends import Load, UNetStyles, styles_key
-from hypersd_app.engine.hardware import Hardware
+from hypersd_app.engine.hardware import Hardware, cores
 from hypersd_app.engine.layouts import Layouts, layout_prior
 from hypersd_app.engine.memory import module_bytes
 from hypersd_app.engine.networks import Conditioning, Residuals
@@ -48,8 +48,8 @@ class OpenVinoBackend:
             "ENABLE_CPU_PINNING": False,
             "CACHE_DIR": str(cache / "compiled"),
         }
-        if hardware.threads:
-            self._properties["INFERENCE_NUM_THREADS"] = hardware.threads
+        if threads := hardware.threads or (max(1, cores() - hardware.spare_cores) if hardware.spare_cores else 0):
+            self._properties["INFERENCE_NUM_THREADS"] = threads
 
     def denoiser(self, name: str, load: Load) -> Loaded:
         """A styled UNet."""

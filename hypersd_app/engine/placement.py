@@ -15,6 +15,7 @@ from hypersd_app.engine.memory import SHARE
 
 logger = logging.getLogger(__name__)
 
+SMALL = 100_000_000  # weights of a UNet that is drawn with while the pen moves, on a processor
 SINGLE, HALF = torch.float32.itemsize, torch.float16.itemsize
 
 
@@ -42,10 +43,15 @@ class Footprint:
 
 @dataclass(frozen=True)
 class Placement:
-    """How a model runs: `backend` is "torch" or "openvino"."""
+    """How a model runs: `backend` is "torch" or "openvino"; a `small` one leaves the hardware's spare cores to others.
+
+    The parts of a small network are over so soon that all threads wait, again and again, for the one whose core a browser
+    has taken: on two cores it is done sooner by one thread alone. A large one gains by every core.
+    """
 
     backend: str
     tier: Tier = Tier.RESIDENT
+    small: bool = False
 
     def weight_bytes(self, hardware: Hardware, part: str) -> int:
         """Bytes of one weight of the `Footprint` part `part`, in the machine's memory or on the device."""
@@ -64,7 +70,7 @@ def choose_placement(hardware: Hardware, budget: int, footprint: Footprint) -> P
     """The fastest way to run a model of this size within `budget` bytes; the frugalest, if none fits."""
     resident = Placement("torch")
     if hardware.backend == "openvino" and openvino_fits(hardware, budget, footprint):
-        return Placement("openvino")
+        return Placement("openvino", small=footprint.unet <= SMALL)
     if resident.bytes(hardware, footprint) <= budget:
         return resident
     if hardware.device == "cuda":

@@ -72,7 +72,8 @@ def run_load_bench(args: argparse.Namespace, _settings: Settings) -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a token is not what one wants to read here
     with contextlib.ExitStack() as stack:
         options = ("--replicas", str(args.ray)) if args.ray else ()
-        address = args.address or stack.enter_context(own_server(options=options))
+        # Its visitors stand for browsers elsewhere.
+        address = args.address or stack.enter_context(own_server({"HYPERSD_SPARE_CORES": "0"}, options))
         rows = asyncio.run(_run(address, counts, args))
     if args.json:
         args.json.write_text(json.dumps([asdict(row) for row in rows], indent=1), encoding="utf-8")

@@ -20,9 +20,9 @@ COLOURLESS = 0.12
 
 def stroke_tints(inks: NDArray[np.floating] | Pixels) -> NDArray[np.float32]:
     """Inks (..., 3) in [0, 255] as the tints of their strokes, float32 (..., 3) with 1 in the brightest channel."""
-    negative = 255 - inks.astype(np.float32)
-    tints = negative / np.maximum(negative.max(-1, keepdims=True), 1e-3)
-    return 1 - _without_the_colourless(1 - tints)
+    negative = np.float32(255) - inks.astype(np.float32)
+    tints: NDArray[np.float32] = negative / np.maximum(_brightest(negative), np.float32(1e-3))
+    return np.float32(1) - _without_the_colourless(np.float32(1) - tints)
 
 
 def stroke_colour(ink: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -36,9 +36,12 @@ def control_from_ink(inks: NDArray[np.floating] | Pixels, coverage: NDArray[np.f
 
     `inks` (H, W, 3) in [0, 255] is each pixel's ink, `coverage` (H, W) in [0, 1] how much of the pixel it covers.
     """
-    visible = (255 - inks.astype(np.float32)).max(-1) >= PALEST
-    strength = np.where(visible, coverage, 0).astype(np.float32)
-    return (255 * stroke_tints(inks) * strength[..., None]).round().astype(np.uint8)
+    control = np.zeros(inks.shape, np.uint8)
+    covered = coverage > 0  # few pixels of a drawing are: what is done for each of them would take 10 ms for all
+    inks, strength = inks[covered].astype(np.float32), coverage[covered].astype(np.float32)
+    strength[_brightest(255 - inks)[:, 0] < PALEST] = 0
+    control[covered] = (255 * stroke_tints(inks) * strength[:, None]).round()
+    return control
 
 
 def ink_from_control(control: Pixels) -> Pixels:
@@ -53,9 +56,14 @@ def white_strokes(control: Pixels) -> Pixels:
     return np.repeat(control.max(-1, keepdims=True), 3, axis=-1)
 
 
+def _brightest(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The largest of three channels (..., 3) as (..., 1); a tenth of the time that `max` takes over so short an axis."""
+    return np.maximum(np.maximum(values[..., :1], values[..., 1:2]), values[..., 2:])
+
+
 def _without_the_colourless(lost: NDArray[np.float32]) -> NDArray[np.float32]:
     """What the channels lack of full brightness, shrunk so that saturations up to COLOURLESS become none."""
-    saturation = lost.max(-1, keepdims=True)
+    saturation = _brightest(lost)
     kept = np.clip((saturation - COLOURLESS) / (1 - COLOURLESS), 0, 1)
     return lost * (kept / np.maximum(saturation, 1e-6))
 

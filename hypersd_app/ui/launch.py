@@ -105,6 +105,7 @@ def launch_arguments(engine: ImageEngine, service: BoardService, readiness: Read
 def serve(settings: Settings, engine: ImageEngine | None = None, devices: int = 1) -> None:
     """Build engine and page, and serve until a signal. Raises HyperSDError if the default model may not be served at all."""
     limits = limits_of(settings.limits)  # wrong ones are told before a model is loaded
+    settings = settings.for_visitors()
     share_one_heap()
     write_request_log()
     os.environ["FORWARDED_ALLOW_IPS"] = settings.trusted_proxies  # uvicorn then takes the visitor from X-Forwarded-For

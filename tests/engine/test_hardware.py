@@ -31,6 +31,20 @@ def test_precision_and_compilation_are_settings():
         choose_hardware(Settings(device="cpu", precision="float16"))
 
 
+def test_a_core_is_spared_where_the_visitor_s_browser_is():
+    assert Settings().for_visitors().spare_cores == 1
+    assert Settings(host="0.0.0.0").for_visitors().spare_cores == 0
+    assert Settings(host="0.0.0.0", spare_cores=2).for_visitors().spare_cores == 2
+    assert choose_hardware(Settings()).spare_cores == 0, "who draws by the command line has no browser beside it"
+    with pytest.raises(InvalidRequest, match="spare_cores"):
+        Settings(spare_cores=-2)
+
+
+def test_another_process_can_be_given_the_same_settings(tmp_path):
+    mine = Settings(backend="torch", offline=True, worker=False, assets=tmp_path, memory_gb=1.5, port=1234, host="0.0.0.0")
+    assert from_environment(mine.environment) == replace(mine, port=7860, host="127.0.0.1")
+
+
 def test_released_memory_goes_back_to_the_device(monkeypatch):
     emptied = []
     monkeypatch.setattr(memory.torch, "mps", SimpleNamespace(empty_cache=lambda: emptied.append("mps")))

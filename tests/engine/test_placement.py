@@ -28,6 +28,7 @@ from tests.engine.test_openvino import decibels
 
 GB = 10**9
 SDXL = Footprint(text=817_000_000, unet=2_567_000_000, decoder=49_000_000)
+POCKET = Footprint(text=21_000_000, unet=43_000_000, decoder=4_000_000)
 SD15 = Footprint(text=123_000_000, unet=860_000_000, decoder=49_000_000)
 CONTROL = 1_251_000_000
 GPU = Hardware("torch", "cuda", torch.float16)
@@ -49,10 +50,21 @@ OPENVINO_HALF = Hardware("openvino", "cpu", torch.bfloat16)
         (OPENVINO, 60, replace(SDXL, control=CONTROL), Placement("openvino")),
         (OPENVINO_HALF, 16, SDXL, Placement("openvino")),
         (OPENVINO_HALF, 10, SDXL, Placement("torch")),
+        (OPENVINO, 12, POCKET, Placement("openvino", small=True)),
     ],
 )
 def test_the_fastest_way_that_fits_is_taken(hardware, budget, footprint, expected):
     assert choose_placement(hardware, budget * GB, footprint) == expected
+
+
+@pytest.mark.parametrize(
+    ("spare", "threads", "small", "expected"), [(1, 0, 1, 3), (1, 0, 0, 0), (0, 0, 1, 0), (9, 0, 1, 1), (1, 2, 1, 2)]
+)
+def test_a_small_network_leaves_a_core_to_the_browser(monkeypatch, tmp_path, spare, threads, small, expected):
+    monkeypatch.setattr("hypersd_app.engine.openvino_backend.cores", lambda: 4)
+    backends = Backends(replace(OPENVINO, spare_cores=spare, threads=threads), tmp_path)
+    backend = backends.of(Placement("openvino", small=bool(small)))
+    assert backend._properties.get("INFERENCE_NUM_THREADS", 0) == expected
 
 
 def test_what_stepped_down_stays_there():

@@ -119,15 +119,14 @@
     }
     async show(answer, sent) {
       const started = performance.now();
-      const blob = new Blob([answer.picture], { type: "image/jpeg" });
-      const url = URL.createObjectURL(blob);
+      const url = `data:image/jpeg;base64,${hs.toBase64(answer.picture)}`; // a blob's is read through another process
       const image = new Image();
       image.src = url;
       await image.decode();
-      if (this.shownSeq > answer.seq) return URL.revokeObjectURL(url); // a newer one was decoded meanwhile
+      if (this.shownSeq > answer.seq) return; // a newer one was decoded meanwhile
       this.shownSeq = answer.seq;
       for (const target of [this.output, this.under]) target.src = url;
-      if (this.picture) URL.revokeObjectURL(this.picture.url);
+      const blob = new Blob([answer.picture], { type: "image/jpeg" });
       this.picture = { url, blob, seq: answer.seq };
       this.board.classList.add("hs-has-picture");
       this.output.dataset.seq = answer.seq;
