@@ -21,7 +21,7 @@ COLOURLESS = 0.12
 def stroke_tints(inks: NDArray[np.floating] | Pixels) -> NDArray[np.float32]:
     """Inks (..., 3) in [0, 255] as the tints of their strokes, float32 (..., 3) with 1 in the brightest channel."""
     negative = np.float32(255) - inks.astype(np.float32)
-    tints: NDArray[np.float32] = negative / np.maximum(_brightest(negative), np.float32(1e-3))
+    tints = (negative / np.maximum(_brightest(negative), 1e-3)).astype(np.float32, copy=False)
     return np.float32(1) - _without_the_colourless(np.float32(1) - tints)
 
 
@@ -36,12 +36,14 @@ def control_from_ink(inks: NDArray[np.floating] | Pixels, coverage: NDArray[np.f
 
     `inks` (H, W, 3) in [0, 255] is each pixel's ink, `coverage` (H, W) in [0, 1] how much of the pixel it covers.
     """
-    control = np.zeros(inks.shape, np.uint8)
-    covered = coverage > 0  # few pixels of a drawing are: what is done for each of them would take 10 ms for all
-    inks, strength = inks[covered].astype(np.float32), coverage[covered].astype(np.float32)
+    # Few pixels of a drawing are covered: what is done for each of them would take 10 ms for all.
+    covered = np.flatnonzero(coverage > 0)
+    inks = inks.reshape(-1, 3)[covered].astype(np.float32)
+    strength = coverage.reshape(-1).take(covered).astype(np.float32)
     strength[_brightest(255 - inks)[:, 0] < PALEST] = 0
+    control = np.zeros((coverage.size, 3), np.uint8)
     control[covered] = (255 * stroke_tints(inks) * strength[:, None]).round()
-    return control
+    return control.reshape(*coverage.shape, 3)
 
 
 def ink_from_control(control: Pixels) -> Pixels:

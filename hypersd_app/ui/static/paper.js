@@ -24,6 +24,7 @@
       const on = (name, handler, options) => this.frame.addEventListener(name, handler, options);
       on("pointerdown", (event) => this.down(event));
       on("pointermove", (event) => this.move(event));
+      on("pointerrawupdate", (event) => this.follow(event)); // as it comes; pointermove waits for the next drawn frame
       for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) on(name, (event) => this.up(event));
       on("wheel", (event) => this.wheel(event), { passive: false });
       on("touchstart", (event) => event.preventDefault(), { passive: false });
@@ -63,6 +64,7 @@
       const brush = this.hooks.brush();
       this.drawing.begin({ ...brush, tool: tool || brush.tool, points: [] });
       this.drawn = 0;
+      this.followed = event.timeStamp;
       this.add(event);
     }
     move(event) {
@@ -71,9 +73,18 @@
       if (this.pinch) return this.pinchMove();
       if (event.pointerId !== this.pointer) return;
       if (this.hand) return this.setView(event.clientX - this.grab[0], event.clientY - this.grab[1], this.view.zoom);
-      const events = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
-      for (const each of events.length ? events : [event]) this.add(each);
+      this.follow(event);
       this.predicted = event.getPredictedEvents ? event.getPredictedEvents().slice(0, 3) : [];
+    }
+    // Add where the pen has been, each place once: two kinds of events tell of it.
+    follow(event) {
+      if (event.pointerId !== this.pointer || this.pinch || this.hand) return;
+      const events = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
+      for (const each of events.length ? events : [event]) {
+        if (each.timeStamp <= this.followed) continue;
+        this.followed = each.timeStamp;
+        this.add(each);
+      }
     }
     up(event) {
       this.touches.delete(event.pointerId);
