@@ -277,7 +277,9 @@ class FrameScheduler:
 
     def _decoded(self, batch: list[Entry]) -> Iterator[tuple[Entry, GenerationRequest | None]]:
         """Each entry's request; who sent an unreadable sketch is told, and gets None."""
-        for entry, built in zip(batch, self._decoders.map(_built, batch), strict=True):
+        # One alone is done here before another thread would have woken up.
+        several = map(_built, batch) if len(batch) == 1 else self._decoders.map(_built, batch)
+        for entry, built in zip(batch, several, strict=True):
             if isinstance(built, HyperSDError):
                 self._hand_over(entry, Frame(entry.sequence, error=built))
                 yield entry, None
