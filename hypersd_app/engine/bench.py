@@ -71,7 +71,7 @@ class Measurement:
 
     @property
     def overhead_of_encoding(self) -> float:
-        """The part of that which makes the PNG."""
+        """What the PNG and its metadata take, as a share of the networks' time."""
         return self.milliseconds["encode image"] / self._networks
 
     @property
@@ -273,7 +273,7 @@ def table(row: Measurement) -> str:
     if row.ceiling:
         lines.append(f"  ceiling {row.ceiling:.0f} GFLOP/s (matrix product)")
     lines.append(
-        f"  all but the networks: {row.overhead:.0%} on top of them, {row.overhead_of_encoding:.0%} of it the PNG;"
+        f"  on top of the networks: {row.overhead:.0%}, the PNG's {row.overhead_of_encoding:.0%} among it;"
         f" peak memory {row.peak_memory / 1e9:.1f} GB"
     )
     if row.reference:

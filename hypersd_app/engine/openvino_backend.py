@@ -240,9 +240,10 @@ class OpenVinoControl:
     def __call__(self, latents: Tensor, t: Tensor, conditioning: Conditioning, control: Tensor, scales: Tensor) -> Residuals:
         parts, time = self._parts, self._parts.time(t)
 
-        def inputs(rows: slice) -> list[NDArray[np.float32]]:
+        def inputs(rows: slice) -> list[NDArray[Any]]:
             added = parts.added(conditioning, rows)
-            return [array(latents[rows]), time, array(conditioning.hidden[rows]), *added, array(control[rows]), array(scales[rows])]
+            words = array(conditioning.hidden[rows])
+            return [array(latents[rows]), time, words, *added, control[rows].numpy(), array(scales[rows])]
 
         made = self._network.batched(len(latents), inputs, wide=parts.wide)
         return Residuals(tuple(made[:-1]), made[-1])

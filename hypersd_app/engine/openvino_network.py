@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 Arrays = Sequence[NDArray[Any]]
 Shapes = tuple[tuple[int, ...], ...]
 MAX_COMPILED = 4  # shapes of one network kept at a time; each holds its own packed weights
-FORM = 3  # of the graphs on disk; another number when what they take or give changes
+FORM = 4  # of the graphs on disk; another number when what they take or give changes
 MOST_ON_DISK = 32_000_000_000  # bytes of converted and compiled networks: SDXL in full takes ten, with a ControlNet fifteen
 BATCH = 4  # pictures that run at once where a network is small enough to be compiled for them too
 
@@ -97,7 +97,7 @@ class CompiledNetwork:
         for thread in list(self._batches.values()):
             thread.join()
 
-    def __call__(self, inputs: Arrays, fixed: Arrays = (), version: object = None) -> list[NDArray[np.float32]]:
+    def __call__(self, inputs: Arrays, fixed: Arrays = (), version: object = None) -> list[NDArray[Any]]:
         """Outputs, valid until the next call. `fixed` inputs are set anew only when `version` changes."""
         shapes = tuple(array.shape for array in (*inputs, *fixed))
         if shapes not in self._requests:

@@ -22,7 +22,7 @@ SUB = 1  # the filter: each byte less that of the pixel before
 
 
 def encode_png(picture: Image.Image | NDArray[np.uint8], info: PngInfo | None = None) -> bytes:
-    """PNG bytes of a Pillow picture, or of pixels (H, W, C) or (H, W).
+    """PNG bytes of a Pillow picture, or of pixels, uint8 (H, W), (H, W, 3) or (H, W, 4).
 
     The text chunks of `info` come before the pixels, where readers that stop early find them.
     """

@@ -88,10 +88,10 @@ class SafetyGate:
                     ) from error
             return self._checker
 
-    def check_pictures(self, family: str, pictures: Sequence[Image.Image]) -> None:
-        """Raise Refused if one of the pictures must not be shown."""
+    def check_pictures(self, family: str, pictures: Callable[[], Sequence[Image.Image]]) -> None:
+        """Raise Refused if one of the pictures must not be shown; they are asked for where a checker has to see them."""
         checker = self.require(family)
-        if checker is not None and any(checker(pictures)):
+        if checker is not None and any(checker(pictures())):
             raise Refused("The safety filter held this picture back; another seed or other words may pass.")
 
 

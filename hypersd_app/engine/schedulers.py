@@ -18,6 +18,7 @@ from torch import Tensor
 from hypersd_app.catalog.rows import Recipe
 
 KEPT = 64  # schedules of one model and recipe; eta is any number a visitor likes
+LINEAR = ("TCDScheduler", "DDIMScheduler", "LCMScheduler")  # whose steps depend on nothing that came before
 CLIPPING = ("clip_sample", "thresholding")  # options with which a step is no sum
 Stepped = tuple[Tensor, Tensor]  # the next latents, and what the picture's latents look like by now
 
@@ -41,9 +42,14 @@ class Schedule(Protocol):
 
 
 class Schedulers:
-    """One model's scheduler with a recipe, for any number of steps. Use under the device lock."""
+    """One model's scheduler with a recipe, for any number of steps. Use under the device lock.
+
+    Raises ValueError for a scheduler whose steps are no weighted sums of their own, as multistep solvers' are not.
+    """
 
     def __init__(self, recipe: Recipe, config: dict[str, Any]) -> None:
+        if recipe.scheduler not in LINEAR:
+            raise ValueError(f"scheduler {recipe.scheduler!r}: the sampling loop runs {', '.join(LINEAR)}")
         self._recipe = recipe
         self._template = new_scheduler(recipe, config)
         self.schedule = lru_cache(KEPT)(self._new_schedule)

@@ -77,7 +77,7 @@ def own_server(environment: Mapping[str, str] | None = None, options: Sequence[s
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "hypersd_app", "serve", "--port", str(port), *options]
-    process = subprocess.Popen(command, env={**os.environ, **(environment or {})}, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=own_environment(environment or {}), stderr=subprocess.DEVNULL)
     try:
         asyncio.run(_await_ready(f"http://127.0.0.1:{port}", process))
         yield f"http://127.0.0.1:{port}"
@@ -87,6 +87,13 @@ def own_server(environment: Mapping[str, str] | None = None, options: Sequence[s
             process.wait(timeout=15)
         except subprocess.TimeoutExpired:
             process.kill()
+
+
+def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """This process's variables with those of `environment`, for a server that nobody but this machine can reach."""
+    own = {**os.environ, **environment, "HYPERSD_HOST": "127.0.0.1", "HYPERSD_SHARE": "0"}
+    own.pop("GRADIO_SERVER_NAME", None)
+    return own
 
 
 async def _await_ready(address: str, process: subprocess.Popen[bytes]) -> None:

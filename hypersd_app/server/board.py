@@ -176,6 +176,6 @@ def _ran(result: GenerationResult) -> dict[str, Any]:
         "seed": request.seed,
         "steps": request.num_inference_steps,
         "recipe": request.recipe,
-        "width": result.images[0].width,
-        "height": result.images[0].height,
+        "width": result.pixels[0].shape[1],
+        "height": result.pixels[0].shape[0],
     }

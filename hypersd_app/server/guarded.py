@@ -69,7 +69,7 @@ class GuardedEngine(PassingEngine):
 
     def _after(self, result: GenerationResult) -> GenerationResult:
         started = time.perf_counter()
-        self._gate.check_pictures(self._family(result.request.model), result.images)
+        self._gate.check_pictures(self._family(result.request.model), lambda: result.images)
         spent = (time.perf_counter() - started) * 1000
         parts = dict(result.milliseconds)
         return replace(result, milliseconds={**parts, "safety": spent, "total": parts.get("total", 0.0) + spent})

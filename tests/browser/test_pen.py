@@ -305,6 +305,23 @@ def test_every_point_the_browser_put_together_arrives(board: BoardPage) -> None:
     assert points[5:39:3] == pytest.approx([pressure for _, pressure in places], abs=0.01)
 
 
+def test_a_movement_that_is_told_twice_is_one_point(board: BoardPage) -> None:
+    board.page.evaluate("""() => {
+        window.told = [];
+        for (const type of ["pointermove", "pointerrawupdate"])
+            hypersd.board.paper.frame.addEventListener(type, () => told.push(type));
+    }""")
+    board.pen_down(0.2, 0.5)
+    for step in range(1, 9):
+        board.page.mouse.move(*board.point(0.2 + 0.05 * step, 0.5))
+        board.page.wait_for_timeout(30)
+    board.pen_up()
+    (points,) = board.points()
+    assert {"pointermove", "pointerrawupdate"} <= set(board.value("told")), "this browser tells of it twice"
+    assert len(points) // 3 == 9
+    assert points[::3] == sorted(set(points[::3]))
+
+
 def test_the_meter_is_short_until_asked(board: BoardPage) -> None:
     board.stroke((0.2, 0.2), (0.8, 0.2), (0.5, 0.8))
     board.settle()

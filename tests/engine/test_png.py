@@ -31,6 +31,13 @@ def test_every_pixel_comes_back(mode: str, size: tuple[int, int]) -> None:
         assert np.array_equal(np.asarray(found), np.asarray(picture))
 
 
+@pytest.mark.parametrize("shape", [(5, 3), (5, 3, 3), (7, 4, 4)])
+def test_pixels_need_no_picture_around_them(shape: tuple[int, ...]) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (2 * shape[0], *shape[1:]), dtype=np.uint8)[::2]  # with gaps between rows
+    with Image.open(io.BytesIO(encode_png(pixels))) as found:
+        assert np.array_equal(np.asarray(found), pixels)
+
+
 @pytest.mark.parametrize(("mode", "stored"), [("P", "RGB"), ("1", "RGB"), ("LA", "RGBA"), ("CMYK", "RGB")])
 def test_other_modes_are_stored_in_full_colour(mode: str, stored: str) -> None:
     picture = noise("RGB", (16, 16)).convert("LA" if mode == "LA" else mode)

@@ -63,3 +63,8 @@ def test_runs_do_not_share_where_they_are() -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert schedulers.schedule(4, 0.3) is schedulers.schedule(4, 0.3)
     assert len(schedulers.schedule(2, 0.3).timesteps) == 2
+
+
+def test_steps_that_depend_on_earlier_ones_are_refused() -> None:
+    with pytest.raises(ValueError, match="DPMSolverMultistepScheduler"):
+        Schedulers(Recipe("many", "", (8,), "DPMSolverMultistepScheduler"), CONFIGS["epsilon"])

@@ -127,7 +127,7 @@
       this.shownSeq = answer.seq;
       for (const target of [this.output, this.under]) target.src = url;
       const blob = new Blob([answer.picture], { type: "image/jpeg" });
-      this.picture = { url, blob, seq: answer.seq };
+      this.picture = { blob, seq: answer.seq };
       this.board.classList.add("hs-has-picture");
       this.output.dataset.seq = answer.seq;
       this.meter.transport = this.link.transport.name;

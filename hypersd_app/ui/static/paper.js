@@ -64,7 +64,7 @@
       const brush = this.hooks.brush();
       this.drawing.begin({ ...brush, tool: tool || brush.tool, points: [] });
       this.drawn = 0;
-      this.followed = event.timeStamp;
+      this.toldAtOnce = false;
       this.add(event);
     }
     move(event) {
@@ -76,15 +76,13 @@
       this.follow(event);
       this.predicted = event.getPredictedEvents ? event.getPredictedEvents().slice(0, 3) : [];
     }
-    // Add where the pen has been, each place once: two kinds of events tell of it.
+    // Add where the pen has been. Where the browser tells of it at once, pointermove tells nothing new.
     follow(event) {
       if (event.pointerId !== this.pointer || this.pinch || this.hand) return;
+      if (event.type === "pointerrawupdate") this.toldAtOnce = true;
+      else if (this.toldAtOnce) return;
       const events = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
-      for (const each of events.length ? events : [event]) {
-        if (each.timeStamp <= this.followed) continue;
-        this.followed = each.timeStamp;
-        this.add(each);
-      }
+      for (const each of events.length ? events : [event]) this.add(each);
     }
     up(event) {
       this.touches.delete(event.pointerId);

@@ -52,10 +52,13 @@
   });
   // Deflate's codes without a table of their own (RFC 1951, 3.2.6), and what lengths and distances stand for (3.2.5).
   const LENGTHS = [3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258];
-  const DISTANCES = [1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097];
+  const DISTANCES = [1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145,
+    8193, 12289, 16385, 24577];
   const extra = (values, at, first) => (at < first ? 0 : Math.floor((at - first) / (first / 2)) + 1);
   const LENGTH_OF = new Uint8Array(259);
   for (let length = 3, at = 0; length <= 258; length += 1) { if (length === LENGTHS[at + 1]) at += 1; LENGTH_OF[length] = at; }
+
+  const FARTHEST = 32768; // bytes back
 
   function literal(bits, byte) {
     if (byte < 144) bits.code(0x30 + byte, 8); else bits.code(0x190 + byte - 144, 9);
@@ -76,23 +79,26 @@
   }
 
   // Most of a drawing is empty paper: pixels like the one before or the one above. Nothing else is looked for, which is
-  // what makes this fast; CompressionStream packs a little better, but hands its work to another thread and back.
-  function deflated({ data, width, height }) {
+  // what makes this fast. null for a picture of which that leaves more than half.
+  function quicklyDeflated({ data, width, height }) {
     const pixels = new Uint32Array(data.buffer, data.byteOffset, width * height);
     const row = 4 * width + 1;
-    const bits = new Bits(64 + Math.ceil(1.2 * row * height));
+    const most = (row * height) / 2;
+    const bits = new Bits(most + 2 * row + 64);
+    const reach = row <= FARTHEST;
     bits.put(0x0178, 16); // zlib's header
     bits.put(3, 3); // the last block, with the codes that need no table
     for (let y = 0; y < height; y += 1) {
+      if (bits.length > most) return null;
       const start = y * width;
       let rows = 0; // that are the same as the one above, no filter included
-      while (y > 0 && y + rows < height && same(pixels, start + rows * width, width)) rows += 1;
+      while (reach && y > 0 && y + rows < height && same(pixels, start + rows * width, width)) rows += 1;
       if (rows) { copy(bits, rows * row, row); y += rows - 1; continue; }
       literal(bits, 0); // the row has no filter
       for (let x = 0; x < width;) {
         const at = start + x;
         const before = x ? run(pixels, at, 1, width - x) : 0;
-        const above = y ? run(pixels, at, width, width - x) : 0;
+        const above = reach && y ? run(pixels, at, width, width - x) : 0;
         const longest = Math.max(before, above);
         if (longest) copy(bits, 4 * longest, before >= above ? 4 : row);
         else pixel(bits, data, 4 * at, x > 0);
@@ -141,11 +147,22 @@
     return bytes;
   }
 
-  // The canvas as an ArrayBuffer.
-  hs.pngOf = function (canvas) {
+  // Packs whatever it is given better, but hands its work to another thread and back, which takes longer than the work.
+  async function deflated({ data, width, height }) {
+    const rows = new Uint8Array((4 * width + 1) * height);
+    for (let y = 0; y < height; y += 1) rows.set(data.subarray(4 * width * y, 4 * width * (y + 1)), (4 * width + 1) * y + 1);
+    const stream = new CompressionStream("deflate");
+    const writer = stream.writable.getWriter();
+    writer.write(rows);
+    writer.close();
+    return new Uint8Array(await new Response(stream.readable).arrayBuffer());
+  }
+
+  // The canvas as an ArrayBuffer; its pixels are read before this returns.
+  hs.pngOf = async function (canvas) {
     const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
     const parts = [Uint8Array.from(SIGNATURE), chunk("IHDR", header(pixels.width, pixels.height)),
-      chunk("IDAT", deflated(pixels)), chunk("IEND", new Uint8Array(0))];
+      chunk("IDAT", quicklyDeflated(pixels) || await deflated(pixels)), chunk("IEND", new Uint8Array(0))];
     return joined(parts).buffer;
   };
 })((window.hypersd = window.hypersd || {}));

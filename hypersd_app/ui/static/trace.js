@@ -98,7 +98,7 @@
         URL.revokeObjectURL(url);
       }
     }
-    // Keeps its own copy: the picture shown may be gone when the next one comes.
+    // Keeps its own copy, over a reload too: a file's address is gone when this is done.
     async use(url) {
       this.show((await copied(url)).toDataURL("image/png"));
       hs.keep("trace", this.image.src);
