@@ -114,6 +114,12 @@ PRESETS: dict[str, StudentConfig] = {
     "first": StudentConfig(
         stages=((4, 40), (2, 60), (1, 150)), lr=1e-3, adversarial=AdversarialConfig(weights=(0.0,)), loop=_FIRST,
     ),
+    # From there on, what the study found best for more steps than one: few steps of it are enough.
+    "first-hyper-sd": StudentConfig(
+        method="hyper-sd", begin_with="first", stages=((1, 1.0),), batch=24, adversarial=AdversarialConfig(weights=(0.0,)),
+        score=ScoreConfig(weights=(0.5,), thin=4, pairs=48), feedback=FeedbackConfig(weights=(0.05,), thin=6, every=1),
+        loop=LoopConfig(steps=80, warmup=10, cooldown=40, preview_minutes=4, checkpoint_minutes=2, log_every=5),
+    ),
     "lcm": StudentConfig(method="lcm"),
     "tcd": StudentConfig(method="tcd"),
     "pcm": StudentConfig(method="pcm"),
