@@ -25,7 +25,8 @@ from hypersd_app.distill.previews import contact_sheet
 from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
 from hypersd_app.distill.teacher import Sampler, TextImageBatches, draw_timesteps, initial_noise
 from hypersd_app.distill.workspace import Workspace
-from hypersd_app.models.controlnet import PocketControlNet, control_tensor
+from hypersd_app.models.controlnet import PocketControlNet
+from hypersd_app.models.pictures import control_tensor
 from hypersd_app.models.pocket import new_scheduler
 from hypersd_app.models.shapes import LATENT_SIDE
 

@@ -29,8 +29,9 @@ from hypersd_app.distill.previews import contact_sheet
 from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
 from hypersd_app.distill.teacher import Sampler
 from hypersd_app.distill.workspace import DRAWN_FILE, Workspace
-from hypersd_app.models.controlnet import DrawnLayout, PocketControlNet, control_tensor
+from hypersd_app.models.controlnet import DrawnLayout, PocketControlNet
 from hypersd_app.models.layout import LayoutPrior, changed
+from hypersd_app.models.pictures import control_tensor
 from hypersd_app.models.pocket import new_scheduler
 
 _INKED = 60  # between the strongest and weakest channel of a stroke that has a colour

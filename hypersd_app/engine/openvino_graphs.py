@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from hypersd_app.engine.adapters import LowRank, layer
 from hypersd_app.engine.layouts import layout_prior
-from hypersd_app.engine.torch_networks import pixels, unit_pictures
+from hypersd_app.engine.torch_networks import pixels
+from hypersd_app.models.pictures import control_tensor
 
 RANK_STEP = 16  # slots are at least so wide, and grow by doubling: a second style rarely needs another compilation
 
@@ -161,7 +162,7 @@ class ControlGraph(Graph):
             latents,
             torch.zeros(1),
             encoder_hidden_states=hidden,
-            controlnet_cond=unit_pictures(control),
+            controlnet_cond=control_tensor(control),
             conditioning_scale=scales,
             added_cond_kwargs=added,
             return_dict=False,

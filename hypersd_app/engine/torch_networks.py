@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hypersd_app.engine.hardware import Hardware
 from hypersd_app.engine.layouts import Layouts, layout_prior
 from hypersd_app.engine.networks import Conditioning, Residuals
+from hypersd_app.models.pictures import control_tensor
 
 Arrive = Callable[[], None]  # called before a network runs, so that its weights are there
 
@@ -26,11 +27,6 @@ def added_conditions(conditioning: Conditioning, dtype: torch.dtype) -> dict[str
     """SDXL's pooled text and sizes, or Pocket's layout, as diffusers' keyword; None for other families."""
     added = {"text_embeds": conditioning.pooled, "time_ids": conditioning.time_ids, "layout": conditioning.layout}
     return {name: value.to(dtype) for name, value in added.items() if value is not None} or None
-
-
-def unit_pictures(pictures: Tensor) -> Tensor:
-    """uint8 (B, H, W, 3) to float32 (B, 3, H, W) in [0, 1], what a ControlNet reads."""
-    return pictures.permute(0, 3, 1, 2).float() / 255
 
 
 def pixels(pictures: Tensor) -> Tensor:
@@ -80,7 +76,7 @@ class TorchControlNetwork:
             latents.to(self._dtype, memory_format=torch.channels_last),
             t.to(latents.device),
             encoder_hidden_states=conditioning.hidden.to(self._dtype),
-            controlnet_cond=unit_pictures(control).to(self._dtype),
+            controlnet_cond=control_tensor(control).to(self._dtype),
             conditioning_scale=scales.to(self._dtype),
             added_cond_kwargs=added_conditions(conditioning, self._dtype),
             return_dict=False,

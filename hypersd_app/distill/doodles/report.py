@@ -26,7 +26,7 @@ from hypersd_app.distill.previews import contact_sheet
 from hypersd_app.distill.teacher import Sampler, initial_noise
 from hypersd_app.distill.workspace import Workspace
 from hypersd_app.errors import ModelUnavailable
-from hypersd_app.models.controlnet import control_tensor
+from hypersd_app.models.pictures import control_tensor
 from hypersd_app.models.pocket import new_scheduler
 
 Pictures = NDArray[np.uint8]  # (N, 256, 256, 3)
