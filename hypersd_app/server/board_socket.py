@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hypersd_app.engine.frames import Frame
 from hypersd_app.engine.system_memory import available_bytes
-from hypersd_app.errors import HyperSDError
+from hypersd_app.errors import HyperSDError, InvalidRequest
 from hypersd_app.server.board import Answer, BoardService, answer, error_answer
 from hypersd_app.server.limits import RateBucket, is_loopback
 from hypersd_app.server.tokens import TokenRefused
@@ -27,7 +27,7 @@ PAUSE = 0.25  # seconds for which who is over the rate is not read from
 PING, PONG = "ping", Answer(0, {"type": "pong"})  # a page that waits long for a picture asks whether anybody is there
 
 # Close codes; 4000 and up are ours to define.
-REFUSED, TOO_MANY, IDLE, TOO_BIG, POLICY, RESTARTING = 4401, 4429, 4408, 1009, 1008, 1012
+REFUSED, TOO_MANY, IDLE, POLICY = 4401, 4429, 4408, 1008
 SMALL = 3 * 256 * 256  # values of a picture that is a JPEG sooner than another thread would wake up
 
 
@@ -122,7 +122,7 @@ class _Connection:
         except (TimeoutError, ValueError, KeyError, RecursionError, TokenRefused) as error:
             await self._websocket.close(REFUSED, str(error)[:100])
             return False
-        await self._websocket.send_json({"type": "ready", "frame_bytes": limits.frame_bytes})
+        await self._websocket.send_json({"type": "ready"})
         return True
 
     async def _receive_all(self) -> None:
@@ -141,13 +141,15 @@ class _Connection:
                 if event.get("text") == PING and self._frames.take():
                     self._put(PONG)
                 continue  # any other text is a keep-alive
-            if len(data) > limits.frame_bytes:
-                await self._websocket.close(TOO_BIG, f"a frame may have {limits.frame_bytes} bytes")
-                return
             await self._take(data)
 
     async def _take(self, data: bytes) -> None:
-        sequence = int.from_bytes(data[:4], "little")
+        sequence, most = int.from_bytes(data[:4], "little"), self._service.limits.frame_bytes
+        if len(data) > most:
+            # Told instead of cut off: a page that lost its connection would come back with the same frame.
+            self._put(error_answer(sequence, InvalidRequest("frame", f"{len(data)} bytes", f"at most {most} bytes")))
+            await asyncio.sleep(PAUSE)
+            return
         if not (self._frames.take() and self._bytes.take(len(data))):
             self._service.journal.metrics.refused("rate")
             # Told as dropped, so that the page sends its newest later; who does not listen is read from more slowly.

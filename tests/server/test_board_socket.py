@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from hypersd_app.models.ink import stroke_colour
-from hypersd_app.server.board_socket import IDLE, REFUSED, TOO_BIG, TOO_MANY
+from hypersd_app.server.board_socket import IDLE, REFUSED, TOO_MANY
 from hypersd_app.server.limits import BoardLimits
 from hypersd_app.server.wire import Message, pack, unpack
 from tests.fake_engine import FakeEngine, paint
@@ -141,12 +141,15 @@ def test_a_wrong_token_is_refused(studio: Served, token: str) -> None:
     assert closed.value.rcvd is not None and closed.value.rcvd.code == REFUSED
 
 
-def test_too_big_a_frame_closes(studio: Served) -> None:
+def test_too_big_a_frame_is_told_and_the_next_one_drawn(studio: Served) -> None:
     with ready(studio) as socket:
-        socket.send(b"\0" * (LIMITS.frame_bytes + 1))
-        with pytest.raises(ConnectionClosed) as closed:
-            socket.recv(timeout=10)
-    assert closed.value.rcvd is not None and closed.value.rcvd.code == TOO_BIG
+        socket.send((7).to_bytes(4, "little") + b"\0" * LIMITS.frame_bytes)
+        told = answer(socket)
+        assert (told.head["type"], told.sequence) == ("error", 7)
+        assert f"{LIMITS.frame_bytes + 4} bytes" in told.head["message"] and f"at most {LIMITS.frame_bytes}" in told.head["message"]
+        socket.send(pack(Message(8, HEAD)))
+        reply = answer(socket)
+        assert (reply.head["type"], reply.sequence) == ("picture", 8)
 
 
 def test_too_many_boards_are_turned_away_and_a_place_is_freed() -> None:
