@@ -35,15 +35,9 @@ class LatentStore:
         # A picture's latents have unit variance, so all zero means: not encoded yet.
         missing = np.unique(indices[~self._latents[indices].any((1, 2, 3))])
         for start in range(0, len(missing), _CHUNK):
-            self._encode(missing[start : start + _CHUNK])
+            some = missing[start : start + _CHUNK]
+            self._latents[some] = encode(self._autoencoder, self._data.pictures[some])
         return self._latents[indices]
-
-    @torch.no_grad()
-    def _encode(self, indices: NDArray[np.int64]) -> None:
-        pictures = from_uint8(self._data.pictures[indices]).contiguous(memory_format=MEMORY_FORMAT)
-        with mixed_precision():
-            encoded = self._autoencoder.encode(pictures).latent_dist.mode()  # type: ignore[union-attr]
-        self._latents[indices] = encoded.float().numpy()
 
     def fill(self, progress: Progress) -> None:
         """Encode all that is missing."""
@@ -52,6 +46,14 @@ class LatentStore:
             self[np.arange(start, min(start + 32 * _CHUNK, count))]
             progress(start, count, {})
         self._latents.flush()
+
+
+@torch.no_grad()
+def encode(autoencoder: PocketAutoencoder, pictures: NDArray[np.uint8]) -> NDArray[np.float16]:
+    """Pictures uint8 (B, 256, 256, 3) to latents float16 (B, 16, 16, 16)."""
+    with mixed_precision():
+        encoded = autoencoder.encode(from_uint8(pictures).contiguous(memory_format=MEMORY_FORMAT))
+    return encoded.latent_dist.mode().float().numpy().astype(np.float16)  # type: ignore[union-attr]
 
 
 @torch.no_grad()

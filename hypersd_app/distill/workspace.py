@@ -45,6 +45,11 @@ class Workspace:
         """The encoded pictures of this family."""
         return self.runs / "latents" / f"{self.family}.npy"
 
+    @property
+    def drawings_path(self) -> Path:
+        """The folder of drawings of this family's pictures."""
+        return self.runs / "drawings" / self.family
+
     @cached_property
     def data(self) -> PictureData:
         """The family's pictures; raises ModelUnavailable before the data stage has run."""

@@ -24,6 +24,7 @@ from hypersd_app.engine.bench_models import EmptyLoader, RandomLoader
 from hypersd_app.engine.control_images import Pixels
 from hypersd_app.engine.engine import Engine
 from hypersd_app.engine.hub import Hub
+from hypersd_app.engine.layouts import reads_layout
 from hypersd_app.engine.loading import Loader
 from hypersd_app.engine.metadata import result_png
 from hypersd_app.engine.plan import make_plan
@@ -238,6 +239,8 @@ def reference_call(loader: Loader, engine: Engine, request: GenerationRequest) -
     arguments: dict[str, Any] = {}
     if request.control is not None:
         parts["controlnet"] = loader.controlnet(engine.catalog.control(model, request.control.kind))
+        if reads_layout(parts["controlnet"]):
+            parts["controlnet"].use_prior_of(parts["unet"])
         arguments = {"image": Image.fromarray(request.control.image), "controlnet_conditioning_scale": request.control.scale}
         kind += "ControlNet"
     pipeline = getattr(diffusers, f"{kind}Pipeline")(**parts)

@@ -34,3 +34,8 @@ class Layouts:
 def layout_prior(unet: nn.Module) -> nn.Module | None:
     """The part of a UNet that draws layouts; None where it has none."""
     return getattr(unet, "layout", None)
+
+
+def reads_layout(module: nn.Module) -> bool:
+    """Whether a UNet or ControlNet is told the layout."""
+    return layout_prior(module) is not None or getattr(module, "reads_layout", False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from hypersd_app.engine.adapters import LowRank, StylePatch
 from hypersd_app.engine.backends import Load, UNetStyles, styles_key
 from hypersd_app.engine.hardware import Hardware, cores
-from hypersd_app.engine.layouts import Layouts, layout_prior
+from hypersd_app.engine.layouts import Layouts, layout_prior, reads_layout
 from hypersd_app.engine.memory import module_bytes
 from hypersd_app.engine.networks import Conditioning, Residuals
 from hypersd_app.engine.openvino_graphs import ControlGraph, DecoderGraph, SlotPlan, UNetGraph, leading_residuals, residual_shapes
-from hypersd_app.engine.openvino_network import CompiledNetwork, array, weights_hash
+from hypersd_app.engine.openvino_network import CompiledNetwork, Steady, array, weights_hash
 from hypersd_app.engine.residency import Loaded
 from hypersd_app.errors import ModelUnavailable
 
@@ -112,6 +112,7 @@ class Parts:
         self._times: dict[float, NDArray[np.float32]] = {}
         self.size_projection = getattr(module, "add_time_proj", None)
         self.prior = layout_prior(module)
+        self.reads_layout = reads_layout(module)
         half = backend.hardware.dtype != torch.float32
         prior_bytes = 0 if self.prior is None else module_bytes(self.prior)
         self.bytes = (module_bytes(module) - prior_bytes) // (2 if half else 1) + prior_bytes
@@ -130,14 +131,22 @@ class Parts:
             found = self._times[float(t)] = array(self.time_projection(t.reshape(1)))
         return found
 
-    def added(self, conditioning: Conditioning, rows: slice) -> list[NDArray[np.float32]]:
-        """Pocket's layout, or SDXL's pooled text and the projection of its sizes; nothing for other families."""
-        if self.prior is not None and conditioning.layout is not None:
-            return [array(conditioning.layout[rows])]
+    def words(self, conditioning: Conditioning, rows: slice) -> list[NDArray[np.float32]]:
+        """The text, then Pocket's layout, or SDXL's pooled text and the projection of its sizes."""
+        hidden = array(conditioning.hidden[rows])
+        if self.reads_layout and conditioning.layout is not None:
+            return [hidden, array(conditioning.layout[rows])]
         if conditioning.pooled is None or conditioning.time_ids is None or self.size_projection is None:
-            return []
+            return [hidden]
         ids = conditioning.time_ids[rows]
-        return [array(conditioning.pooled[rows]), array(self.size_projection(ids.flatten()).reshape(len(ids), -1))]
+        return [hidden, array(conditioning.pooled[rows]), array(self.size_projection(ids.flatten()).reshape(len(ids), -1))]
+
+    def steady(
+        self, t: Tensor, conditioning: Conditioning, factors: Sequence[NDArray[np.float32]] = (), styles: Hashable = None
+    ) -> Steady:
+        """Timestep, words and styles. A large network has too much of it to keep, and too little of its time in it."""
+        until = 2 + len(self.words(conditioning, slice(0, 1))) if self.wide else 1
+        return Steady(until, (float(t), conditioning), factors, styles)
 
 
 class OpenVinoDenoiser:
@@ -151,7 +160,7 @@ class OpenVinoDenoiser:
         self.in_channels = int(parts.config.in_channels)
         self._plan = SlotPlan()
         self._networks: dict[tuple[SlotPlan, Size], CompiledNetwork] = {}
-        self._styles: object = ()
+        self._styles: Hashable = ()
         self._factors: list[NDArray[np.float32]] = []
         self._none: list[NDArray[np.float32]] = []
         self._prior_patch = None if parts.prior is None else StylePatch(parts.prior)
@@ -218,11 +227,10 @@ class OpenVinoDenoiser:
         given = self._no_residuals(latents) if residuals is None else [array(part) for part in (*residuals.down, residuals.middle)]
 
         def inputs(rows: slice) -> list[NDArray[np.float32]]:
-            added = parts.added(conditioning, rows)
-            return [array(latents[rows]), time, array(conditioning.hidden[rows]), *added, *(part[rows] for part in given)]
+            return [array(latents[rows]), time, *parts.words(conditioning, rows), *(part[rows] for part in given)]
 
-        network = self._network(latents)
-        return network.batched(len(latents), inputs, wide=parts.wide, fixed=self._factors, version=self._styles)[0]
+        steady = parts.steady(t, conditioning, self._factors, self._styles)
+        return self._network(latents).batched(len(latents), inputs, wide=parts.wide, steady=steady)[0]
 
 
 class OpenVinoControl:
@@ -241,11 +249,9 @@ class OpenVinoControl:
         parts, time = self._parts, self._parts.time(t)
 
         def inputs(rows: slice) -> list[NDArray[Any]]:
-            added = parts.added(conditioning, rows)
-            words = array(conditioning.hidden[rows])
-            return [array(latents[rows]), time, words, *added, control[rows].numpy(), array(scales[rows])]
+            return [array(latents[rows]), time, *parts.words(conditioning, rows), control[rows].numpy(), array(scales[rows])]
 
-        made = self._network.batched(len(latents), inputs, wide=parts.wide)
+        made = self._network.batched(len(latents), inputs, wide=parts.wide, steady=parts.steady(t, conditioning))
         return Residuals(tuple(made[:-1]), made[-1])
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hypersd_app.engine.adapters import LowRank, layer
-from hypersd_app.engine.layouts import layout_prior
+from hypersd_app.engine.layouts import reads_layout
 from hypersd_app.engine.torch_networks import pixels
 from hypersd_app.models.pictures import control_tensor
 
@@ -95,7 +95,7 @@ class Graph(nn.Module):
     def take_conditions(self, latents: Tensor, time: Tensor, extra: list[Tensor]) -> dict[str, Tensor] | None:
         """Hand the projections over; Pocket's layout, or SDXL's pooled text and sizes, come first in `extra`."""
         self.time.value = time.expand(latents.shape[0], -1)
-        if layout_prior(self.network) is not None:
+        if reads_layout(self.network):
             return {"layout": extra.pop(0)}
         if not self.large:
             return None
@@ -152,7 +152,7 @@ class UNetGraph(Graph):
 
 
 class ControlGraph(Graph):
-    """(latents, time, hidden, [pooled, sizes], control as uint8 (B, H, W, 3), scales) to the residuals, the middle one last."""
+    """(latents, time, hidden, [layout] or [pooled, sizes], control as uint8 (B, H, W, 3), scales) to the residuals, middle last."""
 
     def forward(self, latents: Tensor, time: Tensor, hidden: Tensor, extra: list[Tensor]) -> tuple[Tensor, ...]:
         rest = list(extra)

@@ -9,8 +9,9 @@ import os
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,30 +25,68 @@ from torch import Tensor, nn
 
 from hypersd_app.engine.disk_cache import prune, touch
 from hypersd_app.engine.openvino_graphs import Flat
+from hypersd_app.engine.openvino_steady import Arrays, SteadyPart, cut
 
 logger = logging.getLogger(__name__)
 
-Arrays = Sequence[NDArray[Any]]
+_NOTHING = object()
 Shapes = tuple[tuple[int, ...], ...]
 MAX_COMPILED = 4  # shapes of one network kept at a time; each holds its own packed weights
-FORM = 4  # of the graphs on disk; another number when what they take or give changes
+FORM = 5  # of the graphs on disk; another number when what they take or give changes
 MOST_ON_DISK = 32_000_000_000  # bytes of converted and compiled networks: SDXL in full takes ten, with a ControlNet fifteen
 BATCH = 4  # pictures that run at once where a network is small enough to be compiled for them too
 
 
-class CompiledNetwork:
-    """Runs one graph. `build` makes it anew for a conversion; `fixed` counts inputs at the end that seldom change."""
+@dataclass(frozen=True)
+class Steady:
+    """Inputs that mostly stay the same from picture to picture.
 
-    def __init__(
-        self, core: ov.Core, path: Path, properties: dict[str, Any], build: Callable[[], nn.Module], named: int, fixed: int = 0
-    ) -> None:
+    Those behind the first one up to number `until` do as long as `key` does; those that are `fixed`, behind the last one of
+    the others, as long as `version` does.
+    """
+
+    until: int = 1
+    key: Hashable = None
+    fixed: Arrays = ()
+    version: Hashable = None
+
+
+class Compiled:
+    """A graph for one set of shapes: in one piece, or cut in two."""
+
+    def __init__(self, request: ov.InferRequest, first: SteadyPart | None = None) -> None:
+        self._request = request
+        self._first = first
+        self._set: tuple[Hashable, list[ov.Tensor]] = (_NOTHING, [])  # tensors that the request only refers to, and their key
+
+    def __call__(self, inputs: Arrays, steady: Steady) -> list[NDArray[Any]]:
+        """Outputs, valid until the next call."""
+        given = inputs if self._first is None else [inputs[0], *inputs[steady.until :]]
+        key = steady.version if self._first is None else (steady.version, steady.key)
+        if self._set[0] != key:
+            self._set = (key, self._steady(inputs, steady))
+            for i, tensor in enumerate(self._set[1], len(given)):
+                self._request.set_input_tensor(i, tensor)
+        values = {i: np.ascontiguousarray(array) for i, array in enumerate(given)}
+        found = self._request.infer(values, share_inputs=True, share_outputs=True)
+        return [found[i] for i in range(len(found))]
+
+    def _steady(self, inputs: Arrays, steady: Steady) -> list[ov.Tensor]:
+        if self._first is None:
+            return [ov.Tensor(np.ascontiguousarray(array)) for array in steady.fixed]
+        return self._first((steady.version, steady.key), [*inputs[1 : steady.until], *steady.fixed])
+
+
+class CompiledNetwork:
+    """Runs one graph. `build` makes it anew for a conversion."""
+
+    def __init__(self, core: ov.Core, path: Path, properties: dict[str, Any], build: Callable[[], nn.Module], named: int) -> None:
         self._core = core
         self._path = path
         self._properties = properties
         self._build = build
         self._named = named
-        self._fixed = fixed
-        self._requests: OrderedDict[Shapes, tuple[ov.InferRequest, list[object]]] = OrderedDict()
+        self._requests: OrderedDict[Shapes, Compiled] = OrderedDict()
         self._weights: object = None  # kept alive for a graph that could not be written to disk
         self.compilations = 0
         self._lock = threading.Lock()
@@ -58,37 +97,34 @@ class CompiledNetwork:
         """How many times its weights are in memory beyond the first."""
         return max(0, len(self._requests) - 1)
 
-    def batched(
-        self, count: int, inputs: Callable[[slice], Arrays], *, wide: bool, fixed: Arrays = (), version: object = None
-    ) -> list[Tensor]:
+    def batched(self, count: int, inputs: Callable[[slice], Arrays], *, wide: bool, steady: Steady = Steady()) -> list[Tensor]:
         """Each output for `count` pictures; `inputs` gives those of some rows.
 
         They run one by one; `wide` networks by the `BATCH` as soon as that is compiled, which happens beside the drawing.
         """
         pieces, start = [], 0
         while start < count:
-            size = BATCH if wide and count - start >= BATCH and self._ready(inputs(slice(start, start + BATCH)), fixed) else 1
-            found = self(inputs(slice(start, start + size)), fixed, version)
+            size = BATCH if wide and count - start >= BATCH and self._ready(inputs(slice(start, start + BATCH)), steady) else 1
+            found = self(inputs(slice(start, start + size)), replace(steady, key=(steady.key, start)))
             # The next call overwrites what this one gave.
             pieces.append([torch.from_numpy(output if size == count else output.copy()) for output in found])
             start += size
         return pieces[0] if len(pieces) == 1 else [torch.cat(rows) for rows in zip(*pieces, strict=True)]
 
-    def _ready(self, inputs: Arrays, fixed: Arrays) -> bool:
+    def _ready(self, inputs: Arrays, steady: Steady) -> bool:
         """Whether the network is compiled for such inputs; if not, a thread begins to, once it runs for one picture."""
         if not self._requests:
             return False
-        shapes = tuple(array.shape for array in (*inputs, *fixed))
+        shapes = tuple(array.shape for array in (*inputs, *steady.fixed))
         if shapes not in self._batches:
-            examples = [*inputs, *fixed]
-            thread = threading.Thread(target=self._compile_beside, args=(shapes, examples), name="compile-batch")
+            thread = threading.Thread(target=self._compile_beside, args=(shapes, list(inputs), steady), name="compile-batch")
             self._batches[shapes] = thread
             thread.start()
         return shapes in self._requests
 
-    def _compile_beside(self, shapes: Shapes, examples: Arrays) -> None:
+    def _compile_beside(self, shapes: Shapes, inputs: Arrays, steady: Steady) -> None:
         try:
-            self._compile(shapes, examples)
+            self._compile(shapes, inputs, steady)
         except RuntimeError as error:
             logger.warning("%s stays at one picture at a time: %s", self._path.stem, str(error).splitlines()[0])
 
@@ -97,36 +133,32 @@ class CompiledNetwork:
         for thread in list(self._batches.values()):
             thread.join()
 
-    def __call__(self, inputs: Arrays, fixed: Arrays = (), version: object = None) -> list[NDArray[Any]]:
-        """Outputs, valid until the next call. `fixed` inputs are set anew only when `version` changes."""
-        shapes = tuple(array.shape for array in (*inputs, *fixed))
+    def __call__(self, inputs: Arrays, steady: Steady = Steady()) -> list[NDArray[Any]]:
+        """Outputs, valid until the next call."""
+        shapes = tuple(array.shape for array in (*inputs, *steady.fixed))
         if shapes not in self._requests:
-            self._compile(shapes, [*inputs, *fixed])
+            self._compile(shapes, inputs, steady)
         with self._lock:
             self._requests.move_to_end(shapes)
-            request, kept = self._requests[shapes]
-        if fixed and (not kept or kept[0] != version):
-            tensors = [ov.Tensor(np.ascontiguousarray(array)) for array in fixed]
-            for i, tensor in enumerate(tensors):
-                request.set_input_tensor(len(inputs) + i, tensor)
-            kept[:] = [version, tensors]  # the request only refers to them
-        values = {i: np.ascontiguousarray(array) for i, array in enumerate(inputs)}
-        found = request.infer(values, share_inputs=True, share_outputs=True)
-        return [found[i] for i in range(len(found))]
+            compiled = self._requests[shapes]
+        return compiled(inputs, steady)
 
-    def _compile(self, shapes: Shapes, examples: Arrays) -> None:
-        model = self._model(examples)
+    def _compile(self, shapes: Shapes, inputs: Arrays, steady: Steady) -> None:
+        model = self._model([*inputs, *steady.fixed])
         model.reshape({port: list(shape) for port, shape in zip(model.inputs, shapes, strict=True)})
         logger.info("compiling %s for batch %d", self._path.stem, shapes[0][0])
-        compiled = self._core.compile_model(model, "CPU", self._properties)
+        # Pictures that run together are seldom of the same words again.
+        alone = [*range(1, steady.until), *range(len(inputs), len(shapes))] if steady.until > 1 and shapes[0][0] == 1 else []
+        parts = cut(model, alone) if alone else None
+        models = [self._core.compile_model(part, "CPU", self._properties) for part in parts or (model,)]
         prune(self._path.parent, MOST_ON_DISK)  # compiling leaves a file for every shape, converting one a network
-        request: tuple[ov.InferRequest, list[object]] = (compiled.create_infer_request(), [])
+        compiled = Compiled(models[-1].create_infer_request(), SteadyPart(models[0]) if parts else None)
         with self._lock:
             self.compilations += 1
             while len(self._requests) >= MAX_COMPILED:
                 old, _ = self._requests.popitem(last=False)
                 self._batches.pop(old, None)
-            self._requests[shapes] = request
+            self._requests[shapes] = compiled
 
     def _model(self, examples: Arrays) -> ov.Model:
         """The converted graph, from disk if it has been converted before and can still be read."""

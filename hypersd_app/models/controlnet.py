@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
+import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from diffusers.models.controlnets.controlnet import ControlNetOutput
 from torch import Tensor, nn
 
-from hypersd_app.models.shapes import LAYOUT_CHANGE, TEXT_DIMENSION
+from hypersd_app.models.fitting import box, fitted
+from hypersd_app.models.shapes import LATENT_CHANNELS, LATENT_SIDE, LAYOUT_CHANGE, TEXT_DIMENSION
 
 
 class UnshuffledConditioning(nn.Module):
@@ -53,28 +56,45 @@ class DrawnLayout(nn.Module):
     """What a drawing changes of a caption's layout: where it knows better (B, 1, 16, 16), and what stands there instead.
 
     The layout prior expects things in the middle and in their usual colours; people draw where and in what colour they
-    like. Like the prior it is a regression without noise, and learns ten times as fast as residuals of the UNet do.
-    Control picture (B, 3, 256, 256) and caption embeddings (B, L, 384) to (B, 17, 16, 16): latents, then their weight.
+    like. So it sees what the prior expects as it is and once more fitted to where ink is, and learns what of it stays. Like
+    the prior it is a regression without noise, and learns ten times as fast as residuals of the UNet do. Control picture
+    (B, 3, 256, 256), caption embeddings (B, L, 384) and layout (B, 16, 16, 16) to (B, 17, 16, 16): latents, then their weight.
     """
+
+    INKED = 0.25  # of full strength, from which on a pixel is part of the drawing
+    THERE = 0.4  # of the strongest cell, from which on a layout's cell is part of the thing
+    blank: Tensor
 
     def __init__(self, width: int = 128, blocks: int = 6, sentence: int = 128) -> None:
         super().__init__()
         self.look = nn.Sequential(
             nn.PixelUnshuffle(8), nn.Conv2d(3 * 64, 96, 1), nn.SiLU(), nn.Conv2d(96, width, 3, stride=2, padding=1)
         )
+        self.expect = nn.Conv2d(2 * LATENT_CHANNELS, width, 3, padding=1)
         self.listen = nn.Sequential(nn.Linear(TEXT_DIMENSION, sentence), nn.SiLU())
         self.blocks = nn.ModuleList(SketchBlock(width, sentence) for _ in range(blocks))
-        self.out = nn.Sequential(nn.GroupNorm(1, width), nn.Conv2d(width, LAYOUT_CHANGE, 1))
+        # Latents, their weight, and how much of the fitted layout is among them.
+        self.out = nn.Sequential(nn.GroupNorm(1, width), nn.Conv2d(width, LAYOUT_CHANGE + 1, 1))
         nn.init.zeros_(self.out[1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.out[1].bias)  # type: ignore[arg-type]
+        self.register_buffer("blank", torch.zeros(LATENT_CHANNELS, LATENT_SIDE, LATENT_SIDE))  # latents of white paper
 
-    def forward(self, conditioning: Tensor, text: Tensor) -> Tensor:
+    def forward(self, conditioning: Tensor, text: Tensor, layout: Tensor) -> Tensor:
         words = text.abs().sum(-1, keepdim=True).gt(0).sum(1).clamp(min=1)  # padding is zeros
         sentence = self.listen(text.sum(1) / words)
-        x = self.look(conditioning)
+        expected = layout - self.blank
+        there = self.fitted_to(conditioning, expected)
+        x = self.look(conditioning) + self.expect(torch.cat([expected, there], 1))
         for block in self.blocks:
             x = block(x, sentence)
-        return self.out(x)
+        latents, weight, kept = self.out(x).split([LATENT_CHANNELS, 1, 1], 1)
+        return torch.cat([latents + kept * (there + self.blank), weight], 1)
+
+    def fitted_to(self, conditioning: Tensor, expected: Tensor) -> Tensor:
+        """What is `expected` beyond white paper (B, 16, 16, 16), where the ink of a control picture is."""
+        strength = expected.square().mean(1)
+        source = box(strength, self.THERE**2 * strength.amax((1, 2), keepdim=True))
+        return fitted(expected, source, box(conditioning.amax(1), self.INKED))
 
 
 class PocketControlNet(ControlNetModel):
@@ -85,6 +105,8 @@ class PocketControlNet(ControlNetModel):
     change of the layout that `PocketUNet` begins from.
     """
 
+    reads_layout = True
+
     # diffusers reads the signature to know what belongs to the config.
     @functools.wraps(ControlNetModel.__init__)  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -93,6 +115,11 @@ class PocketControlNet(ControlNetModel):
         self.controlnet_down_blocks = nn.ModuleList(doubling(layer.in_channels) for layer in self.controlnet_down_blocks)  # type: ignore[has-type]
         self.controlnet_mid_block = doubling(self.controlnet_mid_block.in_channels)  # type: ignore[has-type]
         self.drawn = DrawnLayout()
+        self._prior: tuple[nn.Module, ...] = ()
+
+    def use_prior_of(self, unet: Any) -> None:
+        """Read layouts off the words with this `PocketUNet`'s prior where a caller, as diffusers' pipelines do, hands none over."""
+        self._prior = (unet.layout,)  # in a tuple, where torch does not see it: the weights are the UNet's
 
     def forward(  # type: ignore[override]
         self,
@@ -102,13 +129,21 @@ class PocketControlNet(ControlNetModel):
         controlnet_cond: Tensor,
         conditioning_scale: float | Tensor = 1.0,
         *args: Any,
+        added_cond_kwargs: Mapping[str, Tensor] | None = None,
         return_dict: bool = True,
         **kwargs: Any,
     ) -> Any:
+        """As ControlNetModel's. `added_cond_kwargs["layout"]` is what the UNet's prior reads off the words. Raises ValueError
+        without it, unless `use_prior_of` was called."""
+        layout = (added_cond_kwargs or {}).get("layout")
+        if layout is None:
+            if not self._prior:
+                raise ValueError("no layout in added_cond_kwargs: hand one over or call use_prior_of(unet)")
+            layout = self._prior[0](encoder_hidden_states)
         down, middle = super().forward(
             sample, timestep, encoder_hidden_states, controlnet_cond, conditioning_scale, *args, return_dict=False, **kwargs
         )
-        change = self.drawn(controlnet_cond, encoder_hidden_states) * conditioning_scale
+        change = self.drawn(controlnet_cond, encoder_hidden_states, layout) * conditioning_scale
         if not return_dict:
             return (change, *down), middle
         return ControlNetOutput(down_block_res_samples=(change, *down), mid_block_res_sample=middle)

@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -18,7 +19,9 @@ from hypersd_app.distill.commands import run_train
 from hypersd_app.distill.compositions import Compositions, moved
 from hypersd_app.distill.data.dataset import PRESETS, PictureData, SceneRenderer
 from hypersd_app.distill.data.render import on_white
+from hypersd_app.distill.data.scribbles import silhouette
 from hypersd_app.distill.data.sources import load_libraries
+from hypersd_app.distill.drawings import DrawingConfig, DrawnPictures
 from hypersd_app.distill.lora import fuse_lora
 from hypersd_app.distill.previews import from_uint8
 from hypersd_app.distill.style import read_folder
@@ -147,9 +150,15 @@ def test_a_sketch_changes_the_layout_where_it_is_told_to(trained):
         PocketControlNet.from_pretrained(assets / "controlnet").float(),
     )
     x, t, text, control = torch.randn(1, 16, 16, 16), torch.tensor(500), torch.randn(1, 5, 384), torch.rand(1, 3, 256, 256)
-    down, middle = controlnet(x, t, text, control, 0.5, return_dict=False)
+    layout = unet.layout(text)
+    down, middle = controlnet(x, t, text, control, 0.5, added_cond_kwargs={"layout": layout}, return_dict=False)
     assert down[0].shape == (1, 17, 16, 16)
-    torch.testing.assert_close(2 * down[0], controlnet.drawn(control, text))
+    torch.testing.assert_close(2 * down[0], controlnet.drawn(control, text, layout))
+    with pytest.raises(ValueError, match="use_prior_of"):
+        controlnet(x, t, text, control, 0.5)
+    controlnet.use_prior_of(unet)
+    assert torch.equal(controlnet(x, t, text, control, 0.5).down_block_res_samples[0], down[0])
+    assert not any("prior" in name or name.startswith("layout") for name in controlnet.state_dict()), "the weights stay the UNet's"
     whole = torch.cat([torch.full((1, 16, 16, 16), 3.0), torch.ones(1, 1, 16, 16)], 1)
     assert (unet.with_layout(x, text, whole)[:, 16:] == 3).all(), "a weight of one puts its own in the layout's place"
     nothing = [torch.zeros_like(residual) for residual in (*down, middle)]
@@ -159,6 +168,31 @@ def test_a_sketch_changes_the_layout_where_it_is_told_to(trained):
         )[0],
         unet(x, t, text, return_dict=False)[0],
     )
+
+
+def test_drawings_are_made_once_and_fit_their_pictures(trained):
+    settings, assets = trained
+    workspace = Workspace(settings.runs, assets, "tiny")
+    config = DrawingConfig(anywhere=8, workers=1)
+    before = (workspace.drawings_path / "controls.npy").stat().st_mtime_ns
+    seen = DrawnPictures.of(config, workspace, Quiet("drawings"))
+    assert (workspace.drawings_path / "controls.npy").stat().st_mtime_ns == before, "two stages have used them by now"
+    whole = workspace.data.indices(False)
+    assert len(seen.captions) == len(seen.latents) == len(seen.controls) == len(whole) + 8
+    with torch.no_grad():
+        pictures = workspace.autoencoder.decode(torch.from_numpy(seen.latents[-8:].astype(np.float32)), return_dict=False)[0]
+    assert pictures.shape == (8, 3, 256, 256)
+    small = np.load(workspace.drawings_path / "small.npy")
+    for picture, control in zip(small, seen.controls[-8:], strict=True):
+        near, inked = cv2.dilate(silhouette(picture), np.ones((25, 25), np.uint8)) > 0, control.any(-1)
+        assert (inked & near).sum() > 0.9 * inked.sum() > 0, "the strokes stand where the small thing does, about"
+    one, again = (seen.batch(6, 0.5, 3, 7) for _ in range(2))
+    assert torch.equal(one.latents, again.latents) and torch.equal(one.control, again.control) and torch.equal(one.text, again.text)
+    assert not torch.equal(one.control, seen.batch(6, 0.5, 3, 8).control)
+    assert one.text.shape == (6, 32, 384) and one.control.shape == (6, 3, 256, 256)
+    (empty,) = workspace.embed([""])
+    dropped = [bool((row - empty).abs().max() < 0.01) for row in seen.batch(6, 1.0, 3, 7).text]
+    assert all(dropped) and not all((row - empty).abs().max() < 0.01 for row in seen.batch(6, 0.0, 3, 7).text)
 
 
 def test_every_layer_of_the_accelerator_is_loaded(trained):

@@ -41,6 +41,7 @@ def reference_pipeline(engine, model, recipe, control, repositories, pocket):
         }  # fmt: skip
         if control:
             controlnet = PocketControlNet.from_pretrained(folder / "controlnet")
+            controlnet.use_prior_of(parts["unet"])
             pipeline = diffusers.StableDiffusionControlNetPipeline(controlnet=controlnet, **parts)
         else:
             pipeline = diffusers.StableDiffusionPipeline(**parts)

@@ -1,0 +1,217 @@
+"""Pictures with a drawing of each, for all that learns to follow sketches: as they are, and smaller ones anywhere on the page."""
+
+from __future__ import annotations
+
+import json
+import random
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hypersd_app.distill.compositions import moved
+from hypersd_app.distill.data.captions import with_article
+from hypersd_app.distill.data.dataset import PICTURE_SIZE, PictureData
+from hypersd_app.distill.data.scenes import Scene
+from hypersd_app.distill.data.scribbles import Share, scribble, silhouette
+from hypersd_app.distill.latents import blank_latents, encode
+from hypersd_app.distill.layout import remembered
+from hypersd_app.distill.runs import Progress
+from hypersd_app.distill.workspace import Workspace
+from hypersd_app.models.pictures import control_tensor
+from hypersd_app.models.shapes import LATENT_SIDE, MAX_TOKENS
+
+CELL = PICTURE_SIZE // LATENT_SIDE  # px of one latent
+RECOLOURED = Share(filled=0.25, outlined=0.5)  # of pictures in unusual colours: those are what ink is for
+_INKED = 60  # between the strongest and weakest channel of a stroke that has a colour
+_COLOURS_LEFT_TO_THE_INK = 0.8
+_SPAN = 100  # pictures a worker draws at once
+_SIZES = (0.25, 0.8)  # of the page, the longer side of a thing that is drawn anywhere
+_MARGIN = 6  # px of white that stay around it
+
+
+@dataclass(frozen=True)
+class DrawingConfig:
+    """`anywhere`: how many pictures are drawn again smaller and elsewhere, and `anywhere_share` how much of a batch they are.
+
+    `most_cells`: how far a picture and its strokes are moved together, in latent cells of 16 px.
+    """
+
+    anywhere: int = 16_000
+    anywhere_share: float = 0.5
+    main_weight: float = 4.0
+    familiar_weight: float = 5.0
+    most_cells: int = 2
+    seed: int = 0
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Latents float32 (B, 16, 16, 16), control pictures (B, 3, 256, 256), caption embeddings (B, 32, 384)."""
+
+    latents: Tensor
+    control: Tensor
+    text: Tensor
+
+
+@dataclass(frozen=True)
+class DrawnPictures:
+    """The training split's pictures: latents float16 (N, 16, 16, 16), controls uint8 (N, 256, 256, 3), captions embedded."""
+
+    config: DrawingConfig
+    latents: NDArray[np.float16]
+    controls: NDArray[np.uint8]
+    weights: Tensor
+    captions: list[str]
+    embeddings: Tensor  # (N + 1, L, 384); the last is of ""
+    blank: Tensor  # latents of white paper
+
+    @staticmethod
+    def of(config: DrawingConfig, workspace: Workspace, progress: Progress) -> DrawnPictures:
+        """Drawn, encoded and embedded at first use, which takes minutes; kept beside the workspace's latents."""
+        data, folder = workspace.data, workspace.drawings_path
+        whole = data.indices(False)
+        chances = data.weights(whole, config.main_weight, config.familiar_weight)
+        rng = np.random.default_rng(config.seed)
+        elsewhere = np.sort(rng.choice(whole, config.anywhere, p=chances))
+        _draw(data, whole, elsewhere, folder, config, progress)
+        controls = np.load(folder / "controls.npy", mmap_mode="r")
+        small = _encoded_once(workspace, folder, progress)
+        indices = np.concatenate([whole, elsewhere])
+        captions = [caption(data, int(index), control, config.seed) for index, control in zip(indices, controls, strict=True)]
+        share = config.anywhere_share
+        weights = np.concatenate([(1 - share) * chances, np.full(len(elsewhere), share / len(elsewhere))])
+        return DrawnPictures(
+            config, np.concatenate([workspace.latents[whole], small]), controls, torch.from_numpy(weights), captions,
+            remembered([*captions, ""], workspace.embed, folder, progress), blank_latents(workspace.autoencoder),
+        )  # fmt: skip
+
+    def batch(self, count: int, caption_drop: float, seed: int, step: int) -> Batch:
+        """A pure function of seed and step. Dropped captions are empty."""
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        chosen = torch.multinomial(self.weights, count, replacement=True, generator=generator).sort().values
+        latents, control = self.rows(chosen)
+        moved_together(latents, control, self.blank, self.config.most_cells, np.random.default_rng((seed, step)))
+        dropped = torch.rand(count, generator=generator) < caption_drop
+        return Batch(latents, control, self.said(torch.where(dropped, len(self.captions), chosen)))
+
+    def rows(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents and control pictures of some."""
+        rows = chosen.numpy()
+        return torch.from_numpy(self.latents[rows].astype(np.float32)), control_tensor(torch.from_numpy(self.controls[rows]))
+
+    def said(self, chosen: Tensor) -> Tensor:
+        """Embeddings of their captions, padded as pipelines pad them."""
+        text = self.embeddings[chosen].float()
+        return torch.nn.functional.pad(text, (0, 0, 0, MAX_TOKENS - text.shape[1]))
+
+
+def moved_together(latents: Tensor, control: Tensor, blank: Tensor, most_cells: int, rng: np.random.Generator) -> None:
+    """Move three of four pictures, in place, each with its strokes: latents (B, 16, 16, 16) by whole cells, control by 16 px each.
+
+    What is left behind takes the `blank` picture's latents (16, 16, 16), and black.
+    """
+    for row in np.flatnonzero(rng.random(len(latents)) < 0.75):
+        dy, dx = (int(cells) for cells in rng.integers(-most_cells, most_cells + 1, 2))
+        latents[row] = moved(latents[row], blank, dy, dx)
+        control[row] = moved(control[row], torch.zeros(()), CELL * dy, CELL * dx)
+
+
+def caption(data: PictureData, index: int, control: NDArray[np.uint8], seed: int) -> str:
+    """A caption that mostly leaves an unusual colour to the ink, where the drawing has any: else ink would not matter."""
+    scene, rng = data.scenes[index], random.Random(f"{seed}:{index}")
+    inked = bool((np.ptp(control[::4, ::4], axis=-1) > _INKED).any())
+    if _recoloured(scene) and inked and rng.random() < _COLOURS_LEFT_TO_THE_INK:
+        return with_article(data.concepts[scene.placements[0].concept].noun)
+    return data.caption(index, seed)
+
+
+def _recoloured(scene: Scene) -> bool:
+    return len(scene.placements) == 1 and bool(scene.placements[0].colour)
+
+
+def put_anywhere(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """What stands on a white picture (256, 256, 3), smaller and somewhere else, whole."""
+    x, y, width, height = cv2.boundingRect(silhouette(picture))
+    scale = PICTURE_SIZE * rng.uniform(*_SIZES) / max(width, height, 1)
+    free = PICTURE_SIZE - 2 * _MARGIN - np.array([width, height]) * scale
+    left, top = _MARGIN + rng.random(2) * free.clip(0) - np.array([x, y]) * scale
+    move = np.array([[scale, 0, left], [0, scale, top]])
+    # Blurred first where it shrinks much: warping alone would skip pixels.
+    smooth = cv2.GaussianBlur(picture, (0, 0), 0.35 / scale) if scale < 0.7 else picture
+    return cv2.warpAffine(smooth, move, (PICTURE_SIZE, PICTURE_SIZE), flags=cv2.INTER_LINEAR, borderValue=(255, 255, 255))
+
+
+@dataclass(frozen=True)
+class _Span:
+    """What a worker draws: pictures `indices`, into the rows from `start` on. Those from row `small_start` on are put anywhere."""
+
+    data: Path
+    folder: Path
+    indices: NDArray[np.int64]
+    start: int
+    small_start: int
+    seed: int
+
+
+def _draw(
+    data: PictureData,
+    whole: NDArray[np.int64],
+    elsewhere: NDArray[np.int64],
+    folder: Path,
+    config: DrawingConfig,
+    progress: Progress,
+) -> None:
+    """Fill `controls.npy` and the smaller pictures `small.npy`, once a config."""
+    marker, text = folder / "config.json", json.dumps(asdict(config))
+    if marker.exists() and marker.read_text() == text:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("latents.npy", "config.json"):
+        (folder / name).unlink(missing_ok=True)
+    indices = np.concatenate([whole, elsewhere])
+    side = (PICTURE_SIZE, PICTURE_SIZE, 3)
+    np.lib.format.open_memmap(folder / "controls.npy", "w+", np.uint8, (len(indices), *side)).flush()
+    np.lib.format.open_memmap(folder / "small.npy", "w+", np.uint8, (len(elsewhere), *side)).flush()
+    spans = [
+        _Span(data.folder, folder, indices[start : start + _SPAN], start, len(whole), config.seed)
+        for start in range(0, len(indices), _SPAN)
+    ]
+    # Spawned: a forked worker inherits signal handlers and locks of a process that has threads.
+    with ProcessPoolExecutor(config.workers, get_context("spawn")) as pool:
+        for done, _ in enumerate(pool.map(_draw_span, spans)):
+            progress(done, len(spans), {})
+    marker.write_text(text)
+
+
+def _draw_span(span: _Span) -> None:
+    cv2.setNumThreads(1)
+    data = PictureData(span.data)
+    controls = np.load(span.folder / "controls.npy", mmap_mode="r+")
+    small = np.load(span.folder / "small.npy", mmap_mode="r+")
+    for row, index in enumerate(span.indices, span.start):
+        rng = np.random.default_rng((span.seed, row))
+        picture = np.ascontiguousarray(data.pictures[index])
+        if row >= span.small_start:
+            picture = small[row - span.small_start] = put_anywhere(picture, rng)
+        controls[row] = scribble(picture, rng, RECOLOURED if _recoloured(data.scenes[index]) else Share())
+
+
+def _encoded_once(workspace: Workspace, folder: Path, progress: Progress) -> NDArray[np.float16]:
+    """Latents of the smaller pictures."""
+    path = folder / "latents.npy"
+    if not path.exists():
+        pictures = np.load(folder / "small.npy", mmap_mode="r")
+        parts = []
+        for start in range(0, len(pictures), 32):
+            parts.append(encode(workspace.autoencoder, pictures[start : start + 32]))
+            progress(start, len(pictures), {})
+        np.save(path, np.concatenate(parts))
+    return np.load(path)
