@@ -39,7 +39,10 @@ STYLES = tuple(
 
 @dataclass
 class FakeEngine:
-    """Scriptable: `delay` in seconds a request; `failure` is raised while it is set; `requests` keeps what was asked."""
+    """Scriptable: `delay` in seconds a request; `failure` is raised while it is set; `requests` keeps what was asked.
+
+    A model named in `loading` is downloaded for as long as its gate is closed.
+    """
 
     delay: float = 0.0
     failure: HyperSDError | None = None
@@ -47,6 +50,7 @@ class FakeEngine:
     batches: list[int] = field(default_factory=list)
     folder: Path | None = None
     own: tuple[StyleSpec, ...] = ()
+    loading: dict[str, threading.Event] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def generate(self, request: GenerationRequest, progress: Any = None) -> GenerationResult:
@@ -97,7 +101,11 @@ class FakeEngine:
         return {"backend": "fake", "loaded": ["pocket"]}
 
     def prepare(self, request: GenerationRequest, progress: Any = None) -> None:
-        """Nothing to load."""
+        """Nothing to load, unless `loading` names the model."""
+        gate = self.loading.get(request.model)
+        while gate is not None and not gate.wait(0.3):
+            if progress is not None:
+                progress(0.25, "Downloading unet.safetensors, 430 of 1720 MB")
 
     def warm_up(self, model: str) -> None:
         """Nothing to warm."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import zlib
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from hypersd_app.models.shapes import LATENT_SIDE, MAX_TOKENS
 CELL = PICTURE_SIZE // LATENT_SIDE  # px of one latent
 RECOLOURED = Share(filled=0.25, outlined=0.5)  # of pictures in unusual colours: those are what ink is for
 _INKED = 60  # between the strongest and weakest channel of a stroke that has a colour
+_MOSTLY = 0.4  # of the ink, from which on its colour is what a drawing asks for
 _COLOURS_LEFT_TO_THE_INK = 0.8
 _SPAN = 100  # pictures a worker draws at once
 _SIZES = (0.25, 0.8)  # of the page, the longer side of a thing that is drawn anywhere
@@ -39,6 +41,7 @@ _MARGIN = 6  # px of white that stay around it
 @dataclass(frozen=True)
 class DrawingConfig:
     """`anywhere`: how many pictures are drawn again smaller and elsewhere, and `anywhere_share` how much of a batch they are.
+    `recoloured_weight`: how often things in unusual colours are shown, beside others.
 
     `most_cells`: how far a picture and its strokes are moved together, in latent cells of 16 px.
     """
@@ -47,6 +50,7 @@ class DrawingConfig:
     anywhere_share: float = 0.5
     main_weight: float = 4.0
     familiar_weight: float = 5.0
+    recoloured_weight: float = 0.4
     most_cells: int = 2
     seed: int = 0
     workers: int = 2
@@ -88,6 +92,7 @@ class DrawnPictures:
         captions = [caption(data, int(index), control, config.seed) for index, control in zip(indices, controls, strict=True)]
         share = config.anywhere_share
         weights = np.concatenate([(1 - share) * chances, np.full(len(elsewhere), share / len(elsewhere))])
+        weights[[_recoloured(data.scenes[index]) for index in indices]] *= config.recoloured_weight
         return DrawnPictures(
             config, np.concatenate([workspace.latents[whole], small]), controls, torch.from_numpy(weights), captions,
             remembered([*captions, ""], workspace.embed, folder, progress), blank_latents(workspace.autoencoder),
@@ -125,12 +130,21 @@ def moved_together(latents: Tensor, control: Tensor, blank: Tensor, most_cells: 
 
 
 def caption(data: PictureData, index: int, control: NDArray[np.uint8], seed: int) -> str:
-    """A caption that mostly leaves an unusual colour to the ink, where the drawing has any: else ink would not matter."""
+    """A caption that mostly leaves an unusual colour to the ink, where that has it: else ink would not matter.
+
+    Where most of it is black the words have to say so, or things in black ink would come out in any colour.
+    """
     scene, rng = data.scenes[index], random.Random(f"{seed}:{index}")
-    inked = bool((np.ptp(control[::4, ::4], axis=-1) > _INKED).any())
-    if _recoloured(scene) and inked and rng.random() < _COLOURS_LEFT_TO_THE_INK:
+    if _recoloured(scene) and coloured_share(control) >= _MOSTLY and rng.random() < _COLOURS_LEFT_TO_THE_INK:
         return with_article(data.concepts[scene.placements[0].concept].noun)
     return data.caption(index, seed)
+
+
+def coloured_share(control: NDArray[np.uint8]) -> float:
+    """How much of a drawing's ink has a colour."""
+    strokes = control[::2, ::2].reshape(-1, 3)
+    strokes = strokes[strokes.max(-1) > 128]
+    return float((np.ptp(strokes, axis=-1) > _INKED).mean()) if len(strokes) else 0.0
 
 
 def _recoloured(scene: Scene) -> bool:
@@ -169,8 +183,9 @@ def _draw(
     config: DrawingConfig,
     progress: Progress,
 ) -> None:
-    """Fill `controls.npy` and the smaller pictures `small.npy`, once a config."""
-    marker, text = folder / "config.json", json.dumps(asdict(config))
+    """Fill `controls.npy` and the smaller pictures `small.npy`, once for the same pictures and seed."""
+    marker = folder / "config.json"
+    text = json.dumps({"seed": config.seed, "whole": len(whole), "elsewhere": zlib.crc32(elsewhere.tobytes())})
     if marker.exists() and marker.read_text() == text:
         return
     folder.mkdir(parents=True, exist_ok=True)

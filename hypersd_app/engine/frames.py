@@ -19,12 +19,13 @@ logger = logging.getLogger(__name__)
 Outcome = GenerationResult | HyperSDError
 Progress = Callable[..., None]
 Render = Callable[[Sequence[GenerationRequest], Progress | None], Sequence[Outcome]]
-Prepare = Callable[[GenerationRequest], None]
+Prepare = Callable[[GenerationRequest, Progress], None]
 LEFT = "The page was closed."
 MOST_GONE = 4096  # visitors who are remembered to have left
 LOADERS = 2  # kinds of request that load at once
 MOST_LOADING = 32  # kinds that may wait to be loaded
 LOOK_AGAIN = 0.5  # seconds until who has no place asks again whether there is one
+TOLD_EVERY = 0.25  # seconds between two reports of how far loading is
 KEPT_READY = 60.0  # seconds for which what was loaded once is taken to be still there
 
 
@@ -80,8 +81,8 @@ class FrameScheduler:
 
     A visitor has at most one frame running and one waiting; a newer one replaces the waiting one, which is delivered as
     dropped. `deliver` is called on a device thread (or the submitting one, for a dropped frame): keep it short. `prepare`
-    loads what a kind of request needs, beside the work of others; `report` is told the size and seconds of each batch;
-    `places` says how many batches may run now, where that changes.
+    loads what a kind of request needs, beside the work of others, and says how far it is; `report` is told the size and
+    seconds of each batch; `places` says how many batches may run now, where that changes.
     """
 
     def __init__(
@@ -110,10 +111,13 @@ class FrameScheduler:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, visitor: str, sequence: int, draft: Draft, deliver: Deliver) -> None:
-        """Put a state into the visitor's mailbox. Raises Overloaded when too many visitors wait, or after close."""
+    def submit(
+        self, visitor: str, sequence: int, draft: Draft, deliver: Deliver, loading: Callable[[float, str], None] | None = None
+    ) -> None:
+        """Put a state into the visitor's mailbox; `loading` is told how far its model is. Raises Overloaded when too many
+        visitors wait, or after close."""
         now = time.perf_counter()
-        replaced, turn = self._put(Entry(visitor, sequence, draft, deliver, now, now))
+        replaced, turn = self._put(Entry(visitor, sequence, draft, deliver, now, now, progress=loading))
         if replaced is not None:
             replaced.deliver(Frame(replaced.sequence, turn=turn * 1000))
 
@@ -212,7 +216,7 @@ class FrameScheduler:
         key = entry.draft.key
         try:
             with self._loaders:
-                self._prepare(entry.draft.build())
+                self._prepare(entry.draft.build(), self._loading(key))
         except HyperSDError:
             logger.debug("not prepared: the request itself will say why")
         except Exception:
@@ -221,6 +225,24 @@ class FrameScheduler:
             self._ready[key] = time.perf_counter() + KEPT_READY
             self._turns.release(key)
             self._changed.notify_all()
+
+    def _loading(self, key: Hashable) -> Progress:
+        """Tells all who wait for a kind of request how far its loading is, now and then."""
+        told = 0.0
+
+        def progress(share: float, words: str, *_picture: object) -> None:
+            nonlocal told
+            now = time.perf_counter()
+            if now - told < TOLD_EVERY:
+                return
+            told = now
+            with self._changed:
+                waiting = [entry for entry in self._turns.entries() if entry.draft.key == key]
+            for entry in waiting:
+                if entry.progress is not None:
+                    entry.progress(share, words)
+
+        return progress
 
     def _run(self) -> None:
         while True:
@@ -259,7 +281,7 @@ class FrameScheduler:
         if not runnable:
             return 0.0
         entries, requests = [entry for entry, _ in runnable], [request for _, request in runnable]
-        outcomes = self._outcomes(requests, entries[0].progress)
+        outcomes = self._outcomes(requests, entries[0].progress if entries[0].kind == JOB else None)
         rendered = time.perf_counter() - started
         if self._report is not None:
             self._report(len(entries), rendered)

@@ -42,7 +42,7 @@ class Entry:
     since: float
     first: float  # when the oldest state that this one replaced came
     kind: str = LIVE
-    progress: Callable[..., None] | None = None
+    progress: Callable[..., None] | None = None  # (share, words); of a stroke while it waits for a model to load, and no later
 
 
 @dataclass(frozen=True)

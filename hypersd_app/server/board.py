@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,7 +29,7 @@ BATCH_SIZES = {"openvino": (1, 4)}
 
 @dataclass(frozen=True)
 class Answer:
-    """What the page is told of one frame: `head["type"]` is picture, dropped or error."""
+    """What the page is told of one frame: `head["type"]` is picture, dropped or error; before that, maybe, loading."""
 
     sequence: int
     head: Mapping[str, Any]
@@ -70,8 +70,18 @@ class BoardService:
             return [self._engine.generate(requests[0], progress)]
         return self._engine.generate_batch(requests)
 
-    def submit(self, visitor: str, message: Message, deliver: Deliver, door: str = "socket") -> None:
-        """Queue a frame. Raises InvalidRequest or Overloaded; else `deliver` is called once, on another thread."""
+    def submit(
+        self,
+        visitor: str,
+        message: Message,
+        deliver: Deliver,
+        door: str = "socket",
+        loading: Callable[[float, str], None] | None = None,
+    ) -> None:
+        """Queue a frame. Raises InvalidRequest or Overloaded; else `deliver` is called once, on another thread.
+
+        Until then `loading` is told, on a third, how far a model is that the frame needs: the share, and words.
+        """
         request: GenerationRequest | None = None
 
         def noted(frame: Frame) -> None:
@@ -80,7 +90,7 @@ class BoardService:
 
         try:
             draft, request = frame_draft(message.head, message.picture, self.limits)
-            self._scheduler.submit(visitor, message.sequence, draft, noted)
+            self._scheduler.submit(visitor, message.sequence, draft, noted, loading)
         except HyperSDError as error:
             self._note(door, visitor, Frame(message.sequence, error=error), request, bool(message.picture))
             raise

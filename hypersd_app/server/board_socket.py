@@ -8,6 +8,7 @@ import logging
 import secrets
 from collections import Counter
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -158,7 +159,8 @@ class _Connection:
             return
         try:
             message: Message = unpack(data)
-            self._service.submit(self._visitor, message, self._deliver)  # decodes nothing: that waits for its turn
+            # Decodes nothing: that waits for its turn.
+            self._service.submit(self._visitor, message, self._deliver, loading=partial(self._loading, sequence))
         except HyperSDError as error:
             self._put(error_answer(sequence, error))
 
@@ -166,6 +168,12 @@ class _Connection:
         """Called on the device thread."""
         with suppress(RuntimeError):  # the loop is closed: the server is going down
             self._loop.call_soon_threadsafe(self._put, frame)
+
+    def _loading(self, sequence: int, share: float, words: str) -> None:
+        """Called on a thread that loads a model."""
+        head = {"type": "loading", "seq": sequence, "share": round(share, 3), "message": words}
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._put, Answer(sequence, head))
 
     def _put(self, item: Frame | Answer) -> None:
         if self._outbox.full():

@@ -75,6 +75,7 @@ GERMAN: Mapping[str, str] = {
     "tool.dice": "Neuer Wert",
     "tool.save": "Sichern",
     "board.hint": "Hier zeichnen",
+    "board.loading": "Das Modell wird geladen",
     "board.empty": "Ihr Bild erscheint hier, während Sie zeichnen",
     "board.brush": "Pinsel (B)",
     "board.eraser": "Radierer (E)",

@@ -81,6 +81,7 @@ ENGLISH: Mapping[str, str] = {
     "tool.dice": "New seed",
     "tool.save": "Save",
     "board.hint": "Draw here",
+    "board.loading": "Loading the model",
     "board.empty": "Your picture appears here while you draw",
     "board.brush": "Brush (B)",
     "board.eraser": "Eraser (E)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -113,6 +114,25 @@ def test_a_slow_picture_is_no_lost_connection(way: str, studio: Served, visitor:
     studio.engine.delay = 0.02
     board.settle()
     assert "offline" not in board.value("states")
+
+
+def test_a_model_on_its_way_says_how_far_it_is(studio: Served, visitor: Visitor) -> None:
+    gate = studio.engine.loading["large"] = threading.Event()
+    try:
+        board = visitor(studio.address).open()
+        board.settle()
+        bar = board.page.locator(".hs-loading")
+        expect(bar).to_be_hidden()
+        board.value("hypersd.board.settings.set('model', 'large')")
+        expect(bar).to_contain_text("430 of 1720 MB", timeout=WAIT)
+        assert board.value("document.querySelector('.hs-loading progress').value") == 0.25
+        gate.set()
+        expect(bar).to_be_hidden(timeout=WAIT)
+        board.settle()
+        assert studio.engine.requests[-1].model == "large"
+    finally:
+        gate.set()
+        del studio.engine.loading["large"]
 
 
 def test_news_of_the_network_is_checked_and_not_believed(studio: Served, visitor: Visitor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -150,6 +151,23 @@ def test_too_big_a_frame_is_told_and_the_next_one_drawn(studio: Served) -> None:
         socket.send(pack(Message(8, HEAD)))
         reply = answer(socket)
         assert (reply.head["type"], reply.sequence) == ("picture", 8)
+
+
+def test_who_waits_for_a_model_is_told_how_far_it_is(studio: Served) -> None:
+    gate = studio.engine.loading["large"] = threading.Event()
+    try:
+        with ready(studio) as socket:
+            socket.send(pack(Message(9, {**HEAD, "model": "large"})))
+            told = answer(socket)
+            assert (told.sequence, told.head["type"], told.head["share"]) == (9, "loading", 0.25)
+            assert "430 of 1720 MB" in told.head["message"]
+            gate.set()
+            while (reply := answer(socket)).head["type"] == "loading":
+                pass
+            assert (reply.sequence, reply.head["type"]) == (9, "picture")
+    finally:
+        gate.set()
+        del studio.engine.loading["large"]
 
 
 def test_too_many_boards_are_turned_away_and_a_place_is_freed() -> None:

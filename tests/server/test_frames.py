@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from hypersd_app.engine.frames import Frame, FrameScheduler, draft_of
+from hypersd_app.engine import frames
+from hypersd_app.engine.frames import Frame, FrameScheduler, Progress, draft_of
 from hypersd_app.engine.requests import ControlInput, GenerationRequest, GenerationResult, StyleWeight
 from hypersd_app.engine.turns import Crowd, Draft
 from hypersd_app.errors import HyperSDError, InvalidRequest, Overloaded, WorkerLost
@@ -238,20 +239,26 @@ def test_a_job_comes_in_parts_with_the_seeds_of_the_whole() -> None:
 
 def test_loading_for_one_holds_up_no_other() -> None:
     gate, loading = threading.Event(), threading.Event()
+    told: dict[str, list[tuple[float, str]]] = {"a": [], "b": [], "c": []}
 
-    def prepare(request: GenerationRequest) -> None:
+    def prepare(request: GenerationRequest, progress: Progress) -> None:
         if request.model == "large":
             loading.set()
-            assert gate.wait(TIMEOUT)
+            while not gate.wait(frames.TOLD_EVERY / 2):
+                progress(0.5, "half of it")
 
     scheduler = FrameScheduler(lambda requests, _: [GenerationResult((), r) for r in requests], prepare=prepare)
     heavy, light = Inbox(), Inbox()
-    scheduler.submit("a", 1, draft_of(GenerationRequest("x", model="large")), heavy)
+    scheduler.submit("a", 1, draft_of(GenerationRequest("x", model="large")), heavy, lambda *news: told["a"].append(news))
     assert loading.wait(TIMEOUT)
-    scheduler.submit("b", 1, draft_of(GenerationRequest("x")), light)
+    scheduler.submit("b", 1, draft_of(GenerationRequest("x")), light, lambda *news: told["b"].append(news))
+    scheduler.submit("c", 1, draft_of(GenerationRequest("x", model="large")), Inbox(), lambda *news: told["c"].append(news))
     assert light.wait(1)[0].result is not None and not heavy.frames
+    while not (len(told["a"]) > 1 and told["c"]):
+        time.sleep(0.02)
     gate.set()
     assert heavy.wait(1)[0].result is not None
+    assert not told["b"] and set(told["a"]) == {(0.5, "half of it")} == set(told["c"]), "all who wait for it are told"
     scheduler.close()
 
 

@@ -31,7 +31,7 @@
       this.board = one(".hs-board"); this.paperFrame = one(".hs-paper");
       this.output = one(".hs-picture"); this.under = one(".hs-under");
       this.stateText = one(".hs-state"); this.told = one(".hs-told"); this.notice = one(".hs-notice");
-      this.liveButton = one(".hs-live"); this.opacity = one(".hs-picture-opacity");
+      this.loadingBox = one(".hs-loading"); this.liveButton = one(".hs-live"); this.opacity = one(".hs-picture-opacity");
       this.liveButton.addEventListener("click", () => this.toggleLive());
       this.opacity.addEventListener("input", () => this.showOpacity());
       this.showOpacity();
@@ -129,6 +129,7 @@
       const blob = new Blob([answer.picture], { type: "image/jpeg" });
       this.picture = { blob, seq: answer.seq };
       this.board.classList.add("hs-has-picture");
+      this.loadingBox.hidden = true;
       this.output.dataset.seq = answer.seq;
       this.meter.transport = this.link.transport.name;
       this.meter.shown(answer, sent, performance.now() - started);
@@ -136,13 +137,24 @@
       this.advise();
       hs.timeline.add(blob, { ...sent.head, seed: answer.seed }, sent.operations);
     }
-    problem(answer) { this.setNotice(answer.message); }
+    problem(answer) {
+      this.loadingBox.hidden = true;
+      this.setNotice(answer.message);
+    }
+    // A model on its way, which may take minutes. What the answer to its frame says ends it.
+    loading({ share, message }) {
+      this.loadingBox.hidden = false;
+      this.loadingBox.querySelector("progress").value = share;
+      const words = this.loadingBox.querySelector("span");
+      if (words.textContent !== message) words.textContent = message;
+    }
     setNotice(message) {
       if (this.notice.textContent === message) return;
       this.notice.textContent = message;
       this.notice.hidden = !message;
     }
     state(name) {
+      if (name !== "busy") this.loadingBox.hidden = true;
       const before = this.board.dataset.state;
       if (before === name) return;
       this.board.dataset.state = name;

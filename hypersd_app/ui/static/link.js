@@ -8,7 +8,7 @@
   const LOST_AFTER = 120000; // ms, the server's own patience with a picture: forget the frame and ask again
 
   hs.FrameLink = class {
-    // board: {key() -> string, snapshot() -> Promise<{head, picture}>, show(answer, sent), problem(answer), state(name)}
+    // board: {key() -> string, snapshot() -> Promise<{head, picture}>, show(answer, sent), loading(answer), problem(answer), state(name)}
     constructor(connection, board, meter) {
       Object.assign(this, { board, meter, seq: 0, shown: 0, sentKey: "", wanted: false, running: true });
       this.inFlight = new Map();
@@ -109,6 +109,11 @@
     }
     receive(answer) {
       const sent = this.inFlight.get(answer.seq);
+      if (answer.type === "loading") {
+        if (!sent || !this.running) return;
+        sent.at = performance.now(); // a download may take longer than any picture
+        return this.board.loading(answer);
+      }
       this.inFlight.delete(answer.seq);
       this.watch();
       if (answer.type === "dropped") {
