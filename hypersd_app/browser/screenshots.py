@@ -6,6 +6,7 @@ import argparse
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,33 @@ APPLE = Subject(
         ("green", [(0.53, 0.25), (0.6, 0.17), (0.7, 0.18), (0.64, 0.26), (0.54, 0.26)]),
     ),
 )
+
+
+def curve(*corners: tuple[float, float], points: int = 24) -> Places:
+    """Places of the Bezier curve that `corners` pull on."""
+
+    def place(t: float) -> tuple[float, float]:
+        row = list(corners)
+        while len(row) > 1:
+            row = [((1 - t) * x0 + t * x1, (1 - t) * y0 + t * y1) for (x0, y0), (x1, y1) in pairwise(row)]
+        return row[0]
+
+    return [place(i / points) for i in range(points + 1)]
+
+
+MUSHROOM = Subject(
+    "a mushroom",
+    (
+        ("red", curve((0.16, 0.54), (0.16, 0.02), (0.84, 0.02), (0.84, 0.54))),
+        ("red", curve((0.84, 0.54), (0.62, 0.62), (0.38, 0.62), (0.16, 0.54))),
+        ("brown", curve((0.4, 0.59), (0.45, 0.74), (0.32, 0.86), (0.42, 0.88))),
+        ("brown", curve((0.42, 0.88), (0.5, 0.91), (0.5, 0.91), (0.58, 0.88))),
+        ("brown", curve((0.58, 0.88), (0.68, 0.86), (0.55, 0.74), (0.6, 0.59))),
+        ("red", circle(0.36, 0.39, 0.06)),
+        ("red", circle(0.58, 0.31, 0.07)),
+        ("red", circle(0.7, 0.47, 0.045)),
+    ),
+)  # fmt: skip
 
 
 def add_screenshots_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,6 +134,7 @@ def show_theme(page: Page, theme: str) -> None:
 def text_scene(page: Page) -> None:
     """Four pictures of one prompt."""
     page.get_by_role("tab", name="Text to image").click()
+    page.locator("#hs-text-prompt textarea, #hs-text-prompt input").first.fill("a cat with sunglasses")
     page.locator("#hs-text-images input[type=number]").fill("4")
     page.locator("#hs-text-images input[type=number]").press("Enter")
     page.locator("#hs-text-make").click()
@@ -113,14 +142,14 @@ def text_scene(page: Page) -> None:
     page.wait_for_timeout(800)
 
 
-def board_scene(page: Page) -> None:
+def board_scene(page: Page, subject: Subject = MUSHROOM) -> None:
     """A drawing with its picture, the pen at rest."""
     page.get_by_role("tab", name="Drawing board").click()
     page.wait_for_function("() => window.hypersd && hypersd.board && hypersd.board.picture")
-    page.locator(".hs-prompt").fill(APPLE.prompt)
+    page.locator(".hs-prompt").fill(subject.prompt)
     box = page.locator(".hs-paper").bounding_box()
     assert box is not None
-    for ink, places in APPLE.strokes:
+    for ink, places in subject.strokes:
         page.locator(".hs-inks .hs-ink-button").nth(INKS[ink]).click()
         points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
         page.mouse.move(*points[0])
@@ -177,7 +206,7 @@ def timeline_scene(page: Page) -> None:
 def phone_scene(page: Page) -> None:
     """The drawing board on a small screen."""
     page.wait_for_function("() => document.querySelector('#hs-text-gallery img')")
-    board_scene(page)
+    board_scene(page, APPLE)
 
 
 SCENES: dict[str, Callable[[Page], None]] = {
