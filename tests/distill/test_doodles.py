@@ -10,7 +10,7 @@ import pytest
 from hypersd_app.distill.data.concepts import ALWAYS_TRAINED, COLOUR_WORDS, EVERYDAY_NAMES
 from hypersd_app.distill.data.scribbles import BLACK
 from hypersd_app.distill.doodles.drawing import PAPER, read_doodles
-from hypersd_app.distill.doodles.metrics import colour_agreement, edge_recall, silhouette_overlap
+from hypersd_app.distill.doodles.metrics import colour_agreement, edge_recall, framed, silhouette_overlap
 from hypersd_app.distill.doodles.report import Follow, distractors, recoloured, shifted
 from hypersd_app.errors import InvalidRequest
 
@@ -102,3 +102,18 @@ def test_distractors_are_wrong_for_every_prompt():
 
     rows = [Row("cat"), Row("cat face"), Row("spoon"), Row("zebra", True), Row("spoon")]
     assert distractors(rows, ["a cat", "a dog", "a cat"]) == ["a cat", "a dog", "a spoon"]
+
+
+def test_a_thing_is_framed_wherever_it_stands_and_specks_are_not() -> None:
+    picture = np.full((256, 256, 3), 255, np.uint8)
+    picture[20:60, 170:230] = (200, 30, 30)
+    picture[20:60, 170:200] = (30, 30, 200)
+    picture[240:244, 4:8] = 0
+    made = framed(picture)
+    ys, xs = np.nonzero((made < 128).any(-1))
+    assert abs(int(np.ptp(xs)) - 0.88 * 256) < 5 and abs(int(np.ptp(ys)) - 0.88 * 256 * 40 / 60) < 5
+    assert abs(xs.mean() - 128) < 3 and abs(ys.mean() - 128) < 3
+    assert made[128, 60, 2] > 150 > made[128, 60, 0] and made[128, 200, 0] > 150 > made[128, 200, 2]
+    assert np.abs(framed(made).astype(int) - made).mean() < 8, "what is framed stays, but for its blurred edge"
+    blank = np.full((256, 256, 3), 255, np.uint8)
+    assert np.array_equal(framed(blank), blank)

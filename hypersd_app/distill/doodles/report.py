@@ -18,7 +18,7 @@ from hypersd_app.distill.data.captions import with_article
 from hypersd_app.distill.data.concepts import Concept
 from hypersd_app.distill.data.scribbles import BLACK
 from hypersd_app.distill.doodles.drawing import Doodle, read_doodles
-from hypersd_app.distill.doodles.metrics import colour_agreement, edge_recall, silhouette_overlap
+from hypersd_app.distill.doodles.metrics import colour_agreement, edge_recall, framed, silhouette_overlap
 from hypersd_app.distill.judge import Judge
 from hypersd_app.distill.lora import fuse_lora
 from hypersd_app.distill.precision import MEMORY_FORMAT, mixed_precision
@@ -146,7 +146,8 @@ def mean_agreement(pictures: Pictures, doodles: Sequence[Doodle]) -> float:
 
 
 def word_judge(workspace: Workspace, prompts: Sequence[str]) -> Callable[[Pictures], float] | None:
-    """R@1 among 100 captions of pictures drawn from `prompts`; None without a judge, or too few things to mistake them for."""
+    """R@1 among 100 captions of pictures drawn from `prompts`, each framed alike; None without a judge, or too few things to
+    mistake them for."""
     try:
         path = workspace.weights("judge", "judge.safetensors", "judge.safetensors")
         others = distractors(workspace.data.concepts, prompts)
@@ -155,7 +156,7 @@ def word_judge(workspace: Workspace, prompts: Sequence[str]) -> Callable[[Pictur
     if len(others) < 100:
         return None
     judge = Judge(path, workspace.embed)
-    return lambda pictures: judge.recall(pictures, prompts, others)
+    return lambda pictures: judge.recall(np.stack([framed(picture) for picture in pictures]), prompts, others)
 
 
 def distractors(concepts: Sequence[Concept], prompts: Sequence[str]) -> list[str]:
