@@ -1,4 +1,4 @@
-"""Pictures with a drawing of each, for all that learns to follow sketches: as they are, and smaller ones anywhere on the page."""
+"""Pictures with a drawing of each, for all that learns to follow sketches: as they are, and others anywhere on the page."""
 
 from __future__ import annotations
 
@@ -22,32 +22,35 @@ from hypersd_app.distill.data.dataset import PICTURE_SIZE, PictureData
 from hypersd_app.distill.data.scenes import Scene
 from hypersd_app.distill.data.scribbles import Share, scribble, silhouette
 from hypersd_app.distill.latents import blank_latents, encode
-from hypersd_app.distill.layout import remembered
+from hypersd_app.distill.layout import fills_the_picture, remembered
 from hypersd_app.distill.runs import Progress
 from hypersd_app.distill.workspace import Workspace
 from hypersd_app.models.pictures import control_tensor
 from hypersd_app.models.shapes import LATENT_SIDE, MAX_TOKENS
 
 CELL = PICTURE_SIZE // LATENT_SIDE  # px of one latent
+FORM = 2  # of the drawings; another number when they are made in another way
 RECOLOURED = Share(filled=0.25, outlined=0.5)  # of pictures in unusual colours: those are what ink is for
 _INKED = 60  # between the strongest and weakest channel of a stroke that has a colour
 _MOSTLY = 0.4  # of the ink, from which on its colour is what a drawing asks for
 _COLOURS_LEFT_TO_THE_INK = 0.8
 _SPAN = 100  # pictures a worker draws at once
-_SIZES = (0.25, 0.8)  # of the page, the longer side of a thing that is drawn anywhere
+_TURN = 12.0  # degrees, standard deviation
+_STRETCH = 0.2  # of the logarithm of width to height
+_SIZES = (0.25, 0.9)  # of the page, the longer side of a thing that is drawn anywhere
 _MARGIN = 6  # px of white that stay around it
 
 
 @dataclass(frozen=True)
 class DrawingConfig:
-    """`anywhere`: how many pictures are drawn again smaller and elsewhere, and `anywhere_share` how much of a batch they are.
+    """`anywhere`: how many pictures are drawn again elsewhere (`put_anywhere`), and `anywhere_share` how much of a batch they are.
     `recoloured_weight`: how often things in unusual colours are shown, beside others.
 
     `most_cells`: how far a picture and its strokes are moved together, in latent cells of 16 px.
     """
 
     anywhere: int = 16_000
-    anywhere_share: float = 0.5
+    anywhere_share: float = 0.6
     main_weight: float = 4.0
     familiar_weight: float = 5.0
     recoloured_weight: float = 0.4
@@ -83,8 +86,7 @@ class DrawnPictures:
         data, folder = workspace.data, workspace.drawings_path
         whole = data.indices(False)
         chances = data.weights(whole, config.main_weight, config.familiar_weight)
-        rng = np.random.default_rng(config.seed)
-        elsewhere = np.sort(rng.choice(whole, config.anywhere, p=chances))
+        elsewhere = put_elsewhere(data, whole, chances, config)
         _draw(data, whole, elsewhere, folder, config, progress)
         controls = np.load(folder / "controls.npy", mmap_mode="r")
         small = _encoded_once(workspace, folder, progress)
@@ -151,15 +153,34 @@ def _recoloured(scene: Scene) -> bool:
     return len(scene.placements) == 1 and bool(scene.placements[0].colour)
 
 
+def put_elsewhere(
+    data: PictureData, whole: NDArray[np.int64], chances: NDArray[np.float64], config: DrawingConfig
+) -> NDArray[np.int64]:
+    """Which pictures are put anywhere, of `whole` with its `chances`: those whose words say nothing of size or place."""
+    scenes = [data.scenes[index] for index in whole]
+    free = chances * np.array([fills_the_picture(scene) and scene.kind != "size" for scene in scenes])
+    return np.sort(np.random.default_rng(config.seed).choice(whole, config.anywhere, p=free / free.sum()))
+
+
 def put_anywhere(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """What stands on a white picture (256, 256, 3), smaller and somewhere else, whole."""
-    x, y, width, height = cv2.boundingRect(silhouette(picture))
-    scale = PICTURE_SIZE * rng.uniform(*_SIZES) / max(width, height, 1)
-    free = PICTURE_SIZE - 2 * _MARGIN - np.array([width, height]) * scale
-    left, top = _MARGIN + rng.random(2) * free.clip(0) - np.array([x, y]) * scale
-    move = np.array([[scale, 0, left], [0, scale, top]])
+    """What stands on a white picture (256, 256, 3), whole, but smaller, somewhere else, turned, stretched and often mirrored.
+
+    So what the words make expect has another shape than what is drawn, as with people's drawings, and the ink is to win.
+    """
+    turn, stretch = np.deg2rad(rng.normal(0, _TURN)), np.exp(rng.normal(0, _STRETCH))
+    mirror = -1.0 if rng.random() < 0.5 else 1.0
+    cosine, sine = np.cos(turn), np.sin(turn)
+    shape = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([mirror * stretch**0.5, stretch**-0.5])
+    places = cv2.findNonZero(silhouette(picture))
+    corners = np.array([[0, 0], [PICTURE_SIZE, PICTURE_SIZE]]) if places is None else places.reshape(-1, 2)
+    extent = np.ptp(corners @ shape.T, axis=0)
+    scale = PICTURE_SIZE * rng.uniform(*_SIZES) / max(*extent, 1.0)
+    free = (PICTURE_SIZE - 2 * _MARGIN - extent * scale).clip(0)
+    shape *= scale
+    shift = _MARGIN + rng.random(2) * free - (corners @ shape.T).min(0)
     # Blurred first where it shrinks much: warping alone would skip pixels.
     smooth = cv2.GaussianBlur(picture, (0, 0), 0.35 / scale) if scale < 0.7 else picture
+    move = np.concatenate([shape, shift[:, None]], 1)
     return cv2.warpAffine(smooth, move, (PICTURE_SIZE, PICTURE_SIZE), flags=cv2.INTER_LINEAR, borderValue=(255, 255, 255))
 
 
@@ -185,7 +206,8 @@ def _draw(
 ) -> None:
     """Fill `controls.npy` and the smaller pictures `small.npy`, once for the same pictures and seed."""
     marker = folder / "config.json"
-    text = json.dumps({"seed": config.seed, "whole": len(whole), "elsewhere": zlib.crc32(elsewhere.tobytes())})
+    built = zlib.crc32((data.folder / "config.json").read_bytes())
+    text = json.dumps({"form": FORM, "data": built, "seed": config.seed, "elsewhere": zlib.crc32(elsewhere.tobytes())})
     if marker.exists() and marker.read_text() == text:
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -228,5 +250,7 @@ def _encoded_once(workspace: Workspace, folder: Path, progress: Progress) -> NDA
         for start in range(0, len(pictures), 32):
             parts.append(encode(workspace.autoencoder, pictures[start : start + 32]))
             progress(start, len(pictures), {})
-        np.save(path, np.concatenate(parts))
+        partial = path.with_suffix(".partial.npy")
+        np.save(partial, np.concatenate(parts))
+        partial.replace(path)  # a run that is killed while it writes leaves nothing that looks whole
     return np.load(path)

@@ -12,6 +12,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from hypersd_app.engine.layouts import reads_layout
+
 SIDE = 2048
 SECONDS = 0.5
 
@@ -51,10 +53,12 @@ def unet_gflop(unet: Any, height: int, width: int, tokens: int, controlled: Any 
     config = unet.config
     latents = torch.zeros(1, config.in_channels, height, width, device="meta")
     hidden = torch.zeros(1, tokens, config.cross_attention_dim, device="meta")
-    added = None
+    added: dict[str, Any] | None = None
     if config.addition_embed_type == "text_time":
         pooled = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
         added = {"text_embeds": torch.zeros(1, pooled, device="meta"), "time_ids": torch.zeros(1, 6, device="meta")}
+    if controlled is not None and reads_layout(controlled[0]):
+        added = {"layout": latents}
     t = torch.zeros(1, device="meta")
     if controlled is None:
         return gflop(on_meta(unet), latents, t, hidden, added_cond_kwargs=added)

@@ -26,7 +26,7 @@ from hypersd_app.engine.pipelines import Pipelines
 from hypersd_app.engine.plain_pipelines import is_plain, render_plain
 from hypersd_app.engine.plan import Plan, make_plan
 from hypersd_app.engine.rendering import OnStep, render
-from hypersd_app.engine.requests import ControlInput, GenerationRequest, GenerationResult
+from hypersd_app.engine.requests import LOADING_SHARE, ControlInput, GenerationRequest, GenerationResult
 from hypersd_app.engine.residency import Residency
 from hypersd_app.errors import DeviceOutOfMemory, HyperSDError
 from hypersd_app.settings import Settings
@@ -35,7 +35,6 @@ logger = logging.getLogger(__name__)
 
 Progress = Callable[..., None]  # (share, words), and in a long run now and then (share, words, picture)
 Drawn = tuple[list[list[Pixels]], dict[str, float], str]  # pictures of each plan, milliseconds, what drew them
-LOADING_SHARE = 0.5  # of a progress bar, when something must be loaded first
 
 
 @dataclass(frozen=True)

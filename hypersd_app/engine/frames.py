@@ -10,8 +10,8 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from hypersd_app.engine.requests import MAX_SEED, GenerationRequest, GenerationResult
-from hypersd_app.engine.turns import JOB, Crowd, Draft, Entry, Turns
+from hypersd_app.engine.requests import LOADING_SHARE, MAX_SEED, GenerationRequest, GenerationResult
+from hypersd_app.engine.turns import JOB, LIVE, Crowd, Draft, Entry, Turns
 from hypersd_app.errors import HyperSDError, Overloaded, WorkerLost
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def batch_key(request: GenerationRequest, control: str = "") -> Hashable:
 
 def draft_of(request: GenerationRequest) -> Draft:
     """A request that needs no more decoding."""
-    return Draft(batch_key(request), lambda: request)
+    return Draft(batch_key(request), lambda: request, request.model)
 
 
 class FrameScheduler:
@@ -216,7 +216,7 @@ class FrameScheduler:
         key = entry.draft.key
         try:
             with self._loaders:
-                self._prepare(entry.draft.build(), self._loading(key))
+                self._prepare(entry.draft.build(), self._loading(entry.draft.model))
         except HyperSDError:
             logger.debug("not prepared: the request itself will say why")
         except Exception:
@@ -226,8 +226,8 @@ class FrameScheduler:
             self._turns.release(key)
             self._changed.notify_all()
 
-    def _loading(self, key: Hashable) -> Progress:
-        """Tells all who wait for a kind of request how far its loading is, now and then."""
+    def _loading(self, model: str) -> Progress:
+        """Tells all who wait for a model how far its loading is, now and then, whatever else they changed meanwhile."""
         told = 0.0
 
         def progress(share: float, words: str, *_picture: object) -> None:
@@ -237,10 +237,10 @@ class FrameScheduler:
                 return
             told = now
             with self._changed:
-                waiting = [entry for entry in self._turns.entries() if entry.draft.key == key]
+                waiting = self._turns.loading(model)
             for entry in waiting:
                 if entry.progress is not None:
-                    entry.progress(share, words)
+                    self._tell(entry.progress, share if entry.kind == LIVE else LOADING_SHARE * share, words)
 
         return progress
 
@@ -325,8 +325,12 @@ class FrameScheduler:
         return [self._outcomes([request], progress)[0] for request in requests]
 
     def _hand_over(self, entry: Entry, frame: Frame) -> None:
+        self._tell(entry.deliver, frame)
+
+    @staticmethod
+    def _tell(listener: Callable[..., None], *news: object) -> None:
         try:
-            entry.deliver(frame)
+            listener(*news)
         except Exception:
             logger.exception("a frame could not be delivered")  # a visitor who left must not stop the device thread
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
@@ -19,18 +19,23 @@ class Conditioning:
     pooled: Tensor | None = None
     time_ids: Tensor | None = None
     layout: Tensor | None = None
+    parts: tuple[Conditioning, ...] = ()  # that were stacked, by which each row is known again
 
     def __len__(self) -> int:
         return len(self.hidden)
+
+    @property
+    def rows(self) -> tuple[Hashable, ...]:
+        """What tells each row from others: the same words of another batch are the same row."""
+        return self.parts or tuple((self, row) for row in range(len(self)))
 
     @staticmethod
     def stack(parts: Sequence[Conditioning]) -> Conditioning:
         """One batch of several."""
         if len(parts) == 1:
             return parts[0]
-        return Conditioning(
-            **{field.name: _stacked([getattr(part, field.name) for part in parts]) for field in fields(Conditioning)}
-        )
+        names = [field.name for field in fields(Conditioning) if field.name != "parts"]
+        return Conditioning(**{name: _stacked([getattr(part, name) for part in parts]) for name in names}, parts=tuple(parts))
 
 
 def _stacked(parts: Sequence[Tensor | None]) -> Any:

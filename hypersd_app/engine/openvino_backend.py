@@ -144,9 +144,9 @@ class Parts:
     def steady(
         self, t: Tensor, conditioning: Conditioning, factors: Sequence[NDArray[np.float32]] = (), styles: Hashable = None
     ) -> Steady:
-        """Timestep, words and styles. A large network has too much of it to keep, and too little of its time in it."""
+        """Timestep, words and styles. A large network has too much of the first two to keep, and too little of its time in them."""
         until = 2 + len(self.words(conditioning, slice(0, 1))) if self.wide else 1
-        return Steady(until, (float(t), conditioning), factors, styles)
+        return Steady(until, [(float(t), row) for row in conditioning.rows], factors, styles)
 
 
 class OpenVinoDenoiser:
@@ -168,9 +168,9 @@ class OpenVinoDenoiser:
 
     @property
     def grown(self) -> int:
-        """Bytes beyond those of one compiled network: other batch sizes, the graph with slots, the styles in them."""
+        """Bytes beyond those of one compiled network: other batch sizes, the graph with slots, styles, what is kept of words."""
         copies = sum(1 + network.extra for network in self._networks.values()) - 1
-        kept = 0 if self._prior_patch is None else self._prior_patch.bytes
+        kept = sum(network.kept for network in self._networks.values()) + (self._prior_patch.bytes if self._prior_patch else 0)
         return max(0, copies) * self._parts.bytes + sum(array.nbytes for array in self._factors) + kept
 
     def set_styles(self, styles: UNetStyles) -> None:
@@ -242,8 +242,8 @@ class OpenVinoControl:
 
     @property
     def grown(self) -> int:
-        """Bytes of other batch sizes."""
-        return self._network.extra * self._parts.bytes
+        """Bytes of other batch sizes, and of what is kept of words."""
+        return self._network.extra * self._parts.bytes + self._network.kept
 
     def __call__(self, latents: Tensor, t: Tensor, conditioning: Conditioning, control: Tensor, scales: Tensor) -> Residuals:
         parts, time = self._parts, self._parts.time(t)

@@ -9,9 +9,9 @@ import os
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ from hypersd_app.engine.openvino_steady import Arrays, SteadyPart, cut
 
 logger = logging.getLogger(__name__)
 
-_NOTHING = object()
 Shapes = tuple[tuple[int, ...], ...]
 MAX_COMPILED = 4  # shapes of one network kept at a time; each holds its own packed weights
 FORM = 5  # of the graphs on disk; another number when what they take or give changes
@@ -41,12 +40,11 @@ BATCH = 4  # pictures that run at once where a network is small enough to be com
 class Steady:
     """Inputs that mostly stay the same from picture to picture.
 
-    Those behind the first one up to number `until` do as long as `key` does; those that are `fixed`, behind the last one of
-    the others, as long as `version` does.
+    `inputs[1:until]` are the same for every row whose entry in `keys` is; `fixed`, which follow all inputs, whenever `version` is.
     """
 
     until: int = 1
-    key: Hashable = None
+    keys: Sequence[Hashable] = ()
     fixed: Arrays = ()
     version: Hashable = None
 
@@ -56,25 +54,28 @@ class Compiled:
 
     def __init__(self, request: ov.InferRequest, first: SteadyPart | None = None) -> None:
         self._request = request
-        self._first = first
-        self._set: tuple[Hashable, list[ov.Tensor]] = (_NOTHING, [])  # tensors that the request only refers to, and their key
+        self.first = first
+        self._bound: dict[str, tuple[Hashable, list[ov.Tensor]]] = {}  # what the request only refers to, by kind, with its key
 
-    def __call__(self, inputs: Arrays, steady: Steady) -> list[NDArray[Any]]:
-        """Outputs, valid until the next call."""
-        given = inputs if self._first is None else [inputs[0], *inputs[steady.until :]]
-        key = steady.version if self._first is None else (steady.version, steady.key)
-        if self._set[0] != key:
-            self._set = (key, self._steady(inputs, steady))
-            for i, tensor in enumerate(self._set[1], len(given)):
-                self._request.set_input_tensor(i, tensor)
+    def __call__(self, inputs: Arrays, steady: Steady, key: Hashable) -> list[NDArray[Any]]:
+        """Outputs, valid until the next call. `key` is of the only row; a graph in one piece needs none."""
+        given = inputs if self.first is None else [inputs[0], *inputs[steady.until :]]
+        self._bind("fixed", steady.version, len(given), lambda: [ov.Tensor(np.ascontiguousarray(array)) for array in steady.fixed])
+        if self.first is not None:
+            known, start = self.first, len(given) + len(steady.fixed)
+            self._bind("steady", key, start, lambda: known(key, inputs[1 : steady.until]))
         values = {i: np.ascontiguousarray(array) for i, array in enumerate(given)}
         found = self._request.infer(values, share_inputs=True, share_outputs=True)
         return [found[i] for i in range(len(found))]
 
-    def _steady(self, inputs: Arrays, steady: Steady) -> list[ov.Tensor]:
-        if self._first is None:
-            return [ov.Tensor(np.ascontiguousarray(array)) for array in steady.fixed]
-        return self._first((steady.version, steady.key), [*inputs[1 : steady.until], *steady.fixed])
+    def _bind(self, kind: str, key: Hashable, start: int, tensors: Callable[[], list[ov.Tensor]]) -> None:
+        if kind in self._bound and self._bound[kind][0] == key:
+            return
+        self._bound.pop(kind, None)
+        bound = tensors()
+        for i, tensor in enumerate(bound, start):
+            self._request.set_input_tensor(i, tensor)
+        self._bound[kind] = (key, bound)
 
 
 class CompiledNetwork:
@@ -93,6 +94,11 @@ class CompiledNetwork:
         self._batches: dict[Shapes, threading.Thread] = {}
 
     @property
+    def kept(self) -> int:
+        """Bytes of what was computed for words that may come again."""
+        return sum(compiled.first.bytes for compiled in list(self._requests.values()) if compiled.first is not None)
+
+    @property
     def extra(self) -> int:
         """How many times its weights are in memory beyond the first."""
         return max(0, len(self._requests) - 1)
@@ -105,7 +111,7 @@ class CompiledNetwork:
         pieces, start = [], 0
         while start < count:
             size = BATCH if wide and count - start >= BATCH and self._ready(inputs(slice(start, start + BATCH)), steady) else 1
-            found = self(inputs(slice(start, start + size)), replace(steady, key=(steady.key, start)))
+            found = self(inputs(slice(start, start + size)), steady, start)
             # The next call overwrites what this one gave.
             pieces.append([torch.from_numpy(output if size == count else output.copy()) for output in found])
             start += size
@@ -133,23 +139,22 @@ class CompiledNetwork:
         for thread in list(self._batches.values()):
             thread.join()
 
-    def __call__(self, inputs: Arrays, steady: Steady = Steady()) -> list[NDArray[Any]]:
-        """Outputs, valid until the next call."""
+    def __call__(self, inputs: Arrays, steady: Steady = Steady(), row: int = 0) -> list[NDArray[Any]]:
+        """Outputs for the rows from `row` on, valid until the next call."""
         shapes = tuple(array.shape for array in (*inputs, *steady.fixed))
         if shapes not in self._requests:
             self._compile(shapes, inputs, steady)
         with self._lock:
             self._requests.move_to_end(shapes)
             compiled = self._requests[shapes]
-        return compiled(inputs, steady)
+        return compiled(inputs, steady, steady.keys[row] if steady.keys else None)
 
     def _compile(self, shapes: Shapes, inputs: Arrays, steady: Steady) -> None:
         model = self._model([*inputs, *steady.fixed])
         model.reshape({port: list(shape) for port, shape in zip(model.inputs, shapes, strict=True)})
         logger.info("compiling %s for batch %d", self._path.stem, shapes[0][0])
         # Pictures that run together are seldom of the same words again.
-        alone = [*range(1, steady.until), *range(len(inputs), len(shapes))] if steady.until > 1 and shapes[0][0] == 1 else []
-        parts = cut(model, alone) if alone else None
+        parts = cut(model, range(1, steady.until)) if steady.until > 1 and shapes[0][0] == 1 else None
         models = [self._core.compile_model(part, "CPU", self._properties) for part in parts or (model,)]
         prune(self._path.parent, MOST_ON_DISK)  # compiling leaves a file for every shape, converting one a network
         compiled = Compiled(models[-1].create_infer_request(), SteadyPart(models[0]) if parts else None)

@@ -13,7 +13,7 @@ from openvino import opset13
 from openvino.passes import ConstantFolding, Manager
 
 Arrays = Sequence[NDArray[Any]]
-KEPT = 16  # results: a prompt in eight steps, with a sketch and without
+KEPT = 16  # results: a prompt in eight steps, guided or not
 
 
 def cut(model: ov.Model, steady: Sequence[int]) -> tuple[ov.Model, ov.Model] | None:
@@ -26,17 +26,17 @@ def cut(model: ov.Model, steady: Sequence[int]) -> tuple[ov.Model, ov.Model] | N
     passes.register_pass(ConstantFolding())  # else shapes, known by now, would count as something computed
     passes.run_passes(model)
     inputs = model.get_parameters()
-    alone = {inputs[index].get_friendly_name() for index in steady}
-    moving = {node.get_friendly_name() for node in inputs} - alone
+    alone = {inputs[index].get_name() for index in steady}
+    moving = {node.get_name() for node in inputs} - alone
     kinds = _kinds(model, alone, moving)
     found: dict[tuple[str, int], Any] = {}
     given: list[Any] = []
     for node in model.get_ordered_ops():
-        if kinds[node.get_friendly_name()] != "moving":
+        if kinds[node.get_name()] != "moving":
             continue
         for entry in node.inputs():
             source = entry.get_source_output()
-            name = (source.get_node().get_friendly_name(), source.get_index())
+            name = (source.get_node().get_name(), source.get_index())
             if kinds[name[0]] != "steady":
                 continue
             if name not in found:
@@ -54,8 +54,8 @@ def _kinds(model: ov.Model, steady: set[str], moving: set[str]) -> dict[str, str
     """What each node depends on, by name: something moving, else something steady, else constants alone."""
     kinds: dict[str, str] = {}
     for node in model.get_ordered_ops():
-        name = node.get_friendly_name()
-        sources = {kinds[entry.get_source_output().get_node().get_friendly_name()] for entry in node.inputs()}
+        name = node.get_name()
+        sources = {kinds[entry.get_source_output().get_node().get_name()] for entry in node.inputs()}
         if name in moving or "moving" in sources:
             kinds[name] = "moving"
         else:
@@ -64,18 +64,24 @@ def _kinds(model: ov.Model, steady: set[str], moving: set[str]) -> dict[str, str
 
 
 class SteadyPart:
-    """The first of two models, and what it gave for the last keys."""
+    """The first of two models, and what it gave for the last keys. Use under the device lock."""
 
     def __init__(self, compiled: ov.CompiledModel) -> None:
         self._request = compiled.create_infer_request()
         self._known: OrderedDict[Hashable, list[ov.Tensor]] = OrderedDict()
+
+    @property
+    def bytes(self) -> int:
+        """What is kept, without the model's weights."""
+        return sum(tensor.get_byte_size() for tensors in list(self._known.values()) for tensor in tensors)
 
     def __call__(self, key: Hashable, inputs: Arrays) -> list[ov.Tensor]:
         """What it gives for `inputs`, which are the same whenever `key` is."""
         if key in self._known:
             self._known.move_to_end(key)
             return self._known[key]
-        found = self._request.infer({i: np.ascontiguousarray(array) for i, array in enumerate(inputs)}, share_inputs=True)
+        values = {i: np.ascontiguousarray(array) for i, array in enumerate(inputs)}
+        found = self._request.infer(values, share_inputs=True, share_outputs=True)
         while len(self._known) >= KEPT:
             self._known.popitem(last=False)
         self._known[key] = [ov.Tensor(np.array(found[i])) for i in range(len(found))]

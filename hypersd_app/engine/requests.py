@@ -19,6 +19,7 @@ MAX_STEPS = 50
 MAX_CONTROL_SCALE = 2.0
 MAX_STYLES = 4
 MAX_STYLE_WEIGHT = 2.0
+LOADING_SHARE = 0.5  # of a request's progress, when something must be loaded first
 
 
 def check_range(field_name: str, value: float, low: float, high: float) -> None:

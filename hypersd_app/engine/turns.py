@@ -29,6 +29,7 @@ class Draft:
 
     key: Hashable
     build: Callable[[], GenerationRequest]
+    model: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,7 @@ class Entry:
     since: float
     first: float  # when the oldest state that this one replaced came
     kind: str = LIVE
-    progress: Callable[..., None] | None = None  # (share, words); of a stroke while it waits for a model to load, and no later
+    progress: Callable[..., None] | None = None  # (share, words); a stroke's is told of loading only
 
 
 @dataclass(frozen=True)
@@ -222,6 +223,10 @@ class Turns:
             if waiting == visitor:
                 return place * self._pace
         return 0.0
+
+    def loading(self, model: str) -> list[Entry]:
+        """Those who wait for what `model` needs."""
+        return [entry for entry in self.entries() if entry.draft.model == model and entry.draft.key in self._held]
 
     def hold(self, key: Hashable) -> None:
         """Nothing with `key` runs until it is released: what it needs is being loaded."""

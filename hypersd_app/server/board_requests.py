@@ -36,7 +36,7 @@ def frame_draft(head: Mapping[str, Any], picture: bytes, limits: BoardLimits) ->
         sketch = open_picture(picture, "sketch", limits.picture_pixels)
         return replace(request, control=sketch_control(sketch, scale, kind))
 
-    return Draft(batch_key(request, kind), build), request
+    return Draft(batch_key(request, kind), build, request.model), request
 
 
 def sketch_control(sketch: Image.Image, scale: float, kind: str = SCRIBBLE) -> ControlInput:

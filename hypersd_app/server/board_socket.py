@@ -145,11 +145,14 @@ class _Connection:
             await self._take(data)
 
     async def _take(self, data: bytes) -> None:
-        sequence, most = int.from_bytes(data[:4], "little"), self._service.limits.frame_bytes
-        if len(data) > most:
+        sequence, limits = int.from_bytes(data[:4], "little"), self._service.limits
+        try:
+            limits.check_frame(data)
+        except InvalidRequest as error:
             # Told instead of cut off: a page that lost its connection would come back with the same frame.
-            self._put(error_answer(sequence, InvalidRequest("frame", f"{len(data)} bytes", f"at most {most} bytes")))
-            await asyncio.sleep(PAUSE)
+            self._service.journal.metrics.refused("frame")
+            self._put(error_answer(sequence, error))
+            await asyncio.sleep(max(PAUSE, len(data) / limits.bytes_per_second))
             return
         if not (self._frames.take() and self._bytes.take(len(data))):
             self._service.journal.metrics.refused("rate")
@@ -173,7 +176,12 @@ class _Connection:
         """Called on a thread that loads a model."""
         head = {"type": "loading", "seq": sequence, "share": round(share, 3), "message": words}
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._put, Answer(sequence, head))
+            self._loop.call_soon_threadsafe(self._put_aside, Answer(sequence, head))
+
+    def _put_aside(self, item: Answer) -> None:
+        """Tell what may be left out: nothing that a frame waits for makes room for it."""
+        if self._outbox.empty():
+            self._outbox.put_nowait(item)
 
     def _put(self, item: Frame | Answer) -> None:
         if self._outbox.full():

@@ -49,6 +49,11 @@ class BoardLimits:
             if not isinstance(value, tuple) and not least <= value <= MOST:
                 raise InvalidRequest(f"limit {item.name}", value, f"a number from {least:g} to {MOST:g}")
 
+    def check_frame(self, data: bytes) -> None:
+        """Raise InvalidRequest for a frame of too many bytes."""
+        if len(data) > self.frame_bytes:
+            raise InvalidRequest("frame", f"{len(data)} bytes", f"at most {self.frame_bytes} bytes")
+
 
 def limits_of(text: str) -> BoardLimits:
     """Limits as `text` sets them, "sessions=100 frames_per_second=15"; the rest stay as they are. Raises InvalidRequest."""

@@ -74,8 +74,7 @@ class Bridge:
             lane = message.get("lane", "")
             if lane not in LANES:
                 raise InvalidRequest("lane", lane, "one of the page's own")
-            if len(data) > self._service.limits.frame_bytes:
-                raise InvalidRequest("frame", f"{len(data)} bytes", f"at most {self._service.limits.frame_bytes}")
+            self._service.limits.check_frame(data)
             frame: Message = unpack(data)
             render = self._service.render_aside if lane else self._service.render
             reply = answer(render(f"{visitor}/{lane}", frame))

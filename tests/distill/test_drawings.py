@@ -24,11 +24,11 @@ def test_pictures_move_with_their_strokes() -> None:
     assert 1 <= len(still) < 12 and all((row == 0.5).any() for row in latents if row[0, 8, 8] != 1)
 
 
-def test_a_thing_is_put_somewhere_else_whole_and_smaller() -> None:
+def test_a_thing_is_put_somewhere_else_whole_and_in_another_shape() -> None:
     picture = np.full((256, 256, 3), 255, np.uint8)
     picture[30:230, 60:160] = (200, 30, 30)
     picture[30:230, 110:160] = (20, 30, 200)
-    boxes = []
+    boxes, mirrored = [], set()
     for seed in range(12):
         made = put_anywhere(picture, np.random.default_rng(seed))
         assert made.shape == picture.shape and made.dtype == np.uint8
@@ -36,7 +36,9 @@ def test_a_thing_is_put_somewhere_else_whole_and_smaller() -> None:
         ys, xs = np.nonzero(silhouette(made, 40))
         height, width = int(np.ptp(ys)) + 1, int(np.ptp(xs)) + 1
         boxes.append((int(ys.min()), int(xs.min()), height))
-        assert abs(height / width - 2) < 0.25 and 55 <= height <= 215
-        middle = made[int(ys.mean()), [int(xs.min()) + width // 4, int(xs.max()) - width // 4]].astype(int)
-        assert middle[0, 0] > 150 > 80 > middle[1, 0], "left is red, right is blue"
+        assert 1.1 < height / width < 3.5 and 55 <= height <= 245
+        middle = made[int(ys.mean()), [int(xs.mean()) - width // 8, int(xs.mean()) + width // 8]].astype(int)
+        assert (middle.max(1) > 150).all() and (middle.min(1) < 80).all()
+        mirrored.add(bool(middle[0, 2] > middle[0, 0]))
     assert len(set(boxes)) == 12 and np.ptp([height for *_, height in boxes]) > 60
+    assert mirrored == {False, True}, "red is left in some, right in others"

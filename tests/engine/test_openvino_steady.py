@@ -68,7 +68,7 @@ def test_a_prompt_is_read_once_and_other_words_steps_and_styles_anew(engine, set
     def known() -> list[int]:
         with other._pipelines.open(plan_of(other, request(control=drawing))) as pipeline:
             networks = [*pipeline.denoiser._networks.values(), pipeline.control._network]
-        return [len(compiled._first._known) for network in networks for compiled in network._requests.values() if compiled._first]
+        return [len(compiled.first._known) for network in networks for compiled in network._requests.values() if compiled.first]
 
     other.generate(request(control=drawing))
     assert known() == [1, 1], "both the UNet and the ControlNet are cut"
@@ -83,6 +83,24 @@ def test_a_prompt_is_read_once_and_other_words_steps_and_styles_anew(engine, set
         pictures.append(np.asarray(made).tobytes())
     assert len(set(pictures)) == len(changes)
     assert max(known()) >= 4
+    kept = known()
+    many = request(control=drawing, num_images=3, prompt="two words")
+    made, expected = other.generate(many).images, engine.generate(many).images
+    assert sum(known()) - sum(kept) == 2, "once by UNet and ControlNet, whichever the picture"
+    assert max(np.abs(np.asarray(a, int) - np.asarray(b, int)).max() for a, b in zip(made, expected, strict=True)) <= 3
+    other.close()
+
+
+def test_guided_pictures_come_out_as_in_torch(engine, settings, repositories, tmp_path: Path) -> None:
+    other = opened(settings, repositories, tmp_path, SINGLE)
+    wanted = request(recipe="teacher", num_inference_steps=8, negative_prompt="a dog", control=ControlInput(sketch(256)))
+    for _ in range(2):
+        made, expected = other.generate(wanted).images[0], engine.generate(wanted).images[0]
+        assert np.abs(np.asarray(made, int) - np.asarray(expected, int)).max() <= 6
+    with other._pipelines.open(plan_of(other, wanted)) as pipeline:
+        (network,) = pipeline.denoiser._networks.values()
+        assert pipeline.denoiser.grown > 0 and network.kept > 0, "counted in the memory budget"
+    assert [len(compiled.first._known) for compiled in network._requests.values()] == [16], "eight steps, with and without words"
     other.close()
 
 

@@ -57,7 +57,7 @@ def test_an_expected_thing_is_moved_to_the_ink() -> None:
     drawn.blank.fill_(0.5)
     layout = (0.5 + 2 * block(2, 14, 2, 14))[:, None].expand(1, 16, 16, 16)
     control = torch.zeros(1, 3, 256, 256)
-    control[:, 1, 128:240, 16:128] = 1  # green ink's strokes are in two channels, red's in one
+    control[:, 1, 128:240, 16:128] = 1  # coloured ink is not in all channels
     there = drawn.fitted_to(control, layout - drawn.blank)[0, 0]
     assert there[9:14, 2:7].mean() > 1.5 and there[:7].abs().max() < 0.1 and there[:, 9:].abs().max() < 0.1
     assert drawn(control, torch.randn(1, 4, 384), layout).abs().max() == 0, "an untrained one changes nothing"

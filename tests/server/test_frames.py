@@ -252,9 +252,12 @@ def test_loading_for_one_holds_up_no_other() -> None:
     scheduler.submit("a", 1, draft_of(GenerationRequest("x", model="large")), heavy, lambda *news: told["a"].append(news))
     assert loading.wait(TIMEOUT)
     scheduler.submit("b", 1, draft_of(GenerationRequest("x")), light, lambda *news: told["b"].append(news))
-    scheduler.submit("c", 1, draft_of(GenerationRequest("x", model="large")), Inbox(), lambda *news: told["c"].append(news))
+    # Its loading waits for the first one's, for both need the same files.
+    other = GenerationRequest("x", model="large", num_inference_steps=2)
+    scheduler.submit("c", 1, draft_of(other), Inbox(), lambda *news: told["c"].append(news))
     assert light.wait(1)[0].result is not None and not heavy.frames
-    while not (len(told["a"]) > 1 and told["c"]):
+    ends = time.monotonic() + TIMEOUT
+    while not (len(told["a"]) > 1 and told["c"]) and time.monotonic() < ends:
         time.sleep(0.02)
     gate.set()
     assert heavy.wait(1)[0].result is not None
