@@ -71,9 +71,12 @@ def trained_students(runs: Path) -> dict[str, list[Recipe]]:
 
 
 def accelerated(name: str, title: str, path: Path) -> Recipe:
-    """A unified LoRA of our own training. A TCD grid of T points starts every step on a segment's edge, as it was trained."""
+    """A unified LoRA of our own training. A TCD grid of T points starts every step on a segment's edge, as it was trained.
+
+    Of 30 doodles' lines 78 % have an edge at one step, 77 at two and 76 at four: a resting pen keeps what the moving one had.
+    """
     fine_grid = (("original_inference_steps", 1000),)
-    return Recipe(name, title, UNIFIED_STEPS, "TCDScheduler", fine_grid, eta=ETA, lora=WeightSource(path=path))
+    return Recipe(name, title, UNIFIED_STEPS, "TCDScheduler", fine_grid, eta=ETA, lora=WeightSource(path=path), rest_steps=1)
 
 
 def _hub(repo: str) -> WeightSource:

@@ -45,6 +45,7 @@ class Recipe:
     lora: WeightSource | None = None
     lora_scale: float = 1.0
     unet: WeightSource | None = None  # a whole UNet in place of the model's own
+    rest_steps: int = 4  # of the better picture that a drawing gets when the pen rests
 
     @property
     def default_steps(self) -> int:

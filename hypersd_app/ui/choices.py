@@ -11,7 +11,6 @@ from hypersd_app.ui.grid import usual_axes
 from hypersd_app.ui.scripts import markup
 from hypersd_app.ui.texts import language, table, text
 
-REST_STEPS = 4
 USUAL_SIDES = (256, 384, 512, 768, 1024)
 
 
@@ -26,7 +25,6 @@ def page_config(engine: ImageEngine, default_model: str, transport: str) -> dict
         "transport": transport,
         "prompt": text("text.first_prompt"),
         "ideas": text("text.ideas").split("|"),
-        "restSteps": REST_STEPS,
         "maxStyles": MAX_STYLES,
     }
 
@@ -86,6 +84,7 @@ def _recipe(row: Recipe) -> dict[str, Any]:
         "steps": list(row.steps),
         "guidance": row.guidance,
         "eta": row.eta,
+        "restSteps": (row.steps[0], min(max(row.rest_steps, row.steps[0]), row.steps[-1]), row.steps[-1]),
         "negative": row.negative_prompt,
     }
 

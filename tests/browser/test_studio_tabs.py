@@ -225,7 +225,7 @@ def test_png_out_and_png_in_restores_everything(studio: Served, visitor: Visitor
     drop(fresh.page, data, "boat.png", "image/png")
     expect(fresh.page.locator(".hs-prompt")).to_have_value("a sailing boat", timeout=WAIT)
     fresh.settle()
-    assert fresh.value("[hypersd.board.settings.values.steps, hypersd.board.settings.values.restSteps]") == [1, 4]
+    assert fresh.value("[hypersd.board.settings.values.steps, hypersd.board.settings.restSteps]") == [1, 4]
     assert (fresh.strokes(), fresh.picture()) == (1, before)
 
 

@@ -9,8 +9,8 @@
   hs.Settings = class {
     constructor(element, config, onChange) {
       Object.assign(this, { element, config, onChange });
-      this.values = { prompt: config.prompt, steps: 1, restSteps: config.restSteps, scale: 1, seed: 7,
-        eta: null, guidance: null, // null: the recipe's usual value
+      this.values = { prompt: config.prompt, steps: 1, scale: 1, seed: 7,
+        restSteps: null, eta: null, guidance: null, // null: the recipe's usual value
         size: 0, control: "", // the model's own
         negative: "", model: config.model, recipe: "", styles: {} };
       this.load();
@@ -22,6 +22,7 @@
       const recipes = this.model.recipes;
       return recipes.find((recipe) => recipe.name === this.values.recipe) || recipes[0] || {};
     }
+    get restSteps() { return this.shownValue("restSteps"); }
     // Pixels a side of the picture, and of the drawing that is sent.
     get side() { return this.values.size || this.model.width; }
     get control() { return this.model.controls.find((control) => control.name === this.values.control) || this.model.controls[0] || {}; }
@@ -66,7 +67,7 @@
     // Options that act with the others' values: eta needs a second step, a negative prompt guidance above 1.
     acts(option) {
       if (option === "negative") return Boolean(this.recipe.negative) && (this.values.guidance ?? this.recipe.guidance[1]) > 1;
-      if (option === "eta") return Boolean(this.recipe.eta) && Math.max(this.values.steps, this.values.restSteps) > 1;
+      if (option === "eta") return Boolean(this.recipe.eta) && Math.max(this.values.steps, this.restSteps) > 1;
       if (option === "size") return this.model.sizes.length > 1;
       if (option === "control") return this.model.controls.length > 1;
       return Boolean(this.recipe[option]);
@@ -120,7 +121,7 @@
       const v = this.values;
       return {
         prompt: v.prompt, model: this.model.name, recipe: v.recipe, seed: Math.max(0, Math.floor(v.seed) || 0),
-        num_inference_steps: rest ? Math.max(v.steps, v.restSteps) : v.steps,
+        num_inference_steps: rest ? Math.max(v.steps, this.restSteps) : v.steps,
         negative_prompt: this.acts("negative") ? v.negative : "",
         eta: this.acts("eta") ? v.eta : null,
         guidance_scale: this.acts("guidance") ? v.guidance : null,
