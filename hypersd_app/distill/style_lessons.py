@@ -27,17 +27,29 @@ STYLED_SHARE = 0.25  # of a folder's captions name the style; the others teach i
 
 
 @dataclass(frozen=True)
+class StylePictures:
+    """What a style is learnt from: latents float32 (N, 16, 16, 16) and a caption without style words for each."""
+
+    latents: Tensor
+    captions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Words:
-    """The layout of a caption with the style's words is what the caption alone should give: the prior teaches itself."""
+    """The layout of a caption with the style's words is what the caption alone should give: the prior teaches itself.
+
+    `strength`: how much of the way. The last part of it costs more of what things are than it gives to how they are drawn.
+    """
 
     plain: Tensor  # float16 (N, L, 384)
     styled: Tensor
     prior: LayoutPrior
+    strength: float
     batch: int
     seed: int
 
     @staticmethod
-    def of(workspace: Workspace, words: str, batch: int, seed: int, progress: Progress) -> Words:
+    def of(workspace: Workspace, words: str, strength: float, batch: int, seed: int, progress: Progress) -> Words:
         """For a style that the prior knows by `words`. What is embedded is kept beside all styles' runs."""
         data = workspace.data
         chosen = [
@@ -48,37 +60,48 @@ class Words:
         kept = workspace.run("style", "embeddings")
         plain = remembered(captions, workspace.embed, kept, progress)
         styled = remembered([f"{caption}, {words}" for caption in captions], workspace.embed, kept, progress)
-        prior = LayoutPrior().requires_grad_(False)
-        prior.load_state_dict(workspace.layout())
-        return Words(plain, styled, prior, batch, seed)
+        return Words(plain, styled, frozen_prior(workspace), strength, batch, seed)
 
     def __call__(self, unet: PocketUNet, step: int) -> tuple[Tensor, int]:
         rows = torch.randint(len(self.plain), (self.batch,), generator=torch.Generator().manual_seed(self.seed * 1_000_003 + step))
-        wanted = self.prior(self.styled[rows].float())
-        return (unet.layout(self.plain[rows].float()) - wanted).square().mean(), self.batch
+        plain, styled = self.plain[rows].float(), self.styled[rows].float()
+        wanted = torch.lerp(self.prior(plain), self.prior(styled), self.strength)
+        return (unet.layout(plain) - wanted).square().mean(), self.batch
+
+
+def frozen_prior(workspace: Workspace) -> LayoutPrior:
+    """The newest layout prior, for what it expects without a style."""
+    prior = LayoutPrior().requires_grad_(False)
+    prior.load_state_dict(workspace.layout())
+    return prior
 
 
 @dataclass(frozen=True)
 class Layouts:
-    """The layouts of a style's own pictures, from captions that do not name it."""
+    """The layouts of a style's own pictures, from captions that do not name it; `strength` as in `Words`."""
 
     embeddings: Tensor  # float16 (N, L, 384)
     latents: Tensor  # float32 (N, 16, 16, 16)
+    prior: LayoutPrior
+    strength: float
     batch: int
     seed: int
 
     @staticmethod
     def of(
-        captions: list[str], latents: Tensor, embed: TextEmbedder, kept: Path, batch: int, seed: int, progress: Progress
+        workspace: Workspace, shown: StylePictures, strength: float, kept: Path, batch: int, seed: int, progress: Progress
     ) -> Layouts:
         """For an icon set that the prior has never seen."""
-        return Layouts(remembered(captions, embed, kept, progress), latents, batch, seed)
+        embeddings = remembered(list(shown.captions), workspace.embed, kept, progress)
+        return Layouts(embeddings, shown.latents, frozen_prior(workspace), strength, batch, seed)
 
     def __call__(self, unet: PocketUNet, step: int) -> tuple[Tensor, int]:
         rows = torch.randint(
             len(self.latents), (self.batch,), generator=torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         )
-        return (unet.layout(self.embeddings[rows].float()) - self.latents[rows]).square().mean(), self.batch
+        text = self.embeddings[rows].float()
+        wanted = torch.lerp(self.prior(text), self.latents[rows], self.strength)
+        return (unet.layout(text) - wanted).square().mean(), self.batch
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ def judge_check(workspace: Workspace, bench: StyleBench, family: str) -> tuple[d
 
 def measure(workspace: Workspace, seed: int = 0, doodles: Sequence[Doodle] = (), family: str = "pocket") -> StyleReport:
     """Draw and measure everything. Raises ModelUnavailable without styles, student, ControlNet or style judge."""
-    bench = StyleBench(workspace, doodles or read_doodles()[::2], seed)
+    bench = StyleBench(workspace, doodles or read_doodles(), seed)
     files = style_files(workspace, bench.judge.styles)
     real, decoded = judge_check(workspace, bench, family)
     measured = {style: bench.measure(style, path) for style, path in files.items()}
