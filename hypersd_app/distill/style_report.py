@@ -184,7 +184,7 @@ def _percent(value: float) -> str:
 
 def write(report: StyleReport, output: Path, doodles: Sequence[Doodle] = ()) -> None:
     """Leave `styles.md`, `styles.png` (two prompts over the weights) and `styles-sketch.png` (drawings in every style)."""
-    doodles = doodles or read_doodles()[::2]
+    doodles = doodles or read_doodles()
     output.mkdir(parents=True, exist_ok=True)
     (output / "styles.md").write_text(markdown(report), encoding="utf-8")
     shown = (0, min(10, len(doodles) - 1))
