@@ -168,17 +168,23 @@ def settle(page: Page) -> None:
         "() => hypersd.board.link.idle && (hypersd.board.rest || !hypersd.board.settings.refines)"
         " && hypersd.board.shownSeq === hypersd.board.link.seq"
     )
-    page.wait_for_function("() => [...document.querySelectorAll('.hs-board .hs-style img')].every((image) => image.src)")
+    own_pictures(page, ".hs-strip")
+
+
+def own_pictures(page: Page, cards: str) -> None:
+    """Until every style's card shows the visitor's own drawing in place of the picture that comes with the style."""
+    page.wait_for_function(
+        "(cards) => { const shipped = hypersd.board.settings.model.styles.map((style) => style.preview);"
+        " return [...document.querySelectorAll(`${cards} .hs-style img`)].every("
+        "(image) => image.src && !shipped.includes(image.getAttribute('src'))); }",
+        arg=cards,
+    )
 
 
 def styles_scene(page: Page) -> None:
     """Every style's card with the visitor's own drawing in place of the picture that comes with the style."""
     page.get_by_role("tab", name="Styles").click()
-    page.wait_for_function(
-        "() => { const shipped = hypersd.board.settings.model.styles.map((style) => style.preview);"
-        " return [...document.querySelectorAll('.hs-cards .hs-style img')].every("
-        "(image) => image.src && !shipped.includes(image.getAttribute('src'))); }"
-    )
+    own_pictures(page, ".hs-cards")
     page.wait_for_timeout(400)
 
 
