@@ -44,9 +44,9 @@ _MARGIN = 6  # px of white that stay around it
 @dataclass(frozen=True)
 class DrawingConfig:
     """`anywhere`: how many pictures are drawn again elsewhere (`put_anywhere`), and `anywhere_share` how much of a batch they are.
-    `recoloured_weight`: how often things in unusual colours are shown, beside others.
 
-    `most_cells`: how far a picture and its strokes are moved together, in latent cells of 16 px.
+    The weights say how often pictures of the main set, of familiar things and of things in unusual colours are shown beside
+    others. `most_cells`: how far a picture and its strokes are moved together, in latent cells of 16 px.
     """
 
     anywhere: int = 16_000
@@ -204,7 +204,7 @@ def _draw(
     config: DrawingConfig,
     progress: Progress,
 ) -> None:
-    """Fill `controls.npy` and the smaller pictures `small.npy`, once for the same pictures and seed."""
+    """Fill `controls.npy`, and `small.npy` with the pictures put anywhere, once for the same pictures and seed."""
     marker = folder / "config.json"
     built = zlib.crc32((data.folder / "config.json").read_bytes())
     text = json.dumps({"form": FORM, "data": built, "seed": config.seed, "elsewhere": zlib.crc32(elsewhere.tobytes())})
@@ -242,7 +242,7 @@ def _draw_span(span: _Span) -> None:
 
 
 def _encoded_once(workspace: Workspace, folder: Path, progress: Progress) -> NDArray[np.float16]:
-    """Latents of the smaller pictures."""
+    """Latents of the pictures put anywhere."""
     path = folder / "latents.npy"
     if not path.exists():
         pictures = np.load(folder / "small.npy", mmap_mode="r")

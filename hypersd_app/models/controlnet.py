@@ -154,7 +154,7 @@ class PocketControlNet(ControlNetModel):
         config = unet.config
         return cls(
             in_channels=config.in_channels,
-            # No attention: what the words mean where is in the layout, which it is told, and a quarter of the time is saved.
+            # No attention: what the words mean where is in the layout, which it is told, and a fifth of its time is saved.
             down_block_types=("DownBlock2D",) * len(config.down_block_types),
             mid_block_type="UNetMidBlock2D",
             block_out_channels=tuple(width // 2 for width in config.block_out_channels),
