@@ -17,6 +17,8 @@ from hypersd_app.distill.previews import from_uint8
 logger = logging.getLogger(__name__)
 
 SIDE = 64
+TURN = 12.0  # degrees, standard deviation
+STRETCH = 0.25  # of the logarithm of width to height
 BLOCK = 256  # pictures, 50 MB
 
 
@@ -57,21 +59,37 @@ def _read(data: PictureData, start: int, count: int) -> NDArray[np.uint8]:
 
 
 def moved(
-    pictures: NDArray[np.uint8], rng: np.random.Generator, reach: float = 0.06, sizes: tuple[float, float] = (0.85, 1.08)
+    pictures: NDArray[np.uint8],
+    rng: np.random.Generator,
+    reach: float = 0.06,
+    sizes: tuple[float, float] = (0.85, 1.08),
+    reshaped: NDArray[np.bool_] | None = None,
 ) -> Tensor:
     """Pictures shifted, scaled, tinted and partly blurred at random, float (N, 3, 64, 64) in [-1, 1], white around them.
 
-    A decoder's softness must not tell the judge that a picture is not real.
+    A decoder's softness must not tell the judge that a picture is not real. Those that are `reshaped`, bool (N,), are turned,
+    stretched and half of them mirrored too.
     """
     count = len(pictures)
     seen = from_uint8(pictures) - 1  # white is 0, which is also what lies outside
     theta = np.zeros((count, 2, 3), np.float32)
-    scale = 1 / rng.uniform(*sizes, count)
-    theta[:, 0, 0] = theta[:, 1, 1] = scale
+    theta[:, :, :2] = np.eye(2) / rng.uniform(*sizes, (count, 1, 1))
     theta[:, :, 2] = rng.uniform(-reach, reach, (count, 2)) * 2
+    if reshaped is not None:
+        theta[reshaped, :, :2] = theta[reshaped, :, :2] @ _shapes(rng, int(reshaped.sum()))
     grid = functional.affine_grid(torch.from_numpy(theta), list(seen.shape), align_corners=False)
     seen = functional.grid_sample(seen, grid, align_corners=False, padding_mode="zeros")
     blurred = functional.avg_pool2d(functional.pad(seen, (1, 1, 1, 1), mode="replicate"), 3, 1)
     share = torch.from_numpy(rng.choice([0.0, 0.5, 1.0], (count, 1, 1, 1), p=[0.5, 0.25, 0.25]).astype(np.float32))
     light = torch.from_numpy(rng.uniform(0.9, 1.1, (count, 3, 1, 1)).astype(np.float32))
     return ((seen + share * (blurred - seen) + 2) * light - 1).clamp(-1, 1)
+
+
+def _shapes(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
+    """From where a turned and stretched picture, half of them mirrored, takes its pixels, (N, 2, 2); the longer side stays."""
+    turn, stretch = np.deg2rad(rng.normal(0, TURN, count)), rng.normal(0, STRETCH, count)
+    mirror = rng.choice([-1.0, 1.0], count)
+    width, height = np.exp(stretch.clip(0, None)), np.exp((-stretch).clip(0, None))
+    cosine, sine = np.cos(turn), np.sin(turn)
+    rows = [[mirror * width * cosine, mirror * width * sine], [-height * sine, height * cosine]]
+    return np.moveaxis(np.array(rows, np.float32), 2, 0)

@@ -562,10 +562,19 @@ def test_a_wrong_axis_is_told(page: Page) -> None:
     expect(page.locator(".hs-compare .hs-notice")).to_contain_text("many", timeout=WAIT)
 
 
+def test_typed_values_outlive_a_fresh_catalogue(page: Page) -> None:
+    page.get_by_role("tab", name="Compare").click()
+    page.locator(".hs-c-xs").fill("1 | 2")
+    page.evaluate("() => { hypersd.config.models = structuredClone(hypersd.config.models); hypersd.comparePage.plan(); }")
+    expect(page.locator(".hs-c-xs")).to_have_value("1 | 2")
+    page.evaluate("() => { hypersd.board.settings.set('model', 'large'); hypersd.comparePage.plan(); }")
+    expect(page.locator(".hs-c-x")).to_have_value("steps")
+    expect(page.locator(".hs-c-xs")).not_to_have_value("1 | 2")
+
+
 def test_compare_tells_that_the_network_is_lost(studio: Served, visitor: Visitor) -> None:
-    board = visitor(studio.address)
+    board = visitor(studio.address).open()
     page = board.page
-    page.goto(studio.address)
     page.get_by_role("tab", name="Compare").click()
     page.locator(".hs-c-xs").fill("1 | 2")
     run = page.locator(".hs-c-run")

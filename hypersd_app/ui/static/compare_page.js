@@ -4,7 +4,7 @@
 
   hs.ComparePage = class {
     constructor(element, board) {
-      Object.assign(this, { element, board, running: false, cells: [], picked: [], touched: false });
+      Object.assign(this, { element, board, running: false, cells: [], picked: [], offered: {}, touched: false });
       this.one = (selector) => element.querySelector(selector);
       for (const name of ["x", "y"]) this.one(`.hs-c-${name}`).addEventListener("change", () => this.usual(name));
       for (const name of ["prompt", "seed"]) this.one(`.hs-c-${name}`).addEventListener("input", () => { this.touched = true; });
@@ -21,8 +21,9 @@
     get model() { return this.board.settings.model; }
     // The model changed, or what it offers: other axes, other presets. What still means something stays chosen.
     renew() {
+      const another = this.filled && this.filled.name !== this.model.name;
       this.filled = this.model;
-      for (const name of ["x", "y"]) this.fillAxis(name);
+      for (const name of ["x", "y"]) this.fillAxis(name, another);
       this.one(".hs-c-presets").replaceChildren(...hs.presets(this.model).map((preset) => {
         const button = Object.assign(document.createElement("button"), { type: "button", className: "hs-button hs-small" });
         button.textContent = hs.texts[`compare.preset.${preset.title}`];
@@ -39,16 +40,21 @@
       this.one(".hs-c-prompt").value = head.prompt;
       this.one(".hs-c-seed").value = head.seed;
     }
-    fillAxis(name) {
+    // Values that somebody typed outlive a fresh catalogue; another model may know nothing of them.
+    fillAxis(name, another) {
       const select = this.one(`.hs-c-${name}`);
       const before = select.value || (name === "x" ? "steps" : "");
       const options = Object.keys(this.model.axes).map((axis) => new Option(hs.texts[`compare.axis.${axis}`], axis));
       if (name === "y") options.unshift(new Option(hs.texts["compare.none"], ""));
       select.replaceChildren(...options);
       select.value = before in this.model.axes || (name === "y" && !before) ? before : options[0].value;
-      this.usual(name);
+      const typed = this.one(`.hs-c-${name}s`).value;
+      if (another || select.value !== before || !typed || typed === this.offered[name]) this.usual(name);
     }
-    usual(name) { this.setValues(name, this.model.axes[this.one(`.hs-c-${name}`).value] || []); }
+    usual(name) {
+      this.setValues(name, this.model.axes[this.one(`.hs-c-${name}`).value] || []);
+      this.offered[name] = this.one(`.hs-c-${name}s`).value;
+    }
     setValues(name, values) {
       const field = this.one(`.hs-c-${name}s`);
       field.value = values.join(" | ");
