@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 PROBE = Path(__file__).with_name("stroke_probe.js")
 POINTS = 14  # a stroke, at the rate of a mouse
 EDITOR_POINTS = 4
+EDITOR_PAPER = 0.8  # of its canvas's side, at least
 PEN_HZ = 60.0
 PAUSE = 0.15  # s between two strokes: shorter than the resting pen's, so that only live pictures are timed
 CLEAR_EVERY = 25  # strokes
@@ -152,7 +153,7 @@ def measure_editor(browser: Browser, engine: ImageEngine, settings: Settings, st
         page.evaluate(PROBE.read_text(encoding="utf-8"))
         page.evaluate("() => strokeProbe.watchEditor(document.querySelector('#output'))")
         for number, places in enumerate(scripted_strokes(strokes + 1, points=EDITOR_POINTS)):
-            draw(page, canvas, places)
+            draw(page, canvas, on_the_paper(places))
             page.wait_for_function(f"() => strokeProbe.lifts.length >= {number + 1}")
             page.wait_for_function(f"() => performance.now() - strokeProbe.pictures.at(-1) > {EDITOR_QUIET * 1000}")
         times: list[float] = page.evaluate("() => strokeProbe.lifts")
@@ -170,6 +171,11 @@ def scripted_strokes(count: int, seed: int = 1, points: int = POINTS) -> Iterato
         start, turn, radius = chance.uniform(0, 2 * math.pi), chance.uniform(-3, 3), chance.uniform(0.08, 0.2)
         angles = [start + turn * i / (points - 1) for i in range(points)]
         yield [(x + radius * math.cos(angle), y + radius * math.sin(angle)) for angle in angles]
+
+
+def on_the_paper(places: Places) -> Places:
+    """The stroke nearer the middle: the editor's canvas has a margin around its paper, and a stroke that begins there is none."""
+    return [(0.5 + (x - 0.5) * EDITOR_PAPER, 0.5 + (y - 0.5) * EDITOR_PAPER) for x, y in places]
 
 
 def draw(page: Page, surface: Locator, places: Places) -> None:
