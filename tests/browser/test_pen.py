@@ -305,6 +305,31 @@ def test_every_point_the_browser_put_together_arrives(board: BoardPage) -> None:
     assert points[5:39:3] == pytest.approx([pressure for _, pressure in places], abs=0.01)
 
 
+@pytest.mark.parametrize("zoom", [1, 3])
+def test_the_ink_runs_ahead_to_where_the_pen_will_be(board: BoardPage, zoom: int) -> None:
+    board.page.evaluate("zoom => hypersd.board.paper.zoom(zoom)", zoom)
+    board.pen_down(0.2, 0.5)
+    ahead = board.page.evaluate("""async () => {
+        const { paper } = hypersd.board, box = paper.frame.getBoundingClientRect();
+        const at = (share) => new PointerEvent("pointermove", { pointerId: paper.pointer, clientX: box.left + box.width * share,
+            clientY: box.top + box.height * 0.6, bubbles: true });
+        const event = at(0.3);
+        event.getPredictedEvents = () => [at(0.35), at(0.4)];
+        paper.move(event);
+        await new Promise(requestAnimationFrame);
+        const layer = paper.ahead.getBoundingClientRect(), scale = paper.ahead.width / layer.width;
+        const alpha = (share, down) => paper.aheadContext.getImageData((box.left + box.width * share - layer.left) * scale,
+            (box.top + box.height * down - layer.top) * scale, 1, 1).data[3];
+        return [alpha(0.35, 0.6), alpha(0.4, 0.6), alpha(0.35, 0.7)];
+    }""")
+    assert ahead[0] > 200 and ahead[1] > 100 and ahead[2] == 0
+    board.pen_up()
+    # What was guessed goes with the pen.
+    board.page.wait_for_function(
+        "() => !hypersd.board.paper.aheadContext.getImageData(0, 0, 999, 999).data.some((value) => value)", timeout=WAIT
+    )
+
+
 def test_a_movement_that_is_told_twice_is_one_point(board: BoardPage) -> None:
     board.page.evaluate("""() => {
         window.told = [];

@@ -122,7 +122,8 @@
       const url = `data:image/jpeg;base64,${hs.toBase64(answer.picture)}`; // a blob's is read through another process
       const image = new Image();
       image.src = url;
-      await image.decode();
+      await null; // what a URL holds itself is there now; it is decoded in the frame that paints it
+      if (!image.complete) await image.decode();
       if (this.shownSeq > answer.seq) return; // a newer one was decoded meanwhile
       this.shownSeq = answer.seq;
       for (const target of [this.output, this.under]) target.src = url;

@@ -4,6 +4,7 @@
   const PALM = 700; // ms after a sign of the pen in which a touch is the hand that holds it
   const ZOOM = [1, 8];
   const LINE = 16; // px: what a wheel that counts lines scrolls by
+  const AHEAD = 64; // px by which the layer of what lies ahead of the ink grows
   const FEWEST = 256; // px of ink while nobody sees the paper
 
   hs.Paper = class {
@@ -165,25 +166,34 @@
       this.paintAhead(stroke);
     }
     paintAhead(stroke) {
-      if (this.hasAhead) this.ahead.width = this.ahead.height = 0;
+      const { ahead, aheadContext } = this;
+      if (this.hasAhead) {
+        aheadContext.setTransform(1, 0, 0, 1, 0, 0);
+        aheadContext.clearRect(0, 0, ahead.width, ahead.height);
+      }
       this.hasAhead = false;
       if (this.pointer === null || !stroke || stroke.tool === "eraser") return;
       const points = stroke.points.slice(-6);
       for (const event of this.predicted || []) points.push(...this.point(event), this.pressure(event));
       this.placeAhead(hs.strokeBounds(stroke, points));
-      hs.paintStroke(this.aheadContext, { ...stroke, points }, 2, true); // from where the ink's curve ends
+      hs.paintStroke(aheadContext, { ...stroke, points }, 2, true); // from where the ink's curve ends
       this.hasAhead = true;
     }
-    // The layer is only as large as what it shows: without a GPU a whole one costs a quarter of a processor core, 60 times
-    // a second, and the pictures are made on the same cores.
+    // The layer is hardly larger than what it shows: without a GPU a whole one costs a quarter of a processor core, 60 times
+    // a second, and the pictures are made on the same cores. It is moved, which lays nothing out anew, and grows in steps.
     placeAhead(bounds) {
-      const whole = this.ink.canvas.width;
+      const { width: whole, clientWidth } = this.ink.canvas;
       const scale = whole / hs.PAPER;
-      const [left, top, right, bottom] = bounds.map((units, i) => (i < 2 ? Math.floor(units * scale) : Math.ceil(units * scale)));
-      const percent = (pixels) => `${(100 * pixels) / whole}%`;
-      const [width, height] = [right - left, bottom - top];
-      Object.assign(this.ahead, { width, height });
-      Object.assign(this.ahead.style, { left: percent(left), top: percent(top), width: percent(width), height: percent(height) });
+      const [left, top] = bounds.slice(0, 2).map((units) => Math.floor(units * scale));
+      const [right, bottom] = bounds.slice(2).map((units) => Math.ceil(units * scale));
+      const side = AHEAD * Math.ceil(Math.max(right - left, bottom - top) / AHEAD);
+      const shown = clientWidth / whole; // CSS pixels of one of ink
+      if (this.ahead.width < side || this.aheadShown !== shown) {
+        this.ahead.width = this.ahead.height = Math.max(side, this.ahead.width);
+        this.ahead.style.width = this.ahead.style.height = `${this.ahead.width * shown}px`;
+        this.aheadShown = shown;
+      }
+      this.ahead.style.transform = `translate(${left * shown}px, ${top * shown}px)`;
       this.aheadContext.setTransform(scale, 0, 0, scale, -left, -top);
     }
     get sheets() { return [this.ink, this.control]; }
