@@ -1,4 +1,7 @@
-"""The ControlNet stage: synthetic scribbles steer the frozen teacher, or the frozen student at its own timesteps."""
+"""The ControlNet stage: synthetic scribbles steer the frozen teacher, or the frozen student at its own timesteps.
+
+Through the student it learns by feedback too: what one step makes of a drawing has to be recognized as what the words name.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ from hypersd_app.distill.lora import fuse_lora
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
 from hypersd_app.distill.precision import MEMORY_FORMAT, mixed_precision
 from hypersd_app.distill.previews import contact_sheet
+from hypersd_app.distill.rewards.shelf import trained
 from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
+from hypersd_app.distill.sketch_feedback import SketchFeedback
 from hypersd_app.distill.teacher import Sampler, draw_timesteps, initial_noise
 from hypersd_app.distill.workspace import Workspace
 from hypersd_app.models.controlnet import PocketControlNet
@@ -41,6 +46,10 @@ class ControlNetConfig:
     control_drop: float = 0.1
     timestep_shift: float = 2.0  # shape is decided where there is more noise
     student: bool = False  # tune through the accelerated UNet at the timesteps of 1-8 steps
+    feedback: bool = False  # on what the student draws in one step: drawn layouts learn by it too
+    first_step: float = 1.0  # the weight of real latents there: no single step can meet them, and their mean is a blur
+    unsure: float = 0.08  # the weights of feedback's two parts
+    faint: float = 0.1  # more of it draws grids, which have contrast everywhere
     seed: int = 0
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, warmup=20, cooldown=100, preview_minutes=6))
 
@@ -52,12 +61,17 @@ PRESETS: dict[str, ControlNetConfig] = {
         lr=2e-3, control_drop=0.05, loop=LoopConfig(steps=170, warmup=10, cooldown=60, preview_minutes=3, log_every=10)
     ),
     "pocket-student": ControlNetConfig(
-        student=True, lr=1e-4, loop=LoopConfig(steps=400, warmup=20, cooldown=150, preview_minutes=4)
+        student=True, feedback=True, first_step=0.6, caption_drop=0.15, batch=24, lr=3e-4,
+        loop=LoopConfig(steps=600, warmup=20, cooldown=300, preview_minutes=4),
     ),
     "tiny": ControlNetConfig(
         data="tiny", drawings=DrawingConfig(anywhere=8, workers=1), batch=2, loop=LoopConfig(steps=4, warmup=2, log_every=2)
     ),
-}
+    "tiny-student": ControlNetConfig(
+        data="tiny", drawings=DrawingConfig(anywhere=8, workers=1), student=True, feedback=True, caption_drop=0.0,
+        batch=16, loop=LoopConfig(steps=2, warmup=1, log_every=1),
+    ),
+}  # fmt: skip
 
 
 def controlled(
@@ -93,6 +107,12 @@ def timesteps(config: ControlNetConfig, count: int, num_timesteps: int, generato
     return torch.where(torch.rand(count, generator=generator) < 0.5, starts[0], drawn)
 
 
+def sketch_feedback(workspace: Workspace) -> SketchFeedback:
+    """Feedback on the data's things. Raises ModelUnavailable before `train reward --preset agreement`."""
+    names = [concept.names[0] for concept in workspace.data.concepts]
+    return SketchFeedback(trained("agreement", workspace), names, workspace.embed, workspace.autoencoder)
+
+
 def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
     """Train or resume in `folder`; the averaged weights are left in `folder/controlnet` as a diffusers folder."""
     torch.manual_seed(config.seed)
@@ -103,9 +123,11 @@ def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress
         fuse_lora(unet, workspace.weights("student", "accelerator.safetensors", "accelerator.safetensors"))
     controlnet = PocketControlNet.from_pretrained(initial) if initial else PocketControlNet.for_unet(unet)
     unet = unet.to(memory_format=MEMORY_FORMAT).requires_grad_(False)
-    workspace.load_drawn(controlnet)
+    if not config.student:  # else it comes with what it has learnt to draw in layouts
+        workspace.load_drawn(controlnet)
     controlnet = controlnet.float().to(memory_format=MEMORY_FORMAT)
-    controlnet.drawn.requires_grad_(False)  # learnt by a stage of its own, like the layout prior
+    feedback = sketch_feedback(workspace) if config.feedback else None
+    controlnet.drawn.requires_grad_(feedback is not None)  # else learnt by a stage of its own, like the layout prior
     state = TrainingState(
         controlnet, build_optimizers(controlnet, config.optimizer, config.lr), ExponentialAverage(controlnet, config.ema_decay)
     )
@@ -124,7 +146,20 @@ def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress
         x_t = schedule.add_noise(batch.latents, eps, t).contiguous(memory_format=MEMORY_FORMAT)
         with mixed_precision():
             prediction = controlled(unet, controlnet, batch.control)(x_t, t, batch.text)
-        return (prediction.float() - schedule.velocity(batch.latents, eps, t)).square().mean(), {}, config.batch
+        errors = (prediction.float() - schedule.velocity(batch.latents, eps, t)).square().mean((1, 2, 3))
+        chosen = (t == schedule.num_timesteps - 1) & batch.control.flatten(1).any(1)
+        if feedback is None or not chosen.any():
+            return errors.mean(), {}, config.batch
+        x0, _ = schedule.split(prediction[chosen], x_t[chosen], t[chosen])
+        with mixed_precision():
+            verdict = feedback(x0, batch.latents[chosen], batch.control[chosen], batch.things[chosen])
+        named = (batch.things[chosen] >= 0).sum().clamp(min=1)
+        parts = {
+            "followed": torch.where(chosen, config.first_step * errors, errors).mean(),
+            "unsure": config.unsure * verdict.unsure.sum() / named,
+            "faint": config.faint * verdict.faint.mean(),
+        }
+        return torch.stack([*parts.values()]).sum(), {name: float(part.detach()) for name, part in parts.items()}, config.batch
 
     def preview(step: int) -> None:
         state.ema.swap()

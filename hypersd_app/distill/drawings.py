@@ -61,11 +61,15 @@ class DrawingConfig:
 
 @dataclass(frozen=True)
 class Batch:
-    """Latents float32 (B, 16, 16, 16), control pictures (B, 3, 256, 256), caption embeddings (B, 32, 384)."""
+    """Latents float32 (B, 16, 16, 16), control pictures (B, 3, 256, 256), caption embeddings (B, 32, 384).
+
+    `things`, int64 (B,), are the concepts that the captions name; -1 for captions of several, of unusual colours, or dropped.
+    """
 
     latents: Tensor
     control: Tensor
     text: Tensor
+    things: Tensor
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class DrawnPictures:
     weights: Tensor
     captions: list[str]
     embeddings: Tensor  # (N + 1, L, 384); the last is of ""
+    things: Tensor  # int64 (N + 1,), as in `Batch`
     blank: Tensor  # latents of white paper
 
     @staticmethod
@@ -97,7 +102,8 @@ class DrawnPictures:
         weights[[_recoloured(data.scenes[index]) for index in indices]] *= config.recoloured_weight
         return DrawnPictures(
             config, np.concatenate([workspace.latents[whole], small]), controls, torch.from_numpy(weights), captions,
-            remembered([*captions, ""], workspace.embed, folder, progress), blank_latents(workspace.autoencoder),
+            remembered([*captions, ""], workspace.embed, folder, progress),
+            torch.tensor([*(_thing(data.scenes[index]) for index in indices), -1]), blank_latents(workspace.autoencoder),
         )  # fmt: skip
 
     def batch(self, count: int, caption_drop: float, seed: int, step: int) -> Batch:
@@ -107,7 +113,8 @@ class DrawnPictures:
         latents, control = self.rows(chosen)
         moved_together(latents, control, self.blank, self.config.most_cells, np.random.default_rng((seed, step)))
         dropped = torch.rand(count, generator=generator) < caption_drop
-        return Batch(latents, control, self.said(torch.where(dropped, len(self.captions), chosen)))
+        told = torch.where(dropped, len(self.captions), chosen)
+        return Batch(latents, control, self.said(told), self.things[told])
 
     def rows(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Latents and control pictures of some."""
@@ -151,6 +158,11 @@ def coloured_share(control: NDArray[np.uint8]) -> float:
 
 def _recoloured(scene: Scene) -> bool:
     return len(scene.placements) == 1 and bool(scene.placements[0].colour)
+
+
+def _thing(scene: Scene) -> int:
+    """The one concept that the scene shows in its usual colours, -1 where there is none."""
+    return scene.placements[0].concept if len(scene.placements) == 1 and not scene.placements[0].colour else -1
 
 
 def put_elsewhere(

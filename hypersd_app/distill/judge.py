@@ -51,7 +51,7 @@ class JudgeConfig:
     names: float = 1.0
     reshaped: float = 0.5
     seed: int = 0
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=900, warmup=30, cooldown=500, preview_minutes=30))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1800, warmup=30, cooldown=700, preview_minutes=30))
 
 
 PRESETS: dict[str, JudgeConfig] = {

@@ -24,6 +24,7 @@ Pictures = NDArray[np.uint8]  # (N, 256, 256, 3)
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TEACHER_STEPS = 10
 MIXED_WEIGHT = 0.6
+EACH = 3  # pictures of every prompt: with one, chance alone moves a score by a tenth
 REAL_PICTURES = 40  # held-out drawings of each set that the judge is checked on
 
 
@@ -62,7 +63,7 @@ def style_files(workspace: Workspace, known: Sequence[str]) -> dict[str, Path]:
 
 
 class StyleBench:
-    """What every measurement needs: the judges, the prompts, the unstyled pictures."""
+    """What every measurement needs: the judges, the prompts, the unstyled pictures. Every picture has noise of its own."""
 
     def __init__(self, workspace: Workspace, doodles: Sequence[Doodle], seed: int) -> None:
         self.workspace, self.doodles, self.seed = workspace, doodles, seed
@@ -127,7 +128,7 @@ def judge_check(workspace: Workspace, bench: StyleBench, family: str) -> tuple[d
 
 def measure(workspace: Workspace, seed: int = 0, doodles: Sequence[Doodle] = (), family: str = "pocket") -> StyleReport:
     """Draw and measure everything. Raises ModelUnavailable without styles, student, ControlNet or style judge."""
-    bench = StyleBench(workspace, doodles or read_doodles(), seed)
+    bench = StyleBench(workspace, [*(doodles or read_doodles())] * EACH, seed)
     files = style_files(workspace, bench.judge.styles)
     real, decoded = judge_check(workspace, bench, family)
     measured = {style: bench.measure(style, path) for style, path in files.items()}

@@ -31,6 +31,7 @@ from hypersd_app.models.pocket import new_scheduler
 
 Pictures = NDArray[np.uint8]  # (N, 256, 256, 3)
 SCALES = (0.0, 0.5, 1.0, 1.5)
+TRIES = 3  # pictures of a doodle whose words are judged: one is found or not, which says little of sixty
 ELSEWHERE = 23  # how far a doodle's partner stands in the list: another thing in another place
 CHUNK = 20
 
@@ -117,8 +118,11 @@ def measure(workspace: Workspace, seed: int = 0, doodles: Sequence[Doodle] = (),
     wrong_words = student.draw([doodle.prompt for doodle in shifted(doodles)], controls, 1.0, seed)
     follow["scale 1, another doodle's words"] = Follow.measure(wrong_words, doodles)
     follow["scale 1, against another doodle (chance)"] = Follow.measure(pictures[1.0], shifted(doodles))
-    recall = word_judge(workspace, prompts)
-    words = {name: recall(pictures[scale]) for name, scale in (("without", 0.0), ("with", 1.0))} if recall else {}
+    words: dict[str, float] = {}
+    if recall := word_judge(workspace, prompts * TRIES):
+        for name, scale in (("without", 0.0), ("with", 1.0)):
+            more = [student.draw(prompts, controls, scale, seed + trial * len(prompts)) for trial in range(1, TRIES)]
+            words[name] = recall(np.concatenate([pictures[scale], *more]))
     return DoodleReport(follow, colours(student, doodles, pictures[1.0], seed), words, pictures)
 
 
