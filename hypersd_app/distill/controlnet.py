@@ -45,8 +45,8 @@ class ControlNetConfig:
     caption_drop: float = 0.3
     control_drop: float = 0.1
     timestep_shift: float = 2.0  # shape is decided where there is more noise
-    student: bool = False  # tune through the accelerated UNet at the timesteps of 1-8 steps
-    feedback: bool = False  # on what the student draws in one step: drawn layouts learn by it too
+    # Tune through the accelerated UNet at the timesteps of 1-8 steps, by feedback too, from which drawn layouts learn as well.
+    student: bool = False
     first_step: float = 1.0  # the weight of real latents there: no single step can meet them, and their mean is a blur
     unsure: float = 0.08  # the weights of feedback's two parts
     faint: float = 0.1  # more of it draws grids, which have contrast everywhere
@@ -61,15 +61,15 @@ PRESETS: dict[str, ControlNetConfig] = {
         lr=2e-3, control_drop=0.05, loop=LoopConfig(steps=170, warmup=10, cooldown=60, preview_minutes=3, log_every=10)
     ),
     "pocket-student": ControlNetConfig(
-        student=True, feedback=True, first_step=0.6, caption_drop=0.15, batch=24, lr=3e-4,
+        student=True, first_step=0.6, caption_drop=0.15, batch=24, lr=3e-4,
         loop=LoopConfig(steps=600, warmup=20, cooldown=300, preview_minutes=4),
     ),
     "tiny": ControlNetConfig(
         data="tiny", drawings=DrawingConfig(anywhere=8, workers=1), batch=2, loop=LoopConfig(steps=4, warmup=2, log_every=2)
     ),
     "tiny-student": ControlNetConfig(
-        data="tiny", drawings=DrawingConfig(anywhere=8, workers=1), student=True, feedback=True, caption_drop=0.0,
-        batch=16, loop=LoopConfig(steps=2, warmup=1, log_every=1),
+        data="tiny", drawings=DrawingConfig(anywhere=8, workers=1), student=True, caption_drop=0.0, batch=16,
+        loop=LoopConfig(steps=2, warmup=1, log_every=1),
     ),
 }  # fmt: skip
 
@@ -123,11 +123,11 @@ def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress
         fuse_lora(unet, workspace.weights("student", "accelerator.safetensors", "accelerator.safetensors"))
     controlnet = PocketControlNet.from_pretrained(initial) if initial else PocketControlNet.for_unet(unet)
     unet = unet.to(memory_format=MEMORY_FORMAT).requires_grad_(False)
-    if not config.student:  # else it comes with what it has learnt to draw in layouts
+    if not config.student:  # else it comes with what it has learnt to draw in layouts, and goes on
         workspace.load_drawn(controlnet)
     controlnet = controlnet.float().to(memory_format=MEMORY_FORMAT)
-    feedback = sketch_feedback(workspace) if config.feedback else None
-    controlnet.drawn.requires_grad_(feedback is not None)  # else learnt by a stage of its own, like the layout prior
+    feedback = sketch_feedback(workspace) if config.student else None
+    controlnet.drawn.requires_grad_(config.student)  # else learnt by a stage of its own, like the layout prior
     state = TrainingState(
         controlnet, build_optimizers(controlnet, config.optimizer, config.lr), ExponentialAverage(controlnet, config.ema_decay)
     )

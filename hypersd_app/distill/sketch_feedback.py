@@ -13,12 +13,11 @@ from torch.nn import functional
 
 from hypersd_app.distill.judge import DualEncoder
 from hypersd_app.distill.text import TextEmbedder
-from hypersd_app.distill.thumbnails import SIDE
+from hypersd_app.distill.thumbnails import FRAMED, SIDE
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.controlnet import DrawnLayout
 from hypersd_app.models.fitting import box
 
-FRAMED = 0.88  # of a picture's side, the longer side of a thing in pictures that the judging network knows
 SHARPEST = 50.0  # the largest factor of cosines that it was trained with
 WINDOW = 5  # pixels of half a picture's side, in which both sides of a line are seen
 PLAIN = 0.6  # of the range from -1 to 1: with so much between its sides a line is plain to see

@@ -17,6 +17,7 @@ from hypersd_app.distill.previews import from_uint8
 logger = logging.getLogger(__name__)
 
 SIDE = 64
+FRAMED = 0.88  # of a picture's side, the longer side of a thing that stands alone: what judges and rewards have seen
 TURN = 12.0  # degrees, standard deviation
 STRETCH = 0.25  # of the logarithm of width to height
 BLOCK = 256  # pictures, 50 MB

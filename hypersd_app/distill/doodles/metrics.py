@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hypersd_app.distill.data.scribbles import BLACK, Colour, silhouette
 from hypersd_app.distill.doodles.drawing import Doodle
+from hypersd_app.distill.thumbnails import FRAMED
 
 Picture = NDArray[np.uint8]
 
@@ -20,7 +21,6 @@ COLOURFUL = 40  # between the strongest and weakest channel of a pixel that has 
 LEAST_SHARE = 0.15  # of the band has to have a colour at all
 HUE_REACH = 30.0  # degrees
 SPECK = 0.1  # of the largest part's area, below which a part is no part of a thing
-FRAMED = 0.88  # of the picture's side, the longer side of a thing in training pictures
 
 
 def edges(picture: Picture) -> NDArray[np.bool_]:
