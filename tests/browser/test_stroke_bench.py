@@ -8,6 +8,7 @@ from hypersd_app.browser.stroke_bench import (
     board_table,
     editor_table,
     missed,
+    on_the_paper,
     replace,
     scripted_strokes,
     spread,
@@ -68,3 +69,8 @@ def test_the_command_is_found() -> None:
     arguments = ["bench", "stroke", "--strokes", "3", "--transport", "call"]
     args = new_parser(arguments).parse_args(arguments)
     assert (args.strokes, args.transport, args.check, args.command.__name__) == (3, "call", False, "_stroke_bench")
+
+
+def test_the_editor_is_drawn_on_within_the_margin_of_its_paper() -> None:
+    outermost = [share for places in map(on_the_paper, scripted_strokes(200)) for place in places for share in place]
+    assert min(outermost) > 0.08 and max(outermost) < 0.92, "its paper begins 5 to 8 % inside of its canvas"

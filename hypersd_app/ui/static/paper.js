@@ -182,12 +182,11 @@
     // The layer is hardly larger than what it shows: without a GPU a whole one costs a quarter of a processor core, 60 times
     // a second, and the pictures are made on the same cores. It is moved, which lays nothing out anew, and grows in steps.
     placeAhead(bounds) {
-      const { width: whole, clientWidth } = this.ink.canvas;
-      const scale = whole / hs.PAPER;
+      const scale = this.ink.canvas.width / hs.PAPER;
       const [left, top] = bounds.slice(0, 2).map((units) => Math.floor(units * scale));
       const [right, bottom] = bounds.slice(2).map((units) => Math.ceil(units * scale));
       const side = AHEAD * Math.ceil(Math.max(right - left, bottom - top) / AHEAD);
-      const shown = clientWidth / whole; // CSS pixels of one of ink
+      const { shown } = this;
       if (this.ahead.width < side || this.aheadShown !== shown) {
         this.ahead.width = this.ahead.height = Math.max(side, this.ahead.width);
         this.ahead.style.width = this.ahead.style.height = `${this.ahead.width * shown}px`;
@@ -202,6 +201,7 @@
       const shown = this.view.zoom > 1 ? hs.PAPER : Math.ceil(this.frame.clientWidth * devicePixelRatio);
       const side = Math.min(hs.PAPER, shown || FEWEST);
       const changed = [this.ink.resize(side), this.control.resize(this.hooks.side())];
+      this.shown = this.frame.clientWidth / side; // CSS pixels of one of ink, unzoomed
       if (changed.includes(true)) this.repaint();
     }
     repaint() {
