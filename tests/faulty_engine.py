@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import time
+from dataclasses import replace
 from typing import Any
 
 from hypersd_app.engine.requests import GenerationRequest, GenerationResult
@@ -14,7 +15,7 @@ from tests.fake_engine import FakeEngine
 
 
 class FaultyEngine(FakeEngine):
-    """Dies, crashes, hangs or runs out of memory when a prompt begins with that word."""
+    """Dies, crashes, hangs or runs out of memory when a prompt begins with that word. Its pictures say which process drew."""
 
     def generate(self, request: GenerationRequest, progress: Any = None) -> GenerationResult:
         word = request.prompt.split()[0]
@@ -28,7 +29,7 @@ class FaultyEngine(FakeEngine):
             bytearray(2**62)
         if word == "slow":
             time.sleep(1.0)
-        return super().generate(request, progress)
+        return replace(super().generate(request, progress), backend=str(os.getpid()))
 
 
 def build() -> FaultyEngine:

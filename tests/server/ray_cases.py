@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from hypersd_app.browser.chromium import free_port
+from hypersd_app.engine.frames import Outcome
 from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
 from hypersd_app.errors import HyperSDError, InvalidRequest, ModelUnavailable, WorkerLost
 from hypersd_app.load.bench import draw, summed
@@ -84,28 +85,34 @@ def test_no_port_is_open_beyond_this_machine(whole: RayEngine) -> None:
 
 
 def test_two_replicas_draw_at_once(whole: RayEngine) -> None:
-    began = time.monotonic()
+    assert len(set(drawn_at_once(whole))) == 2
+
+
+def drawn_at_once(engine: RayEngine) -> list[int]:
+    """The processes that drew two slow pictures, asked for at the same time."""
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(whole.generate_batch, [[SLOW], [SLOW]]))
-    assert time.monotonic() - began < 1.8, "one after the other it takes two seconds"
+        return [drawn_by(outcomes) for outcomes in pool.map(engine.generate_batch, [[SLOW], [SLOW]])]
+
+
+def drawn_by(outcomes: Sequence[Outcome]) -> int:
+    return int(outcomes[0].backend)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("fault", ["die", "crash"])
 def test_a_replica_that_dies_costs_its_batch(whole: RayEngine, fault: str) -> None:
-    lost = whole.lost
+    lost, pids = whole.lost, whole.status()["pids"]
     with pytest.raises(WorkerLost) as raised:
         whole.generate_batch([GenerationRequest(fault)])
     assert raised.value.retry_after > 0 and "another one" in str(raised.value)
     began = time.monotonic()
-    assert whole.generate_batch([GOOD]) and time.monotonic() - began < 2.0, "the other replica goes on"
+    assert drawn_by(whole.generate_batch([GOOD])) in pids, "the other replica goes on"
     assert whole.lost == lost + 1
     await_replicas(whole, 2)
     print(f"{fault}: two replicas again after {time.monotonic() - began:.1f} s")
 
 
 def test_a_replica_that_hangs_is_replaced(whole: RayEngine) -> None:
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(whole.generate_batch, [[SLOW], [SLOW]]))  # its kind has run on both, so silence is no compiling
+    await_both_have_drawn(whole)
     hanging = begun(whole.generate_batch, [GenerationRequest("hang")])
     time.sleep(0.5)
     assert whole.generate_batch([GOOD]), "the other replica goes on"
@@ -114,6 +121,15 @@ def test_a_replica_that_hangs_is_replaced(whole: RayEngine) -> None:
         hanging.result(timeout=TIMEOUT)
     await_replicas(whole, 2)
     print(f"hang: told after {time.monotonic() - began:.1f} s")
+
+
+def await_both_have_drawn(engine: RayEngine) -> None:
+    """Silence is no compiling, then. A replica that is new gets nothing to draw until the router knows what it has loaded."""
+    deadline = time.monotonic() + TIMEOUT
+    have_drawn: set[int] = set()
+    while len(have_drawn) < 2:
+        assert time.monotonic() < deadline, f"only {have_drawn} drew"
+        have_drawn.update(drawn_at_once(engine))
 
 
 def test_a_kill_under_load_loses_at_most_the_frames_in_flight(whole: RayEngine) -> None:
