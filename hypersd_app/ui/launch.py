@@ -52,6 +52,8 @@ class Studio:
     def launch(self, **overrides: Any) -> tuple[Any, str, str]:
         """`gr.Blocks.launch` with the studio's arguments; returns (app, local address, public address)."""
         launched: tuple[Any, str, str] = self.page.launch(**{**self.arguments, **overrides})
+        # What the socket carries is PNG and JPEG: to deflate them again only takes time, which the pen waits for.
+        self.page.server.config.ws_per_message_deflate = False
         return launched
 
     def close(self, drain: float = 0.0) -> None:

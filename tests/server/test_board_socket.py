@@ -72,6 +72,11 @@ def test_a_sketch_comes_back_as_a_picture(studio: Served) -> None:
     assert all(abs(a - b) < 40 for a, b in zip(picture.getpixel((35, 15)), expected, strict=True))
 
 
+def test_pictures_are_not_compressed_a_second_time(studio: Served) -> None:
+    with ready(studio) as socket:  # which offers it, as browsers do
+        assert not socket.protocol.extensions
+
+
 def test_the_ink_arrives_in_its_colour(studio: Served) -> None:
     drawing = Image.new("RGBA", (256, 256))
     drawing.paste((192, 69, 47, 255), (40, 40, 200, 60))
