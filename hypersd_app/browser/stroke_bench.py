@@ -14,13 +14,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hypersd_app.browser.chromium import free_port, open_browser
-from hypersd_app.errors import HyperSDError, InvalidRequest
+from hypersd_app.browser.chromium import free_port
+from hypersd_app.browser.devtools import Tab, open_tab
+from hypersd_app.errors import InvalidRequest
 from hypersd_app.settings import Settings
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
-
     from hypersd_app.server.backend import ImageEngine
 
 PROBE = Path(__file__).with_name("stroke_probe.js")
@@ -31,8 +30,10 @@ PEN_HZ = 60.0
 PAUSE = 0.15  # s between two strokes: shorter than the resting pen's, so that only live pictures are timed
 CLEAR_EVERY = 25  # strokes
 EDITOR_QUIET = 0.4  # s without a picture before the editor gets its next stroke: none may be taken for another's
-PATIENCE = 30_000  # ms
 PROMPT = "a red apple"
+BOARD_TAB = "[...document.querySelectorAll('[role=tab]')].find((tab) => tab.textContent.trim() === 'Drawing board')"
+EDITOR_BRUSH = "document.querySelector('#editor button[aria-label=Brush]')"
+EDITOR_CANVAS = "#editor canvas"
 
 # What `--check` asks for.
 MOST_P50, MOST_P95 = 80.0, 130.0  # ms from a movement of the pen to the picture that shows it
@@ -84,8 +85,8 @@ def run_stroke_bench(args: argparse.Namespace, settings: Settings) -> int:
     if not 2 <= args.strokes <= 10_000:
         raise InvalidRequest("strokes", args.strokes, "2 to 10000")
     # In a process of its own, as always: the pen's script would take its turns from it.
-    with own_server(settings.environment) as address, open_browser() as browser:
-        report = summary(args.strokes, measure_board(browser, address, args.strokes, args.transport))
+    with own_server(settings.environment) as address, open_tab() as tab:
+        report = summary(args.strokes, measure_board(tab, address, args.strokes, args.transport))
     sys.stdout.write(board_table(report) + "\n")
     sys.stdout.flush()  # the editor takes long, and may not get through
     if args.editor_strokes:
@@ -98,24 +99,21 @@ def run_stroke_bench(args: argparse.Namespace, settings: Settings) -> int:
     return 1 if failures else 0
 
 
-def measure_board(browser: Browser, address: str, strokes: int, transport: str) -> dict[str, Any]:
+def measure_board(tab: Tab, address: str, strokes: int, transport: str) -> dict[str, Any]:
     """The probe's times of `strokes` strokes on the drawing board of a studio."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(PATIENCE)
-    page.goto(f"{address}?transport={transport}")
-    page.get_by_role("tab", name="Drawing board").click()
-    page.wait_for_function("() => window.hypersd && hypersd.board && hypersd.board.picture")
-    page.evaluate(PROBE.read_text(encoding="utf-8"))
-    page.evaluate("() => strokeProbe.watchBoard(hypersd.board)")
-    paper = page.locator(".hs-paper")
+    tab.go(f"{address}?transport={transport}")
+    tab.wait_for(f"() => {BOARD_TAB}")
+    tab.run(f"{BOARD_TAB}.click()")
+    tab.wait_for("() => window.hypersd && hypersd.board && hypersd.board.picture")
+    tab.run(PROBE.read_text(encoding="utf-8"))
+    tab.run("strokeProbe.watchBoard(hypersd.board)")
     for number, places in enumerate(scripted_strokes(strokes)):
         if number % CLEAR_EVERY == 0:
-            page.evaluate("() => hypersd.board.drawing.clear()")
-        draw(page, paper, places)
+            tab.run("hypersd.board.drawing.clear()")
+        draw(tab, ".hs-paper", places)
         time.sleep(PAUSE)
-    page.wait_for_function(f"() => strokeProbe.lifts.length === {strokes}")
-    found: dict[str, Any] = page.evaluate("() => strokeProbe")
-    page.close()
+    tab.wait_for(f"() => strokeProbe.lifts.length === {strokes}")
+    found: dict[str, Any] = tab.evaluate("() => strokeProbe")
     return found
 
 
@@ -126,13 +124,13 @@ def measured_editor(settings: Settings, strokes: int) -> list[float]:
     engine = open_engine(settings.for_visitors())
     try:
         engine.warm_up(settings.default_model)
-        with open_browser() as browser:
-            return measure_editor(browser, engine, settings, strokes)
+        with open_tab() as tab:
+            return measure_editor(tab, engine, settings, strokes)
     finally:
         engine.close()
 
 
-def measure_editor(browser: Browser, engine: ImageEngine, settings: Settings, strokes: int) -> list[float]:
+def measure_editor(tab: Tab, engine: ImageEngine, settings: Settings, strokes: int) -> list[float]:
     """Milliseconds from pen-up to picture of `strokes` strokes on `gr.ImageEditor`.
 
     Without a GPU its WebGL canvas takes most of a second for every movement of the pen, so its strokes are short.
@@ -144,20 +142,16 @@ def measure_editor(browser: Browser, engine: ImageEngine, settings: Settings, st
     port = free_port()
     blocks.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, ssr_mode=False)
     try:
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(PATIENCE)
-        page.goto(f"http://127.0.0.1:{port}/")
-        canvas = page.locator("#editor canvas").first
-        canvas.wait_for()
-        page.locator('#editor button[aria-label="Brush"]').click()
-        page.evaluate(PROBE.read_text(encoding="utf-8"))
-        page.evaluate("() => strokeProbe.watchEditor(document.querySelector('#output'))")
+        tab.go(f"http://127.0.0.1:{port}/")
+        tab.wait_for(f"() => {EDITOR_BRUSH} && document.querySelector('{EDITOR_CANVAS}')")
+        tab.run(f"{EDITOR_BRUSH}.click()")
+        tab.run(PROBE.read_text(encoding="utf-8"))
+        tab.run("strokeProbe.watchEditor(document.querySelector('#output'))")
         for number, places in enumerate(scripted_strokes(strokes + 1, points=EDITOR_POINTS)):
-            draw(page, canvas, on_the_paper(places))
-            page.wait_for_function(f"() => strokeProbe.lifts.length >= {number + 1}")
-            page.wait_for_function(f"() => performance.now() - strokeProbe.pictures.at(-1) > {EDITOR_QUIET * 1000}")
-        times: list[float] = page.evaluate("() => strokeProbe.lifts")
-        page.close()
+            draw(tab, EDITOR_CANVAS, on_the_paper(places))
+            tab.wait_for(f"() => strokeProbe.lifts.length >= {number + 1}")
+            tab.wait_for(f"() => performance.now() - strokeProbe.pictures.at(-1) > {EDITOR_QUIET * 1000}")
+        times: list[float] = tab.evaluate("() => strokeProbe.lifts")
     finally:
         blocks.close(verbose=False)
     return times[1:]  # the first one warms the way
@@ -178,20 +172,18 @@ def on_the_paper(places: Places) -> Places:
     return [(0.5 + (x - 0.5) * EDITOR_PAPER, 0.5 + (y - 0.5) * EDITOR_PAPER) for x, y in places]
 
 
-def draw(page: Page, surface: Locator, places: Places) -> None:
-    """One stroke at the pen's rate, through the browser's own input."""
-    box = surface.bounding_box()
-    if box is None:
-        raise HyperSDError("There is nothing to draw on.")
+def draw(tab: Tab, surface: str, places: Places) -> None:
+    """One stroke at the pen's rate on what a selector finds, through the browser's own input. Raises HyperSDError."""
+    box = tab.evaluate(f"() => document.querySelector('{surface}').getBoundingClientRect().toJSON()")
     points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
-    page.mouse.move(*points[0])
-    page.mouse.down()
+    tab.move(*points[0])
+    tab.down()
     due = time.perf_counter()
     for point in points[1:]:
         due += 1 / PEN_HZ
         time.sleep(max(0.0, due - time.perf_counter()))
-        page.mouse.move(*point)
-    page.mouse.up()
+        tab.move(*point)
+    tab.up()
 
 
 def spread(times: Sequence[float]) -> Spread:
