@@ -4,6 +4,10 @@
   const IN_FLIGHT = 2;
   const [SHORTEST_GAP, LONGEST_GAP] = [34, 1000]; // ms between snapshots while the pen moves
   const EARLY = 8; // ms that a state may wait for the device: later ones would sometimes come too late
+  const TOGETHER = 2; // ms: movements that the browser tells of at once
+  const STILL = 50; // ms without a movement: the pen does not move on
+  const SOON = 0.6; // of the time between two movements: the next one is worth waiting for
+  const LATE = 4; // ms by which it may come later than that
   const OVERDUE = 2500; // ms without an answer: does the server still hear us?
   const LOST_AFTER = 120000; // ms, the server's own patience with a picture: forget the frame and ask again
 
@@ -14,6 +18,7 @@
       this.inFlight = new Map();
       this.encoding = false; this.lastSent = 0; this.timer = 0; this.again = 0; this.watching = 0;
       this.gap = 60;
+      this.movedAt = 0; this.beat = 0; // when the pen moved last, and the usual ms from one movement to the next
       this.hold = 0; this.notBefore = 0; // ms from a picture to the next state, and when that is over
       this.chosen = hs.chooseTransport(connection, {
         ready: () => this.resume(),
@@ -24,11 +29,18 @@
     get transport() { return this.chosen.current; }
     get idle() { return this.inFlight.size === 0 && !this.encoding && !this.wanted; }
 
-    // Something changed; `urgent` (pen up, a setting) does not wait for the gap.
+    // Something changed; `urgent` (pen up, a setting) does not wait for the gap, a movement of the pen does.
     request(urgent) {
+      if (!urgent) this.moved(performance.now());
       if (!this.running) return;
       this.wanted = true;
-      this.pump(urgent);
+      this.pump(urgent, true);
+    }
+    moved(now) {
+      const since = now - this.movedAt;
+      if (since < TOGETHER) return;
+      this.movedAt = now;
+      if (since < STILL) this.beat += 0.2 * (since - this.beat);
     }
     // Send the current state again whatever was sent before: after a lost connection the server knows nothing.
     resume() {
@@ -49,16 +61,26 @@
     }
     start() { this.running = true; this.sentKey = ""; this.board.state("ready"); this.request(true); }
 
-    pump(urgent) {
+    // `fresh`: the drawing changed just now.
+    pump(urgent, fresh) {
       if (!this.wanted || !this.running || this.encoding || !this.transport || !this.transport.ready) return;
       if (this.inFlight.size >= IN_FLIGHT) return;
-      const wait = Math.max(this.lastSent + this.gap, this.notBefore) - performance.now();
-      if (!urgent && wait > 0) {
-        clearTimeout(this.timer);
-        this.timer = setTimeout(() => this.pump(false), wait);
-        return;
-      }
+      const now = performance.now();
+      const wait = Math.max(this.lastSent + this.gap, this.notBefore) - now;
+      if (!urgent && wait > 0) return this.pumpIn(wait);
+      const next = this.untilMoved(now);
+      if (!urgent && !fresh && next > 0) return this.pumpIn(next + LATE);
       this.send();
+    }
+    pumpIn(milliseconds) {
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.pump(false), milliseconds);
+    }
+    // ms until the pen's next movement where that is due soon, else 0: a state sent just before it would show it a whole
+    // picture later.
+    untilMoved(now) {
+      const next = this.movedAt + this.beat - now;
+      return next < SOON * this.beat ? Math.max(0, next) : 0;
     }
     async send() {
       const key = this.board.key();
