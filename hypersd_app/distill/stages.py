@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -82,12 +83,20 @@ def _export(config: PlainConfig, workspace: Workspace, folder: Path, progress: P
     for number, (kind, source, name) in enumerate(parts):
         if source.exists() and source != assets / name:
             kind.from_pretrained(source).to(torch.float16).save_pretrained(assets / name)
+            _forget_source(assets / name / "config.json")
         progress(number + 1, len(parts), {})
     accelerator = workspace.run("student", workspace.family) / "accelerator.safetensors"
     if accelerator.exists():
         shutil.copyfile(accelerator, assets / "accelerator.safetensors")
     new_scheduler().save_pretrained(assets / "scheduler")
     assert workspace.embed
+
+
+def _forget_source(config: Path) -> None:
+    """diffusers writes where a network was loaded from; that folder is this machine's alone."""
+    values = json.loads(config.read_text(encoding="utf-8"))
+    values.pop("_name_or_path", None)
+    config.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 STAGES: Mapping[str, Stage] = {

@@ -102,6 +102,13 @@ def test_the_shipped_folder_is_whole_and_half_precision(trained):
     assert not list(assets.rglob("*.bin"))
 
 
+def test_no_shipped_file_names_the_folder_it_was_trained_in(trained):
+    _, assets = trained
+    configs = [*assets.rglob("config.json"), *(ROOT / "assets").rglob("config.json")]
+    assert len(configs) >= 6
+    assert not [path for path in configs if "_name_or_path" in path.read_text(encoding="utf-8")]
+
+
 def test_a_plain_diffusers_pipeline_draws_with_it(trained):
     from transformers import AutoTokenizer
 
