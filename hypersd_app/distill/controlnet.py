@@ -5,6 +5,7 @@ Through the student it learns by feedback too: what one step makes of a drawing 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,8 @@ from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.pictures import control_tensor
 from hypersd_app.models.pocket import PocketUNet, new_scheduler
 
+TextModel = Callable[[Tensor, Tensor, Tensor], Tensor]  # (x_t, t, embeddings) -> prediction
+
 
 @dataclass(frozen=True)
 class ControlNetConfig:
@@ -48,8 +51,10 @@ class ControlNetConfig:
     # Tune through the accelerated UNet at the timesteps of 1-8 steps, by feedback too, from which drawn layouts learn as well.
     student: bool = False
     first_step: float = 1.0  # the weight of real latents there: no single step can meet them, and their mean is a blur
-    unsure: float = 0.08  # the weights of feedback's two parts
+    unsure: float = 0.2  # the weights of feedback's two parts
     faint: float = 0.1  # more of it draws grids, which have contrast everywhere
+    second: float = 0.5  # the share of what begins at the first step that goes on to a second one, and is judged again
+    again: float = 0.2  # the weight of real latents there
     seed: int = 0
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, warmup=20, cooldown=100, preview_minutes=6))
 
@@ -62,7 +67,7 @@ PRESETS: dict[str, ControlNetConfig] = {
     ),
     "pocket-student": ControlNetConfig(
         student=True, first_step=0.6, caption_drop=0.15, batch=24, lr=3e-4,
-        loop=LoopConfig(steps=600, warmup=20, cooldown=300, preview_minutes=4),
+        loop=LoopConfig(steps=1400, warmup=20, cooldown=300, preview_minutes=4),
     ),
     "tiny": ControlNetConfig(
         data="tiny", drawings=DrawingConfig(anywhere=8, workers=1), batch=2, loop=LoopConfig(steps=4, warmup=2, log_every=2)
@@ -74,10 +79,8 @@ PRESETS: dict[str, ControlNetConfig] = {
 }  # fmt: skip
 
 
-def controlled(
-    unet: PocketUNet, controlnet: PocketControlNet, control: Tensor, scale: float = 1.0
-) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """A model (x, t, embeddings) -> prediction that follows `control` pictures."""
+def controlled(unet: PocketUNet, controlnet: PocketControlNet, control: Tensor, scale: float = 1.0) -> TextModel:
+    """A model that follows `control` pictures."""
 
     def run(x: Tensor, t: Tensor, embeddings: Tensor) -> Tensor:
         conditioning = control if len(control) == len(x) else control.repeat(len(x) // len(control), 1, 1, 1)
@@ -105,6 +108,16 @@ def timesteps(config: ControlNetConfig, count: int, num_timesteps: int, generato
     starts = trailing_timesteps(num_timesteps, 8)
     drawn = starts[torch.randint(len(starts), (count,), generator=generator)]
     return torch.where(torch.rand(count, generator=generator) < 0.5, starts[0], drawn)
+
+
+def second_step(model: TextModel, x0: Tensor, text: Tensor, schedule: NoiseSchedule, generator: torch.Generator) -> Tensor:
+    """What the second of 2-8 steps makes of what the first one made, as `sample_tcd` goes on with eta 1."""
+    starts = torch.stack([trailing_timesteps(schedule.num_timesteps, steps)[1] for steps in range(2, 9)])
+    t = starts[torch.randint(len(starts), (len(x0),), generator=generator)]
+    x_t = schedule.add_noise(x0, torch.randn(x0.shape, generator=generator), t).contiguous(memory_format=MEMORY_FORMAT)
+    with mixed_precision():
+        prediction = model(x_t, t, text)
+    return schedule.split(prediction, x_t, t)[0]
 
 
 def sketch_feedback(workspace: Workspace) -> SketchFeedback:
@@ -147,16 +160,21 @@ def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress
         with mixed_precision():
             prediction = controlled(unet, controlnet, batch.control)(x_t, t, batch.text)
         errors = (prediction.float() - schedule.velocity(batch.latents, eps, t)).square().mean((1, 2, 3))
-        chosen = (t == schedule.num_timesteps - 1) & batch.control.flatten(1).any(1)
-        if feedback is None or not chosen.any():
+        first = ((t == schedule.num_timesteps - 1) & batch.control.flatten(1).any(1)).nonzero()[:, 0]
+        if feedback is None or not len(first):
             return errors.mean(), {}, config.batch
-        x0, _ = schedule.split(prediction[chosen], x_t[chosen], t[chosen])
+        x0, _ = schedule.split(prediction[first], x_t[first], t[first])
+        again = first[: math.ceil(config.second * len(first))]
+        follows = controlled(unet, controlnet, batch.control[again])
+        x0_again = second_step(follows, x0[: len(again)].detach(), batch.text[again], schedule, generator)
+        judged = torch.cat([first, again])
         with mixed_precision():
-            verdict = feedback(x0, batch.latents[chosen], batch.control[chosen], batch.things[chosen])
-        named = (batch.things[chosen] >= 0).sum().clamp(min=1)
+            verdict = feedback(torch.cat([x0, x0_again]), batch.latents[judged], batch.control[judged], batch.things[judged])
+        weights = torch.ones(len(t)).index_fill(0, first, config.first_step)
         parts = {
-            "followed": torch.where(chosen, config.first_step * errors, errors).mean(),
-            "unsure": config.unsure * verdict.unsure.sum() / named,
+            "followed": (weights * errors).mean(),
+            "again": config.again * (x0_again - batch.latents[again]).square().mean(),
+            "unsure": config.unsure * verdict.unsure.sum() / (batch.things[judged] >= 0).sum().clamp(min=1),
             "faint": config.faint * verdict.faint.mean(),
         }
         return torch.stack([*parts.values()]).sum(), {name: float(part.detach()) for name, part in parts.items()}, config.batch
