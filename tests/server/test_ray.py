@@ -27,7 +27,7 @@ pytestmark = [
 
 
 def test_the_cases_pass() -> None:
-    command = [sys.executable, "-m", "pytest", str(CASES), "-p", "no:cacheprovider", "-x", "--timeout=240"]
+    command = [sys.executable, "-m", "pytest", str(CASES), "-p", "no:cacheprovider", "-x", "--timeout=240", "--show-capture=no"]
     environment = {**os.environ, **QUIET, **ALONE}  # the cases import Ray before they open an engine
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True

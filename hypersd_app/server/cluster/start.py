@@ -29,6 +29,7 @@ MEMORY_SHARE = 0.75  # of what is free, for the models of all replicas of this m
 STORE = 256 * 2**20  # bytes of shared memory, for pictures on their way
 CALLS = 16  # of a replica at once: batches are few, for the server counts them, but loading and questions come beside
 UPSCALE_SECONDS, DOWNSCALE_SECONDS = 10.0, 300.0
+NODE_TRIES = 2  # on two busy cores a start now and then never ends, and the next one does
 BUSY = 0.7  # of the time; a replica that draws for more gets help
 # Ray's processes share the cores with the drawing: no reports to its makers, no metrics that nobody reads, no spare workers,
 # and a controller that looks around twice a second instead of ten times.
@@ -91,14 +92,29 @@ def _connect(settings: Settings) -> Callable[[], None]:
         serve.start(proxy_location="Disabled")
         return _leave
     cores = max(os.cpu_count() or 1, settings.replicas_at_most * settings.replica_cores)
-    ray.init(
-        num_cpus=cores, include_dashboard=False, log_to_driver=False, object_store_memory=STORE, namespace=APPLICATION,
-        logging_level=logging.WARNING,
-    )  # fmt: skip
+    _start_node(cores)
     if not is_loopback(ray.util.get_node_ip_address()):
         logger.warning("Ray was imported before its settings were made: its ports are open to other machines")
     serve.start(proxy_location="Disabled")  # whoever asks is in this process: no proxy, no port
     return ray.shutdown
+
+
+def _start_node(cores: int) -> None:
+    """A cluster of this machine alone. Raises ModelUnavailable if it does not come up."""
+    import ray
+
+    for tries_left in reversed(range(NODE_TRIES)):
+        try:
+            ray.init(
+                num_cpus=cores, include_dashboard=False, log_to_driver=False, object_store_memory=STORE, namespace=APPLICATION,
+                logging_level=logging.WARNING,
+            )  # fmt: skip
+            return
+        except Exception as error:  # Ray has no kind of its own for a node that is not there after half a minute
+            ray.shutdown()
+            if not tries_left:
+                raise ModelUnavailable(f"Ray did not start: {error}") from error
+            logger.warning("Ray did not start and is started again: %s", error)
 
 
 def _leave() -> None:
