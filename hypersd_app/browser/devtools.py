@@ -23,7 +23,7 @@ from hypersd_app.browser.chromium import ARGUMENTS, chromium_path
 from hypersd_app.errors import HyperSDError, ModelUnavailable
 
 SIZE = (1280, 900)  # CSS pixels of the page
-START, PATIENCE = 30.0, 30.0  # seconds
+START, PATIENCE, END = 30.0, 30.0, 10.0  # seconds for a browser to start, to answer, to close
 LOOK_EVERY = 0.1  # seconds between two looks whether something is there
 
 
@@ -111,7 +111,10 @@ def open_tab() -> Iterator[Tab]:
                 yield Tab(connection)
         finally:
             process.terminate()
-            process.wait()
+            try:
+                process.wait(timeout=END)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def _address(process: subprocess.Popen[bytes], told: Path) -> str:
