@@ -5,9 +5,9 @@ Through the student it learns by feedback too: what one step makes of a drawing 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import copy
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from hypersd_app.diffusion.samplers import guided, sample_tcd
 from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
 from hypersd_app.distill.data.scribbles import scribble
 from hypersd_app.distill.drawings import DrawingConfig, DrawnPictures
+from hypersd_app.distill.first_step import FirstStep, FirstStepConfig
 from hypersd_app.distill.lora import fuse_lora
 from hypersd_app.distill.optimizers import ExponentialAverage, build_optimizers
 from hypersd_app.distill.precision import MEMORY_FORMAT, mixed_precision
@@ -26,13 +27,12 @@ from hypersd_app.distill.previews import contact_sheet
 from hypersd_app.distill.rewards.shelf import trained
 from hypersd_app.distill.runs import LoopConfig, Progress, RunFolder, TrainingState, run_loop
 from hypersd_app.distill.sketch_feedback import SketchFeedback
+from hypersd_app.distill.sketch_score import Follow, SketchScore, SketchScoreConfig, TextModel
 from hypersd_app.distill.teacher import Sampler, draw_timesteps, initial_noise
 from hypersd_app.distill.workspace import Workspace
 from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.pictures import control_tensor
 from hypersd_app.models.pocket import PocketUNet, new_scheduler
-
-TextModel = Callable[[Tensor, Tensor, Tensor], Tensor]  # (x_t, t, embeddings) -> prediction
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,9 @@ class ControlNetConfig:
     caption_drop: float = 0.3
     control_drop: float = 0.1
     timestep_shift: float = 2.0  # shape is decided where there is more noise
-    # Tune through the accelerated UNet at the timesteps of 1-8 steps, by feedback too, from which drawn layouts learn as well.
-    student: bool = False
-    first_step: float = 1.0  # the weight of real latents there: no single step can meet them, and their mean is a blur
-    unsure: float = 0.2  # the weights of feedback's two parts
-    faint: float = 0.1  # more of it draws grids, which have contrast everywhere
-    second: float = 0.5  # the share of what begins at the first step that goes on to a second one, and is judged again
-    again: float = 0.2  # the weight of real latents there
+    student: bool = False  # tune through the accelerated UNet at the timesteps of 1-8 steps; drawn layouts learn as well
+    first_step: FirstStepConfig = field(default_factory=FirstStepConfig)  # of the student
+    begin_with: str = ""  # the preset of another run, whose ControlNet is trained further
     seed: int = 0
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, warmup=20, cooldown=100, preview_minutes=6))
 
@@ -66,14 +62,21 @@ PRESETS: dict[str, ControlNetConfig] = {
         lr=2e-3, control_drop=0.05, loop=LoopConfig(steps=170, warmup=10, cooldown=60, preview_minutes=3, log_every=10)
     ),
     "pocket-student": ControlNetConfig(
-        student=True, first_step=0.6, caption_drop=0.15, batch=24, lr=3e-4,
+        student=True, caption_drop=0.15, batch=24, lr=3e-4,
         loop=LoopConfig(steps=1400, warmup=20, cooldown=300, preview_minutes=4),
+    ),
+    # From there on, with score distillation.
+    "pocket-score": ControlNetConfig(
+        student=True, caption_drop=0.1, batch=24, lr=2e-4, begin_with="pocket-student",
+        first_step=FirstStepConfig(followed=0.2, score=SketchScoreConfig(weight=0.5)),
+        loop=LoopConfig(steps=600, warmup=20, cooldown=300, preview_minutes=4),
     ),
     "tiny": ControlNetConfig(
         data="tiny", drawings=DrawingConfig(anywhere=8, workers=1), batch=2, loop=LoopConfig(steps=4, warmup=2, log_every=2)
     ),
     "tiny-student": ControlNetConfig(
         data="tiny", drawings=DrawingConfig(anywhere=8, workers=1), student=True, caption_drop=0.0, batch=16,
+        first_step=FirstStepConfig(score=SketchScoreConfig(weight=0.5, rows=4, fake_rank=2)),
         loop=LoopConfig(steps=2, warmup=1, log_every=1),
     ),
 }  # fmt: skip
@@ -94,11 +97,16 @@ def controlled(unet: PocketUNet, controlnet: PocketControlNet, control: Tensor, 
     return run
 
 
-def newest_controlnet(workspace: Workspace) -> PocketControlNet:
-    """The one tuned through the student, else the teacher's, else the one that ships. Raises ModelUnavailable."""
-    tuned = workspace.run("controlnet", "pocket-student") / "controlnet"
-    found = tuned if workspace.family != "tiny" and tuned.exists() else workspace.weights("controlnet", "controlnet", "controlnet")
-    return PocketControlNet.from_pretrained(found)
+def newest_controlnet(workspace: Workspace) -> Path:
+    """The folder of the one that was trained longest: through the student, else the teacher's, else the one that ships.
+
+    Raises ModelUnavailable.
+    """
+    for preset in ("pocket-score", "pocket-student") if workspace.family != "tiny" else ():
+        tuned = workspace.run("controlnet", preset) / "controlnet"
+        if tuned.exists():
+            return tuned
+    return workspace.weights("controlnet", "controlnet", "controlnet")
 
 
 def timesteps(config: ControlNetConfig, count: int, num_timesteps: int, generator: torch.Generator) -> Tensor:
@@ -110,41 +118,56 @@ def timesteps(config: ControlNetConfig, count: int, num_timesteps: int, generato
     return torch.where(torch.rand(count, generator=generator) < 0.5, starts[0], drawn)
 
 
-def second_step(model: TextModel, x0: Tensor, text: Tensor, schedule: NoiseSchedule, generator: torch.Generator) -> Tensor:
-    """What the second of 2-8 steps makes of what the first one made, as `sample_tcd` goes on with eta 1."""
-    starts = torch.stack([trailing_timesteps(schedule.num_timesteps, steps)[1] for steps in range(2, 9)])
-    t = starts[torch.randint(len(starts), (len(x0),), generator=generator)]
-    x_t = schedule.add_noise(x0, torch.randn(x0.shape, generator=generator), t).contiguous(memory_format=MEMORY_FORMAT)
-    with mixed_precision():
-        prediction = model(x_t, t, text)
-    return schedule.split(prediction, x_t, t)[0]
+def beginning(config: ControlNetConfig, workspace: Workspace, folder: Path) -> Path | None:
+    """Where the weights come from that a run without a checkpoint starts from; None for none. Raises ModelUnavailable."""
+    if config.begin_with:
+        own = workspace.run("controlnet", config.begin_with) / "controlnet"
+        return own if own.exists() else workspace.assets / "controlnet"
+    if config.student:
+        return workspace.weights("controlnet", "controlnet", "controlnet")
+    return workspace.initial("controlnet", folder.name, "controlnet")
 
 
-def sketch_feedback(workspace: Workspace) -> SketchFeedback:
-    """Feedback on the data's things. Raises ModelUnavailable before `train reward --preset agreement`."""
+def new_first_step(
+    config: FirstStepConfig, workspace: Workspace, student: Follow, guide: PocketControlNet, schedule: NoiseSchedule
+) -> FirstStep:
+    """What judges the `student`'s first step. Scores follow drawings by the `guide`, which stays as it is.
+
+    Raises ModelUnavailable before `train reward --preset agreement`.
+    """
     names = [concept.names[0] for concept in workspace.data.concepts]
-    return SketchFeedback(trained("agreement", workspace), names, workspace.embed, workspace.autoencoder)
+    feedback = SketchFeedback(trained("agreement", workspace), names, workspace.embed, workspace.autoencoder)
+    score = None
+    if config.score.weight:
+        unet = workspace.teacher()
+        score = SketchScore(config.score, unet, partial(controlled, unet, guide), workspace.embed([""]), schedule)
+    return FirstStep(config, student, schedule, feedback, score)
 
 
 def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
     """Train or resume in `folder`; the averaged weights are left in `folder/controlnet` as a diffusers folder."""
     torch.manual_seed(config.seed)
-    unet = workspace.teacher()
-    initial = workspace.initial("controlnet", folder.name, "controlnet")
+    unet, initial = workspace.teacher(), beginning(config, workspace, folder)
     if config.student:
-        initial = workspace.weights("controlnet", "controlnet", "controlnet")
         fuse_lora(unet, workspace.weights("student", "accelerator.safetensors", "accelerator.safetensors"))
-    controlnet = PocketControlNet.from_pretrained(initial) if initial else PocketControlNet.for_unet(unet)
     unet = unet.to(memory_format=MEMORY_FORMAT).requires_grad_(False)
+    controlnet = PocketControlNet.from_pretrained(initial) if initial else PocketControlNet.for_unet(unet)
     if not config.student:  # else it comes with what it has learnt to draw in layouts, and goes on
         workspace.load_drawn(controlnet)
     controlnet = controlnet.float().to(memory_format=MEMORY_FORMAT)
-    feedback = sketch_feedback(workspace) if config.student else None
     controlnet.drawn.requires_grad_(config.student)  # else learnt by a stage of its own, like the layout prior
+    follow, schedule = partial(controlled, unet, controlnet), NoiseSchedule.from_scheduler(new_scheduler())
+    at_first = None
+    if config.student:
+        guide = copy.deepcopy(controlnet).requires_grad_(False)
+        at_first = new_first_step(config.first_step, workspace, follow, guide, schedule)
     state = TrainingState(
-        controlnet, build_optimizers(controlnet, config.optimizer, config.lr), ExponentialAverage(controlnet, config.ema_decay)
+        controlnet,
+        build_optimizers(controlnet, config.optimizer, config.lr),
+        ExponentialAverage(controlnet, config.ema_decay),
+        extras=at_first.learning() if at_first else {},
     )
-    run, schedule = RunFolder(folder), NoiseSchedule.from_scheduler(new_scheduler())
+    run = RunFolder(folder)
     run.save_config(config)
     run.resume(state)
     seen = DrawnPictures.of(config.drawings, workspace, progress)
@@ -158,26 +181,17 @@ def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress
         eps = torch.randn(batch.latents.shape, generator=generator)
         x_t = schedule.add_noise(batch.latents, eps, t).contiguous(memory_format=MEMORY_FORMAT)
         with mixed_precision():
-            prediction = controlled(unet, controlnet, batch.control)(x_t, t, batch.text)
+            prediction = follow(batch.control)(x_t, t, batch.text)
         errors = (prediction.float() - schedule.velocity(batch.latents, eps, t)).square().mean((1, 2, 3))
         first = ((t == schedule.num_timesteps - 1) & batch.control.flatten(1).any(1)).nonzero()[:, 0]
-        if feedback is None or not len(first):
+        if at_first is None or not len(first):
             return errors.mean(), {}, config.batch
         x0, _ = schedule.split(prediction[first], x_t[first], t[first])
-        again = first[: math.ceil(config.second * len(first))]
-        follows = controlled(unet, controlnet, batch.control[again])
-        x0_again = second_step(follows, x0[: len(again)].detach(), batch.text[again], schedule, generator)
-        judged = torch.cat([first, again])
-        with mixed_precision():
-            verdict = feedback(torch.cat([x0, x0_again]), batch.latents[judged], batch.control[judged], batch.things[judged])
-        weights = torch.ones(len(t)).index_fill(0, first, config.first_step)
-        parts = {
-            "followed": (weights * errors).mean(),
-            "again": config.again * (x0_again - batch.latents[again]).square().mean(),
-            "unsure": config.unsure * verdict.unsure.sum() / (batch.things[judged] >= 0).sum().clamp(min=1),
-            "faint": config.faint * verdict.faint.mean(),
-        }
-        return torch.stack([*parts.values()]).sum(), {name: float(part.detach()) for name, part in parts.items()}, config.batch
+        learnt, figures = at_first(x0, batch.rows(first), generator)
+        weights = torch.ones(len(t)).index_fill(0, first, config.first_step.followed)
+        losses = {"followed": (weights * errors).mean(), **learnt}
+        told = {name: float(loss.detach()) for name, loss in losses.items()}
+        return torch.stack([*losses.values()]).sum(), {**told, **figures}, config.batch
 
     def preview(step: int) -> None:
         state.ema.swap()

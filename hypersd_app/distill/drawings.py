@@ -71,6 +71,10 @@ class Batch:
     text: Tensor
     things: Tensor
 
+    def rows(self, chosen: Tensor | slice) -> Batch:
+        """Some of it."""
+        return Batch(self.latents[chosen], self.control[chosen], self.text[chosen], self.things[chosen])
+
 
 @dataclass(frozen=True)
 class DrawnPictures:

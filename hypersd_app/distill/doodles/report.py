@@ -26,6 +26,7 @@ from hypersd_app.distill.previews import contact_sheet
 from hypersd_app.distill.teacher import Sampler, initial_noise
 from hypersd_app.distill.workspace import Workspace
 from hypersd_app.errors import ModelUnavailable
+from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.pictures import control_tensor
 from hypersd_app.models.pocket import new_scheduler
 
@@ -47,7 +48,8 @@ class SketchedStudent:
         fuse_lora(self.unet, workspace.weights("student", "accelerator.safetensors", "accelerator.safetensors"))
         for path, weight in styles:
             fuse_lora(self.unet, path, weight)
-        self.controlnet = newest_controlnet(workspace).float().to(memory_format=MEMORY_FORMAT).eval()
+        controlnet = PocketControlNet.from_pretrained(newest_controlnet(workspace))
+        self.controlnet = controlnet.float().to(memory_format=MEMORY_FORMAT).eval()
         self.schedule = NoiseSchedule.from_scheduler(new_scheduler())
         self.sampler = Sampler(workspace.embed, workspace.autoencoder, self.schedule)
 
