@@ -68,14 +68,15 @@ PRESETS: dict[str, ControlNetConfig] = {
     # From there on, with score distillation.
     "pocket-score": ControlNetConfig(
         student=True, caption_drop=0.1, batch=24, lr=2e-4, begin_with="pocket-student",
-        first_step=FirstStepConfig(followed=0.2, score=SketchScoreConfig(weight=0.5)),
-        loop=LoopConfig(steps=600, warmup=20, cooldown=300, preview_minutes=4),
+        drawings=DrawingConfig(bent=0.6),
+        first_step=FirstStepConfig(followed=0.4, score=SketchScoreConfig(weight=0.4)),
+        loop=LoopConfig(steps=1200, warmup=20, cooldown=400, preview_minutes=4),
     ),
     "tiny": ControlNetConfig(
         data="tiny", drawings=DrawingConfig(anywhere=8, workers=1), batch=2, loop=LoopConfig(steps=4, warmup=2, log_every=2)
     ),
     "tiny-student": ControlNetConfig(
-        data="tiny", drawings=DrawingConfig(anywhere=8, workers=1), student=True, caption_drop=0.0, batch=16,
+        data="tiny", drawings=DrawingConfig(anywhere=8, bent=0.5, workers=1), student=True, caption_drop=0.0, batch=16,
         first_step=FirstStepConfig(score=SketchScoreConfig(weight=0.5, rows=4, fake_rank=2)),
         loop=LoopConfig(steps=2, warmup=1, log_every=1),
     ),

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hypersd_app.distill.bending import bent
 from hypersd_app.distill.compositions import moved
 from hypersd_app.distill.data.captions import with_article
 from hypersd_app.distill.data.dataset import PICTURE_SIZE, PictureData
@@ -25,6 +26,7 @@ from hypersd_app.distill.latents import blank_latents, encode
 from hypersd_app.distill.layout import fills_the_picture, remembered
 from hypersd_app.distill.runs import Progress
 from hypersd_app.distill.workspace import Workspace
+from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.pictures import control_tensor
 from hypersd_app.models.shapes import LATENT_SIDE, MAX_TOKENS
 
@@ -46,7 +48,8 @@ class DrawingConfig:
     """`anywhere`: how many pictures are drawn again elsewhere (`put_anywhere`), and `anywhere_share` how much of a batch they are.
 
     The weights say how often pictures of the main set, of familiar things and of things in unusual colours are shown beside
-    others. `most_cells`: how far a picture and its strokes are moved together, in latent cells of 16 px.
+    others. `most_cells`: how far a picture and its strokes are moved together, in latent cells of 16 px. `bent`: the share of
+    pictures of a single thing that take yet another shape each time they are shown.
     """
 
     anywhere: int = 16_000
@@ -55,6 +58,7 @@ class DrawingConfig:
     familiar_weight: float = 5.0
     recoloured_weight: float = 0.4
     most_cells: int = 2
+    bent: float = 0.0
     seed: int = 0
     workers: int = 2
 
@@ -77,10 +81,24 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class DrawnFrom:
+    """The pictures themselves: those of the data that are `whole`, then those put anywhere, uint8 (N, 256, 256, 3)."""
+
+    data: PictureData
+    whole: NDArray[np.int64]
+    small: NDArray[np.uint8]
+
+    def __getitem__(self, row: int) -> NDArray[np.uint8]:
+        start = len(self.whole)
+        return np.ascontiguousarray(self.data.pictures[self.whole[row]] if row < start else self.small[row - start])
+
+
+@dataclass(frozen=True)
 class DrawnPictures:
     """The training split's pictures: latents float16 (N, 16, 16, 16), controls uint8 (N, 256, 256, 3), captions embedded."""
 
     config: DrawingConfig
+    pictures: DrawnFrom
     latents: NDArray[np.float16]
     controls: NDArray[np.uint8]
     weights: Tensor
@@ -88,6 +106,7 @@ class DrawnPictures:
     embeddings: Tensor  # (N + 1, L, 384); the last is of ""
     things: Tensor  # int64 (N + 1,), as in `Batch`
     blank: Tensor  # latents of white paper
+    autoencoder: PocketAutoencoder
 
     @staticmethod
     def of(config: DrawingConfig, workspace: Workspace, progress: Progress) -> DrawnPictures:
@@ -105,9 +124,11 @@ class DrawnPictures:
         weights = np.concatenate([(1 - share) * chances, np.full(len(elsewhere), share / len(elsewhere))])
         weights[[_recoloured(data.scenes[index]) for index in indices]] *= config.recoloured_weight
         return DrawnPictures(
-            config, np.concatenate([workspace.latents[whole], small]), controls, torch.from_numpy(weights), captions,
+            config, DrawnFrom(data, whole, np.load(folder / "small.npy", mmap_mode="r")),
+            np.concatenate([workspace.latents[whole], small]), controls, torch.from_numpy(weights), captions,
             remembered([*captions, ""], workspace.embed, folder, progress),
             torch.tensor([*(_thing(data.scenes[index]) for index in indices), -1]), blank_latents(workspace.autoencoder),
+            workspace.autoencoder,
         )  # fmt: skip
 
     def batch(self, count: int, caption_drop: float, seed: int, step: int) -> Batch:
@@ -115,7 +136,10 @@ class DrawnPictures:
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
         chosen = torch.multinomial(self.weights, count, replacement=True, generator=generator).sort().values
         latents, control = self.rows(chosen)
-        moved_together(latents, control, self.blank, self.config.most_cells, np.random.default_rng((seed, step)))
+        rng = np.random.default_rng((seed, step))
+        moved_together(latents, control, self.blank, self.config.most_cells, rng)
+        single = self.things[chosen].numpy() >= 0
+        self._bend(latents, control, chosen.numpy(), np.flatnonzero(single & (rng.random(count) < self.config.bent)), rng)
         dropped = torch.rand(count, generator=generator) < caption_drop
         told = torch.where(dropped, len(self.captions), chosen)
         return Batch(latents, control, self.said(told), self.things[told])
@@ -124,6 +148,18 @@ class DrawnPictures:
         """Latents and control pictures of some."""
         rows = chosen.numpy()
         return torch.from_numpy(self.latents[rows].astype(np.float32)), control_tensor(torch.from_numpy(self.controls[rows]))
+
+    def _bend(
+        self, latents: Tensor, control: Tensor, chosen: NDArray[np.int64], places: NDArray[np.int64], rng: np.random.Generator
+    ) -> None:
+        """Give the `chosen` at these places of a batch other shapes, in place."""
+        if not len(places):
+            return
+        rows = chosen[places]
+        pairs = [bent(self.pictures[row], np.ascontiguousarray(self.controls[row]), rng) for row in rows]
+        pictures, drawn = (np.stack(parts) for parts in zip(*pairs, strict=True))
+        latents[places] = torch.from_numpy(encode(self.autoencoder, pictures).astype(np.float32))
+        control[places] = control_tensor(torch.from_numpy(drawn))
 
     def said(self, chosen: Tensor) -> Tensor:
         """Embeddings of their captions, padded as pipelines pad them."""

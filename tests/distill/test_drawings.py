@@ -6,7 +6,9 @@ import numpy as np
 import torch
 
 from hypersd_app.distill.data.scribbles import silhouette
-from hypersd_app.distill.drawings import moved_together, put_anywhere
+from hypersd_app.distill.drawings import DrawingConfig, DrawnPictures, moved_together, put_anywhere
+from hypersd_app.distill.latents import encode
+from tests.distill.judged import judged_workspace, no_progress
 
 
 def test_pictures_move_with_their_strokes() -> None:
@@ -42,3 +44,26 @@ def test_a_thing_is_put_somewhere_else_whole_and_in_another_shape() -> None:
         mirrored.add(bool(middle[0, 2] > middle[0, 0]))
     assert len(set(boxes)) == 12 and np.ptp([height for *_, height in boxes]) > 60
     assert mirrored == {False, True}, "red is left in some, right in others"
+
+
+def test_single_things_are_bent_with_their_strokes_and_others_are_not(tmp_path) -> None:
+    workspace = judged_workspace(tmp_path)
+    straight, bent = (
+        DrawnPictures.of(DrawingConfig(anywhere=8, workers=1, most_cells=0, bent=share), workspace, no_progress)
+        for share in (0.0, 1.0)
+    )
+    as_drawn, shown = straight.batch(64, 0.0, 0, 1), bent.batch(64, 0.0, 0, 1)
+    assert torch.equal(as_drawn.text, shown.text) and torch.equal(as_drawn.things, shown.things)
+    changed = (as_drawn.control != shown.control).flatten(1).any(1)
+    assert torch.equal(changed, shown.things >= 0) and 0 < changed.sum() < 64
+    assert torch.equal((as_drawn.latents != shown.latents).flatten(1).any(1), changed)
+    again = bent.batch(64, 0.0, 0, 1)
+    assert torch.equal(again.control, shown.control) and torch.equal(again.latents, shown.latents)
+
+
+def test_what_was_put_anywhere_is_found_again(tmp_path) -> None:
+    workspace = judged_workspace(tmp_path)
+    seen = DrawnPictures.of(DrawingConfig(anywhere=8, workers=1), workspace, no_progress)
+    for row in (0, len(seen.captions) - 8, len(seen.captions) - 1):
+        latents = encode(workspace.autoencoder, seen.pictures[row][None])[0].astype(np.float32)
+        assert np.allclose(seen.latents[row].astype(np.float32), latents, atol=0.05)
