@@ -50,7 +50,6 @@ class ControlNetConfig:
     timestep_shift: float = 2.0  # shape is decided where there is more noise
     student: bool = False  # tune through the accelerated UNet at the timesteps of 1-8 steps; drawn layouts learn as well
     first_step: FirstStepConfig = field(default_factory=FirstStepConfig)  # of the student
-    begin_with: str = ""  # the preset of another run, whose ControlNet is trained further
     seed: int = 0
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, warmup=20, cooldown=100, preview_minutes=6))
 
@@ -62,15 +61,9 @@ PRESETS: dict[str, ControlNetConfig] = {
         lr=2e-3, control_drop=0.05, loop=LoopConfig(steps=170, warmup=10, cooldown=60, preview_minutes=3, log_every=10)
     ),
     "pocket-student": ControlNetConfig(
-        student=True, caption_drop=0.15, batch=24, lr=3e-4,
-        loop=LoopConfig(steps=1400, warmup=20, cooldown=300, preview_minutes=4),
-    ),
-    # From there on, with score distillation.
-    "pocket-score": ControlNetConfig(
-        student=True, caption_drop=0.1, batch=24, lr=2e-4, begin_with="pocket-student",
-        drawings=DrawingConfig(bent=0.6),
-        first_step=FirstStepConfig(followed=0.4, score=SketchScoreConfig(weight=0.4)),
-        loop=LoopConfig(steps=1200, warmup=20, cooldown=400, preview_minutes=4),
+        drawings=DrawingConfig(bent=0.4), student=True, caption_drop=0.1, batch=24, lr=3e-4,
+        first_step=FirstStepConfig(score=SketchScoreConfig(weight=0.5)),
+        loop=LoopConfig(steps=800, warmup=20, cooldown=300, preview_minutes=4),
     ),
     "tiny": ControlNetConfig(
         data="tiny", drawings=DrawingConfig(anywhere=8, workers=1), batch=2, loop=LoopConfig(steps=4, warmup=2, log_every=2)
@@ -99,14 +92,10 @@ def controlled(unet: PocketUNet, controlnet: PocketControlNet, control: Tensor, 
 
 
 def newest_controlnet(workspace: Workspace) -> Path:
-    """The folder of the one that was trained longest: through the student, else the teacher's, else the one that ships.
-
-    Raises ModelUnavailable.
-    """
-    for preset in ("pocket-score", "pocket-student") if workspace.family != "tiny" else ():
-        tuned = workspace.run("controlnet", preset) / "controlnet"
-        if tuned.exists():
-            return tuned
+    """The folder of the one tuned through the student, else the teacher's, else the one that ships. Raises ModelUnavailable."""
+    tuned = workspace.run("controlnet", "pocket-student") / "controlnet"
+    if workspace.family != "tiny" and tuned.exists():
+        return tuned
     return workspace.weights("controlnet", "controlnet", "controlnet")
 
 
@@ -117,16 +106,6 @@ def timesteps(config: ControlNetConfig, count: int, num_timesteps: int, generato
     starts = trailing_timesteps(num_timesteps, 8)
     drawn = starts[torch.randint(len(starts), (count,), generator=generator)]
     return torch.where(torch.rand(count, generator=generator) < 0.5, starts[0], drawn)
-
-
-def beginning(config: ControlNetConfig, workspace: Workspace, folder: Path) -> Path | None:
-    """Where the weights come from that a run without a checkpoint starts from; None for none. Raises ModelUnavailable."""
-    if config.begin_with:
-        own = workspace.run("controlnet", config.begin_with) / "controlnet"
-        return own if own.exists() else workspace.assets / "controlnet"
-    if config.student:
-        return workspace.weights("controlnet", "controlnet", "controlnet")
-    return workspace.initial("controlnet", folder.name, "controlnet")
 
 
 def new_first_step(
@@ -148,8 +127,9 @@ def new_first_step(
 def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
     """Train or resume in `folder`; the averaged weights are left in `folder/controlnet` as a diffusers folder."""
     torch.manual_seed(config.seed)
-    unet, initial = workspace.teacher(), beginning(config, workspace, folder)
+    unet, initial = workspace.teacher(), workspace.initial("controlnet", folder.name, "controlnet")
     if config.student:
+        initial = workspace.weights("controlnet", "controlnet", "controlnet")
         fuse_lora(unet, workspace.weights("student", "accelerator.safetensors", "accelerator.safetensors"))
     unet = unet.to(memory_format=MEMORY_FORMAT).requires_grad_(False)
     controlnet = PocketControlNet.from_pretrained(initial) if initial else PocketControlNet.for_unet(unet)

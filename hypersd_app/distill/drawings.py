@@ -67,17 +67,19 @@ class DrawingConfig:
 class Batch:
     """Latents float32 (B, 16, 16, 16), control pictures (B, 3, 256, 256), caption embeddings (B, 32, 384).
 
-    `things`, int64 (B,), are the concepts that the captions name; -1 for captions of several, of unusual colours, or dropped.
+    `things`, int64 (B,), are the concepts that the captions name; -1 for captions of several, of unusual colours, or dropped, and
+    for what is `bent`, bool (B,): no judge has seen such shapes.
     """
 
     latents: Tensor
     control: Tensor
     text: Tensor
     things: Tensor
+    bent: Tensor
 
     def rows(self, chosen: Tensor | slice) -> Batch:
         """Some of it."""
-        return Batch(self.latents[chosen], self.control[chosen], self.text[chosen], self.things[chosen])
+        return Batch(self.latents[chosen], self.control[chosen], self.text[chosen], self.things[chosen], self.bent[chosen])
 
 
 @dataclass(frozen=True)
@@ -138,28 +140,26 @@ class DrawnPictures:
         latents, control = self.rows(chosen)
         rng = np.random.default_rng((seed, step))
         moved_together(latents, control, self.blank, self.config.most_cells, rng)
-        single = self.things[chosen].numpy() >= 0
-        self._bend(latents, control, chosen.numpy(), np.flatnonzero(single & (rng.random(count) < self.config.bent)), rng)
+        to_bend = (self.things[chosen] >= 0) & torch.from_numpy(rng.random(count) < self.config.bent)
+        self._bend(latents, control, chosen, to_bend, rng)
         dropped = torch.rand(count, generator=generator) < caption_drop
         told = torch.where(dropped, len(self.captions), chosen)
-        return Batch(latents, control, self.said(told), self.things[told])
+        return Batch(latents, control, self.said(told), self.things[told].masked_fill(to_bend, -1), to_bend)
 
     def rows(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Latents and control pictures of some."""
         rows = chosen.numpy()
         return torch.from_numpy(self.latents[rows].astype(np.float32)), control_tensor(torch.from_numpy(self.controls[rows]))
 
-    def _bend(
-        self, latents: Tensor, control: Tensor, chosen: NDArray[np.int64], places: NDArray[np.int64], rng: np.random.Generator
-    ) -> None:
-        """Give the `chosen` at these places of a batch other shapes, in place."""
-        if not len(places):
+    def _bend(self, latents: Tensor, control: Tensor, chosen: Tensor, to_bend: Tensor, rng: np.random.Generator) -> None:
+        """Give some of the `chosen` rows other shapes, in place."""
+        rows = chosen[to_bend].tolist()
+        if not rows:
             return
-        rows = chosen[places]
         pairs = [bent(self.pictures[row], np.ascontiguousarray(self.controls[row]), rng) for row in rows]
         pictures, drawn = (np.stack(parts) for parts in zip(*pairs, strict=True))
-        latents[places] = torch.from_numpy(encode(self.autoencoder, pictures).astype(np.float32))
-        control[places] = control_tensor(torch.from_numpy(drawn))
+        latents[to_bend] = torch.from_numpy(encode(self.autoencoder, pictures).astype(np.float32))
+        control[to_bend] = control_tensor(torch.from_numpy(drawn))
 
     def said(self, chosen: Tensor) -> Tensor:
         """Embeddings of their captions, padded as pipelines pad them."""

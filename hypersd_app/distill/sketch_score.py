@@ -35,8 +35,8 @@ class SketchScoreConfig:
 
     weight: float = 0.0  # 0 leaves it out
     rows: int = 8
-    words: float = 5.0
-    strokes: float = 2.0
+    words: float = 4.0
+    strokes: float = 3.0
     fake_rank: int = 32
     fake_lr: float = 5e-4
     lowest: float = 0.02

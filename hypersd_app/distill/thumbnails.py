@@ -12,14 +12,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from hypersd_app.distill.data.dataset import PictureData
+from hypersd_app.distill.data.scribbles import silhouette
 from hypersd_app.distill.previews import from_uint8
 
 logger = logging.getLogger(__name__)
 
 SIDE = 64
 FRAMED = 0.88  # of a picture's side, the longer side of a thing that stands alone: what judges and rewards have seen
-TURN = 12.0  # degrees, standard deviation
-STRETCH = 0.25  # of the logarithm of width to height
+BACKGROUND = 24  # how far from white a drawn background may be: decoders are not exact
+SPECK = 0.1  # of the largest part's area, below which a part is no part of a thing
 BLOCK = 256  # pictures, 50 MB
 
 
@@ -59,38 +60,41 @@ def _read(data: PictureData, start: int, count: int) -> NDArray[np.uint8]:
     return flat.reshape(count, *pictures.shape[1:])
 
 
+def framed(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What stands on the picture's white, in the middle and as large as in pictures that nobody drew: uint8, (H, W, 3).
+
+    Judges have seen things of no other size; where a drawing puts them says nothing about whether they are right.
+    """
+    height, width = picture.shape[:2]
+    _, labels, found, _ = cv2.connectedComponentsWithStats((silhouette(picture, BACKGROUND) > 0).astype(np.uint8))
+    areas = found[1:, cv2.CC_STAT_AREA]
+    if not len(areas):
+        return picture
+    large = 1 + np.flatnonzero(areas >= SPECK * areas.max())
+    x, y, across, down = cv2.boundingRect(np.isin(labels, large).astype(np.uint8))
+    scale = FRAMED * width / max(across, down)
+    move = np.array([[scale, 0, width / 2 - scale * (x + across / 2)], [0, scale, height / 2 - scale * (y + down / 2)]])
+    return cv2.warpAffine(picture, move, (width, height), flags=cv2.INTER_LINEAR, borderValue=(255, 255, 255)).astype(np.uint8)
+
+
 def moved(
     pictures: NDArray[np.uint8],
     rng: np.random.Generator,
     reach: float = 0.06,
     sizes: tuple[float, float] = (0.85, 1.08),
-    reshaped: NDArray[np.bool_] | None = None,
 ) -> Tensor:
     """Pictures shifted, scaled, tinted and partly blurred at random, float (N, 3, 64, 64) in [-1, 1], white around them.
 
-    A decoder's softness must not tell the judge that a picture is not real. Those that are `reshaped`, bool (N,), are turned,
-    stretched and half of them mirrored too.
+    A decoder's softness must not tell the judge that a picture is not real.
     """
     count = len(pictures)
     seen = from_uint8(pictures) - 1  # white is 0, which is also what lies outside
     theta = np.zeros((count, 2, 3), np.float32)
     theta[:, :, :2] = np.eye(2) / rng.uniform(*sizes, (count, 1, 1))
     theta[:, :, 2] = rng.uniform(-reach, reach, (count, 2)) * 2
-    if reshaped is not None:
-        theta[reshaped, :, :2] = theta[reshaped, :, :2] @ _shapes(rng, int(reshaped.sum()))
     grid = functional.affine_grid(torch.from_numpy(theta), list(seen.shape), align_corners=False)
     seen = functional.grid_sample(seen, grid, align_corners=False, padding_mode="zeros")
     blurred = functional.avg_pool2d(functional.pad(seen, (1, 1, 1, 1), mode="replicate"), 3, 1)
     share = torch.from_numpy(rng.choice([0.0, 0.5, 1.0], (count, 1, 1, 1), p=[0.5, 0.25, 0.25]).astype(np.float32))
     light = torch.from_numpy(rng.uniform(0.9, 1.1, (count, 3, 1, 1)).astype(np.float32))
     return ((seen + share * (blurred - seen) + 2) * light - 1).clamp(-1, 1)
-
-
-def _shapes(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
-    """From where a turned and stretched picture, half of them mirrored, takes its pixels, (N, 2, 2); the longer side stays."""
-    turn, stretch = np.deg2rad(rng.normal(0, TURN, count)), rng.normal(0, STRETCH, count)
-    mirror = rng.choice([-1.0, 1.0], count)
-    width, height = np.exp(stretch.clip(0, None)), np.exp((-stretch).clip(0, None))
-    cosine, sine = np.cos(turn), np.sin(turn)
-    rows = [[mirror * width * cosine, mirror * width * sine], [-height * sine, height * cosine]]
-    return np.moveaxis(np.array(rows, np.float32), 2, 0)

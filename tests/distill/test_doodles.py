@@ -10,8 +10,9 @@ import pytest
 from hypersd_app.distill.data.concepts import ALWAYS_TRAINED, COLOUR_WORDS, EVERYDAY_NAMES
 from hypersd_app.distill.data.scribbles import BLACK
 from hypersd_app.distill.doodles.drawing import PAPER, read_doodles
-from hypersd_app.distill.doodles.metrics import colour_agreement, edge_recall, framed, silhouette_overlap
+from hypersd_app.distill.doodles.metrics import colour_agreement, edge_recall, silhouette_overlap
 from hypersd_app.distill.doodles.report import Follow, distractors, recoloured, shifted
+from hypersd_app.distill.thumbnails import framed
 from hypersd_app.errors import InvalidRequest
 
 DOODLES = read_doodles()

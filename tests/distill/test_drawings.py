@@ -53,9 +53,10 @@ def test_single_things_are_bent_with_their_strokes_and_others_are_not(tmp_path) 
         for share in (0.0, 1.0)
     )
     as_drawn, shown = straight.batch(64, 0.0, 0, 1), bent.batch(64, 0.0, 0, 1)
-    assert torch.equal(as_drawn.text, shown.text) and torch.equal(as_drawn.things, shown.things)
+    assert torch.equal(as_drawn.text, shown.text) and not as_drawn.bent.any()
     changed = (as_drawn.control != shown.control).flatten(1).any(1)
-    assert torch.equal(changed, shown.things >= 0) and 0 < changed.sum() < 64
+    assert torch.equal(changed, as_drawn.things >= 0) and 0 < changed.sum() < 64
+    assert torch.equal(changed, shown.bent) and (shown.things == -1).all()
     assert torch.equal((as_drawn.latents != shown.latents).flatten(1).any(1), changed)
     again = bent.batch(64, 0.0, 0, 1)
     assert torch.equal(again.control, shown.control) and torch.equal(again.latents, shown.latents)

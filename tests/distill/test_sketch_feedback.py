@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from hypersd_app.distill import controlnet, sketches
-from hypersd_app.distill.doodles import metrics
 from hypersd_app.distill.rewards.shelf import trained
 from hypersd_app.distill.sketch_feedback import SketchFeedback, faintness, framed
+from hypersd_app.distill.thumbnails import framed as framed_picture
 from hypersd_app.distill.thumbnails import shrink
 from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.fitting import box
@@ -27,7 +27,7 @@ def test_what_is_drawn_is_looked_at_as_the_judge_of_doodles_does():
     drawn[:, 40:80, 150:230] = 1
     as_tensor = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
     (seen,) = framed(as_tensor, box(drawn, 0.5)).permute(0, 2, 3, 1)
-    (asked,) = shrink(metrics.framed(picture)[None])
+    (asked,) = shrink(framed_picture(picture)[None])
     assert np.abs((seen.numpy() + 1) * 127.5 - asked).mean() < 3
 
 

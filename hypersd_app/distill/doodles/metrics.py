@@ -10,17 +10,15 @@ from numpy.typing import NDArray
 
 from hypersd_app.distill.data.scribbles import BLACK, Colour, silhouette
 from hypersd_app.distill.doodles.drawing import Doodle
-from hypersd_app.distill.thumbnails import FRAMED
+from hypersd_app.distill.thumbnails import BACKGROUND
 
 Picture = NDArray[np.uint8]
 
 WITHIN = 4.0  # pixels between a stroke and an edge that counts as following it
-BACKGROUND = 24  # how far from white a drawn background may be: decoders are not exact
 BAND = 5  # pixels beside a stroke where its colour is looked for
 COLOURFUL = 40  # between the strongest and weakest channel of a pixel that has a colour
 LEAST_SHARE = 0.15  # of the band has to have a colour at all
 HUE_REACH = 30.0  # degrees
-SPECK = 0.1  # of the largest part's area, below which a part is no part of a thing
 
 
 def edges(picture: Picture) -> NDArray[np.bool_]:
@@ -43,23 +41,6 @@ def silhouette_overlap(picture: Picture, doodle: Doodle) -> float:
     """Intersection over union of what the drawing encloses and what stands on the picture's white."""
     asked, made = doodle.silhouette() > 0, silhouette(picture, BACKGROUND) > 0
     return float((asked & made).sum() / max(1, (asked | made).sum()))
-
-
-def framed(picture: Picture) -> Picture:
-    """What stands on the picture's white, in the middle and as large as in pictures that nobody drew: uint8, (H, W, 3).
-
-    The judge of words has seen things of no other size; where a drawing puts them says nothing about whether they are right.
-    """
-    height, width = picture.shape[:2]
-    _, labels, found, _ = cv2.connectedComponentsWithStats((silhouette(picture, BACKGROUND) > 0).astype(np.uint8))
-    areas = found[1:, cv2.CC_STAT_AREA]
-    if not len(areas):
-        return picture
-    large = 1 + np.flatnonzero(areas >= SPECK * areas.max())
-    x, y, across, down = cv2.boundingRect(np.isin(labels, large).astype(np.uint8))
-    scale = FRAMED * width / max(across, down)
-    move = np.array([[scale, 0, width / 2 - scale * (x + across / 2)], [0, scale, height / 2 - scale * (y + down / 2)]])
-    return cv2.warpAffine(picture, move, (width, height), flags=cv2.INTER_LINEAR, borderValue=(255, 255, 255)).astype(np.uint8)
 
 
 def colour_agreement(picture: Picture, doodle: Doodle) -> float:

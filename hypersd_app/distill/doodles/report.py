@@ -18,12 +18,13 @@ from hypersd_app.distill.data.captions import with_article
 from hypersd_app.distill.data.concepts import Concept
 from hypersd_app.distill.data.scribbles import BLACK
 from hypersd_app.distill.doodles.drawing import Doodle, read_doodles
-from hypersd_app.distill.doodles.metrics import colour_agreement, edge_recall, framed, silhouette_overlap
+from hypersd_app.distill.doodles.metrics import colour_agreement, edge_recall, silhouette_overlap
 from hypersd_app.distill.judge import Judge
 from hypersd_app.distill.lora import fuse_lora
 from hypersd_app.distill.precision import MEMORY_FORMAT, mixed_precision
 from hypersd_app.distill.previews import contact_sheet
 from hypersd_app.distill.teacher import Sampler, initial_noise
+from hypersd_app.distill.thumbnails import framed
 from hypersd_app.distill.workspace import Workspace
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.models.controlnet import PocketControlNet
