@@ -1,6 +1,6 @@
 """The ControlNet stage: synthetic scribbles steer the frozen teacher, or the frozen student at its own timesteps.
 
-Through the student it learns by feedback too: what one step makes of a drawing has to be recognized as what the words name.
+Through the student it learns from what one step makes of drawings too, by score distillation and feedback (`first_step`).
 """
 
 from __future__ import annotations

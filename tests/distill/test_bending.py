@@ -4,8 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
+from hypersd_app.distill import judge, splits
 from hypersd_app.distill.bending import bent
 from hypersd_app.distill.data.scribbles import silhouette
+from tests.distill.judged import judged_workspace
 
 
 @pytest.fixture
@@ -52,3 +54,19 @@ def test_a_blank_page_stays_one():
     white, black = np.full((64, 64, 3), 255, np.uint8), np.zeros((64, 64, 3), np.uint8)
     picture, control = bent(white, black, np.random.default_rng(0))
     assert (picture == 255).all() and not control.any()
+
+
+def test_the_judge_sees_single_things_bent_and_framed(tmp_path, monkeypatch):
+    workspace = judged_workspace(tmp_path)
+    monkeypatch.setattr(judge, "moved", lambda pictures, rng: pictures)
+    seen = judge.CaptionedThumbnails(workspace.data, workspace.embed, splits.REWARD)
+    before = seen.pictures.copy()
+    (plain, captions, _), (shaped, same, _) = (seen.batch(np.random.default_rng(1), 48, share) for share in (0.0, 1.0))
+    assert captions == same and np.array_equal(seen.pictures, before)
+    drawn = np.random.default_rng(1).choice(len(seen.indices), 48, replace=len(seen.indices) < 48)
+    single = np.array([workspace.data.scenes[index].kind == "single" for index in seen.indices[drawn]])
+    changed = (plain != shaped).any((1, 2, 3))
+    assert single.any() and np.array_equal(changed, single)
+    for picture in shaped[single]:
+        _, _, width, height = cv2.boundingRect((silhouette(picture, 24) > 0).astype(np.uint8))
+        assert abs(max(width, height) - 0.88 * 64) < 6
