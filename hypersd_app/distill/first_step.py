@@ -49,13 +49,12 @@ class FirstStep:
         """Weighed losses of the latents (B, 16, 16, 16) that one step made of drawings, and figures for the log."""
         again = drawn.rows(slice(math.ceil(self.config.second * len(x0))))
         x0_again = self._second_step(x0[: len(again.text)].detach(), again, generator)
+        latents, control, things = (
+            torch.cat(pair)
+            for pair in ((drawn.latents, again.latents), (drawn.control, again.control), (drawn.things, again.things))
+        )
         with mixed_precision():
-            verdict = self.feedback(
-                torch.cat([x0, x0_again]),
-                torch.cat([drawn.latents, again.latents]),
-                torch.cat([drawn.control, again.control]),
-                things := torch.cat([drawn.things, again.things]),
-            )
+            verdict = self.feedback(torch.cat([x0, x0_again]), latents, control, things)
         losses = {
             "again": self.config.again * (x0_again - again.latents).square().mean(),
             "unsure": self.config.unsure * verdict.unsure.sum() / (things >= 0).sum().clamp(min=1),
