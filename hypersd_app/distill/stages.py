@@ -73,10 +73,12 @@ def _export(config: PlainConfig, workspace: Workspace, folder: Path, progress: P
     assets = workspace.assets
     decoder = workspace.run("autoencoder", f"{workspace.family}-decoder") / "model"
     vae = decoder if decoder.exists() else workspace.weights("autoencoder", "model", "vae")
+    tuned = workspace.run("controlnet", f"{workspace.family}-student") / "controlnet"
+    control = tuned if tuned.exists() else workspace.run("controlnet", workspace.family) / "controlnet"
     parts: tuple[tuple[Any, Path, str], ...] = (
         (PocketAutoencoder, vae, "vae"),
         (PocketUNet, workspace.run("teacher", workspace.family) / "unet", "unet"),
-        (PocketControlNet, controlnet.newest_controlnet(workspace), "controlnet"),
+        (PocketControlNet, control, "controlnet"),
     )
     for number, (kind, source, name) in enumerate(parts):
         if source.exists() and source != assets / name:
