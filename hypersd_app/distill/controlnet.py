@@ -55,7 +55,7 @@ class ControlNetConfig:
 
 
 PRESETS: dict[str, ControlNetConfig] = {
-    "pocket": ControlNetConfig(),
+    "pocket": ControlNetConfig(drawings=DrawingConfig(bent=0.4)),
     # A first one in minutes.
     "first": ControlNetConfig(
         lr=2e-3, control_drop=0.05, loop=LoopConfig(steps=170, warmup=10, cooldown=60, preview_minutes=3, log_every=10)
@@ -63,7 +63,7 @@ PRESETS: dict[str, ControlNetConfig] = {
     "pocket-student": ControlNetConfig(
         drawings=DrawingConfig(bent=0.4), student=True, caption_drop=0.1, batch=24, lr=3e-4,
         first_step=FirstStepConfig(score=SketchScoreConfig(weight=0.5)),
-        loop=LoopConfig(steps=800, warmup=20, cooldown=300, preview_minutes=4),
+        loop=LoopConfig(steps=1300, warmup=20, cooldown=300, preview_minutes=4),
     ),
     "tiny": ControlNetConfig(
         data="tiny", drawings=DrawingConfig(anywhere=8, workers=1), batch=2, loop=LoopConfig(steps=4, warmup=2, log_every=2)
@@ -167,6 +167,7 @@ def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress
         first = ((t == schedule.num_timesteps - 1) & batch.control.flatten(1).any(1)).nonzero()[:, 0]
         if at_first is None or not len(first):
             return errors.mean(), {}, config.batch
+        first = first[torch.randperm(len(first), generator=generator)]
         x0, _ = schedule.split(prediction[first], x_t[first], t[first])
         learnt, figures = at_first(x0, batch.rows(first), generator)
         weights = torch.ones(len(t)).index_fill(0, first, config.first_step.followed)

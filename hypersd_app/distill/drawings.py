@@ -67,19 +67,17 @@ class DrawingConfig:
 class Batch:
     """Latents float32 (B, 16, 16, 16), control pictures (B, 3, 256, 256), caption embeddings (B, 32, 384).
 
-    `things`, int64 (B,), are the concepts that the captions name; -1 for captions of several, of unusual colours, or dropped, and
-    for what is `bent`, bool (B,): no judge has seen such shapes.
+    `things`, int64 (B,), are the concepts that the captions name; -1 for captions of several, of unusual colours, or dropped.
     """
 
     latents: Tensor
     control: Tensor
     text: Tensor
     things: Tensor
-    bent: Tensor
 
     def rows(self, chosen: Tensor | slice) -> Batch:
         """Some of it."""
-        return Batch(self.latents[chosen], self.control[chosen], self.text[chosen], self.things[chosen], self.bent[chosen])
+        return Batch(self.latents[chosen], self.control[chosen], self.text[chosen], self.things[chosen])
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,7 @@ class DrawnPictures:
         self._bend(latents, control, chosen, to_bend, rng)
         dropped = torch.rand(count, generator=generator) < caption_drop
         told = torch.where(dropped, len(self.captions), chosen)
-        return Batch(latents, control, self.said(told), self.things[told].masked_fill(to_bend, -1), to_bend)
+        return Batch(latents, control, self.said(told), self.things[told])
 
     def rows(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Latents and control pictures of some."""

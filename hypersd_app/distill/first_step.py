@@ -46,7 +46,10 @@ class FirstStep:
         return {} if self.score is None else {"fake": self.score.side}
 
     def __call__(self, x0: Tensor, drawn: Batch, generator: torch.Generator) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """Weighed losses of the latents (B, 16, 16, 16) that one step made of drawings, and figures for the log."""
+        """Weighed losses of the latents (B, 16, 16, 16) that one step made of drawings, and figures for the log.
+
+        The first rows are looked at more closely: they are in no order.
+        """
         again = drawn.rows(slice(math.ceil(self.config.second * len(x0))))
         x0_again = self._second_step(x0[: len(again.text)].detach(), again, generator)
         latents, control, things = (
@@ -62,12 +65,8 @@ class FirstStep:
         }
         if self.score is None:
             return losses, {}
-        # The teacher's own ControlNet knows no bent shapes either, and would draw the words' usual one beside them.
-        scored = (~drawn.bent).nonzero()[: self.config.score.rows, 0]
-        if not len(scored):
-            return losses, {}
-        some = drawn.rows(scored)
-        matching, fake = self.score(x0[scored], some.control, some.text, generator)
+        some = drawn.rows(slice(self.config.score.rows))
+        matching, fake = self.score(x0[: len(some.text)], some.control, some.text, generator)
         return {**losses, "matching": self.config.score.weight * matching.mean()}, {"fake": fake}
 
     def _second_step(self, x0: Tensor, drawn: Batch, generator: torch.Generator) -> Tensor:

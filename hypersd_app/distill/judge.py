@@ -40,7 +40,8 @@ class JudgeConfig:
 
     `names`: the weight of also finding the thing's name among those of all concepts, hundreds more wrong answers a picture
     than a batch has. `reshaped`: how many pictures of a single thing are bent. People draw things in other shapes than artists:
-    a judge that had seen them turned a little and stretched knew 73 % of real pictures that were bent, and 98 % as they are.
+    a judge that had seen them turned a little and stretched knew 73 % of 400 real pictures that were bent, and 98 % as they are;
+    with half of them bent 89 and 99 %.
     """
 
     data: str = "pocket"

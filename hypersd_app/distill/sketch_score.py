@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from hypersd_app.diffusion.schedules import NoiseSchedule
+from hypersd_app.distill.draws import Draws
 from hypersd_app.distill.lora import add_lora
 from hypersd_app.distill.networks import FAKE
 from hypersd_app.distill.precision import mixed_precision
@@ -57,15 +58,15 @@ class SketchScore:
 
     def __call__(self, x0: Tensor, control: Tensor, text: Tensor, generator: torch.Generator) -> tuple[Tensor, float]:
         """The loss of latents (B, 16, 16, 16) that one step made, float32 (B,), and the fake score's, which learns first."""
-        followed, made = self.follow(control), x0.detach().float()
+        followed, made, draws = self.follow(control), x0.detach().float(), Draws(generator, len(x0))
 
         def fake(x: Tensor, t: Tensor) -> Tensor:
             return followed(x, t, text)
 
         with mixed_precision():
-            learnt = denoising_loss(fake, made, self._noise(made, generator), self._times(made, generator), self.schedule).mean()
+            learnt = denoising_loss(fake, made, draws.normal(made), self._times(draws), self.schedule).mean()
         self.side.update(learnt)
-        real, eps, t = self._real(control, text), self._noise(made, generator), self._times(made, generator)
+        real, eps, t = self._real(control, text), draws.normal(made), self._times(draws)
         with mixed_precision():
             gradient = matching_gradient(real, fake, made, eps, t, self.schedule)
         return matching_loss(x0, gradient), float(learnt.detach())
@@ -86,11 +87,6 @@ class SketchScore:
 
         return run
 
-    def _times(self, x0: Tensor, generator: torch.Generator) -> Tensor:
-        share = (torch.arange(len(x0)) + torch.rand(len(x0), generator=generator)) / len(x0)
-        share = self.config.lowest + (self.config.highest - self.config.lowest) * share
-        return (share * self.schedule.num_timesteps).long()
-
-    @staticmethod
-    def _noise(x0: Tensor, generator: torch.Generator) -> Tensor:
-        return torch.randn(x0.shape, generator=generator)
+    def _times(self, draws: Draws) -> Tensor:
+        lowest, highest = self.config.lowest, self.config.highest
+        return ((lowest + (highest - lowest) * draws.stratified()) * self.schedule.num_timesteps).long()
