@@ -21,7 +21,7 @@ class FirstStepConfig:
     """The weights of what is learnt there. Real latents count less: no single step can meet them, and their mean is a blur."""
 
     followed: float = 0.4  # of real latents
-    unsure: float = 0.1  # of feedback's two parts; more of it draws spots of colour that its judge likes
+    unsure: float = 0.15  # of feedback's two parts; more of it draws spots of colour that its judge likes
     faint: float = 0.1  # more of it draws grids, which have contrast everywhere
     second: float = 0.5  # the share that goes on to a second step, and is judged again
     again: float = 0.2  # of real latents after that

@@ -224,6 +224,16 @@ class Judge:
             hits.append(bool((right[index] @ seen[index] > others[drawn] @ seen[index]).all()))
         return np.asarray(hits)
 
-    def recall(self, pictures: NDArray[np.uint8], captions: Sequence[str], distractors: Sequence[str], seed: int = 0) -> float:
-        """R@1: how often the right caption beats 99 others."""
-        return float(self.hits(pictures, captions, distractors, seed).mean())
+    def recall(self, pictures: NDArray[np.uint8], captions: Sequence[str], distractors: Sequence[str]) -> float:
+        """R@1: how often the right caption beats 99 others, the mean over all ways to draw them, not over the luck of one."""
+        seen = self.picture_vectors(pictures)
+        right = (self.model.captions(self.embed(list(captions))) * seen).sum(1, keepdim=True)
+        same = torch.tensor([[text == caption for text in distractors] for caption in captions])
+        better = (seen @ self.model.captions(self.embed(list(distractors))).T >= right) & ~same
+        return float(np.mean([none_drawn(int(b), int(n), 99) for b, n in zip(better.sum(1), (~same).sum(1), strict=True)]))
+
+
+def none_drawn(better: int, count: int, draws: int) -> float:
+    """How likely so many draws from `count` things, none twice, hold none of the `better` ones."""
+    order = np.arange(min(draws, count))
+    return float(np.prod((count - better - order).clip(0) / (count - order)))

@@ -37,12 +37,12 @@ class SketchScoreConfig:
 
     weight: float = 0.0  # 0 leaves it out
     rows: int = 8
-    words: float = 4.0
-    strokes: float = 3.0
+    words: float = 3.0
+    strokes: float = 4.0
     fake_rank: int = 32
     fake_lr: float = 5e-4
     lowest: float = 0.02
-    highest: float = 0.9  # of T: above it hardly anything of the drawing's own shape is left to compare
+    highest: float = 0.65  # of T: above it guidance paints ends of things black, and the words' usual shape beside the drawn one
 
 
 class SketchScore:

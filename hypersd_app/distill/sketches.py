@@ -41,7 +41,7 @@ class SketchConfig:
 
 
 PRESETS: dict[str, SketchConfig] = {
-    "pocket": SketchConfig(),
+    "pocket": SketchConfig(drawings=DrawingConfig(bent=0.4)),
     "tiny": SketchConfig(
         data="tiny", drawings=DrawingConfig(anywhere=8, workers=1), batch=4, loop=LoopConfig(steps=4, warmup=2, log_every=2)
     ),

@@ -77,3 +77,17 @@ def test_a_controlnet_learns_from_it_and_so_does_what_it_draws_in_layouts(worksp
     assert any({"unsure", "matching", "fake"} <= metrics.keys() for metrics in told)
     for part in ("drawn.", "controlnet_down_blocks."):
         assert any(not torch.equal(before[name].float(), after[name].float()) for name in before if name.startswith(part)), part
+
+
+def test_what_is_left_behind_is_the_mean_with_another_run(workspace, tmp_path):
+    one, two = (PocketControlNet.from_pretrained(workspace.assets / "controlnet").float() for _ in range(2))
+    with torch.no_grad():
+        for weight in two.parameters():
+            weight.add_(torch.randn(weight.shape))
+    two.save_pretrained(tmp_path / "controlnet")
+    made = controlnet.mean_of(one, tmp_path / "controlnet")
+    for first, second, found in zip(one.parameters(), two.parameters(), made.parameters(), strict=True):
+        assert torch.allclose(found, (first + second) / 2, atol=1e-5)
+    for absent in (None, tmp_path / "nobody"):
+        alone = controlnet.mean_of(one, absent)
+        assert all(torch.equal(a, b) for a, b in zip(one.parameters(), alone.parameters(), strict=True))

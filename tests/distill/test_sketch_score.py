@@ -1,7 +1,6 @@
 """Score distillation under drawings: what is likelier to the teacher pulls, by words and by strokes, and the teacher stays."""
 
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import torch
@@ -30,11 +29,22 @@ def drawings(workspace):
     return latents.requires_grad_(), control, workspace.embed(["a red apple", "a star", "a cat", ""])
 
 
-def score_of(workspace, **changes):
-    """A score whose ControlNet is the shipped one, and the UNet it runs."""
+def score_of(workspace, watch=None, **changes):
+    """A score whose ControlNet is the shipped one, and the UNet it runs. `watch` is told the times it looks at."""
     unet, guide = workspace.teacher(), PocketControlNet.from_pretrained(workspace.assets / "controlnet").float()
     schedule = NoiseSchedule.from_scheduler(new_scheduler())
-    return SketchScore(replace(CONFIG, **changes), unet, partial(controlled, unet, guide), workspace.embed([""]), schedule), unet
+
+    def follow(control):
+        model = controlled(unet, guide, control)
+
+        def watched(x, t, text):
+            if watch:
+                watch(t.tolist())
+            return model(x, t, text)
+
+        return watched
+
+    return SketchScore(replace(CONFIG, **changes), unet, follow, workspace.embed([""]), schedule), unet
 
 
 def generator():
@@ -58,6 +68,14 @@ def test_words_and_strokes_pull_on_their_own(workspace, drawings, changes):
     silent = (latents, nothing, text) if changes["words"] == 1 else (latents, control, nothing)
     assert score(*drawings, generator())[0].gt(1e-6).sum() >= 3, "all but the picture without words"
     assert score(*silent, generator())[0].lt(1e-6).all(), "nothing to be guided by"
+
+
+def test_scores_are_compared_where_told_and_all_over_there(workspace, drawings):
+    seen = []
+    score, _ = score_of(workspace, seen.extend, lowest=0.2, highest=0.4)
+    for seed in range(3):
+        score(*drawings, torch.Generator().manual_seed(seed))
+    assert 200 <= min(seen) < 260 and 340 < max(seen) < 400
 
 
 def test_the_fake_score_learns_what_is_made_and_the_teacher_does_not_change(workspace, drawings):
