@@ -6,7 +6,7 @@ Through the student it learns from what one step makes of drawings too, by score
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -59,6 +59,12 @@ class ControlNetConfig:
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, warmup=20, cooldown=100, preview_minutes=6))
 
 
+_THROUGH_STUDENT = ControlNetConfig(
+    drawings=DrawingConfig(bent=0.4), student=True, caption_drop=0.1, batch=24, lr=3e-4,
+    first_step=FirstStepConfig(score=SketchScoreConfig(weight=0.5)),
+    loop=LoopConfig(steps=900, warmup=20, cooldown=300, preview_minutes=4),
+)  # fmt: skip
+
 PRESETS: dict[str, ControlNetConfig] = {
     "pocket": ControlNetConfig(drawings=DrawingConfig(bent=0.4)),
     # A first one in minutes.
@@ -66,16 +72,12 @@ PRESETS: dict[str, ControlNetConfig] = {
         lr=2e-3, control_drop=0.05, loop=LoopConfig(steps=170, warmup=10, cooldown=60, preview_minutes=3, log_every=10)
     ),
     # Guided by words more than by strokes, and through all of the noise: knows more words, and paints beside the drawing.
-    "pocket-student-words": ControlNetConfig(
-        drawings=DrawingConfig(bent=0.4), student=True, caption_drop=0.1, batch=24, lr=3e-4,
+    "pocket-student-words": replace(
+        _THROUGH_STUDENT,
         first_step=FirstStepConfig(unsure=0.1, score=SketchScoreConfig(weight=0.5, words=4.0, strokes=3.0, highest=0.9)),
-        loop=LoopConfig(steps=1300, warmup=20, cooldown=300, preview_minutes=4),
+        loop=replace(_THROUGH_STUDENT.loop, steps=1300),
     ),
-    "pocket-student": ControlNetConfig(
-        drawings=DrawingConfig(bent=0.4), student=True, caption_drop=0.1, batch=24, lr=3e-4,
-        averaged_with="pocket-student-words", first_step=FirstStepConfig(score=SketchScoreConfig(weight=0.5)),
-        loop=LoopConfig(steps=900, warmup=20, cooldown=300, preview_minutes=4),
-    ),
+    "pocket-student": replace(_THROUGH_STUDENT, averaged_with="pocket-student-words"),
     "tiny": ControlNetConfig(
         data="tiny", drawings=DrawingConfig(anywhere=8, workers=1), batch=2, loop=LoopConfig(steps=4, warmup=2, log_every=2)
     ),
@@ -186,11 +188,11 @@ def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress
         told = {name: float(loss.detach()) for name, loss in losses.items()}
         return torch.stack([*losses.values()]).sum(), {**told, **figures}, config.batch
 
+    other = workspace.run("controlnet", config.averaged_with) / "controlnet" if config.averaged_with else None
+
     def preview(step: int) -> None:
         state.ema.swap()
-        left = mean_of(
-            controlnet, workspace.run("controlnet", config.averaged_with) / "controlnet" if config.averaged_with else None
-        )
+        left = mean_of(controlnet, other)
         state.ema.swap()
         with torch.no_grad():
             draw_preview(unet, left, workspace, sampler, config.student, run.previews / f"{step:06d}.png")
