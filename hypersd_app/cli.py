@@ -90,7 +90,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(_args: argparse.Namespace, settings: Settings) -> int:
-    from hypersd_app.ui.launch import serve
+    from hypersd_app.ui.app import serve
 
     serve(settings)
     return 0
@@ -109,25 +109,25 @@ def _generate(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    from hypersd_app.distill.commands import add_train_arguments
+    from hypersd_app.training.cli import add_train_arguments
 
     add_train_arguments(parser)
 
 
 def _train(args: argparse.Namespace, settings: Settings) -> int:
-    from hypersd_app.distill.commands import run_train
+    from hypersd_app.training.cli import run_train
 
     return run_train(args, settings)
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
-    from hypersd_app.distill.commands import add_evaluate_arguments
+    from hypersd_app.training.cli import add_evaluate_arguments
 
     add_evaluate_arguments(parser)
 
 
 def _evaluate(args: argparse.Namespace, settings: Settings) -> int:
-    from hypersd_app.distill.commands import run_evaluate
+    from hypersd_app.training.cli import run_evaluate
 
     return run_evaluate(args, settings)
 
@@ -140,48 +140,48 @@ def _bench_of(arguments: Sequence[str]) -> tuple[Callable[[argparse.ArgumentPars
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
-    from hypersd_app.engine.bench import add_bench_arguments
+    from hypersd_app.bench.engine import add_bench_arguments
 
     add_bench_arguments(parser)
 
 
 def _bench(args: argparse.Namespace, settings: Settings) -> int:
-    from hypersd_app.engine.bench import run_bench
+    from hypersd_app.bench.engine import run_bench
 
     return run_bench(args, settings)
 
 
 def _add_stroke_bench(parser: argparse.ArgumentParser) -> None:
-    from hypersd_app.browser.stroke_bench import add_stroke_arguments
+    from hypersd_app.bench.browser.stroke import add_stroke_arguments
 
     add_stroke_arguments(parser)
 
 
 def _stroke_bench(args: argparse.Namespace, settings: Settings) -> int:
-    from hypersd_app.browser.stroke_bench import run_stroke_bench
+    from hypersd_app.bench.browser.stroke import run_stroke_bench
 
     return run_stroke_bench(args, settings)
 
 
 def _add_load_bench(parser: argparse.ArgumentParser) -> None:
-    from hypersd_app.load.bench import add_load_arguments
+    from hypersd_app.bench.load.bench import add_load_arguments
 
     add_load_arguments(parser)
 
 
 def _load_bench(args: argparse.Namespace, settings: Settings) -> int:
-    from hypersd_app.load.bench import run_load_bench
+    from hypersd_app.bench.load.bench import run_load_bench
 
     return run_load_bench(args, settings)
 
 
 def _add_screenshots(parser: argparse.ArgumentParser) -> None:
-    from hypersd_app.browser.screenshots import add_screenshots_arguments
+    from hypersd_app.bench.browser.screenshots import add_screenshots_arguments
 
     add_screenshots_arguments(parser)
 
 
 def _screenshots(args: argparse.Namespace, settings: Settings) -> int:
-    from hypersd_app.browser.screenshots import run_screenshots
+    from hypersd_app.bench.browser.screenshots import run_screenshots
 
     return run_screenshots(args, settings)

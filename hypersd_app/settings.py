@@ -24,7 +24,7 @@ class Settings:
     port: int = 7860
     share: bool = False
     default_model: str = "pocket"
-    language: str = "en"  # of the page; what there is: hypersd_app/ui/texts.py
+    language: str = "en"  # of the page; what there is: hypersd_app/ui/i18n/texts.py
     backend: str = "auto"  # auto, torch, openvino
     device: str = "auto"  # auto, cpu, cuda, mps
     precision: str = "auto"  # of the networks: auto, float32, bfloat16, float16

@@ -6,7 +6,6 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from hypersd_app.catalog.headers import read_header
 from hypersd_app.catalog.hyper_sd import (
     ETA,
     UNIFIED_STEPS,
@@ -16,7 +15,8 @@ from hypersd_app.catalog.hyper_sd import (
     stable_diffusion_recipes,
     teacher,
 )  # fmt: skip
-from hypersd_app.catalog.rows import ControlSpec, DecoderSpec, ModelSpec, Recipe, WeightSource
+from hypersd_app.catalog.safetensors_header import read_header
+from hypersd_app.catalog.specs import ControlSpec, DecoderSpec, ModelSpec, Recipe, WeightSource
 from hypersd_app.errors import ModelUnavailable
 
 logger = logging.getLogger(__name__)

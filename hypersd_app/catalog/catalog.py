@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from hypersd_app.catalog.builtin import hub_models, pocket_model, trained_students
-from hypersd_app.catalog.guard import one_of
 from hypersd_app.catalog.revisions import pinned, read_pins
-from hypersd_app.catalog.rows import ControlSpec, DecoderSpec, ModelSpec, Recipe, StyleSpec
 from hypersd_app.catalog.scan import A1111_STYLES, scan_models, scan_styles
+from hypersd_app.catalog.specs import ControlSpec, DecoderSpec, ModelSpec, Recipe, StyleSpec
+from hypersd_app.catalog.validation import one_of
 from hypersd_app.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypersd_app.catalog.rows import Recipe, WeightSource
+from hypersd_app.catalog.specs import Recipe, WeightSource
 
 REPOSITORY = "ByteDance/Hyper-SD"
 UNIFIED_STEPS = tuple(range(1, 9))

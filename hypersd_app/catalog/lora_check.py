@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hypersd_app.catalog.headers import read_header
-from hypersd_app.catalog.rows import ModelSpec
+from hypersd_app.catalog.safetensors_header import read_header
 from hypersd_app.catalog.scan import DOWN
+from hypersd_app.catalog.specs import ModelSpec
 from hypersd_app.errors import ModelUnavailable
 
 LARGEST_HEADER = 8 * 1024 * 1024  # bytes; a LoRA of SDXL with the notes of its training has well under one million

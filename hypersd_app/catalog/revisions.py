@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
-from hypersd_app.catalog.rows import WeightSource
+from hypersd_app.catalog.specs import WeightSource
 from hypersd_app.errors import InvalidRequest
 
 Row = TypeVar("Row")

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hypersd_app.catalog.builtin import FAMILIES, stable_diffusion
-from hypersd_app.catalog.headers import TensorFile, read_header
-from hypersd_app.catalog.rows import ModelSpec, StyleSpec, WeightSource
+from hypersd_app.catalog.safetensors_header import TensorFile, read_header
 from hypersd_app.catalog.sidecars import NOTHING, Sidecar, read_sidecar
+from hypersd_app.catalog.specs import ModelSpec, StyleSpec, WeightSource
 from hypersd_app.errors import ModelUnavailable
 
 logger = logging.getLogger(__name__)

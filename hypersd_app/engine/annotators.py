@@ -19,14 +19,14 @@ import torch
 from PIL import Image
 from torch import nn
 
-from hypersd_app.catalog.guard import one_of
 from hypersd_app.catalog.revisions import Pins, pinned
-from hypersd_app.catalog.rows import WeightSource
-from hypersd_app.engine.control_images import Pixels, on_white
-from hypersd_app.engine.hub import Hub
-from hypersd_app.engine.memory import module_bytes
-from hypersd_app.engine.residency import Loaded, Residency
+from hypersd_app.catalog.specs import WeightSource
+from hypersd_app.catalog.validation import one_of
+from hypersd_app.engine.memory.budget import module_bytes
+from hypersd_app.engine.memory.model_cache import Loaded, Residency
 from hypersd_app.errors import ModelUnavailable
+from hypersd_app.images.scribble import Pixels, on_white
+from hypersd_app.weights.hub import Hub
 
 PACKAGE = "controlnet_aux"
 EDGES = WeightSource(repo="lllyasviel/Annotators")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError
 
-from hypersd_app.engine.control_images import scribble_control
-from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
 from hypersd_app.errors import InvalidRequest
+from hypersd_app.images.scribble import scribble_control
+from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
 from hypersd_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
 def run_generate(args: argparse.Namespace, settings: Settings) -> int:
     """Draw and write; returns the exit status. Raises HyperSDError."""
     from hypersd_app.engine.engine import Engine
-    from hypersd_app.engine.metadata import file_name, request_of, result_png
+    from hypersd_app.images.metadata import file_name, request_of, result_png
 
     engine = Engine(settings)
     try:
@@ -80,7 +80,7 @@ def say(text: str) -> None:
 
 def print_catalogue(engine: Engine) -> None:
     """One line a model, indented lines for its recipes and styles."""
-    from hypersd_app.catalog.guard import spoken
+    from hypersd_app.catalog.validation import spoken
 
     for model in engine.models():
         say(f"{model.name}: {model.title}, {model.width}x{model.height}, from {model.source}")
@@ -94,7 +94,7 @@ def print_catalogue(engine: Engine) -> None:
 
 def command_request(args: argparse.Namespace, settings: Settings, engine: Engine) -> GenerationRequest:
     """The request that the arguments describe. Raises InvalidRequest."""
-    from hypersd_app.engine.metadata import read_request
+    from hypersd_app.images.metadata import read_request
 
     if args.again is not None:
         base = read_request(args.again)

@@ -14,22 +14,22 @@ import torch
 from PIL import Image
 
 from hypersd_app.catalog.catalog import Catalog
-from hypersd_app.catalog.rows import ModelSpec, Recipe, StyleSpec
+from hypersd_app.catalog.specs import ModelSpec, Recipe, StyleSpec
 from hypersd_app.engine.annotators import Annotators
-from hypersd_app.engine.clock import Clock
-from hypersd_app.engine.control_images import Pixels
-from hypersd_app.engine.hardware import Hardware, choose_hardware, zero_gpu
-from hypersd_app.engine.hub import Hub
-from hypersd_app.engine.loading import Loader
-from hypersd_app.engine.memory import memory_budget, out_of_memory_named, release
-from hypersd_app.engine.pipelines import Pipelines
-from hypersd_app.engine.plain_pipelines import is_plain, render_plain
+from hypersd_app.engine.diffusers_pipelines import is_plain, render_plain
+from hypersd_app.engine.loading.loader import Loader
+from hypersd_app.engine.memory.budget import memory_budget, out_of_memory_named, release
+from hypersd_app.engine.memory.device import Hardware, choose_hardware, zero_gpu
+from hypersd_app.engine.memory.model_cache import Residency
+from hypersd_app.engine.model_manager import Pipelines
 from hypersd_app.engine.plan import Plan, make_plan
-from hypersd_app.engine.rendering import OnStep, render
-from hypersd_app.engine.requests import LOADING_SHARE, ControlInput, GenerationRequest, GenerationResult
-from hypersd_app.engine.residency import Residency
+from hypersd_app.engine.sampling.generate import OnStep, render
+from hypersd_app.engine.sampling.timing import Clock
 from hypersd_app.errors import DeviceOutOfMemory, HyperSDError
+from hypersd_app.images.scribble import Pixels
+from hypersd_app.requests import LOADING_SHARE, ControlInput, GenerationRequest, GenerationResult
 from hypersd_app.settings import Settings
+from hypersd_app.weights.hub import Hub
 
 logger = logging.getLogger(__name__)
 

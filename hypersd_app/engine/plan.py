@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hypersd_app.catalog import guard
+from hypersd_app.catalog import validation
 from hypersd_app.catalog.catalog import Catalog
-from hypersd_app.catalog.rows import ControlSpec, DecoderSpec, ModelSpec, Recipe, StyleSpec
-from hypersd_app.engine.requests import GenerationRequest
-from hypersd_app.models.ink import white_strokes
+from hypersd_app.catalog.specs import ControlSpec, DecoderSpec, ModelSpec, Recipe, StyleSpec
+from hypersd_app.images.ink import white_strokes
+from hypersd_app.requests import GenerationRequest
 
 AppliedStyles = tuple[tuple[StyleSpec, float], ...]
 
@@ -82,13 +82,13 @@ class Plan:
 def make_plan(catalog: Catalog, request: GenerationRequest) -> Plan:
     """Check `request` against the catalogue. Raises InvalidRequest, naming field, value and what is allowed."""
     model = catalog.model(request.model)
-    recipe = guard.choose_recipe(model, request.recipe, request.num_inference_steps)
-    guard.check_steps(recipe, request.num_inference_steps)
-    guidance_scale = guard.allowed_guidance(recipe, request.guidance_scale)
-    guard.check_negative_prompt(recipe, request.negative_prompt, guidance_scale)
-    eta = guard.allowed_eta(recipe, request.eta)
-    width = guard.check_size(model, "width", request.width, model.width)
-    height = guard.check_size(model, "height", request.height, model.height)
+    recipe = validation.choose_recipe(model, request.recipe, request.num_inference_steps)
+    validation.check_steps(recipe, request.num_inference_steps)
+    guidance_scale = validation.allowed_guidance(recipe, request.guidance_scale)
+    validation.check_negative_prompt(recipe, request.negative_prompt, guidance_scale)
+    eta = validation.allowed_eta(recipe, request.eta)
+    width = validation.check_size(model, "width", request.width, model.width)
+    height = validation.check_size(model, "height", request.height, model.height)
     decoder = catalog.decoder(model, request.decoder)
     pixels = None if request.control is None else control_pixels(request.control.image, width, height)
     control = None if pixels is None or request.control is None else catalog.control(model, request.control.kind)

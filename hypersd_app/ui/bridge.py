@@ -10,13 +10,13 @@ from typing import Any
 import gradio as gr
 
 from hypersd_app.errors import HyperSDError, InvalidRequest
-from hypersd_app.server.backend import ImageEngine
-from hypersd_app.server.board import BoardService, answer, error_answer
-from hypersd_app.server.http_guard import MALFORMED
-from hypersd_app.server.tokens import TokenRefused
-from hypersd_app.server.wire import Message, unpack
+from hypersd_app.server.engines.protocol import ImageEngine
+from hypersd_app.server.http.middleware import MALFORMED
+from hypersd_app.server.http.tokens import TokenRefused
+from hypersd_app.server.http.wire import Message, unpack
+from hypersd_app.server.service import BoardService, answer, error_answer
+from hypersd_app.ui.page_calls import page_tasks
 from hypersd_app.ui.scripts import mount
-from hypersd_app.ui.tasks import page_tasks
 
 LANES = ("", "strip", "compare")
 

@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 import gradio as gr
 
 from hypersd_app.errors import HyperSDError
-from hypersd_app.ui.texts import text
+from hypersd_app.ui.i18n.texts import text
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -9,17 +9,17 @@ from typing import Any
 
 from PIL import Image
 
-from hypersd_app.engine.metadata import read_request, request_of
-from hypersd_app.engine.requests import MAX_SEED, GenerationRequest, GenerationResult, check_integer
 from hypersd_app.errors import InvalidRequest
-from hypersd_app.server.backend import ImageEngine
-from hypersd_app.server.board_requests import recipe_values, request_from_values, sketch_control, whole
-from hypersd_app.server.limits import BoardLimits
-from hypersd_app.server.pictures import open_picture
-from hypersd_app.server.png_recipes import read_recipe, with_grid, with_recipe
-from hypersd_app.ui.grid import Grid, make_grid, model_of, styles_from_text
-from hypersd_app.ui.previews import Step, with_steps
-from hypersd_app.ui.sheet import contact_sheet
+from hypersd_app.images.metadata import read_request, request_of
+from hypersd_app.requests import MAX_SEED, GenerationRequest, GenerationResult, check_integer
+from hypersd_app.server.engines.protocol import ImageEngine
+from hypersd_app.server.http.board_requests import recipe_values, request_from_values, sketch_control, whole
+from hypersd_app.server.http.images import open_picture
+from hypersd_app.server.http.png_recipes import read_recipe, with_grid, with_recipe
+from hypersd_app.server.scheduling.limits import BoardLimits
+from hypersd_app.ui.compare.grid import Grid, make_grid, model_of, styles_from_text
+from hypersd_app.ui.compare.sheet import contact_sheet
+from hypersd_app.ui.progress import Step, with_steps
 
 MAX_API_STEPS = 8
 PICTURE = "a picture (PNG, JPEG, WebP, GIF or BMP)"

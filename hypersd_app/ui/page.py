@@ -6,21 +6,21 @@ from pathlib import Path
 
 import gradio as gr
 
-from hypersd_app.server.backend import ImageEngine
-from hypersd_app.server.board import BoardService
-from hypersd_app.ui.api import add_named_endpoints
-from hypersd_app.ui.api_library import add_library_endpoints
+from hypersd_app.server.engines.protocol import ImageEngine
+from hypersd_app.server.service import BoardService
+from hypersd_app.ui.api.endpoints import add_named_endpoints
+from hypersd_app.ui.api.library import add_library_endpoints
 from hypersd_app.ui.bridge import add_bridge
-from hypersd_app.ui.choices import page_config
-from hypersd_app.ui.compare import add_compare
-from hypersd_app.ui.drawing_board import add_drawing_board
 from hypersd_app.ui.handlers import Handlers
-from hypersd_app.ui.library import Library
+from hypersd_app.ui.i18n.texts import text
+from hypersd_app.ui.page_config import page_config
 from hypersd_app.ui.scripts import markup
-from hypersd_app.ui.styles import add_catalogue, add_styles, connect_styles
-from hypersd_app.ui.text_to_image import add_text_to_image
-from hypersd_app.ui.texts import text
-from hypersd_app.ui.timeline import add_timeline
+from hypersd_app.ui.style_uploads import Library
+from hypersd_app.ui.tabs.compare import add_compare
+from hypersd_app.ui.tabs.drawing_board import add_drawing_board
+from hypersd_app.ui.tabs.styles import add_catalogue, add_styles, connect_styles
+from hypersd_app.ui.tabs.text_to_image import add_text_to_image
+from hypersd_app.ui.tabs.timeline import add_timeline
 from hypersd_app.ui.visitors import named
 
 CACHE_SECONDS = 6 * 3600

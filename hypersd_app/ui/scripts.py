@@ -6,7 +6,7 @@ import html
 import re
 from pathlib import Path
 
-from hypersd_app.ui.texts import text
+from hypersd_app.ui.i18n.texts import text
 
 STATIC = Path(__file__).resolve().parent / "static"
 SCRIPTS = (

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from hypersd_app.browser.chromium import open_browser
-from tests.board_page import BoardPage
-from tests.fake_engine import FakeEngine
-from tests.studio import Served, served
+from hypersd_app.bench.browser.chromium import open_browser
+from tests.support.board_page import BoardPage
+from tests.support.fake_engine import FakeEngine
+from tests.support.studio import Served, served
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from hypersd_app.browser import devtools
-from hypersd_app.browser.devtools import Tab, open_tab
+from hypersd_app.bench.browser import devtools
+from hypersd_app.bench.browser.devtools import Tab, open_tab
 from hypersd_app.errors import HyperSDError, ModelUnavailable
 
 PAGE = "data:text/html,<body style='margin:0'><script>seen=[];for(const kind of ['pointerdown','pointermove','pointerup'])" \

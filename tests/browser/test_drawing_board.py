@@ -12,8 +12,8 @@ from collections.abc import Callable
 import pytest
 
 from hypersd_app.errors import DeviceOutOfMemory
-from tests.board_page import BoardPage
-from tests.studio import Served, free_port
+from tests.support.board_page import BoardPage
+from tests.support.studio import Served, free_port
 
 pytestmark = pytest.mark.browser
 Visitor = Callable[..., BoardPage]
@@ -157,7 +157,7 @@ def test_two_visitors_never_see_each_others_pictures(studio: Served, visitor: Vi
 
 def start(port: int) -> subprocess.Popen[bytes]:
     """A server in a process of its own, answering."""
-    process = subprocess.Popen([sys.executable, "-m", "tests.serve_fake", str(port)], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-m", "tests.support.serve_fake", str(port)], stdout=subprocess.DEVNULL)
     for _ in range(1800):
         with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
             return process

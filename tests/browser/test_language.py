@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import expect
 
-from hypersd_app.ui.texts import ENGLISH, LANGUAGES
-from tests.board_page import WAIT, BoardPage
-from tests.fake_engine import LARGE, POCKET, STYLES, FakeEngine
-from tests.studio import Served, served
+from hypersd_app.ui.i18n.texts import ENGLISH, LANGUAGES
+from tests.support.board_page import WAIT, BoardPage
+from tests.support.fake_engine import LARGE, POCKET, STYLES, FakeEngine
+from tests.support.studio import Served, served
 
 pytestmark = pytest.mark.browser
 TABS = ("text", "board", "styles", "compare", "timeline")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.board_page import WAIT, BoardPage
-from tests.studio import Served
+from tests.support.board_page import WAIT, BoardPage
+from tests.support.studio import Served
 
 pytestmark = pytest.mark.browser
 TABS = ("Text to image", "Drawing board", "Styles", "Compare", "Timeline")

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 from playwright.sync_api import expect
 
-from tests.board_page import WAIT, BoardPage
-from tests.hands import Hands
-from tests.studio import Served
+from tests.support.board_page import WAIT, BoardPage
+from tests.support.pen import Hands
+from tests.support.studio import Served
 
 pytestmark = pytest.mark.browser
 Visitor = Callable[..., BoardPage]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypersd_app.browser.stroke_bench import (
+from hypersd_app.bench.browser.stroke import (
     POINTS,
     StrokeReport,
     board_table,

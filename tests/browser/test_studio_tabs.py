@@ -14,14 +14,14 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from hypersd_app.engine.requests import GenerationRequest, StyleWeight
-from hypersd_app.server.pictures import encode_jpeg
-from hypersd_app.server.png_recipes import png_bytes, read_recipe, with_recipe
-from hypersd_app.ui.texts import ENGLISH
-from tests.board_page import WAIT, BoardPage, drop
+from hypersd_app.requests import GenerationRequest, StyleWeight
+from hypersd_app.server.http.images import encode_jpeg
+from hypersd_app.server.http.png_recipes import png_bytes, read_recipe, with_recipe
+from hypersd_app.ui.i18n.texts import ENGLISH
 from tests.catalog.test_catalog import ATTENTION, style_file
-from tests.fake_engine import paint
-from tests.studio import Served
+from tests.support.board_page import WAIT, BoardPage, drop
+from tests.support.fake_engine import paint
+from tests.support.studio import Served
 
 pytestmark = pytest.mark.browser
 Visitor = Callable[..., BoardPage]

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.bad_network import bad_network
-from tests.board_page import WAIT, BoardPage, drop
-from tests.studio import Served, served
+from tests.support.bad_network import bad_network
+from tests.support.board_page import WAIT, BoardPage, drop
+from tests.support.studio import Served, served
 
 pytestmark = pytest.mark.browser
 Visitor = Callable[..., BoardPage]

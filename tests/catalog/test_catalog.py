@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from hypersd_app.catalog import guard
+from hypersd_app.catalog import validation
 from hypersd_app.catalog.catalog import Catalog
-from hypersd_app.catalog.headers import read_header
-from hypersd_app.catalog.rows import Recipe
+from hypersd_app.catalog.safetensors_header import read_header
 from hypersd_app.catalog.scan import checkpoint_family, read_style
+from hypersd_app.catalog.specs import Recipe
 from hypersd_app.errors import InvalidRequest, ModelUnavailable
 from hypersd_app.settings import Settings
 
@@ -148,15 +148,15 @@ def test_pocket_offers_what_is_there(settings):
 @pytest.mark.parametrize(
     ("field", "call"),
     [
-        ("num_inference_steps", lambda r: guard.check_steps(r["4steps"], 3)),
-        ("num_inference_steps", lambda r: guard.check_steps(r["unified"], 9)),
-        ("guidance_scale", lambda r: guard.allowed_guidance(r["unified"], 5.0)),
-        ("guidance_scale", lambda r: guard.allowed_guidance(r["8steps-cfg"], 4.9)),
-        ("guidance_scale", lambda r: guard.allowed_guidance(r["8steps-cfg"], float("nan"))),
-        ("eta", lambda r: guard.allowed_eta(r["4steps"], 0.5)),
-        ("eta", lambda r: guard.allowed_eta(r["unified"], 1.5)),
-        ("negative_prompt", lambda r: guard.check_negative_prompt(r["unified"], "blurry", 0.0)),
-        ("negative_prompt", lambda r: guard.check_negative_prompt(r["teacher"], "blurry", 1.0)),
+        ("num_inference_steps", lambda r: validation.check_steps(r["4steps"], 3)),
+        ("num_inference_steps", lambda r: validation.check_steps(r["unified"], 9)),
+        ("guidance_scale", lambda r: validation.allowed_guidance(r["unified"], 5.0)),
+        ("guidance_scale", lambda r: validation.allowed_guidance(r["8steps-cfg"], 4.9)),
+        ("guidance_scale", lambda r: validation.allowed_guidance(r["8steps-cfg"], float("nan"))),
+        ("eta", lambda r: validation.allowed_eta(r["4steps"], 0.5)),
+        ("eta", lambda r: validation.allowed_eta(r["unified"], 1.5)),
+        ("negative_prompt", lambda r: validation.check_negative_prompt(r["unified"], "blurry", 0.0)),
+        ("negative_prompt", lambda r: validation.check_negative_prompt(r["teacher"], "blurry", 1.0)),
     ],
 )
 def test_the_guard_names_the_field_and_what_is_allowed(settings, field, call):
@@ -168,30 +168,30 @@ def test_the_guard_names_the_field_and_what_is_allowed(settings, field, call):
 
 def test_the_guard_lets_equal_computations_pass(settings):
     rows = recipes(settings, "sd15")
-    assert guard.allowed_guidance(rows["unified"], 1.0) == guard.allowed_guidance(rows["unified"], None) == 0.0
-    assert guard.allowed_guidance(rows["8steps-cfg"], None) == 5.0
-    assert guard.allowed_eta(rows["4steps"], 0.0) == 0.0
-    guard.check_negative_prompt(rows["teacher"], " ", 1.0)
-    guard.check_negative_prompt(rows["teacher"], "blurry", 1.1)
+    assert validation.allowed_guidance(rows["unified"], 1.0) == validation.allowed_guidance(rows["unified"], None) == 0.0
+    assert validation.allowed_guidance(rows["8steps-cfg"], None) == 5.0
+    assert validation.allowed_eta(rows["4steps"], 0.0) == 0.0
+    validation.check_negative_prompt(rows["teacher"], " ", 1.0)
+    validation.check_negative_prompt(rows["teacher"], "blurry", 1.1)
     assert [rows["teacher"].negative_prompt_matters(scale) for scale in (None, 1.0, 1.1)] == [True, False, True]
-    assert guard.allowed_eta(rows["unified"], None) == 1.0
+    assert validation.allowed_eta(rows["unified"], None) == 1.0
 
 
 def test_a_recipe_is_chosen_by_its_steps(settings):
     model = Catalog(settings).model("sd15")
-    assert guard.choose_recipe(model, "", 1).name == "unified"
-    assert guard.choose_recipe(model, "", 12).name == "12steps-cfg"
-    assert guard.choose_recipe(model, "", 20).name == "teacher"
+    assert validation.choose_recipe(model, "", 1).name == "unified"
+    assert validation.choose_recipe(model, "", 12).name == "12steps-cfg"
+    assert validation.choose_recipe(model, "", 20).name == "teacher"
     with pytest.raises(InvalidRequest, match="num_inference_steps"):
-        guard.choose_recipe(Catalog(settings).model("pocket"), "", 1)
+        validation.choose_recipe(Catalog(settings).model("pocket"), "", 1)
 
 
 def test_sizes_follow_the_model(settings):
     catalog = Catalog(settings)
-    assert guard.check_size(catalog.model("sd15"), "width", None, 512) == 512
+    assert validation.check_size(catalog.model("sd15"), "width", None, 512) == 512
     for model, value in (("sd15", 510), ("sd15", 128), ("sd15", 4096), ("pocket", 512)):
         with pytest.raises(InvalidRequest, match="width"):
-            guard.check_size(catalog.model(model), "width", value, 512)
+            validation.check_size(catalog.model(model), "width", value, 512)
 
 
 def style_file(path, key, shape, metadata=None):

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from hypersd_app.engine.engine import Engine
-from hypersd_app.engine.hardware import Hardware
+from hypersd_app.engine.memory.device import Hardware
 from hypersd_app.settings import Settings
-from tests import fakes
+from tests.support import tiny_models
 
 SD15, SDXL, HYPER = "stable-diffusion-v1-5/stable-diffusion-v1-5", "stabilityai/stable-diffusion-xl-base-1.0", "ByteDance/Hyper-SD"
 REFERENCE = Hardware("torch", "cpu", torch.float32)
@@ -22,20 +22,20 @@ REFERENCE = Hardware("torch", "cpu", torch.float32)
 def repositories(tmp_path_factory) -> Path:
     """Small models under the true repository and file names."""
     root = tmp_path_factory.mktemp("hub")
-    fakes.write_sd15(root / SD15)
-    fakes.write_sdxl(root / SDXL)
+    tiny_models.write_sd15(root / SD15)
+    tiny_models.write_sdxl(root / SDXL)
     for prefix, dimension, large in (("SD15", 32, False), ("SDXL", 48, True)):
         names = ["1step", *(f"{n}steps" for n in (2, 4, 8)), *(f"{n}steps-CFG" for n in (8, 12))]
         for seed, name in enumerate(names):
             path = root / HYPER / f"Hyper-{prefix}-{name}-lora.safetensors"
-            fakes.write_lora(path, fakes.small_unet(dimension, large), 2, seed=seed)
+            tiny_models.write_lora(path, tiny_models.small_unet(dimension, large), 2, seed=seed)
     torch.manual_seed(20)
-    save_file(fakes.small_unet(48, True).state_dict(), root / HYPER / "Hyper-SDXL-1step-Unet.safetensors")
+    save_file(tiny_models.small_unet(48, True).state_dict(), root / HYPER / "Hyper-SDXL-1step-Unet.safetensors")
     torch.manual_seed(21)
-    fakes.write_controlnet(root / "lllyasviel/control_v11p_sd15_scribble", fakes.small_unet(32))
-    fakes.write_controlnet(root / "xinsir/controlnet-scribble-sdxl-1.0", fakes.small_unet(48, True))
+    tiny_models.write_controlnet(root / "lllyasviel/control_v11p_sd15_scribble", tiny_models.small_unet(32))
+    tiny_models.write_controlnet(root / "xinsir/controlnet-scribble-sdxl-1.0", tiny_models.small_unet(48, True))
     for name in ("taesd", "taesdxl"):
-        fakes.small_tiny_decoder().save_pretrained(root / "madebyollin" / name)
+        tiny_models.small_tiny_decoder().save_pretrained(root / "madebyollin" / name)
     return root
 
 
@@ -43,9 +43,9 @@ def repositories(tmp_path_factory) -> Path:
 def pocket(tmp_path_factory) -> Path:
     """`assets` with a random Pocket and two styles."""
     assets = tmp_path_factory.mktemp("assets")
-    fakes.write_pocket(assets / "pocket")
-    fakes.write_style(assets / "pocket" / "styles", "ink", 5, "ink")
-    fakes.write_style(assets / "pocket" / "styles", "clay", 6)
+    tiny_models.write_pocket(assets / "pocket")
+    tiny_models.write_style(assets / "pocket" / "styles", "ink", 5, "ink")
+    tiny_models.write_style(assets / "pocket" / "styles", "clay", 6)
     return assets
 
 
@@ -67,6 +67,6 @@ def own_assets(pocket, tmp_path) -> Path:
 @pytest.fixture
 def engine(settings, repositories):
     """The reference backend: torch, float32, CPU."""
-    made = Engine(settings, hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    made = Engine(settings, hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
     yield made
     made.close()

@@ -14,11 +14,11 @@ import transformers
 from PIL import Image, ImageDraw
 
 from hypersd_app.engine.annotators import ANNOTATORS, DEPTH, EDGES, Annotators, detector_class
-from hypersd_app.engine.hub import Hub
-from hypersd_app.engine.residency import Residency
+from hypersd_app.engine.memory.model_cache import Residency
 from hypersd_app.errors import InvalidRequest, ModelUnavailable
-from tests import fakes
-from tests.hub_server import HubServer
+from hypersd_app.weights.hub import Hub
+from tests.support import tiny_models
+from tests.support.hub_server import HubServer
 
 SIZE = (96, 64)
 
@@ -87,7 +87,7 @@ def test_every_kind_comes_through_the_protocol(server, tmp_path, kind):
 
 
 def test_a_detector_is_loaded_once_for_both_its_kinds_and_counted(weights):
-    hub, residency = fakes.FolderHub(weights), Residency(10**9)
+    hub, residency = tiny_models.FolderHub(weights), Residency(10**9)
     both = Annotators(hub, residency)
     for kind in ("softedge", "scribble", "softedge"):
         both.annotate(kind, photograph(), SIZE)
@@ -129,5 +129,5 @@ def test_code_in_a_weights_file_is_refused(tmp_path, capsys):
     folder.mkdir(parents=True)
     torch.save({"state_dict": Evil()}, folder / "ControlNetHED.pth")
     with pytest.raises(ModelUnavailable, match="cannot be read"):
-        annotators(fakes.FolderHub(tmp_path)).annotate("softedge", photograph(), SIZE)
+        annotators(tiny_models.FolderHub(tmp_path)).annotate("softedge", photograph(), SIZE)
     assert "code ran" not in capsys.readouterr().out

@@ -10,12 +10,13 @@ import torch
 import transformers
 from torch import nn
 
+from hypersd_app.bench import engine as bench
+from hypersd_app.bench import models as bench_models
+from hypersd_app.bench.flops import decoder_gflop, gflop, text_gflop, unet_gflop
+from hypersd_app.bench.models import new_controlnet, new_unet, new_vae, repeat_into
 from hypersd_app.cli import main
-from hypersd_app.engine import bench, bench_models
-from hypersd_app.engine.bench_flops import decoder_gflop, gflop, text_gflop, unet_gflop
-from hypersd_app.engine.bench_models import new_controlnet, new_unet, new_vae, repeat_into
-from tests import fakes
 from tests.engine.conftest import SD15, SDXL
+from tests.support import tiny_models
 
 
 def test_a_convolution_is_counted_in_closed_form():
@@ -52,7 +53,7 @@ def test_bench_writes_figures_that_add_up(settings, tmp_path, monkeypatch, capsy
 
 
 def test_text_encoders_are_counted_in_closed_form():
-    config = fakes.clip_config(32, 32)
+    config = tiny_models.clip_config(32, 32)
     width, inner, tokens = config.hidden_size, config.intermediate_size, config.max_position_embeddings
     layer = 4 * width * width + 2 * width * inner + 2 * tokens * width  # four projections, two of the MLP, attention itself
     counted = text_gflop([transformers.CLIPTextModel(config)], tokens)

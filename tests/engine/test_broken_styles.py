@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from hypersd_app.engine.adapters import LowRank, StylePatch, read_factors
 from hypersd_app.engine.engine import Engine
-from hypersd_app.engine.hardware import Hardware
-from hypersd_app.engine.requests import GenerationRequest, StyleWeight
+from hypersd_app.engine.loading.lora import LowRank, StylePatch, read_factors
+from hypersd_app.engine.memory.device import Hardware
 from hypersd_app.errors import ModelUnavailable
-from tests import fakes
+from hypersd_app.requests import GenerationRequest, StyleWeight
+from tests.support import tiny_models
 
 CAT = GenerationRequest("a cat", recipe="unified", seed=7)
 
@@ -23,11 +23,11 @@ CAT = GenerationRequest("a cat", recipe="unified", seed=7)
 @pytest.mark.parametrize("backend", ["torch", "openvino"])
 def test_factors_of_different_ranks_are_refused_and_the_next_picture_is_right(settings, repositories, backend):
     pytest.importorskip(backend)
-    sound = load_file(fakes.write_style(settings.styles / "pocket", "sound"))
+    sound = load_file(tiny_models.write_style(settings.styles / "pocket", "sound"))
     last = max(name for name in sound if "lora_B" in name)  # the layers before it would be patched already
     torn = {**sound, last: torch.zeros(len(sound[last]), sound[last].shape[1] + 1, *sound[last].shape[2:], dtype=torch.half)}
     save_file(torn, settings.styles / "pocket" / "torn.safetensors")
-    engine = Engine(settings, hardware=Hardware(backend, "cpu", torch.float32), hub=fakes.FolderHub(repositories))
+    engine = Engine(settings, hardware=Hardware(backend, "cpu", torch.float32), hub=tiny_models.FolderHub(repositories))
     plain = np.asarray(engine.generate(CAT).images[0])
     with pytest.raises(ModelUnavailable, match=r"torn.*different ranks"):
         engine.generate(GenerationRequest("a cat", recipe="unified", seed=7, styles=(StyleWeight("sound"), StyleWeight("torn"))))
@@ -54,7 +54,7 @@ def test_whatever_goes_wrong_while_patching_is_undone(failure):
 
 @pytest.mark.parametrize("broken", ["metadata is a list", "alpha is a list", "alpha is two numbers"])
 def test_a_file_that_is_no_lora_inside_is_named(settings, broken):
-    path = fakes.write_style(settings.styles / "pocket", "broken")
+    path = tiny_models.write_style(settings.styles / "pocket", "broken")
     tensors, metadata = load_file(path), {}
     if broken == "alpha is two numbers":
         name = next(name for name in tensors if "lora_A" in name)

@@ -13,22 +13,22 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hypersd_app.catalog.builtin import stable_diffusion
-from hypersd_app.catalog.rows import WeightSource
-from hypersd_app.engine.checkpoints import BASE_MODELS, clip_tokenizer, count_checkpoint
+from hypersd_app.catalog.specs import WeightSource
 from hypersd_app.engine.engine import Engine
-from hypersd_app.engine.hub import Hub
-from hypersd_app.engine.loading import Loader
-from hypersd_app.engine.requests import ControlInput, GenerationRequest
+from hypersd_app.engine.loading.checkpoints import BASE_MODELS, clip_tokenizer, count_checkpoint
+from hypersd_app.engine.loading.loader import Loader
 from hypersd_app.errors import ModelUnavailable
-from tests import fakes
-from tests.checkpoints import write_checkpoint
+from hypersd_app.requests import ControlInput, GenerationRequest
+from hypersd_app.weights.hub import Hub
 from tests.engine.conftest import REFERENCE, SD15, SDXL
 from tests.engine.test_equivalence import SIZES, sketch
+from tests.support import tiny_models
+from tests.support.checkpoints import write_checkpoint
 
 PIPELINES = {"sd15": (SD15, diffusers.StableDiffusionPipeline), "sdxl": (SDXL, diffusers.StableDiffusionXLPipeline)}
 
 
-class RecipesOnly(fakes.FolderHub):
+class RecipesOnly(tiny_models.FolderHub):
     """Has the LoRAs and ControlNets, and nothing of the base models."""
 
     def file(self, source: WeightSource, progress=None) -> Path:

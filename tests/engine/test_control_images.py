@@ -7,10 +7,10 @@ import pytest
 from PIL import Image, ImageColor, ImageDraw
 
 from hypersd_app.catalog.catalog import Catalog
-from hypersd_app.engine.control_images import is_blank, scribble_control
 from hypersd_app.engine.plan import make_plan
-from hypersd_app.engine.requests import ControlInput, GenerationRequest
-from hypersd_app.models.ink import ink_from_control, stroke_colour, white_strokes
+from hypersd_app.images.ink import ink_from_control, stroke_colour, white_strokes
+from hypersd_app.images.scribble import is_blank, scribble_control
+from hypersd_app.requests import ControlInput, GenerationRequest
 
 SIZE = (64, 64)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from hypersd_app.engine.disk_cache import prune, touch
+from hypersd_app.engine.backends.openvino.disk_cache import prune, touch
 
 
 def kept(folder):

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from hypersd_app.engine import rendering
 from hypersd_app.engine.engine import Engine
-from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
+from hypersd_app.engine.sampling import generate as rendering
 from hypersd_app.errors import DeviceOutOfMemory, InvalidRequest, ModelUnavailable
-from tests import fakes
+from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
 from tests.engine.conftest import REFERENCE
 from tests.engine.test_equivalence import SIZES, sketch
+from tests.support import tiny_models
 
 CAT = GenerationRequest("a cat", recipe="unified", seed=7)
 BLANK = np.zeros((256, 256, 3), np.uint8)
@@ -83,7 +83,7 @@ def test_trigger_words_are_added_once(engine):
 
 def test_a_style_of_another_model_is_refused_and_harms_nothing(engine, settings):
     plain = pixels(engine.generate(CAT))
-    fakes.write_lora(settings.styles / "pocket" / "alien.safetensors", fakes.small_unet(32), 2)
+    tiny_models.write_lora(settings.styles / "pocket" / "alien.safetensors", tiny_models.small_unet(32), 2)
     engine.rescan()
     with pytest.raises(ModelUnavailable, match="does not fit"):
         engine.generate(replace(CAT, styles=(StyleWeight("alien"),)))
@@ -94,7 +94,7 @@ def test_a_new_style_needs_no_restart(engine, settings):
     wanted = replace(CAT, styles=(StyleWeight("fresh"),))
     with pytest.raises(InvalidRequest, match="style"):
         engine.generate(wanted)
-    fakes.write_style(settings.styles, "fresh", 30)
+    tiny_models.write_style(settings.styles, "fresh", 30)
     engine.rescan()
     assert np.abs(pixels(engine.generate(wanted)) - pixels(engine.generate(CAT))).max() > 2
 
@@ -102,7 +102,7 @@ def test_a_new_style_needs_no_restart(engine, settings):
 def test_models_switch_within_a_budget_and_never_mix(settings, repositories, engine):
     engine.generate(CAT)
     budget = engine.status().bytes * 1.05 / 1e9
-    small = Engine(replace(settings, memory_gb=budget), hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    small = Engine(replace(settings, memory_gb=budget), hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
     requests = [
         CAT,
         GenerationRequest("a cat", model="sd15", width=256, height=256),
@@ -119,10 +119,10 @@ def test_models_switch_within_a_budget_and_never_mix(settings, repositories, eng
 
 def test_out_of_memory_while_loading_is_clear_and_the_next_request_works(settings, repositories):
     small = GenerationRequest("a cat", model="sd15", width=256, height=256)
-    need = Engine(settings, hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    need = Engine(settings, hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
     need.generate(small)
     budget = need.status().bytes * 1.05 / 1e9
-    engine = Engine(replace(settings, memory_gb=budget), hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    engine = Engine(replace(settings, memory_gb=budget), hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
     engine.generate(small)
     with pytest.raises(DeviceOutOfMemory, match="budget"):
         engine.generate(CAT)
@@ -132,7 +132,7 @@ def test_out_of_memory_while_loading_is_clear_and_the_next_request_works(setting
 
 def test_out_of_memory_while_drawing_frees_the_cache(engine, monkeypatch):
     engine.generate(CAT)
-    monkeypatch.setattr("hypersd_app.engine.rendering.decode", exhausted)
+    monkeypatch.setattr("hypersd_app.engine.sampling.generate.decode", exhausted)
     with pytest.raises(DeviceOutOfMemory, match="while drawing"):
         engine.generate(CAT)
     assert engine.status().resident == ()
@@ -173,9 +173,11 @@ def test_a_long_run_shows_what_it_has_by_now(engine, monkeypatch):
 
 
 def test_a_student_trained_further_is_loaded_anew(own_assets, settings, repositories):
-    engine = Engine(replace(settings, assets=own_assets), hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    engine = Engine(replace(settings, assets=own_assets), hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
     before = pixels(engine.generate(CAT))
-    fakes.write_lora(own_assets / "pocket" / "accelerator.safetensors", fakes.new_unet((64, 64, 64), 1), 4, seed=77, scale=2.0)
+    tiny_models.write_lora(
+        own_assets / "pocket" / "accelerator.safetensors", tiny_models.new_unet((64, 64, 64), 1), 4, seed=77, scale=2.0
+    )
     engine.rescan()
     assert np.abs(pixels(engine.generate(CAT)) - before).max() > 2
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.pocket import PocketUNet, new_unet
 from hypersd_app.models.text_encoder import MaskedBertModel
-from tests import fakes
+from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
 from tests.engine.conftest import HYPER, SD15, SDXL
+from tests.support import tiny_models
 
 TOLERANCE = 2
 SIZES = {"pocket": 256, "sd15": 256, "sdxl": 512}
@@ -146,10 +146,10 @@ def test_no_recipe_is_left_out(engine):
 @pytest.fixture
 def style_of(settings, engine):
     """A style of each family."""
-    unets = {"pocket": new_unet((64, 64, 64), 1), "sd15": fakes.small_unet(32), "sdxl": fakes.small_unet(48, True)}
+    unets = {"pocket": new_unet((64, 64, 64), 1), "sd15": tiny_models.small_unet(32), "sdxl": tiny_models.small_unet(48, True)}
     for family, unet in unets.items():
         # Weak: a strong one makes random networks so wild that guided steps blow the last bit of a sum up to 40/255.
-        fakes.write_lora(settings.styles / family / "brush.safetensors", unet, 2, seed=12, scale=0.5)
+        tiny_models.write_lora(settings.styles / family / "brush.safetensors", unet, 2, seed=12, scale=0.5)
     engine.rescan()
     return lambda family: settings.styles / family / "brush.safetensors"
 

@@ -13,15 +13,15 @@ import pytest
 import torch
 from torch import nn
 
-from hypersd_app.engine import bench_models
-from hypersd_app.engine.bench_models import filled, new_unet, new_vae, text_encoders
-from hypersd_app.engine.checkpoints import BASE_MODELS, clip_tokenizer
+from hypersd_app.bench import models as bench_models
+from hypersd_app.bench.models import filled, new_unet, new_vae, text_encoders
 from hypersd_app.engine.engine import Engine
-from hypersd_app.engine.hardware import choose_hardware
-from hypersd_app.engine.requests import GenerationRequest
-from hypersd_app.engine.system_memory import peak_bytes, reset_peak
-from tests import fakes
+from hypersd_app.engine.loading.checkpoints import BASE_MODELS, clip_tokenizer
+from hypersd_app.engine.memory.device import choose_hardware
+from hypersd_app.requests import GenerationRequest
+from hypersd_app.system import peak_bytes, reset_peak
 from tests.engine.conftest import SD15
+from tests.support import tiny_models
 
 MOST_BYTES = 12e9  # float32 weights take 4 GB; what is read and converted comes beside them
 
@@ -43,7 +43,7 @@ def test_the_true_size_loads_and_draws_within_its_memory(settings, tmp_path, cap
     assert bench_models.BASE_MODELS == BASE_MODELS
     write_full_size(tmp_path / "hub" / SD15)
     reset_peak()
-    engine = Engine(settings, hardware=choose_hardware(settings), hub=fakes.FolderHub(tmp_path / "hub"))
+    engine = Engine(settings, hardware=choose_hardware(settings), hub=tiny_models.FolderHub(tmp_path / "hub"))
     # The base model alone: no accelerating LoRA of this size is at hand.
     picture = engine.generate(GenerationRequest("a cat", model="sd15", recipe="teacher", num_inference_steps=8)).images[0]
     resident = engine.status().bytes

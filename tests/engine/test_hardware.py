@@ -9,11 +9,11 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from hypersd_app.engine import memory
-from hypersd_app.engine.adapters import LowRank, StylePatch
-from hypersd_app.engine.hardware import Hardware, choose_hardware
-from hypersd_app.engine.networks import Conditioning
-from hypersd_app.engine.torch_networks import TorchDenoiser
+from hypersd_app.engine.backends.torch_networks import TorchDenoiser
+from hypersd_app.engine.interfaces import Conditioning
+from hypersd_app.engine.loading.lora import LowRank, StylePatch
+from hypersd_app.engine.memory import budget as memory
+from hypersd_app.engine.memory.device import Hardware, choose_hardware
 from hypersd_app.errors import InvalidRequest, ModelUnavailable
 from hypersd_app.settings import Settings, from_environment
 

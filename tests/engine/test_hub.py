@@ -14,17 +14,17 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from hypersd_app.catalog.rows import WeightSource
-from hypersd_app.engine import downloads
+from hypersd_app.catalog.specs import WeightSource
 from hypersd_app.engine.engine import Engine
-from hypersd_app.engine.hub import Hub, component_files
-from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
 from hypersd_app.errors import ModelUnavailable
+from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
 from hypersd_app.settings import ROOT
-from tests import fakes
+from hypersd_app.weights import downloads
+from hypersd_app.weights.hub import Hub, component_files
 from tests.engine.conftest import HYPER, REFERENCE, SD15
 from tests.engine.test_equivalence import SIZES, sketch
-from tests.hub_server import COMMIT, HubServer
+from tests.support import tiny_models
+from tests.support.hub_server import COMMIT, HubServer
 
 LORA = WeightSource(repo=HYPER, filename="Hyper-SD15-1step-lora.safetensors")
 
@@ -46,8 +46,8 @@ def hub(server, tmp_path) -> Hub:
 @pytest.mark.parametrize("model", ["sd15", "sdxl"])
 def test_text_scribble_and_styles_through_the_protocol(engine, settings, hub, model):
     size = SIZES[model]
-    unet = fakes.small_unet(48, True) if model == "sdxl" else fakes.small_unet(32)
-    fakes.write_lora(settings.styles / model / "brush.safetensors", unet, 2, seed=12, scale=1.0)
+    unet = tiny_models.small_unet(48, True) if model == "sdxl" else tiny_models.small_unet(32)
+    tiny_models.write_lora(settings.styles / model / "brush.safetensors", unet, 2, seed=12, scale=1.0)
     engine.rescan()
     online = Engine(settings, hardware=REFERENCE, hub=hub)
     words = GenerationRequest("a cat", model=model, recipe="unified", width=size, height=size)
@@ -212,8 +212,8 @@ def test_failures_of_a_file_reach_the_engines_caller_and_a_retry_works(settings,
 
 
 FETCH = """
-from hypersd_app.catalog.rows import WeightSource
-from hypersd_app.engine.hub import Hub
+from hypersd_app.catalog.specs import WeightSource
+from hypersd_app.weights.hub import Hub
 from hypersd_app.errors import ModelUnavailable
 try:
     print(Hub().folder(WeightSource(repo={repo!r}), ["unet"]))

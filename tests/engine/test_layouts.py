@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hypersd_app.engine.layouts import STYLES_KEPT, Layouts
-from hypersd_app.engine.networks import Conditioning
+from hypersd_app.engine.interfaces import Conditioning
+from hypersd_app.engine.sampling.layout_cache import STYLES_KEPT, Layouts
 
 
 class Prior:
@@ -64,7 +64,7 @@ def test_a_batch_has_all_layouts_or_none():
 @pytest.mark.parametrize("steps", [1, 4])
 def test_an_engine_asks_the_prior_once_a_prompt(engine, steps):
     from hypersd_app.engine.plan import make_plan
-    from hypersd_app.engine.requests import GenerationRequest
+    from hypersd_app.requests import GenerationRequest
 
     request = GenerationRequest(prompt=f"{steps} green frogs", model="pocket", num_inference_steps=steps)
     engine.generate(request)

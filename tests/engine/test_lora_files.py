@@ -9,12 +9,12 @@ import transformers
 from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
-from hypersd_app.engine.adapters import SDXL_BLOCKS, layer, read_factors
-from hypersd_app.engine.checkpoints import BASE_MODELS
-from hypersd_app.engine.requests import GenerationRequest, StyleWeight
+from hypersd_app.engine.loading.checkpoints import BASE_MODELS
+from hypersd_app.engine.loading.lora import SDXL_BLOCKS, layer, read_factors
 from hypersd_app.errors import ModelUnavailable
-from tests import fakes
+from hypersd_app.requests import GenerationRequest, StyleWeight
 from tests.engine.test_equivalence import SIZES
+from tests.support import tiny_models
 
 RANK, ALPHA = 2, 1.0
 
@@ -35,7 +35,7 @@ def kohya(path, source, extra=()):
 @pytest.mark.parametrize(("family", "dimension"), [("sd15", 32), ("sdxl", 48)])
 def test_kohyas_names_give_the_same_picture(engine, settings, tmp_path, family, dimension):
     folder = settings.styles / family
-    fakes.write_lora(folder / "ink.safetensors", fakes.small_unet(dimension, family == "sdxl"), RANK, seed=3, scale=2.0)
+    tiny_models.write_lora(folder / "ink.safetensors", tiny_models.small_unet(dimension, family == "sdxl"), RANK, seed=3, scale=2.0)
     kohya(folder / "ink-kohya.safetensors", folder / "ink.safetensors")
     engine.rescan()
     size = SIZES[family]
@@ -64,7 +64,7 @@ def test_text_encoder_layers_are_found(tmp_path, family, prefixes):
         tensors[f"{base}.alpha"] = torch.tensor(ALPHA)
     save_file(tensors, tmp_path / "style.safetensors")
     found = read_factors(tmp_path / "style.safetensors", SDXL_BLOCKS if family == "sdxl" else None)
-    encoder = transformers.CLIPTextModel(fakes.clip_config(32, 32))
+    encoder = transformers.CLIPTextModel(tiny_models.clip_config(32, 32))
     names = ["text_encoder", "text_encoder_2"][: len(prefixes)]
     for name, prefix in zip(names, prefixes, strict=True):
         ((module, change),) = found[name].items()

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hypersd_app.engine.metadata import file_name, parameters_text, read_request, result_png
-from hypersd_app.engine.requests import ControlInput, GenerationRequest, GenerationResult, StyleWeight
 from hypersd_app.errors import InvalidRequest
+from hypersd_app.images.metadata import file_name, parameters_text, read_request, result_png
+from hypersd_app.requests import ControlInput, GenerationRequest, GenerationResult, StyleWeight
 
 REQUEST = GenerationRequest(
     "a red cat, “curly”", "blurry", recipe="8steps-cfg", model="sd15", num_inference_steps=8, guidance_scale=5.0, eta=0.0, seed=41,

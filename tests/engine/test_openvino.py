@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from hypersd_app.engine.engine import Engine
-from hypersd_app.engine.hardware import Hardware
-from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
-from hypersd_app.processor import has_native_bfloat16
-from tests import fakes
+from hypersd_app.engine.memory.device import Hardware
+from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
+from hypersd_app.system import has_native_bfloat16
 from tests.engine.test_equivalence import SIZES, sketch
+from tests.support import tiny_models
 
 openvino = pytest.importorskip("openvino")
 
@@ -34,7 +34,7 @@ def converted(tmp_path_factory):
 def opened(settings, repositories, converted, hardware) -> Engine:
     from dataclasses import replace
 
-    return Engine(replace(settings, cache=converted), hardware=hardware, hub=fakes.FolderHub(repositories))
+    return Engine(replace(settings, cache=converted), hardware=hardware, hub=tiny_models.FolderHub(repositories))
 
 
 def request(model="pocket", **changes) -> GenerationRequest:
@@ -75,8 +75,8 @@ HALF_CASES = {
 @pytest.mark.skipif(not has_native_bfloat16(), reason="the processor has no bfloat16")
 @pytest.mark.parametrize("case", [pytest.param(case, marks=pytest.mark.slow if case[:2] == "sd" else ()) for case in HALF_CASES])
 def test_half_precision_stays_close(engine, settings, repositories, converted, case):
-    for family, unet in (("sd15", fakes.small_unet(32)), ("sdxl", fakes.small_unet(48, True))):
-        fakes.write_lora(settings.styles / family / "brush.safetensors", unet, 2, seed=12, scale=1.0)
+    for family, unet in (("sd15", tiny_models.small_unet(32)), ("sdxl", tiny_models.small_unet(48, True))):
+        tiny_models.write_lora(settings.styles / family / "brush.safetensors", unet, 2, seed=12, scale=1.0)
     engine.rescan()
     wanted = request(case.split("-")[0], **HALF_CASES[case])
     other = opened(settings, repositories, converted, HALF)

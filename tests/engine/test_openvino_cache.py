@@ -12,10 +12,10 @@ from diffusers import AutoencoderTiny
 
 pytest.importorskip("openvino")
 
-from hypersd_app.engine import openvino_network
+from hypersd_app.engine.backends.openvino import network as openvino_network
+from hypersd_app.engine.backends.openvino.network import BATCH, weights_hash
 from hypersd_app.engine.engine import Engine
-from hypersd_app.engine.openvino_network import BATCH, weights_hash
-from hypersd_app.server.board import BATCH_SIZES
+from hypersd_app.server.service import BATCH_SIZES
 from tests.engine.test_openvino import SINGLE, request
 
 

@@ -12,9 +12,10 @@ pytest.importorskip("openvino")
 import openvino as ov
 from openvino import opset13
 
-from hypersd_app.engine import openvino_network, openvino_steady
-from hypersd_app.engine.openvino_steady import SteadyPart, cut
-from hypersd_app.engine.requests import ControlInput, StyleWeight
+from hypersd_app.engine.backends.openvino import network as openvino_network
+from hypersd_app.engine.backends.openvino import partition as openvino_steady
+from hypersd_app.engine.backends.openvino.partition import SteadyPart, cut
+from hypersd_app.requests import ControlInput, StyleWeight
 from tests.engine.test_equivalence import sketch
 from tests.engine.test_openvino import SINGLE, opened, plan_of, request
 

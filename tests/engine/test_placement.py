@@ -13,18 +13,18 @@ import pytest
 import torch
 from torch import nn
 
-from hypersd_app.engine import pipelines
-from hypersd_app.engine.backends import Backends, TorchBackend
+from hypersd_app.engine import model_manager
+from hypersd_app.engine.backends.base import Backends, TorchBackend
+from hypersd_app.engine.backends.offload import Stage, stream
+from hypersd_app.engine.diffusers_pipelines import PlainSizes
 from hypersd_app.engine.engine import Engine
-from hypersd_app.engine.hardware import Hardware
-from hypersd_app.engine.offload import Stage, stream
-from hypersd_app.engine.placement import Footprint, Placement, Placements, Tier, choose_placement
-from hypersd_app.engine.plain_pipelines import PlainSizes
-from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
-from tests import fakes
+from hypersd_app.engine.memory.device import Hardware
+from hypersd_app.engine.memory.placement import Footprint, Placement, Placements, Tier, choose_placement
+from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
 from tests.engine.conftest import REFERENCE
 from tests.engine.test_equivalence import SIZES, sketch
 from tests.engine.test_openvino import decibels
+from tests.support import tiny_models
 
 GB = 10**9
 SDXL = Footprint(text=817_000_000, unet=2_567_000_000, decoder=49_000_000)
@@ -61,7 +61,7 @@ def test_the_fastest_way_that_fits_is_taken(hardware, budget, footprint, expecte
     ("spare", "threads", "small", "expected"), [(1, 0, 1, 3), (1, 0, 0, 0), (0, 0, 1, 0), (9, 0, 1, 1), (1, 2, 1, 2)]
 )
 def test_a_small_network_leaves_a_core_to_the_browser(monkeypatch, tmp_path, spare, threads, small, expected):
-    monkeypatch.setattr("hypersd_app.engine.openvino_backend.cores", lambda: 4)
+    monkeypatch.setattr("hypersd_app.engine.backends.openvino.backend.cores", lambda: 4)
     backends = Backends(replace(OPENVINO, spare_cores=spare, threads=threads), tmp_path)
     backend = backends.of(Placement("openvino", small=bool(small)))
     assert backend._properties.get("INFERENCE_NUM_THREADS", 0) == expected
@@ -140,7 +140,7 @@ def request(model: str) -> GenerationRequest:
 
 
 def forced(settings, repositories, monkeypatch, tier: Tier) -> Engine:
-    engine = Engine(settings, hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    engine = Engine(settings, hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
     monkeypatch.setattr(engine._pipelines._placements, "of", lambda *_: (Placement("torch", tier), Footprint(0, 0, 0)))
     return engine
 
@@ -175,7 +175,7 @@ def test_a_model_that_does_not_fit_in_single_precision_is_streamed_and_says_so(e
     wanted = replace(request("pocket"), styles=(), control=None)
     whole = engine.generate(wanted)
     budget = engine.status().bytes * 0.8 / 1e9
-    short = Engine(replace(settings, memory_gb=budget), hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    short = Engine(replace(settings, memory_gb=budget), hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
     made = short.generate(wanted)
     assert "16 bits" in made.backend
     assert "16 bits" not in whole.backend
@@ -189,7 +189,7 @@ def test_openvino_steps_aside_where_it_does_not_fit(engine, settings, repositori
     wanted = replace(request("pocket"), styles=(), control=None)
     expected = engine.generate(wanted)
     budget = engine.status().bytes * 1.05 / 1e9  # enough for torch, not for a conversion beside it
-    short = Engine(replace(settings, memory_gb=budget), hardware=OPENVINO, hub=fakes.FolderHub(repositories))
+    short = Engine(replace(settings, memory_gb=budget), hardware=OPENVINO, hub=tiny_models.FolderHub(repositories))
     made = short.generate(wanted)
     assert made.backend.startswith("torch")
     assert np.array_equal(np.asarray(made.images[0]), np.asarray(expected.images[0]))
@@ -202,4 +202,4 @@ def test_backends_are_made_once_a_placement(tmp_path):
     assert isinstance(streamed, TorchBackend)
     assert backends.of(Placement("torch", Tier.STREAMED)) is streamed
     assert backends.of(Placement("torch")) is not streamed
-    assert pipelines.Placement is Placement
+    assert model_manager.Placement is Placement

@@ -13,13 +13,13 @@ import torch
 import transformers
 
 from hypersd_app.engine.engine import Engine
-from hypersd_app.engine.hub import Hub
-from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
 from hypersd_app.errors import DeviceOutOfMemory, InvalidRequest
-from tests import transformer_models
+from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
+from hypersd_app.weights.hub import Hub
 from tests.engine.conftest import HYPER, REFERENCE
 from tests.engine.test_equivalence import sketch
-from tests.hub_server import HubServer
+from tests.support import transformer_models
+from tests.support.hub_server import HubServer
 
 SD3, FLUX = "stabilityai/stable-diffusion-3-medium-diffusers", "black-forest-labs/FLUX.1-dev"
 PIPELINES = {"sd3": (SD3, diffusers.StableDiffusion3Pipeline), "flux": (FLUX, diffusers.FluxPipeline)}
@@ -128,7 +128,7 @@ def test_what_they_cannot_do_here_is_refused(online, settings, model):
 
 
 def test_one_that_is_too_large_is_refused_before_it_is_read(transformers_hub, settings):
-    from tests.fakes import FolderHub
+    from tests.support.tiny_models import FolderHub
 
     engine = Engine(replace(settings, memory_gb=1e-5), hardware=REFERENCE, hub=FolderHub(transformers_hub))
     with pytest.raises(DeviceOutOfMemory, match="pipeline of stabilityai"):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from hypersd_app.engine.png import encode_png
+from hypersd_app.images.png import encode_png
 
 SIZES = [(1, 1), (1, 7), (7, 1), (33, 20), (256, 256)]
 

@@ -13,16 +13,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from hypersd_app.catalog.rows import WeightSource
+from hypersd_app.catalog.specs import WeightSource
 from hypersd_app.engine.engine import Engine
-from hypersd_app.engine.hardware import Hardware
-from hypersd_app.engine.loading import Loader
-from hypersd_app.engine.requests import GenerationRequest, StyleWeight
-from hypersd_app.engine.stamps import stamp
-from tests import fakes
-from tests.checkpoints import write_checkpoint
+from hypersd_app.engine.loading.fingerprint import stamp
+from hypersd_app.engine.loading.loader import Loader
+from hypersd_app.engine.memory.device import Hardware
+from hypersd_app.requests import GenerationRequest, StyleWeight
 from tests.engine.conftest import REFERENCE, SD15
 from tests.engine.test_checkpoints import base_models  # noqa: F401
+from tests.support import tiny_models
+from tests.support.checkpoints import write_checkpoint
 
 CAT = GenerationRequest("a cat", recipe="unified", seed=7)
 
@@ -72,7 +72,7 @@ def test_a_stamp_is_right_of_folders_that_rest_and_of_ones_that_do_not(tmp_path)
 
 def test_pockets_own_unet_is_read_again(own_assets, settings, repositories, monkeypatch):
     mine = replace(settings, assets=own_assets)
-    engine = Engine(mine, hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    engine = Engine(mine, hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
     counted, footprint = [], Loader.footprint
     monkeypatch.setattr(Loader, "footprint", lambda *given: counted.append(1) or footprint(*given))
     before = pixels(engine, CAT)
@@ -82,20 +82,22 @@ def test_pockets_own_unet_is_read_again(own_assets, settings, repositories, monk
     after = pixels(engine, CAT)
     assert np.abs(after - before).max() > 2
     assert len(counted) == 2, "another file may have another size"
-    assert np.array_equal(after, pixels(Engine(mine, hardware=REFERENCE, hub=fakes.FolderHub(repositories)), CAT))
+    assert np.array_equal(after, pixels(Engine(mine, hardware=REFERENCE, hub=tiny_models.FolderHub(repositories)), CAT))
     engine.close()
 
 
 def test_every_part_of_a_replaced_folder_is_read_again(settings, repositories):
     folder = Path(shutil.copytree(repositories / SD15, settings.models / "mine"))
-    engine = Engine(settings, hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    engine = Engine(settings, hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
     wanted = GenerationRequest("a cat", model="mine", recipe="unified", width=256, height=256)
     pictures = [pixels(engine, wanted)]
     for part in ("unet", "vae", "text_encoder"):
         scaled(next((folder / part).glob("*.safetensors")), 1.3)
         pictures.append(pixels(engine, wanted))
         assert np.abs(pictures[-1] - pictures[-2]).max() > 0, part
-    assert np.array_equal(pictures[-1], pixels(Engine(settings, hardware=REFERENCE, hub=fakes.FolderHub(repositories)), wanted))
+    assert np.array_equal(
+        pictures[-1], pixels(Engine(settings, hardware=REFERENCE, hub=tiny_models.FolderHub(repositories)), wanted)
+    )
     engine.close()
 
 
@@ -104,7 +106,7 @@ def test_a_replaced_checkpoint_is_never_mixed(settings, repositories, base_model
     write_checkpoint(path, diffusers.StableDiffusionPipeline.from_pretrained(repositories / SD15))
 
     def opened() -> Engine:
-        hub = fakes.FolderHub(repositories)
+        hub = tiny_models.FolderHub(repositories)
         return Engine(settings, hardware=REFERENCE, hub=hub, loader=Loader(hub, torch.float32, base_models))
 
     engine, wanted = opened(), GenerationRequest("a cat", model="dream", recipe="unified", width=256, height=256)
@@ -120,7 +122,7 @@ def test_a_replaced_checkpoint_is_never_mixed(settings, repositories, base_model
 def test_a_replaced_style_acts_at_once(own_assets, settings, repositories, backend):
     pytest.importorskip(backend)
     hardware = Hardware(backend, "cpu", torch.float32)
-    engine = Engine(replace(settings, assets=own_assets), hardware=hardware, hub=fakes.FolderHub(repositories))
+    engine = Engine(replace(settings, assets=own_assets), hardware=hardware, hub=tiny_models.FolderHub(repositories))
     styled = replace(CAT, styles=(StyleWeight("clay"),))
     before = pixels(engine, styled)
     scaled(own_assets / "pocket" / "styles" / "clay.safetensors", 2.0)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from hypersd_app.engine.residency import Loaded, Residency
+from hypersd_app.engine.memory.model_cache import Loaded, Residency
 from hypersd_app.errors import DeviceOutOfMemory, ModelUnavailable
 
 

@@ -11,15 +11,15 @@ import transformers
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from PIL import Image
 
-from hypersd_app.engine.prompt_filter import PromptFilter, prompt_filter
-from hypersd_app.engine.requests import GenerationRequest
-from hypersd_app.engine.safety import CHECKER_WEIGHTS, SafetyGate, StandardChecker, safety_gate
 from hypersd_app.errors import InvalidRequest, ModelUnavailable, Refused
-from hypersd_app.server.engines import build_engine
-from hypersd_app.server.guarded import GuardedEngine
+from hypersd_app.requests import GenerationRequest
+from hypersd_app.safety.gate import CHECKER_WEIGHTS, SafetyGate, StandardChecker, safety_gate
+from hypersd_app.safety.prompt_filter import PromptFilter, prompt_filter
+from hypersd_app.server.engines.factory import build_engine
+from hypersd_app.server.engines.guarded import GuardedEngine
 from hypersd_app.settings import Settings
-from tests import fakes
-from tests.fake_engine import FakeEngine
+from tests.support import tiny_models
+from tests.support.fake_engine import FakeEngine
 
 HARMLESS = (
     "a cat",
@@ -66,7 +66,7 @@ def test_it_stands_where_others_can_come_in(host: str, share: bool, public: bool
     assert safety_gate(Settings(host=host, share=share, safety="on")) is not None
 
 
-def write_checker(root: Path, threshold: float) -> fakes.FolderHub:
+def write_checker(root: Path, threshold: float) -> tiny_models.FolderHub:
     """A small random checker that flags everything (threshold below every similarity) or nothing."""
     folder = root / CHECKER_WEIGHTS.repo
     vision = {
@@ -84,7 +84,7 @@ def write_checker(root: Path, threshold: float) -> fakes.FolderHub:
     checker.save_pretrained(folder / "safety_checker")
     processor = transformers.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
     processor.save_pretrained(folder / "feature_extractor")
-    return fakes.FolderHub(root)
+    return tiny_models.FolderHub(root)
 
 
 @pytest.mark.parametrize(("threshold", "flagged"), [(-2.0, True), (2.0, False)])
@@ -134,7 +134,7 @@ def test_previews_of_checked_models_are_not_shown() -> None:
 
 def test_without_its_weights_a_model_is_refused_and_says_how_to_go_on(tmp_path: Path) -> None:
     def missing() -> StandardChecker:
-        return StandardChecker(fakes.FolderHub(tmp_path))
+        return StandardChecker(tiny_models.FolderHub(tmp_path))
 
     gate = GuardedEngine(FakeEngine(), SafetyGate(PromptFilter(), missing))
     with pytest.raises(ModelUnavailable, match="HYPERSD_SAFETY=off"):

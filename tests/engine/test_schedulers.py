@@ -6,8 +6,8 @@ import diffusers
 import pytest
 import torch
 
-from hypersd_app.catalog.rows import Recipe
-from hypersd_app.engine.schedulers import Schedulers, StepwiseSchedule, WeightedSchedule
+from hypersd_app.catalog.specs import Recipe
+from hypersd_app.engine.sampling.schedules import Schedulers, StepwiseSchedule, WeightedSchedule
 from hypersd_app.models.pocket import new_scheduler as pocket_scheduler
 
 CONFIGS = {

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hypersd_app.engine.control_images import scribble_control
 from hypersd_app.engine.engine import Engine
-from hypersd_app.engine.requests import ControlInput, GenerationRequest
+from hypersd_app.images.scribble import scribble_control
+from hypersd_app.requests import ControlInput, GenerationRequest
 from hypersd_app.settings import ROOT, Settings
 
 COLOURS = {"a red apple": 0, "a green car": 1, "a blue butterfly": 2}

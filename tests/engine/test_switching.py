@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from hypersd_app.engine.engine import Engine
-from hypersd_app.engine.hardware import Hardware
-from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
-from hypersd_app.engine.system_memory import resident_bytes
+from hypersd_app.engine.memory.device import Hardware
+from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
 from hypersd_app.settings import ROOT, Settings
-from tests import fakes
+from hypersd_app.system import resident_bytes
 from tests.engine.conftest import REFERENCE
 from tests.engine.test_equivalence import sketch
+from tests.support import tiny_models
 
 STYLE_SWITCHES, MODEL_SWITCHES = 200, 50
 OPENVINO_STYLE_SWITCHES, OPENVINO_MODEL_SWITCHES = 60, 16
@@ -54,7 +54,7 @@ def draw_freshly() -> None:
     settings, repositories, requests, hardware = pickle.load(sys.stdin.buffer)
     pictures = []
     for request in requests:
-        engine = Engine(settings, hardware=hardware, hub=fakes.FolderHub(repositories))
+        engine = Engine(settings, hardware=hardware, hub=tiny_models.FolderHub(repositories))
         pictures.append(pixels(engine, request))
     sys.stdout.buffer.write(pickle.dumps(pictures))
 
@@ -90,13 +90,13 @@ def spread(memory: Sequence[int]) -> float:
 def test_switching_styles_and_models_leaves_nothing_behind(settings, repositories):
     fresh = fresh_pictures(settings, repositories, [*STYLES, *MODELS])
     assert len({picture.tobytes() for picture in fresh}) == len(fresh), "each request draws something of its own"
-    engine = Engine(settings, hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    engine = Engine(settings, hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
     assert spread(switch(engine, STYLES, fresh, STYLE_SWITCHES)) <= TOLERANCE
     engine.close()
     engine.generate(MODELS[0])
     budget = engine.status().bytes * 1.05 / 1e9  # enough for one model at a time
     engine.close()
-    short = Engine(replace(settings, memory_gb=budget), hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    short = Engine(replace(settings, memory_gb=budget), hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
     assert spread(switch(short, MODELS, fresh[len(STYLES) :], MODEL_SWITCHES)) <= TOLERANCE
     assert short.status().evictions >= MODEL_SWITCHES / 4, "models really came and went"
     assert short.status().bytes <= short.status().budget
@@ -110,14 +110,14 @@ def test_so_it_is_with_compiled_networks(settings, repositories):
     hardware = Hardware("openvino", "cpu", torch.float32)
     fresh = fresh_pictures(settings, repositories, [*STYLES, *MODELS], hardware)
     assert len({picture.tobytes() for picture in fresh}) == len(fresh)
-    engine = Engine(settings, hardware=hardware, hub=fakes.FolderHub(repositories))
+    engine = Engine(settings, hardware=hardware, hub=tiny_models.FolderHub(repositories))
     assert spread(switch(engine, STYLES, fresh, OPENVINO_STYLE_SWITCHES)) <= TOLERANCE
     engine.close()
     engine.generate(MODELS[0])
     # Enough for one model at a time and for the conversion beside it, without which torch would draw.
     budget = engine.status().bytes * 1.6 / 1e9
     engine.close()
-    short = Engine(replace(settings, memory_gb=budget), hardware=hardware, hub=fakes.FolderHub(repositories))
+    short = Engine(replace(settings, memory_gb=budget), hardware=hardware, hub=tiny_models.FolderHub(repositories))
     assert all(short.generate(request).backend.startswith("openvino") for request in MODELS)
     assert spread(switch(short, MODELS, fresh[len(STYLES) :], OPENVINO_MODEL_SWITCHES)) <= TOLERANCE
     assert short.status().evictions >= OPENVINO_MODEL_SWITCHES / 4

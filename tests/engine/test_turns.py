@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from hypersd_app.engine.requests import GenerationRequest
-from hypersd_app.engine.turns import JOB, LIVE, LONGEST_REST, MOST_AHEAD, REST, SLOW, Crowd, Draft, Entry, Turns
 from hypersd_app.errors import Overloaded
+from hypersd_app.requests import GenerationRequest
+from hypersd_app.server.scheduling.fair_queue import JOB, LIVE, LONGEST_REST, MOST_AHEAD, REST, SLOW, Crowd, Draft, Entry, Turns
 
 FRAME = 0.03  # seconds a picture
 

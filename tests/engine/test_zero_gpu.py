@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from hypersd_app.engine import hardware
-from hypersd_app.engine.backends import StyledTorchDenoiser
+from hypersd_app.engine.backends.base import StyledTorchDenoiser
+from hypersd_app.engine.backends.torch_networks import TorchControlNetwork, TorchDecoder
 from hypersd_app.engine.engine import Engine
-from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
-from hypersd_app.engine.torch_networks import TorchControlNetwork, TorchDecoder
+from hypersd_app.engine.memory import device as hardware
 from hypersd_app.errors import DeviceOutOfMemory, HyperSDError
-from tests import fakes
+from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
 from tests.engine.conftest import REFERENCE
 from tests.engine.test_equivalence import sketch
+from tests.support import tiny_models
 
 NETWORKS = (StyledTorchDenoiser, TorchControlNetwork, TorchDecoder)
 
@@ -63,7 +63,7 @@ def spaces(monkeypatch) -> LentGpu:
 
 @pytest.fixture
 def lending(spaces, settings, repositories):
-    made = Engine(settings, hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    made = Engine(settings, hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
     yield made
     made.close()
 
@@ -80,7 +80,7 @@ def test_the_lent_gpu_draws_and_nobody_else(lending, spaces, settings, repositor
     made = lending.generate(request_, lambda share, text, *_: steps.append(text))
     assert spaces.calls == 1
     spaces.lent = True  # the same without lending
-    plain = Engine(settings, hardware=REFERENCE, hub=fakes.FolderHub(repositories))
+    plain = Engine(settings, hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
     plain._draw_on_lent_gpu = None
     expected = plain.generate(request_)
     for one, other in zip(made.images, expected.images, strict=True):
@@ -100,10 +100,12 @@ def test_errors_keep_their_words_on_the_way_back(lending, monkeypatch):
     def exhausted(*_):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("hypersd_app.engine.rendering.decode", exhausted)
+    monkeypatch.setattr("hypersd_app.engine.sampling.generate.decode", exhausted)
     with pytest.raises(DeviceOutOfMemory, match="while drawing"):
         lending.generate(REQUESTS[0])
-    monkeypatch.setattr("hypersd_app.engine.rendering.decode", lambda *_: (_ for _ in ()).throw(HyperSDError("not a number")))
+    monkeypatch.setattr(
+        "hypersd_app.engine.sampling.generate.decode", lambda *_: (_ for _ in ()).throw(HyperSDError("not a number"))
+    )
     with pytest.raises(HyperSDError, match="not a number"):
         lending.generate(REQUESTS[0])
 

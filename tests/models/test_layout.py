@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from hypersd_app.distill.denoisers import weight_layers
 from hypersd_app.models.layout import PART_PLACES, LayoutPrior, at_places
 from hypersd_app.models.pocket import PocketUNet, new_unet
+from hypersd_app.training.distillation.denoiser import weight_layers
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from hypersd_app.models.ink import stroke_colour
-from hypersd_app.server.board_socket import IDLE, REFUSED, TOO_MANY
-from hypersd_app.server.limits import BoardLimits
-from hypersd_app.server.wire import Message, pack, unpack
-from tests.fake_engine import FakeEngine, paint
-from tests.studio import Served, served
+from hypersd_app.images.ink import stroke_colour
+from hypersd_app.server.http.board_socket import IDLE, REFUSED, TOO_MANY
+from hypersd_app.server.http.wire import Message, pack, unpack
+from hypersd_app.server.scheduling.limits import BoardLimits
+from tests.support.fake_engine import FakeEngine, paint
+from tests.support.studio import Served, served
 
 LIMITS = BoardLimits(frame_bytes=200_000, picture_pixels=600 * 600, burst=6, frames_per_second=0.001, sessions=3)
 HEAD: dict[str, Any] = {"prompt": "a cat", "model": "pocket", "num_inference_steps": 1, "seed": 5}

@@ -17,8 +17,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from hypersd_app.server.wire import Message, pack, unpack
-from tests.studio import free_port
+from hypersd_app.server.http.wire import Message, pack, unpack
+from tests.support.studio import free_port
 
 HEAD = {"prompt": "a cat", "model": "pocket", "num_inference_steps": 1, "seed": 5}
 PATIENCE = 30.0
@@ -52,7 +52,7 @@ class Server:
 @contextmanager
 def serving(**environment: str) -> Iterator[Server]:
     port = free_port()
-    command = [sys.executable, "-m", "tests.serve_faulty", str(port)]
+    command = [sys.executable, "-m", "tests.support.serve_faulty", str(port)]
     process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.DEVNULL, text=True)
     server = Server(port, process)
     try:

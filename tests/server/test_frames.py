@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from hypersd_app.engine import frames
-from hypersd_app.engine.frames import Frame, FrameScheduler, Progress, draft_of
-from hypersd_app.engine.requests import ControlInput, GenerationRequest, GenerationResult, StyleWeight
-from hypersd_app.engine.turns import Crowd, Draft
 from hypersd_app.errors import HyperSDError, InvalidRequest, Overloaded, WorkerLost
+from hypersd_app.requests import ControlInput, GenerationRequest, GenerationResult, StyleWeight
+from hypersd_app.server.scheduling import scheduler as frames
+from hypersd_app.server.scheduling.fair_queue import Crowd, Draft
+from hypersd_app.server.scheduling.scheduler import Frame, FrameScheduler, Progress, draft_of
 
 TIMEOUT = 10.0
 

@@ -17,12 +17,12 @@ from websockets.sync.client import ClientConnection, connect
 from hypersd_app.catalog.lora_check import check_lora
 from hypersd_app.catalog.scan import scan_styles
 from hypersd_app.errors import InvalidRequest, ModelUnavailable
-from hypersd_app.server.limits import BoardLimits
-from hypersd_app.server.pictures import open_picture
-from hypersd_app.server.png_recipes import read_recipe
-from hypersd_app.server.wire import Message, pack, unpack
-from tests.bad_inputs import HEAD, calls, frames, lora_files, many, picture, pictures, recipes
-from tests.studio import Served, served
+from hypersd_app.server.http.images import open_picture
+from hypersd_app.server.http.png_recipes import read_recipe
+from hypersd_app.server.http.wire import Message, pack, unpack
+from hypersd_app.server.scheduling.limits import BoardLimits
+from tests.support.bad_inputs import HEAD, calls, frames, lora_files, many, picture, pictures, recipes
+from tests.support.studio import Served, served
 
 COUNTS = {"frames": 500, "calls": 600, "loras": 400, "recipes": 300, "pictures": 200}
 LIMITS = BoardLimits(frames_per_second=10_000, burst=10_000, bytes_per_second=1e9, picture_pixels=1_000_000)

@@ -17,21 +17,21 @@ from gradio.state_holder import SessionState
 from starlette.applications import Starlette
 from starlette.websockets import WebSocket
 
-from hypersd_app.browser.chromium import free_port
-from hypersd_app.engine.requests import GenerationRequest
-from hypersd_app.load.bench import draw
-from hypersd_app.load.drawer import Tally
-from hypersd_app.load.server import RunningServer
-from hypersd_app.server.board import BoardService
-from hypersd_app.server.limits import BoardLimits
-from hypersd_app.server.readiness import Readiness
-from hypersd_app.server.routes import studio_routes
-from hypersd_app.server.worker import WorkerEngine
-from hypersd_app.ui.launch import PAGES_A_BOARD
-from tests.event_loop import run_apart
-from tests.fake_engine import FakeEngine
-from tests.heaps import THREADS, build, heaps
-from tests.studio import served
+from hypersd_app.bench.browser.chromium import free_port
+from hypersd_app.bench.load.bench import draw
+from hypersd_app.bench.load.server import RunningServer
+from hypersd_app.bench.load.visitor import Tally
+from hypersd_app.requests import GenerationRequest
+from hypersd_app.server.engines.worker import WorkerEngine
+from hypersd_app.server.http.routes import studio_routes
+from hypersd_app.server.observability.health import Readiness
+from hypersd_app.server.scheduling.limits import BoardLimits
+from hypersd_app.server.service import BoardService
+from hypersd_app.ui.app import PAGES_A_BOARD
+from tests.support.allocator import THREADS, build, heaps
+from tests.support.event_loop import run_apart
+from tests.support.fake_engine import FakeEngine
+from tests.support.studio import served
 
 OURS = ("hypersd_app.server.", "hypersd_app.engine.")
 THEIRS = (WebSocket, Task, CoroutineType)

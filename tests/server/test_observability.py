@@ -12,18 +12,18 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from hypersd_app.engine.prompt_filter import PromptFilter
-from hypersd_app.engine.requests import GenerationRequest
-from hypersd_app.engine.safety import SafetyGate
 from hypersd_app.errors import DeviceOutOfMemory, InvalidRequest, Overloaded
-from hypersd_app.server import journal as journal_module
-from hypersd_app.server.guarded import GuardedEngine
-from hypersd_app.server.journal import Journal, Record, write_request_log
-from hypersd_app.server.limits import BoardLimits
-from hypersd_app.server.metrics import Metrics
-from hypersd_app.server.wire import Message, pack, unpack
-from tests.fake_engine import FakeEngine
-from tests.studio import Served, served
+from hypersd_app.requests import GenerationRequest
+from hypersd_app.safety.gate import SafetyGate
+from hypersd_app.safety.prompt_filter import PromptFilter
+from hypersd_app.server.engines.guarded import GuardedEngine
+from hypersd_app.server.http.wire import Message, pack, unpack
+from hypersd_app.server.observability import request_log as journal_module
+from hypersd_app.server.observability.metrics import Metrics
+from hypersd_app.server.observability.request_log import Journal, Record, write_request_log
+from hypersd_app.server.scheduling.limits import BoardLimits
+from tests.support.fake_engine import FakeEngine
+from tests.support.studio import Served, served
 
 LIMITS = BoardLimits(sessions=6, sessions_an_address=2, calls_per_second=0.01, call_burst=5, come_back_seconds=30)
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hypersd_app.engine.metadata import parameters_text, result_png
-from hypersd_app.engine.requests import ControlInput, GenerationRequest, GenerationResult, StyleWeight
 from hypersd_app.errors import InvalidRequest
-from hypersd_app.server.board_requests import request_from_values
-from hypersd_app.server.png_recipes import parse_a1111, png_bytes, read_recipe, with_recipe
+from hypersd_app.images.metadata import parameters_text, result_png
+from hypersd_app.requests import ControlInput, GenerationRequest, GenerationResult, StyleWeight
+from hypersd_app.server.http.board_requests import request_from_values
+from hypersd_app.server.http.png_recipes import parse_a1111, png_bytes, read_recipe, with_recipe
 
 REQUEST = GenerationRequest(
     "a red apple, on a table", "blurry, grey", "pocket", "unified", 4, eta=0.5, seed=123, styles=(StyleWeight("ink", 0.8),)

@@ -14,11 +14,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hypersd_app.browser.chromium import free_port
-from hypersd_app.server.cluster.start import ALONE, QUIET
-from tests.ray_engines import alive, children
+from hypersd_app.bench.browser.chromium import free_port
+from hypersd_app.server.engines.ray.start import ALONE, QUIET
+from tests.support.ray_engine import alive, children
 
-CASES = Path(__file__).with_name("ray_cases.py")
+CASES = Path(__file__).parents[1] / "support" / "ray_cases.py"
 MINUTES = 12
 pytestmark = [
     pytest.mark.slow,
@@ -44,7 +44,7 @@ def test_the_cases_pass() -> None:
 def test_no_process_of_ray_outlives_the_server(number: signal.Signals) -> None:
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.serve_ray", str(port)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "tests.support.serve_ray", str(port)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
     try:
         await_ready(port, process)

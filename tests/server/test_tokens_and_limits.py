@@ -8,9 +8,9 @@ import pytest
 
 from hypersd_app import cli
 from hypersd_app.errors import InvalidRequest
-from hypersd_app.server.limits import BoardLimits, RateBucket, limits_of
-from hypersd_app.server.tokens import TokenRefused, TokenSigner
-from hypersd_app.server.wire import Message, pack, unpack
+from hypersd_app.server.http.tokens import TokenRefused, TokenSigner
+from hypersd_app.server.http.wire import Message, pack, unpack
+from hypersd_app.server.scheduling.limits import BoardLimits, RateBucket, limits_of
 
 
 class Clock:
@@ -73,7 +73,7 @@ def test_a_wrong_limit_is_named(text: str) -> None:
 
 
 def test_limits_come_from_the_environment_and_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hypersd_app.ui import launch
+    from hypersd_app.ui import app as launch
 
     served: list[BoardLimits] = []
     monkeypatch.setattr(launch, "serve", lambda settings: served.append(limits_of(settings.limits)))

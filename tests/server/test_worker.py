@@ -13,11 +13,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from hypersd_app.engine.requests import ControlInput, GenerationRequest, StyleWeight
 from hypersd_app.errors import HyperSDError, InvalidRequest, ModelUnavailable, Overloaded, WorkerLost
-from hypersd_app.server.worker import WorkerEngine
-from tests.fake_engine import STYLES, FakeEngine
-from tests.faulty_engine import build, cannot_build
+from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
+from hypersd_app.server.engines.worker import WorkerEngine
+from tests.support.fake_engine import STYLES, FakeEngine
+from tests.support.faulty_engine import build, cannot_build
 
 GOOD = GenerationRequest("a cat", seed=3)
 
@@ -105,7 +105,7 @@ def test_an_engine_that_cannot_be_made_says_why_and_is_not_tried_again() -> None
 
 def test_no_drawing_process_outlives_its_server() -> None:
     code = (
-        "import time\nfrom hypersd_app.server.worker import WorkerEngine\nfrom tests.faulty_engine import build\n"
+        "import time\nfrom hypersd_app.server.engines.worker import WorkerEngine\nfrom tests.support.faulty_engine import build\n"
         "worker = WorkerEngine(build)\nworker.models()\nprint(worker.pid, flush=True)\ntime.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as server:

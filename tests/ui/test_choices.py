@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypersd_app.catalog.catalog import Catalog
 from hypersd_app.settings import Settings
-from hypersd_app.ui.choices import _recipe
+from hypersd_app.ui.page_config import _recipe
 
 
 def test_a_resting_pen_gets_more_steps_where_they_help_and_the_recipe_has_them() -> None:

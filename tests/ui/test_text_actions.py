@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from hypersd_app.errors import DeviceOutOfMemory, InvalidRequest
-from hypersd_app.server.limits import BoardLimits
+from hypersd_app.server.scheduling.limits import BoardLimits
 from hypersd_app.settings import from_environment
 from hypersd_app.ui.handlers import Handlers
-from hypersd_app.ui.known_names import with_known_names
-from hypersd_app.ui.previews import spoken
-from hypersd_app.ui.text_actions import DEPENDENT, NAMES, WEIGHTS, TextActions
-from hypersd_app.ui.texts import ENGLISH, LANGUAGES, counted, text, use_language
-from tests.fake_engine import FakeEngine
+from hypersd_app.ui.i18n.texts import ENGLISH, LANGUAGES, counted, text, use_language
+from hypersd_app.ui.progress import spoken
+from hypersd_app.ui.recipe_matching import with_known_names
+from hypersd_app.ui.tabs.text_to_image_events import DEPENDENT, NAMES, WEIGHTS, TextActions
+from tests.support.fake_engine import FakeEngine
 
 USUAL: dict[str, Any] = {
     "prompt": "a cat", "num_inference_steps": 1, "num_images": 1, "seed": 4, "model": "pocket", "recipe": "unified",
@@ -243,5 +243,5 @@ def test_a_language_is_chosen() -> None:
 
 
 def test_the_page_is_built_without_torch() -> None:
-    script = "import sys, hypersd_app.ui.launch; sys.exit(bool({'torch', 'diffusers'} & set(sys.modules)))"
+    script = "import sys, hypersd_app.ui.app; sys.exit(bool({'torch', 'diffusers'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -1,0 +1,1 @@
+"""What runs the networks: torch or OpenVINO, chosen by device and memory."""

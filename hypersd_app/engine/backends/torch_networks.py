@@ -1,0 +1,103 @@
+"""The torch backend: diffusers modules on one device in one precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hypersd_app.engine.interfaces import Conditioning, Residuals
+from hypersd_app.engine.memory.device import Hardware
+from hypersd_app.engine.sampling.layout_cache import Layouts, layout_prior
+from hypersd_app.models.pictures import control_tensor
+
+Arrive = Callable[[], None]  # called before a network runs, so that its weights are there
+
+
+def place(module: nn.Module, hardware: Hardware, dtype: torch.dtype) -> nn.Module:
+    """`module` ready to serve: cast on the CPU, then moved, in channels-last order, which convolutions run fastest in."""
+    module = nn.Module.to(module.eval().requires_grad_(False), dtype)  # not diffusers' own, which warns of every cast
+    module = module.to(hardware.torch_device)  # type: ignore[call-overload]
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def added_conditions(conditioning: Conditioning, dtype: torch.dtype) -> dict[str, Tensor] | None:
+    """SDXL's pooled text and sizes, or Pocket's layout, as diffusers' keyword; None for other families."""
+    added = {"text_embeds": conditioning.pooled, "time_ids": conditioning.time_ids, "layout": conditioning.layout}
+    return {name: value.to(dtype) for name, value in added.items() if value is not None} or None
+
+
+def pixels(pictures: Tensor) -> Tensor:
+    """What a VAE gives, (B, 3, H, W) in about [-1, 1], to uint8 (B, H, W, 3), rounded as diffusers rounds."""
+    return ((pictures.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+class TorchDenoiser:
+    """A UNet2DConditionModel."""
+
+    def __init__(self, unet: Any, hardware: Hardware, arrive: Arrive) -> None:
+        self.module = unet
+        self._arrive = arrive
+        self.in_channels = int(unet.config.in_channels)
+        self._dtype = hardware.dtype
+        self._forward = torch.compile(unet, dynamic=False) if hardware.compile else unet
+        self.layouts = None if layout_prior(unet) is None else Layouts(self._layout)
+
+    def _layout(self, hidden: Tensor) -> Tensor:
+        self._arrive()
+        return self.module.layout(hidden.to(self._dtype))
+
+    def __call__(self, latents: Tensor, t: Tensor, conditioning: Conditioning, residuals: Residuals | None) -> Tensor:
+        self._arrive()
+        return self._forward(
+            latents.to(self._dtype, memory_format=torch.channels_last),
+            t.to(latents.device),
+            encoder_hidden_states=conditioning.hidden.to(self._dtype),
+            added_cond_kwargs=added_conditions(conditioning, self._dtype),
+            down_block_additional_residuals=None if residuals is None else residuals.down,
+            mid_block_additional_residual=None if residuals is None else residuals.middle,
+            return_dict=False,
+        )[0].float()
+
+
+class TorchControlNetwork:
+    """A ControlNetModel."""
+
+    def __init__(self, controlnet: Any, hardware: Hardware, arrive: Arrive) -> None:
+        self.module = controlnet
+        self._arrive = arrive
+        self._dtype = hardware.dtype
+
+    def __call__(self, latents: Tensor, t: Tensor, conditioning: Conditioning, control: Tensor, scales: Tensor) -> Residuals:
+        self._arrive()
+        down, middle = self.module(
+            latents.to(self._dtype, memory_format=torch.channels_last),
+            t.to(latents.device),
+            encoder_hidden_states=conditioning.hidden.to(self._dtype),
+            controlnet_cond=control_tensor(control).to(self._dtype),
+            conditioning_scale=scales.to(self._dtype),
+            added_cond_kwargs=added_conditions(conditioning, self._dtype),
+            return_dict=False,
+        )
+        return Residuals(tuple(down), middle)
+
+
+class TorchDecoder:
+    """The decoder of a VAE, full or tiny."""
+
+    def __init__(self, vae: Any, hardware: Hardware, arrive: Arrive) -> None:
+        self.module = vae
+        self._arrive = arrive
+        self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
+        self._scale = float(vae.config.scaling_factor)
+        upcast = hardware.dtype == torch.float16 and bool(getattr(vae.config, "force_upcast", False))
+        self._dtype = torch.float32 if upcast else hardware.dtype
+        if upcast:
+            vae.to(torch.float32)
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        self._arrive()
+        scaled = latents / self._scale
+        return pixels(self.module.decode(scaled.to(self._dtype, memory_format=torch.channels_last), return_dict=False)[0])

@@ -1,0 +1,1 @@
+"""From files to modules: diffusers folders, single-file checkpoints and LoRA files."""

@@ -1,0 +1,1 @@
+"""What is in memory, where it stays, and how much there is."""

@@ -1,0 +1,68 @@
+"""How much memory there is, how much a module takes, and telling running out of it from other failures."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from hypersd_app.errors import DeviceOutOfMemory
+from hypersd_app.system import available_bytes, c_library
+
+logger = logging.getLogger(__name__)
+
+SHARE = 0.75  # of what is free: activations and the rest of the machine need room too
+OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "failed to allocate")
+
+
+def module_bytes(module: nn.Module) -> int:
+    """Bytes of all parameters and buffers, shared ones once."""
+    tensors = {tensor.data_ptr(): tensor for tensor in (*module.parameters(), *module.buffers())}
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+
+
+def device_bytes(module: nn.Module, device: torch.device) -> int:
+    """Bytes of what of a module lies on `device`."""
+    there = (tensor for tensor in (*module.parameters(), *module.buffers()) if tensor.device.type == device.type)
+    return sum(tensor.numel() * tensor.element_size() for tensor in {tensor.data_ptr(): tensor for tensor in there}.values())
+
+
+def memory_budget(device: str, gigabytes: float) -> int:
+    """Bytes that resident models may take: as set, or three quarters of what is free on the device."""
+    if gigabytes > 0:
+        return int(gigabytes * 1e9)
+    if device == "cuda":
+        free, _ = torch.cuda.mem_get_info()
+        return int(free * SHARE)
+    return int(available_bytes() * SHARE)
+
+
+@contextmanager
+def out_of_memory_named(doing: str) -> Iterator[None]:
+    """Turn every way of running out of memory into DeviceOutOfMemory; other errors pass."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        if not isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) and not any(w in text for w in OUT_OF_MEMORY_WORDS):
+            raise
+        logger.warning("out of memory while %s: %s", doing, error)
+        message = f"Out of memory while {doing}. Memory was freed: try again, or fewer or smaller pictures."
+        raise DeviceOutOfMemory(message) from error
+
+
+def release(device: str) -> None:
+    """Give freed memory back to the device and to the system."""
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()
+    elif device == "mps":
+        torch.mps.empty_cache()
+    # glibc keeps what was freed in small pieces; without this the process of a server only ever grows.
+    trim = getattr(c_library(), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

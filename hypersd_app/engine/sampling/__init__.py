@@ -1,0 +1,1 @@
+"""From an open pipeline to images: text, noise, denoising steps, decoding."""

@@ -1,0 +1,41 @@
+"""Pocket's layouts, read off the words once a prompt and styles: neither noise, step nor sketch changes them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from weakref import WeakKeyDictionary
+
+from torch import Tensor, nn
+
+from hypersd_app.engine.interfaces import Conditioning
+
+STYLES_KEPT = 16  # of one prompt; the style strip draws each prompt in every style
+
+
+class Layouts:
+    """What `prior` makes of embeddings (1, L, D), kept as long as the embeddings themselves are. Use under the device lock."""
+
+    def __init__(self, prior: Callable[[Tensor], Tensor]) -> None:
+        self._prior = prior
+        self._known: WeakKeyDictionary[Conditioning, OrderedDict[object, Conditioning]] = WeakKeyDictionary()
+
+    def added_to(self, words: Conditioning, styles: object) -> Conditioning:
+        """`words` with their layout, while `styles` act on the prior."""
+        known = self._known.setdefault(words, OrderedDict())
+        if styles not in known:
+            known[styles] = replace(words, layout=self._prior(words.hidden))
+            while len(known) > STYLES_KEPT:
+                known.popitem(last=False)
+        return known[styles]
+
+
+def layout_prior(unet: nn.Module) -> nn.Module | None:
+    """The part of a UNet that draws layouts; None where it has none."""
+    return getattr(unet, "layout", None)
+
+
+def reads_layout(module: nn.Module) -> bool:
+    """Whether a UNet or ControlNet is told the layout."""
+    return layout_prior(module) is not None or getattr(module, "reads_layout", False)

@@ -1,0 +1,1 @@
+"""What a public studio does not draw."""

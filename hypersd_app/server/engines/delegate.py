@@ -1,0 +1,61 @@
+"""An engine in front of another one, which passes everything on: what others build on to change a part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hypersd_app.requests import GenerationRequest, GenerationResult
+from hypersd_app.server.engines.protocol import ImageEngine
+from hypersd_app.server.scheduling.scheduler import Outcome
+
+
+class PassingEngine:
+    """An `ImageEngine` that asks `engine`."""
+
+    def __init__(self, engine: ImageEngine) -> None:
+        self.engine = engine
+
+    def generate(self, request: GenerationRequest, progress: Any = None) -> GenerationResult:
+        """Run one request. Raises HyperSDError."""
+        return self.engine.generate(request, progress)
+
+    def generate_batch(self, requests: Sequence[GenerationRequest]) -> Sequence[Outcome]:
+        """Run requests at once. Raises HyperSDError."""
+        return self.engine.generate_batch(requests)
+
+    def prepare(self, request: GenerationRequest, progress: Any = None) -> None:
+        """Load what `request` needs. Raises HyperSDError."""
+        self.engine.prepare(request, progress)
+
+    def warm_up(self, model: str) -> None:
+        """Load and compile what `model` needs. Raises HyperSDError."""
+        self.engine.warm_up(model)
+
+    def models(self) -> Sequence[Any]:
+        """Rows of the catalogue's models."""
+        return self.engine.models()
+
+    def recipes(self, model: str) -> Sequence[Any]:
+        """Rows of the recipes that `model` can run."""
+        return self.engine.recipes(model)
+
+    def styles(self, model: str) -> Sequence[Any]:
+        """Rows of the styles that fit `model`."""
+        return self.engine.styles(model)
+
+    def annotate(self, kind: str, photograph: Any, size: tuple[int, int]) -> Any:
+        """A photograph as a control picture. Raises HyperSDError."""
+        return self.engine.annotate(kind, photograph, size)
+
+    def rescan(self) -> None:
+        """Look again for models and styles."""
+        self.engine.rescan()
+
+    def status(self) -> Mapping[str, Any]:
+        """What is loaded where."""
+        return self.engine.status()
+
+    def close(self) -> None:
+        """Free the device."""
+        self.engine.close()

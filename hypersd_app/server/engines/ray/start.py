@@ -1,0 +1,177 @@
+"""Starting Ray and the deployment, on this machine or on a cluster that is there. Ray is imported only when asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from hypersd_app.errors import ModelUnavailable
+from hypersd_app.server.engines.protocol import ImageEngine
+from hypersd_app.server.scheduling.limits import is_loopback
+from hypersd_app.settings import Settings
+from hypersd_app.system import available_bytes
+
+if TYPE_CHECKING:
+    from hypersd_app.server.engines.ray.engine import RayEngine, Rows
+
+logger = logging.getLogger(__name__)
+
+APPLICATION = "hypersd-studio"
+DEPLOYMENT = "engine"
+ROUTER = "hypersd_app.server.engines.ray.router:WarmFirstRouter"
+MEMORY_SHARE = 0.75  # of what is free, for the models of all replicas of this machine together
+STORE = 256 * 2**20  # bytes of shared memory, for pictures on their way
+CALLS = 16  # of a replica at once: batches are few, for the server counts them, but loading and questions come beside
+UPSCALE_SECONDS, DOWNSCALE_SECONDS = 10.0, 300.0
+NODE_TRIES = 2  # on two busy cores a start now and then never ends, and the next one does
+BUSY = 0.7  # of the time; a replica that draws for more gets help
+# Ray's processes share the cores with the drawing: no reports to its makers, no metrics that nobody reads, no spare workers,
+# and a controller that looks around twice a second instead of ten times.
+QUIET: Mapping[str, str] = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # or a thread that Serve leaves behind starts Ray again after it was shut down
+    "RAY_enable_metrics_collection": "0",
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_enable_worker_prestart": "0",
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+    "RAY_SERVE_LOG_TO_STDERR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+# For all its name: Ray's own processes, started here, listen on loopback only.
+ALONE: Mapping[str, str] = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+
+
+def open_ray_engine(
+    settings: Settings, build: Callable[[Settings], ImageEngine] | None = None, rows: Rows | None = None
+) -> RayEngine:
+    """Replicas as `settings` ask for them, warm and ready. `build` makes each one's engine, `rows` is the catalogue here.
+
+    Raises ModelUnavailable if Ray is not installed or the replicas cannot start.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise ModelUnavailable("Replicas need Ray Serve: pip install -r requirements-ray.txt")
+    for name, value in (QUIET if settings.ray_address else {**QUIET, **ALONE}).items():
+        os.environ.setdefault(name, value)
+    from hypersd_app.server.engines.ray.engine import RayEngine
+
+    close = _connect(settings)
+    try:
+        handle = _deploy(settings, build or _build)
+    except RuntimeError as error:
+        reason = _reason() or str(error)
+        close()
+        raise ModelUnavailable(f"The replicas did not start: {reason}") from error
+    return RayEngine(handle, rows or _catalogue(settings), APPLICATION, settings.replicas_at_most, close)
+
+
+def _build(settings: Settings) -> ImageEngine:
+    from hypersd_app.server.engines.factory import build_engine
+
+    return build_engine(settings)
+
+
+def _catalogue(settings: Settings) -> Rows:
+    from hypersd_app.catalog.catalog import Catalog
+
+    return Catalog(settings)
+
+
+def _connect(settings: Settings) -> Callable[[], None]:
+    """Join the cluster that the settings name, or start one here that only this machine can reach; returns how to leave."""
+    import ray
+    from ray import serve
+
+    if settings.ray_address:
+        ray.init(address=settings.ray_address, log_to_driver=False, namespace=APPLICATION)
+        serve.start(proxy_location="Disabled")
+        return _leave
+    cores = max(os.cpu_count() or 1, settings.replicas_at_most * settings.replica_cores)
+    _start_node(cores)
+    if not is_loopback(ray.util.get_node_ip_address()):
+        logger.warning("Ray was imported before its settings were made: its ports are open to other machines")
+    serve.start(proxy_location="Disabled")  # whoever asks is in this process: no proxy, no port
+    return ray.shutdown
+
+
+def _start_node(cores: int) -> None:
+    """A cluster of this machine alone. Raises ModelUnavailable if it does not come up."""
+    import ray
+
+    for tries_left in reversed(range(NODE_TRIES)):
+        try:
+            ray.init(
+                num_cpus=cores, include_dashboard=False, log_to_driver=False, object_store_memory=STORE, namespace=APPLICATION,
+                logging_level=logging.WARNING,
+            )  # fmt: skip
+            return
+        except Exception as error:  # Ray has no kind of its own for a node that is not there after half a minute
+            ray.shutdown()
+            if not tries_left:
+                raise ModelUnavailable(f"Ray did not start: {error}") from error
+            logger.warning("Ray did not start and is started again: %s", error)
+
+
+def _leave() -> None:
+    import ray
+    from ray import serve
+
+    with contextlib.suppress(ray.exceptions.RayError, RuntimeError):
+        serve.delete(APPLICATION)
+    ray.shutdown()
+
+
+def _deploy(settings: Settings, build: Callable[[Settings], ImageEngine]) -> Any:
+    """The handle of the running application. Raises RuntimeError if it does not run."""
+    import ray
+    from ray import serve
+
+    from hypersd_app.server.engines.ray.replica import EngineReplica
+
+    with_gpu = settings.device in ("auto", "cuda") and ray.cluster_resources().get("GPU", 0) > 0
+    deployment: Any = serve.deployment(EngineReplica)
+    deployment = deployment.options(
+        name=DEPLOYMENT,
+        max_ongoing_requests=CALLS,
+        max_constructor_retry_count=2,
+        ray_actor_options={"num_cpus": settings.replica_cores, "num_gpus": 1 if with_gpu else 0},
+        autoscaling_config={
+            "min_replicas": settings.replicas,
+            "max_replicas": settings.replicas_at_most,
+            "target_ongoing_requests": BUSY,
+            "upscale_delay_s": UPSCALE_SECONDS,
+            "downscale_delay_s": DOWNSCALE_SECONDS,
+        },
+        request_router_config={"request_router_class": ROUTER},
+        user_config={"model": settings.default_model},
+        health_check_period_s=2.0,
+        health_check_timeout_s=20.0,
+        graceful_shutdown_timeout_s=5.0,
+        graceful_shutdown_wait_loop_s=0.5,
+    )
+    logger.info("starting %d to %d replicas", settings.replicas, settings.replicas_at_most)
+    made = functools.partial(build, _of_replica(settings, with_gpu))
+    return serve.run(deployment.bind(made, settings.hang_seconds, not settings.ray_address), name=APPLICATION, route_prefix=None)
+
+
+def _reason() -> str:
+    """What a replica said last, when it did not start."""
+    from ray import serve
+
+    with contextlib.suppress(KeyError):
+        lines = serve.status().applications[APPLICATION].deployments[DEPLOYMENT].message.strip().splitlines()
+        return lines[-1] if lines else ""
+    return ""
+
+
+def _of_replica(settings: Settings, with_gpu: bool) -> Settings:
+    """The settings of one replica: its share of this machine's cores and memory."""
+    memory = settings.memory_gb
+    if not memory and not with_gpu and not settings.ray_address:
+        memory = MEMORY_SHARE * available_bytes() / settings.replicas_at_most / 1e9
+    return replace(settings, threads=settings.threads or settings.replica_cores, memory_gb=memory)

@@ -1,0 +1,32 @@
+"""The engine as the tabs and endpoints see it: the same catalogue, and every picture takes its turn on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hypersd_app.requests import GenerationRequest, GenerationResult
+from hypersd_app.server.engines.delegate import PassingEngine
+from hypersd_app.server.engines.protocol import ImageEngine
+from hypersd_app.server.scheduling.scheduler import Outcome
+from hypersd_app.server.service import BoardService
+
+Visitor = tuple[str, str]  # who asks, and through which door
+
+
+class SharedEngine(PassingEngine):
+    """An engine whose `generate` goes through the scheduler; `visitor` says who is asking on this thread."""
+
+    def __init__(self, engine: ImageEngine, service: BoardService, visitor: Callable[[], Visitor]) -> None:
+        super().__init__(engine)
+        self._service = service
+        self._visitor = visitor
+
+    def generate(self, request: GenerationRequest, progress: Any = None) -> GenerationResult:
+        """Run one request when its turn comes. Raises HyperSDError."""
+        visitor, door = self._visitor()
+        return self._service.generate(request, progress, visitor, door)
+
+    def generate_batch(self, requests: Sequence[GenerationRequest]) -> Sequence[Outcome]:
+        """Each request in its turn. Raises HyperSDError."""
+        return [self.generate(request) for request in requests]

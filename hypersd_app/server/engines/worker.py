@@ -1,0 +1,321 @@
+"""The engine in a process of its own: when it dies or hangs, the server stays, says so, and starts another."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any
+
+from hypersd_app.errors import HyperSDError, Overloaded, WorkerLost
+from hypersd_app.requests import GenerationRequest, GenerationResult
+from hypersd_app.server.engines.protocol import ImageEngine
+from hypersd_app.server.engines.watchdog import FIRST_TIME, Patience
+from hypersd_app.server.scheduling.scheduler import Outcome, batch_key
+from hypersd_app.system import share_one_heap
+
+logger = logging.getLogger(__name__)
+
+START = 300.0  # seconds to start in
+CALLS = 16  # threads in the drawing process
+LONGEST_PAUSE = 30.0  # between starts of a process that dies before it has done anything
+LOST = "The drawing process stopped and is being started again. Your drawing is safe."
+
+
+@dataclass
+class _Call:
+    """A call on its way. `limit` is how long it may go without a sign of life, None for ever."""
+
+    method: str
+    limit: float | None
+    progress: Callable[..., None] | None
+    future: Future[Any] = field(default_factory=Future)
+    sign: float = field(default_factory=time.monotonic)
+
+
+class _Process:
+    """One life of the drawing process, and the calls it has in hand."""
+
+    def __init__(self, build: Callable[[], ImageEngine]) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork would copy this process's threads' locks
+        ours, theirs = context.Pipe()
+        self.process = context.Process(target=serve_engine, args=(theirs, build), name="hypersd-drawing", daemon=True)
+        self.process.start()
+        theirs.close()
+        self.ready = threading.Event()
+        self.lost = False
+        self.useful = False  # it has answered a call
+        self.failure: HyperSDError | None = None  # why the engine could not be made
+        self.started = time.monotonic()
+        self._connection: Connection = ours
+        self._sending = threading.Lock()
+        self._calls: dict[int, _Call] = {}
+        self._numbers = itertools.count()
+
+    def call(self, call: _Call, arguments: tuple[Any, ...]) -> Any:
+        """The call's value. Raises what it raised there, WorkerLost if the process ended."""
+        number = next(self._numbers)
+        self._calls[number] = call
+        try:
+            with self._sending:
+                self._connection.send((number, call.method, arguments, call.progress is not None))
+        except (OSError, ValueError):
+            self._calls.pop(number, None)
+            raise WorkerLost(LOST, retry_after=3.0) from None
+        if self.lost:  # it ended between the two
+            self._calls.pop(number, None)
+            raise WorkerLost(LOST, retry_after=3.0)
+        return call.future.result()
+
+    def read(self) -> None:
+        """Hand out what comes back, until the process ends."""
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                number, kind, value = self._connection.recv()
+                if kind == "ready":
+                    self.ready.set()
+                elif kind == "failed":
+                    self.failure = value
+                elif kind == "progress":
+                    self._progress(number, value)
+                else:
+                    self._answer(number, kind, value)
+
+    def _progress(self, number: int, value: tuple[Any, ...]) -> None:
+        call = self._calls.get(number)
+        if call is not None:
+            call.sign = time.monotonic()
+            if call.progress is not None:
+                with contextlib.suppress(Exception):  # a visitor's progress bar may be gone
+                    call.progress(*value)
+
+    def _answer(self, number: int, kind: str, value: Any) -> None:
+        call = self._calls.pop(number, None)
+        if call is None:
+            return
+        self.useful = True
+        if kind == "error":
+            call.future.set_exception(value)
+        else:
+            call.future.set_result(value)
+
+    def overdue(self, now: float) -> str:
+        """Which call has gone too long without a sign of life, "" for none."""
+        if not self.ready.is_set():
+            return "start" if now - self.started > START else ""
+        late = [call.method for call in list(self._calls.values()) if call.limit is not None and now - call.sign > call.limit]
+        return late[0] if late else ""
+
+    def end(self) -> None:
+        """Kill the process if it still runs, and tell whoever waits for it."""
+        self.lost = True
+        if self.process.is_alive():
+            self.process.kill()
+        self.process.join(timeout=5.0)
+        self._connection.close()
+        calls, self._calls = self._calls, {}
+        for call in calls.values():
+            call.future.set_exception(WorkerLost(LOST, retry_after=3.0))
+        self.ready.set()  # whoever waits for it looks again
+
+
+class WorkerEngine:
+    """An `ImageEngine` whose work happens in another process. `build` makes the engine there; it must be picklable.
+
+    A call that dies with the process raises WorkerLost; calls that come while it starts again wait for it.
+    """
+
+    def __init__(self, build: Callable[[], ImageEngine], hang_seconds: float = 120.0) -> None:
+        self._build = build
+        self._hang_seconds = hang_seconds
+        self._closed = threading.Event()
+        self._changed = threading.Condition()
+        self._patience = Patience(hang_seconds)  # with this life of the process
+        self._process = _Process(build)
+        self.restarts = 0
+        self._threads = [
+            threading.Thread(target=self._keep_alive, name="worker-reader", daemon=True),
+            threading.Thread(target=self._watch, name="worker-watchdog", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def pid(self) -> int | None:
+        """The process's id, for metrics and for tests that kill it."""
+        return self._process.process.pid
+
+    @property
+    def alive(self) -> bool:
+        """True if the process is there and has started."""
+        process = self._process
+        return process.ready.is_set() and not process.lost
+
+    def _keep_alive(self) -> None:
+        pause = 0.0
+        while True:
+            process = self._process
+            process.read()
+            process.end()
+            if self._closed.is_set() or process.failure is not None:
+                return  # what the settings ask for cannot be made: another try would say the same
+            pause = 0.0 if process.useful else min(LONGEST_PAUSE, 2 * pause + 0.5)
+            logger.error("the drawing process ended (code %s); starting another in %.1f s", process.process.exitcode, pause)
+            if self._closed.wait(pause):
+                return
+            with self._changed:
+                self._patience = Patience(self._hang_seconds)
+                self.restarts += 1
+                self._process = _Process(self._build)
+                self._changed.notify_all()
+
+    def _watch(self) -> None:
+        while not self._closed.wait(min(1.0, self._hang_seconds / 4)):
+            process = self._process
+            late = process.overdue(time.monotonic())
+            if late and not process.lost:
+                logger.error("no sign of life from %r: killing the drawing process", late)
+                process.process.kill()
+
+    def _call(self, method: str, *arguments: Any, limit: float | None = None, progress: Callable[..., None] | None = None) -> Any:
+        process = self._await_process()
+        return process.call(_Call(method, limit, progress), arguments)
+
+    def _await_process(self) -> _Process:
+        deadline = time.monotonic() + START
+        while True:
+            process = self._process
+            if process.failure is not None:
+                raise process.failure
+            if self._closed.is_set() or time.monotonic() > deadline:
+                raise Overloaded("The drawing process is not running.", retry_after=10.0)
+            if process.ready.wait(timeout=0.5) and not process.lost:
+                return process
+            with self._changed:
+                if self._process is process and process.lost:
+                    self._changed.wait(timeout=0.5)
+
+    def _drawn(self, key: Any, method: str, *arguments: Any, progress: Callable[..., None] | None = None) -> Any:
+        """A call that uses the device; how long it may be silent depends on whether its kind has run before."""
+        process = self._await_process()  # a start is no part of what the work takes
+        patience, started = self._patience, time.monotonic()
+        value = process.call(_Call(method, patience.limit(key), progress), arguments)
+        patience.learn(key, time.monotonic() - started)
+        return value
+
+    def generate(self, request: GenerationRequest, progress: Any = None) -> GenerationResult:
+        """Run one request. Raises HyperSDError, WorkerLost among them."""
+        result: GenerationResult = self._drawn(batch_key(request), "generate", request, progress=progress or _nobody)
+        return result
+
+    def generate_batch(self, requests: Sequence[GenerationRequest]) -> Sequence[Outcome]:
+        """Run requests at once. Raises HyperSDError, WorkerLost among them."""
+        key = (len(requests), batch_key(requests[0]) if requests else ())
+        outcomes: Sequence[Outcome] = self._drawn(key, "generate_batch", list(requests))
+        return outcomes
+
+    def prepare(self, request: GenerationRequest, progress: Any = None) -> None:
+        """Load what `request` needs. Raises HyperSDError."""
+        self._call("prepare", request, limit=FIRST_TIME, progress=progress or _nobody)
+
+    def warm_up(self, model: str) -> None:
+        """Load and compile what `model` needs. Raises HyperSDError."""
+        self._call("warm_up", model, limit=FIRST_TIME)
+
+    def models(self) -> Sequence[Any]:
+        """Rows of the catalogue's models."""
+        rows: Sequence[Any] = self._call("models")
+        return rows
+
+    def recipes(self, model: str) -> Sequence[Any]:
+        """Rows of the recipes that `model` can run."""
+        rows: Sequence[Any] = self._call("recipes", model)
+        return rows
+
+    def styles(self, model: str) -> Sequence[Any]:
+        """Rows of the styles that fit `model`."""
+        rows: Sequence[Any] = self._call("styles", model)
+        return rows
+
+    def annotate(self, kind: str, photograph: Any, size: tuple[int, int]) -> Any:
+        """A photograph as a control picture. Raises HyperSDError."""
+        return self._drawn(("annotate", kind), "annotate", kind, photograph, size)
+
+    def rescan(self) -> None:
+        """Look again for models and styles on the disk."""
+        self._call("rescan")
+
+    def status(self) -> Mapping[str, Any]:
+        """What is loaded where, and what the process went through."""
+        if not self.alive:
+            return {"worker": "starting", "restarts": self.restarts}
+        found: Mapping[str, Any] = self._call("status", limit=self._hang_seconds)
+        return {**found, "worker": "running", "restarts": self.restarts}
+
+    def close(self) -> None:
+        """End the process."""
+        self._closed.set()
+        self._process.process.terminate()
+        for thread in self._threads:
+            thread.join(timeout=5.0)
+
+
+def _nobody(*_progress: object) -> None:
+    """Asked for so that progress counts as a sign of life."""
+
+
+def serve_engine(connection: Connection, build: Callable[[], ImageEngine]) -> None:
+    """What the drawing process does: answer calls until the server's end of the pipe is closed."""
+    share_one_heap()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to handle: it drains first
+    answers = _Answers(connection)
+    with contextlib.suppress(EOFError, OSError):
+        try:
+            engine = build()
+        except HyperSDError as error:
+            answers.send(-1, "failed", error)
+            return
+        answers.send(-1, "ready", None)
+        with ThreadPoolExecutor(CALLS, thread_name_prefix="calls") as pool:
+            while True:
+                number, method, arguments, wants_progress = connection.recv()
+                pool.submit(answers.answer, engine, number, method, arguments, wants_progress)
+    os._exit(0)  # the server is gone: nobody waits for threads that may hang
+
+
+class _Answers:
+    """The way back, used by every thread of the drawing process."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    def send(self, number: int, kind: str, value: object) -> None:
+        """One message. A server that is gone is noticed by whoever reads."""
+        with self._lock, contextlib.suppress(OSError):
+            self._connection.send((number, kind, value))
+
+    def answer(self, engine: ImageEngine, number: int, method: str, arguments: tuple[Any, ...], wants_progress: bool) -> None:
+        """Run one call and send what came of it."""
+        options: dict[str, Any] = {}
+        if wants_progress:
+            options["progress"] = lambda *values: self.send(number, "progress", values)
+        try:
+            value = getattr(engine, method)(*arguments, **options)
+            self.send(number, "result", dict(value) if method == "status" else value)
+        except HyperSDError as error:
+            self.send(number, "error", error)
+        except Exception:
+            # The process boundary: our log gets the trace, whoever called gets an answer.
+            logger.exception("%s failed", method)
+            self.send(number, "error", HyperSDError("The picture could not be made; the server's log says why."))

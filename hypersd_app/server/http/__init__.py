@@ -1,0 +1,1 @@
+"""Routes, the drawing board's WebSocket, middleware and what crosses them."""

@@ -1,0 +1,1 @@
+"""Which visitor is drawn next, and how much each may ask."""

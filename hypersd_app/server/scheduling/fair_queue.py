@@ -1,0 +1,270 @@
+"""Whose turn it is on the device. Policy only: no thread and no clock of its own, so that it can be tried in virtual time."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hypersd_app.errors import Overloaded
+from hypersd_app.requests import GenerationRequest
+
+LIVE, JOB = "live", "job"
+WEIGHTS = {LIVE: 4.0, JOB: 1.0}  # shares of the device while both wait
+SLOW = 1.5  # seconds a frame from which on the device waits until the pen rests
+REST, LONGEST_REST = 0.25, 3.0  # seconds after the last change, and at most after the first
+LEARNING = 0.3  # how fast the cost of a frame rises to what is measured; it falls at once
+MOST_COSTS = 256  # kinds of frames whose cost is remembered
+MOST_REMEMBERED = 4096  # visitors, far more than may wait at once
+MOST_AHEAD = 1  # turns that one visitor may be ahead of another who waits
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A request whose sketch is not decoded yet: states that are replaced before their turn never are.
+
+    `key` is what two requests must share to run as one batch; `build` raises InvalidRequest.
+    """
+
+    key: Hashable
+    build: Callable[[], GenerationRequest]
+    model: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One state of one visitor, waiting or on the device. Times are in seconds of whatever clock the scheduler uses."""
+
+    visitor: str
+    sequence: int
+    draft: Draft
+    deliver: Callable[[Any], None]
+    since: float
+    first: float  # when the oldest state that this one replaced came
+    kind: str = LIVE
+    progress: Callable[..., None] | None = None  # (share, words); a stroke's is told of loading only
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """How many may wait, and run at once. `budget` is the seconds that a batch may take: a full one delays nobody for long."""
+
+    sizes: tuple[int, ...] = (1, 2, 3, 4)  # batches that run as one on this device
+    budget: float = 0.5
+    visitors: int = 64
+    jobs: int = 64
+    jobs_a_visitor: int = 4
+
+    @property
+    def max_batch(self) -> int:
+        """The largest batch."""
+        return max(self.sizes)
+
+
+class Turns:
+    """Mailboxes of live strokes, queues of one-off jobs, and the rule that picks the next batch.
+
+    A live mailbox holds the newest state alone. Visitors are served in turn, one batch in flight each; strokes and jobs
+    share the device by weight, and a job comes in parts, so that no stroke waits behind all of it. Not thread-safe.
+    """
+
+    def __init__(self, crowd: Crowd | None = None) -> None:
+        self.crowd = crowd or Crowd()
+        self._live: OrderedDict[str, Entry] = OrderedDict()
+        self._jobs: OrderedDict[str, deque[Entry]] = OrderedDict()
+        self._in_flight: set[tuple[str, str]] = set()
+        self._turns: OrderedDict[str, int] = OrderedDict()
+        self._used = {LIVE: 0.0, JOB: 0.0}
+        self._costs: OrderedDict[Hashable, float] = OrderedDict()
+        self._pace = 0.0  # seconds a stroke, of all kinds and batches
+        self._held: set[Hashable] = set()
+
+    def put(self, entry: Entry) -> Entry | None:
+        """Let `entry` wait; returns the state it replaced. Raises Overloaded when too many wait already."""
+        self._join(entry.kind)
+        if entry.kind == JOB:
+            self._put_job(entry)
+            return None
+        replaced = self._live.get(entry.visitor)
+        if replaced is None:
+            if len(self._live) >= self.crowd.visitors:
+                raise Overloaded(f"{len(self._live)} people are drawing at once: all places are taken.", retry_after=2.0)
+            self._count_turns(entry.visitor)
+            self._live[entry.visitor] = entry
+            return None
+        self._live[entry.visitor] = replace(entry, first=replaced.first)  # an existing key keeps its place in the line
+        return replaced
+
+    def _count_turns(self, visitor: str) -> None:
+        """Who comes anew starts level with those who wait; who left without a word is forgotten in time."""
+        self._turns[visitor] = max(self._turns.get(visitor, 0), self._fewest_turns())
+        self._turns.move_to_end(visitor)
+        while len(self._turns) > MOST_REMEMBERED:
+            self._turns.popitem(last=False)
+
+    def _put_job(self, entry: Entry) -> None:
+        queue = self._jobs.get(entry.visitor, deque())
+        if len(queue) >= self.crowd.jobs_a_visitor:
+            raise Overloaded(f"{len(queue)} of your pictures are waiting already; wait for one of them.", retry_after=2.0)
+        if sum(len(other) for other in self._jobs.values()) >= self.crowd.jobs:
+            raise Overloaded("Too many pictures are waiting to be made.", retry_after=5.0)
+        queue.append(entry)
+        self._jobs[entry.visitor] = queue
+
+    def _join(self, kind: str) -> None:
+        """A kind that comes back after a pause has saved up no claim on the device."""
+        if not self._waiting_of(kind) and not any(flying == kind for flying, _ in self._in_flight):
+            other = JOB if kind == LIVE else LIVE
+            self._used[kind] = max(self._used[kind], self._used[other])
+
+    def _waiting_of(self, kind: str) -> bool:
+        return bool(self._live) if kind == LIVE else bool(self._jobs)
+
+    def _fewest_turns(self) -> int:
+        return min((self._turns.get(visitor, 0) for visitor in self._live), default=0)
+
+    def next(self, now: float) -> tuple[list[Entry], float | None]:
+        """The next batch, [] if nobody is ready; then the time when somebody will be, None if only a change can tell."""
+        live, job = self._first_live(now), self._first_job()
+        if live is None and job is None:
+            return [], self._wake(now)
+        if job is not None and (live is None or self._used[JOB] < self._used[LIVE]):
+            return [self._take_job(job)], None
+        assert live is not None
+        return self._take_live(live, now), None
+
+    def _ready(self, now: float) -> Iterator[Entry]:
+        for entry in self._live.values():
+            if (LIVE, entry.visitor) in self._in_flight or entry.draft.key in self._held:
+                continue
+            if self.ready_at(entry) <= now:
+                yield entry
+
+    def ready_at(self, entry: Entry) -> float:
+        """When the entry may run: at once, or on a slow device when its visitor's pen has rested."""
+        if self._costs.get(entry.draft.key, 0.0) <= SLOW:
+            return entry.since
+        return min(entry.since + REST, entry.first + LONGEST_REST)
+
+    def _wake(self, now: float) -> float | None:
+        times = [
+            self.ready_at(entry)
+            for entry in self._live.values()
+            if (LIVE, entry.visitor) not in self._in_flight and entry.draft.key not in self._held
+        ]
+        return min((time for time in times if time > now), default=None)
+
+    def _first_live(self, now: float) -> Entry | None:
+        return next(self._ready(now), None)
+
+    def _first_job(self) -> Entry | None:
+        for visitor, queue in self._jobs.items():
+            if (JOB, visitor) not in self._in_flight and queue[0].draft.key not in self._held:
+                return queue[0]
+        return None
+
+    def _take_live(self, first: Entry, now: float) -> list[Entry]:
+        """The first in line, and those further back who fit its batch and are not ahead of others who wait."""
+        fewest, size = self._fewest_turns(), self.batch_size(first.draft.key)
+        fitting = [entry for entry in self._ready(now) if entry.draft.key == first.draft.key and entry is not first]
+        joining = [entry for entry in fitting if self._turns[entry.visitor] <= fewest + MOST_AHEAD]
+        size = max(allowed for allowed in self.crowd.sizes if allowed <= min(size, 1 + len(joining)))
+        batch = [first, *joining[: size - 1]]
+        for entry in batch:
+            del self._live[entry.visitor]
+            self._turns[entry.visitor] += 1
+            self._in_flight.add((LIVE, entry.visitor))
+        return batch
+
+    def _take_job(self, entry: Entry) -> Entry:
+        queue = self._jobs.pop(entry.visitor)
+        queue.popleft()
+        if queue:
+            self._jobs[entry.visitor] = queue  # to the end of the line
+        self._in_flight.add((JOB, entry.visitor))
+        return entry
+
+    def batch_size(self, key: Hashable) -> int:
+        """How many frames of a kind fit the budget; one, until it is known what one costs."""
+        cost = self._costs.get(key, 0.0)
+        return max(1, min(self.crowd.max_batch, int(self.crowd.budget / cost))) if cost > 0 else 1
+
+    def finished(self, batch: list[Entry], seconds: float, *, learn: bool = True) -> None:
+        """The device is done with `batch` after `seconds`. Batches that failed teach nothing: `learn` False."""
+        for entry in batch:
+            self._in_flight.discard((entry.kind, entry.visitor))
+        kind = batch[0].kind
+        self._used[kind] += seconds / WEIGHTS[kind]
+        if kind == LIVE:
+            self._pace += LEARNING * (seconds / len(batch) - self._pace)
+        if learn and kind == LIVE:
+            self._learn(batch[0].draft.key, seconds / len(batch))
+
+    def _learn(self, key: Hashable, each: float) -> None:
+        """The first frame of a kind also loads and compiles, and a new batch size may again: neither says what one costs."""
+        known = self._costs.get(key)
+        if known is None:
+            self._costs[key] = 0.0
+        elif known == 0.0 or each < known:
+            self._costs[key] = each
+        else:
+            self._costs[key] = known + LEARNING * (min(each, 2 * known) - known)
+        self._costs.move_to_end(key)
+        while len(self._costs) > MOST_COSTS:
+            self._costs.popitem(last=False)
+
+    def turn_in(self, visitor: str) -> float:
+        """Seconds until the visitor's waiting stroke will run, as things go now; 0 if none waits.
+
+        Who is told sends the next state halfway to that turn: early ones would only be replaced, and cost the server.
+        """
+        for place, waiting in enumerate(self._live, start=1):
+            if waiting == visitor:
+                return place * self._pace
+        return 0.0
+
+    def loading(self, model: str) -> list[Entry]:
+        """Those who wait for what `model` needs."""
+        return [entry for entry in self.entries() if entry.draft.model == model and entry.draft.key in self._held]
+
+    def hold(self, key: Hashable) -> None:
+        """Nothing with `key` runs until it is released: what it needs is being loaded."""
+        self._held.add(key)
+
+    def release(self, key: Hashable) -> list[Entry]:
+        """Let `key` run again; returns what waits for it."""
+        self._held.discard(key)
+        return [entry for entry in self.entries() if entry.draft.key == key]
+
+    def remove(self, entry: Entry) -> None:
+        """Take an entry out, wherever it waits."""
+        if self._live.get(entry.visitor) is entry:
+            del self._live[entry.visitor]
+        queue = self._jobs.get(entry.visitor)
+        if queue is not None and entry in queue:
+            queue.remove(entry)
+            if not queue:
+                del self._jobs[entry.visitor]
+
+    def forget(self, visitor: str) -> list[Entry]:
+        """A visitor left: what they had waiting, taken out."""
+        gone = [entry for entry in self.entries() if entry.visitor == visitor]
+        for entry in gone:
+            self.remove(entry)
+        self._turns.pop(visitor, None)
+        return gone
+
+    def entries(self) -> list[Entry]:
+        """All that wait."""
+        return [*self._live.values(), *(entry for queue in self._jobs.values() for entry in queue)]
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """How many strokes and jobs wait."""
+        return len(self._live), sum(len(queue) for queue in self._jobs.values())
+
+    @property
+    def idle(self) -> bool:
+        """True if nothing waits and nothing runs."""
+        return not self._live and not self._jobs and not self._in_flight

@@ -1,0 +1,371 @@
+"""Frames for many visitors on a device: the newest wins for each, in turn for all. Threads around `turns`; knows no network."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from hypersd_app.errors import HyperSDError, Overloaded, WorkerLost
+from hypersd_app.requests import LOADING_SHARE, MAX_SEED, GenerationRequest, GenerationResult
+from hypersd_app.server.scheduling.fair_queue import JOB, LIVE, Crowd, Draft, Entry, Turns
+
+logger = logging.getLogger(__name__)
+
+Outcome = GenerationResult | HyperSDError
+Progress = Callable[..., None]
+Render = Callable[[Sequence[GenerationRequest], Progress | None], Sequence[Outcome]]
+Prepare = Callable[[GenerationRequest, Progress], None]
+LEFT = "The page was closed."
+MOST_GONE = 4096  # visitors who are remembered to have left
+LOADERS = 2  # kinds of request that load at once
+MOST_LOADING = 32  # kinds that may wait to be loaded
+LOOK_AGAIN = 0.5  # seconds until who has no place asks again whether there is one
+TOLD_EVERY = 0.25  # seconds between two reports of how far loading is
+KEPT_READY = 60.0  # seconds for which what was loaded once is taken to be still there
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What became of one submitted request: a result, an error, or neither when a newer one replaced it.
+
+    `waited` and `rendered` are milliseconds in the mailbox and on the device, `batch` how many ran at once; of a replaced
+    one `turn` says in how many milliseconds the one in its place will run.
+    """
+
+    sequence: int
+    result: GenerationResult | None = None
+    error: HyperSDError | None = None
+    waited: float = 0.0
+    rendered: float = 0.0
+    batch: int = 0
+    turn: float = 0.0
+
+    @property
+    def dropped(self) -> bool:
+        """True if a newer request of the same visitor took this one's place."""
+        return self.result is None and self.error is None
+
+
+Deliver = Callable[[Frame], None]
+
+
+def batch_key(request: GenerationRequest, control: str = "") -> Hashable:
+    """What two requests must share to run as one batch; `control` is the kind of a control picture yet to be decoded."""
+    return (
+        request.model,
+        request.recipe,
+        request.num_inference_steps,
+        request.num_images,
+        request.width,
+        request.height,
+        request.guidance_scale,
+        request.eta,
+        request.styles,
+        request.decoder,
+        control if request.control is None else request.control.kind,
+    )
+
+
+def draft_of(request: GenerationRequest) -> Draft:
+    """A request that needs no more decoding."""
+    return Draft(batch_key(request), lambda: request, request.model)
+
+
+class FrameScheduler:
+    """`devices` threads that run batches, as `Turns` picks them.
+
+    A visitor has at most one frame running and one waiting; a newer one replaces the waiting one, which is delivered as
+    dropped. `deliver` is called on a device thread (or the submitting one, for a dropped frame): keep it short. `prepare`
+    loads what a kind of request needs, beside the work of others, and says how far it is; `report` is told the size and
+    seconds of each batch; `places` says how many batches may run now, where that changes.
+    """
+
+    def __init__(
+        self,
+        render: Render,
+        *,
+        crowd: Crowd | None = None,
+        devices: int = 1,
+        prepare: Prepare | None = None,
+        report: Callable[[int, float], None] | None = None,
+        places: Callable[[], int] | None = None,
+    ) -> None:
+        self._render = render
+        self._prepare = prepare
+        self._report = report
+        self._places = places
+        self._turns = Turns(crowd)
+        self._changed = threading.Condition()
+        self._closed = False
+        self._ready: dict[Hashable, float] = {}
+        self._gone: OrderedDict[str, float] = OrderedDict()  # visitors who left, the latest ones, and when
+        self._loaders = threading.Semaphore(LOADERS)
+        self._started: dict[int, float] = {}  # device thread -> when its batch began
+        self._decoders = ThreadPoolExecutor(self._turns.crowd.max_batch, thread_name_prefix="sketches")
+        self._threads = [threading.Thread(target=self._run, name=f"frames-{i}", daemon=True) for i in range(devices)]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(
+        self, visitor: str, sequence: int, draft: Draft, deliver: Deliver, loading: Callable[[float, str], None] | None = None
+    ) -> None:
+        """Put a state into the visitor's mailbox; `loading` is told how far its model is. Raises Overloaded when too many
+        visitors wait, or after close."""
+        now = time.perf_counter()
+        replaced, turn = self._put(Entry(visitor, sequence, draft, deliver, now, now, progress=loading))
+        if replaced is not None:
+            replaced.deliver(Frame(replaced.sequence, turn=turn * 1000))
+
+    def run(
+        self, visitor: str, request: GenerationRequest, progress: Progress | None = None, timeout: float = 600.0
+    ) -> GenerationResult:
+        """A picture or several beside the live frames, in parts, so that strokes come between. Raises HyperSDError."""
+        began, results = time.perf_counter(), []
+        for part in parts_of(request, self._turns.crowd.max_batch):
+            if self._gone.get(visitor, 0.0) > began:
+                raise HyperSDError(LEFT)
+            results.append(self._run_part(visitor, part, progress, timeout))
+        return joined(request, results)
+
+    def _run_part(self, visitor: str, request: GenerationRequest, progress: Progress | None, timeout: float) -> GenerationResult:
+        future: Future[Frame] = Future()
+        now = time.perf_counter()
+        entry = Entry(visitor, 0, draft_of(request), future.set_result, now, now, JOB, progress)
+        self._put(entry)
+        try:
+            frame = future.result(timeout)
+        except TimeoutError:
+            with self._changed:
+                self._turns.remove(entry)
+            raise Overloaded("The picture took too long; fewer steps or pictures help.", retry_after=5.0) from None
+        if frame.error is not None:
+            raise frame.error
+        if frame.result is None:
+            raise Overloaded("The server is shutting down.", retry_after=5.0)
+        return frame.result
+
+    def _put(self, entry: Entry) -> tuple[Entry | None, float]:
+        """Let an entry wait; returns what it replaced, and the seconds until its turn."""
+        with self._changed:
+            if self._closed:
+                raise Overloaded("The server is shutting down.", retry_after=5.0)
+            replaced = self._turns.put(entry)
+            self._load_first(entry)
+            self._changed.notify()
+            return replaced, self._turns.turn_in(entry.visitor)
+
+    def forget(self, visitor: str) -> None:
+        """A visitor left: nothing is delivered for the strokes they have waiting, and their jobs end."""
+        with self._changed:
+            left = self._turns.forget(visitor)
+            self._gone[visitor] = time.perf_counter()
+            self._gone.move_to_end(visitor)
+            while len(self._gone) > MOST_GONE:
+                self._gone.popitem(last=False)
+        for entry in left:
+            if entry.kind == JOB:
+                self._hand_over(entry, Frame(entry.sequence, error=HyperSDError(LEFT)))
+
+    def waiting(self) -> tuple[int, int]:
+        """Strokes and jobs that wait."""
+        with self._changed:
+            return self._turns.waiting
+
+    def busy_seconds(self) -> float:
+        """How long the oldest batch has been on a device; 0 when none is."""
+        now = time.perf_counter()
+        return max((now - started for started in list(self._started.values())), default=0.0)
+
+    def close(self, drain: float = 0.0) -> None:
+        """Refuse new work, finish what waits for up to `drain` seconds, deliver the rest as dropped, stop the threads."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+            if drain > 0:
+                self._changed.wait_for(lambda: self._turns.idle, timeout=drain)
+            left = self._turns.entries()
+            for entry in left:
+                self._turns.remove(entry)
+            self._changed.notify_all()
+        for entry in left:
+            self._hand_over(entry, Frame(entry.sequence))
+        for thread in self._threads:
+            thread.join(timeout=5.0)
+        self._decoders.shutdown(wait=False)
+
+    def _load_first(self, entry: Entry) -> None:
+        """Before a kind of request runs for the first time, load what it needs on a thread of its own."""
+        key, now = entry.draft.key, time.perf_counter()
+        if self._prepare is None or self._ready.get(key, 0.0) > now:
+            return
+        self._ready = {other: until for other, until in self._ready.items() if until > now}
+        if sum(until == float("inf") for until in self._ready.values()) >= MOST_LOADING:
+            return  # so many kinds at once are nobody's wish: this one loads when it runs
+        self._ready[key] = float("inf")  # until the thread has an answer
+        self._turns.hold(key)
+        # Not a pool: its threads would be waited for at exit, and a download may take minutes.
+        threading.Thread(target=self._load, args=(entry,), name="loading", daemon=True).start()
+
+    def _load(self, entry: Entry) -> None:
+        assert self._prepare is not None
+        key = entry.draft.key
+        try:
+            with self._loaders:
+                self._prepare(entry.draft.build(), self._loading(entry.draft.model))
+        except HyperSDError:
+            logger.debug("not prepared: the request itself will say why")
+        except Exception:
+            logger.exception("loading failed")
+        with self._changed:
+            self._ready[key] = time.perf_counter() + KEPT_READY
+            self._turns.release(key)
+            self._changed.notify_all()
+
+    def _loading(self, model: str) -> Progress:
+        """Tells all who wait for a model how far its loading is, now and then, whatever else they changed meanwhile."""
+        told = 0.0
+
+        def progress(share: float, words: str, *_picture: object) -> None:
+            nonlocal told
+            now = time.perf_counter()
+            if now - told < TOLD_EVERY:
+                return
+            told = now
+            with self._changed:
+                waiting = self._turns.loading(model)
+            for entry in waiting:
+                if entry.progress is not None:
+                    self._tell(entry.progress, share if entry.kind == LIVE else LOADING_SHARE * share, words)
+
+        return progress
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                batch = self._await_batch()
+                if not batch:
+                    return
+                self._started[threading.get_ident()] = started = time.perf_counter()
+            drawn = self._serve(batch)
+            with self._changed:
+                del self._started[threading.get_ident()]
+                self._turns.finished(batch, drawn or time.perf_counter() - started, learn=drawn > 0)
+                for entry in batch:
+                    if self._ready.get(entry.draft.key, 0.0) < float("inf"):
+                        self._ready[entry.draft.key] = time.perf_counter() + KEPT_READY
+                self._changed.notify_all()
+
+    def _await_batch(self) -> list[Entry]:
+        """The next batch; [] when it is time to stop. Called with the lock held."""
+        while True:
+            if self._places is not None and len(self._started) >= self._places() and not self._closed:
+                self._changed.wait(LOOK_AGAIN)
+                continue
+            now = time.perf_counter()
+            batch, wake = self._turns.next(now)
+            if batch:
+                return batch
+            if self._closed and self._turns.idle:
+                return []
+            self._changed.wait(None if wake is None else max(0.0, wake - now))
+
+    def _serve(self, batch: list[Entry]) -> float:
+        """Decode, render and deliver a batch; the seconds it took on the device, 0 if not all went well."""
+        started = time.perf_counter()
+        runnable = [(entry, request) for entry, request in self._decoded(batch) if request is not None]
+        if not runnable:
+            return 0.0
+        entries, requests = [entry for entry, _ in runnable], [request for _, request in runnable]
+        outcomes = self._outcomes(requests, entries[0].progress if entries[0].kind == JOB else None)
+        rendered = time.perf_counter() - started
+        if self._report is not None:
+            self._report(len(entries), rendered)
+        for entry, outcome in zip(entries, outcomes, strict=True):
+            self._hand_over(entry, _frame(entry, outcome, started, rendered, len(entries)))
+        return self._drawn(outcomes, rendered)
+
+    def _drawn(self, outcomes: Sequence[Outcome], rendered: float) -> float:
+        """Seconds of a batch on its device, 0 if a frame failed. Where several draw, waiting for one is no part of it."""
+        results = [outcome for outcome in outcomes if isinstance(outcome, GenerationResult)]
+        if len(results) < len(outcomes):
+            return 0.0
+        there = 0.0 if self._places is None else results[0].milliseconds.get("total", 0.0) / 1000
+        return there or rendered
+
+    def _decoded(self, batch: list[Entry]) -> Iterator[tuple[Entry, GenerationRequest | None]]:
+        """Each entry's request; who sent an unreadable sketch is told, and gets None."""
+        # One alone is done here before another thread would have woken up.
+        several = map(_built, batch) if len(batch) == 1 else self._decoders.map(_built, batch)
+        for entry, built in zip(batch, several, strict=True):
+            if isinstance(built, HyperSDError):
+                self._hand_over(entry, Frame(entry.sequence, error=built))
+                yield entry, None
+            else:
+                yield entry, built
+
+    def _outcomes(self, requests: list[GenerationRequest], progress: Progress | None) -> Sequence[Outcome]:
+        """A result or an error for each; of a batch that failed, each runs alone, so that nobody's error is another's."""
+        try:
+            return self._render(requests, progress)
+        except WorkerLost as error:
+            return [error] * len(requests)  # trying again at once might lose the next one as well
+        except HyperSDError as error:
+            failure = error
+        except Exception:
+            # The thread boundary: whatever one frame runs into, the next visitor must still be served.
+            logger.exception("a frame failed")
+            failure = HyperSDError("The picture could not be made; the server's log says why.")
+        if len(requests) == 1:
+            return [failure]
+        return [self._outcomes([request], progress)[0] for request in requests]
+
+    def _hand_over(self, entry: Entry, frame: Frame) -> None:
+        self._tell(entry.deliver, frame)
+
+    @staticmethod
+    def _tell(listener: Callable[..., None], *news: object) -> None:
+        try:
+            listener(*news)
+        except Exception:
+            logger.exception("a frame could not be delivered")  # a visitor who left must not stop the device thread
+
+
+def _built(entry: Entry) -> GenerationRequest | HyperSDError:
+    try:
+        return entry.draft.build()
+    except HyperSDError as error:
+        return error
+    except Exception:
+        logger.exception("a request could not be read")
+        return HyperSDError("The sketch could not be read.")
+
+
+def _frame(entry: Entry, outcome: Outcome, started: float, rendered: float, batch: int) -> Frame:
+    waited = (started - entry.since) * 1000
+    if isinstance(outcome, HyperSDError):
+        return Frame(entry.sequence, error=outcome, waited=waited, rendered=rendered * 1000, batch=batch)
+    return Frame(entry.sequence, result=outcome, waited=waited, rendered=rendered * 1000, batch=batch)
+
+
+def parts_of(request: GenerationRequest, most: int) -> Iterator[GenerationRequest]:
+    """`request` in parts of at most `most` pictures; picture i keeps its seed, `seed + i`."""
+    for first in range(0, request.num_images, most):
+        count = min(most, request.num_images - first)
+        yield replace(request, seed=(request.seed + first) % (MAX_SEED + 1), num_images=count)
+
+
+def joined(request: GenerationRequest, results: Sequence[GenerationResult]) -> GenerationResult:
+    """The results of `parts_of(request)` as one."""
+    if len(results) == 1:
+        return results[0]
+    milliseconds: dict[str, float] = {}
+    for result in results:
+        for part, spent in result.milliseconds.items():
+            milliseconds[part] = milliseconds.get(part, 0.0) + spent
+    whole = replace(results[0].request, seed=request.seed, num_images=request.num_images)
+    return GenerationResult(tuple(rows for result in results for rows in result.pixels), whole, milliseconds, results[0].backend)

@@ -1,0 +1,191 @@
+"""The studio's service: one scheduler, and the same way in for every transport, tab and endpoint."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hypersd_app.errors import HyperSDError, Overloaded
+from hypersd_app.requests import GenerationRequest, GenerationResult
+from hypersd_app.server.engines.protocol import Crew, ImageEngine
+from hypersd_app.server.http.board_requests import frame_draft
+from hypersd_app.server.http.images import encode_jpeg
+from hypersd_app.server.http.tokens import TokenSigner
+from hypersd_app.server.http.wire import Message
+from hypersd_app.server.observability.metrics import Metrics
+from hypersd_app.server.observability.request_log import DROPPED, PICTURE, Journal, Record, outcome_of
+from hypersd_app.server.scheduling.limits import BoardLimits
+from hypersd_app.server.scheduling.scheduler import Crowd, Deliver, Frame, FrameScheduler, Outcome
+
+logger = logging.getLogger(__name__)
+
+# What OpenVINO's graphs are compiled for: any other batch would run as several, and only make its first frame wait.
+BATCH_SIZES = {"openvino": (1, 4)}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the page is told of one frame: `head["type"]` is picture, dropped or error; before that, maybe, loading."""
+
+    sequence: int
+    head: Mapping[str, Any]
+    picture: bytes = b""
+
+
+class BoardService:
+    """Frames of all visitors, and their other pictures, over one engine of `devices` devices."""
+
+    def __init__(
+        self,
+        engine: ImageEngine,
+        limits: BoardLimits | None = None,
+        signer: TokenSigner | None = None,
+        journal: Journal | None = None,
+        devices: int = 1,
+    ) -> None:
+        self.limits = limits or BoardLimits()
+        self.signer = signer or TokenSigner()
+        self.journal = journal or Journal(Metrics())
+        self.draining = False
+        self._engine = engine
+        sizes = BATCH_SIZES.get(str(engine.status().get("backend")), Crowd.sizes)
+        crew = engine if isinstance(engine, Crew) else None
+        crowd = Crowd(sizes=sizes, visitors=self.limits.sessions, jobs=self.limits.jobs, jobs_a_visitor=self.limits.jobs_a_visitor)
+        self._scheduler = FrameScheduler(
+            self._draw,
+            # Where several draw, a long batch delays nobody for all its time: meanwhile others become free.
+            crowd=crowd if crew is None else replace(crowd, budget=crowd.budget * crew.devices),
+            devices=devices if crew is None else crew.devices,
+            prepare=engine.prepare,
+            report=self.journal.metrics.batch,
+            places=None if crew is None else crew.places,
+        )
+
+    def _draw(self, requests: Sequence[GenerationRequest], progress: Any = None) -> Sequence[Outcome]:
+        if progress is not None and len(requests) == 1:
+            return [self._engine.generate(requests[0], progress)]
+        return self._engine.generate_batch(requests)
+
+    def submit(
+        self,
+        visitor: str,
+        message: Message,
+        deliver: Deliver,
+        door: str = "socket",
+        loading: Callable[[float, str], None] | None = None,
+    ) -> None:
+        """Queue a frame. Raises InvalidRequest or Overloaded; else `deliver` is called once, on another thread.
+
+        Until then `loading` is told, on a third, how far a model is that the frame needs: the share, and words.
+        """
+        request: GenerationRequest | None = None
+
+        def noted(frame: Frame) -> None:
+            self._note(door, visitor, frame, request, bool(message.picture))
+            deliver(frame)
+
+        try:
+            draft, request = frame_draft(message.head, message.picture, self.limits)
+            self._scheduler.submit(visitor, message.sequence, draft, noted, loading)
+        except HyperSDError as error:
+            self._note(door, visitor, Frame(message.sequence, error=error), request, bool(message.picture))
+            raise
+
+    def _note(self, door: str, visitor: str, frame: Frame, request: GenerationRequest | None, sketch: bool) -> None:
+        milliseconds: dict[str, float] = {}
+        outcome = DROPPED
+        if frame.result is not None:
+            outcome, request = PICTURE, frame.result.request
+            milliseconds = {**frame.result.milliseconds, "waited": frame.waited, "rendered": frame.rendered}
+        elif frame.error is not None:
+            outcome = outcome_of(frame.error)
+        self.journal.write(Record(door, visitor, outcome, request, sketch, frame.sequence, milliseconds, frame.batch, frame.error))
+
+    def render(self, visitor: str, message: Message, door: str = "call") -> Frame:
+        """Queue a frame and wait for what becomes of it: for transports that answer calls. Raises HyperSDError."""
+        future: Future[Frame] = Future()
+        self.submit(visitor, message, future.set_result, door)
+        try:
+            return future.result(timeout=self.limits.call_seconds)
+        except TimeoutError:
+            raise Overloaded("The picture took too long; fewer steps help.", retry_after=5.0) from None
+
+    def render_aside(self, visitor: str, message: Message, door: str = "call") -> Frame:
+        """A frame that is no stroke (a style card, a place of a grid): takes its turn among the jobs. Raises HyperSDError."""
+        draft, _ = frame_draft(message.head, message.picture, self.limits)
+        started = time.perf_counter()
+        result = self.generate(draft.build(), visitor=visitor, door=door)
+        return Frame(message.sequence, result=result, rendered=(time.perf_counter() - started) * 1000, batch=1)
+
+    def generate(
+        self, request: GenerationRequest, progress: Any = None, visitor: str = "page", door: str = "page"
+    ) -> GenerationResult:
+        """Pictures beside the live frames: they share the device by weight, so no stroke waits for all. Raises HyperSDError."""
+        try:
+            result = self._scheduler.run(visitor, request, progress)
+        except HyperSDError as error:
+            self.journal.write(Record(door, visitor, outcome_of(error), request, error=error))
+            raise
+        self.journal.write(Record(door, visitor, PICTURE, result.request, milliseconds=result.milliseconds))
+        return result
+
+    def forget(self, visitor: str) -> None:
+        """A visitor left."""
+        self._scheduler.forget(visitor)
+
+    def waiting(self) -> tuple[int, int]:
+        """Visitors with a frame waiting, and one-off pictures waiting."""
+        return self._scheduler.waiting()
+
+    def busy_seconds(self) -> float:
+        """How long the batch on the device has been running."""
+        return self._scheduler.busy_seconds()
+
+    def close(self, drain: float = 0.0) -> None:
+        """Stop making frames; what waits is still made if it takes no longer than `drain` seconds."""
+        self.draining = True
+        self._scheduler.close(drain)
+
+
+def answer(frame: Frame) -> Answer:
+    """What to tell the page of `frame`; encodes the picture."""
+    if frame.dropped:
+        return Answer(frame.sequence, {"type": "dropped", "seq": frame.sequence, "turn": round(frame.turn)})
+    if frame.error is not None:
+        return error_answer(frame.sequence, frame.error)
+    assert frame.result is not None
+    head = {
+        "type": "picture",
+        "seq": frame.sequence,
+        "ms": _milliseconds(frame, frame.result),
+        "batch": frame.batch,
+        **_ran(frame.result),
+    }
+    return Answer(frame.sequence, head, encode_jpeg(frame.result.images[0]))
+
+
+def error_answer(sequence: int, error: Exception) -> Answer:
+    """What to tell the page of an error a visitor may read; `retry_after` is in seconds, where coming back helps."""
+    head = {"type": "error", "seq": sequence, "message": str(error), "field": getattr(error, "field", "")}
+    retry_after = getattr(error, "retry_after", None)
+    return Answer(sequence, head if retry_after is None else {**head, "retry_after": retry_after})
+
+
+def _milliseconds(frame: Frame, result: GenerationResult) -> dict[str, float]:
+    parts = {name: round(value, 1) for name, value in result.milliseconds.items()}
+    return {**parts, "waited": round(frame.waited, 1), "rendered": round(frame.rendered, 1)}
+
+
+def _ran(result: GenerationResult) -> dict[str, Any]:
+    request = result.request
+    return {
+        "seed": request.seed,
+        "steps": request.num_inference_steps,
+        "recipe": request.recipe,
+        "width": result.pixels[0].shape[1],
+        "height": result.pixels[0].shape[0],
+    }

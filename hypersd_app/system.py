@@ -1,0 +1,82 @@
+"""What this machine has: memory and processor features. Imports no torch, so the server can ask too."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+FALLBACK = 8 * 2**30  # where the system does not say
+ARENA_MAX = -8  # what glibc's `mallopt` calls the number of heaps
+
+
+def available_bytes(meminfo: Path = Path("/proc/meminfo")) -> int:
+    """Free memory of the machine, less if a container allows less."""
+    try:
+        lines = meminfo.read_text(encoding="ascii").splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        return FALLBACK
+    return min(free, container_bytes() or free)
+
+
+def resident_bytes(status: Path = Path("/proc/self/status")) -> int:
+    """Memory of this process that is in use now, 0 where the system does not say."""
+    return _kilobytes(status, "VmRSS") * 1024
+
+
+def peak_bytes(status: Path = Path("/proc/self/status")) -> int:
+    """The most memory that this process has had since it began, or since `reset_peak`; 0 where the system does not say."""
+    return _kilobytes(status, "VmHWM") * 1024
+
+
+def reset_peak(clear: Path = Path("/proc/self/clear_refs")) -> None:
+    """Begin `peak_bytes` anew, where the system can."""
+    with suppress(OSError):
+        clear.write_text("5", encoding="ascii")
+
+
+def _kilobytes(status: Path, name: str) -> int:
+    try:
+        lines = status.read_text(encoding="ascii", errors="ignore").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(name))
+    except (OSError, StopIteration, ValueError):
+        return 0
+
+
+def container_bytes(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What the container still allows, None where it sets no limit."""
+    try:
+        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
+        used = int((folder / "memory.current").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+    return None if limit == "max" else max(0, int(limit) - used)
+
+
+def share_one_heap() -> None:
+    """Let all threads of this process allocate from one heap; to be called before they start.
+
+    glibc gives each thread its own, and each keeps what the pictures drawn on that thread freed: a process whose threads
+    take turns grows with every one that takes its first.
+    """
+    set_option = getattr(c_library(), "mallopt", None)
+    if set_option is not None:
+        set_option(ARENA_MAX, 1)
+
+
+@functools.cache
+def c_library() -> ctypes.CDLL | None:
+    """The C library, where it may be glibc."""
+    return ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def has_native_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """True if the processor multiplies bfloat16 itself; emulated it is slower than float32."""
+    try:
+        text = cpuinfo.read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        return False
+    return "avx512_bf16" in text or "amx_bf16" in text

@@ -1,0 +1,1 @@
+"""Pocket's ControlNet: synthetic drawings, and training through the student."""

@@ -1,0 +1,306 @@
+"""Pictures with a drawing of each, for all that learns to follow sketches: as they are, and others anywhere on the page."""
+
+from __future__ import annotations
+
+import json
+import random
+import zlib
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hypersd_app.models.autoencoder import PocketAutoencoder
+from hypersd_app.models.pictures import control_tensor
+from hypersd_app.models.shapes import LATENT_SIDE, MAX_TOKENS
+from hypersd_app.training.controlnet.augment import bent
+from hypersd_app.training.controlnet.scribbles import Share, scribble, silhouette
+from hypersd_app.training.core.loop import Progress
+from hypersd_app.training.data.captions import with_article
+from hypersd_app.training.data.compositions import moved
+from hypersd_app.training.data.dataset import PICTURE_SIZE, PictureData
+from hypersd_app.training.data.latents import blank_latents, encode
+from hypersd_app.training.data.scenes import Scene
+from hypersd_app.training.pocket.layout_prior import fills_the_picture, remembered
+from hypersd_app.training.workspace import Workspace
+
+CELL = PICTURE_SIZE // LATENT_SIDE  # px of one latent
+FORM = 2  # of the drawings; another number when they are made in another way
+RECOLOURED = Share(filled=0.25, outlined=0.5)  # of pictures in unusual colours: those are what ink is for
+_INKED = 60  # between the strongest and weakest channel of a stroke that has a colour
+_MOSTLY = 0.4  # of the ink, from which on its colour is what a drawing asks for
+_COLOURS_LEFT_TO_THE_INK = 0.8
+_SPAN = 100  # pictures a worker draws at once
+_TURN = 12.0  # degrees, standard deviation
+_STRETCH = 0.2  # of the logarithm of width to height
+_SIZES = (0.25, 0.9)  # of the page, the longer side of a thing that is drawn anywhere
+_MARGIN = 6  # px of white that stay around it
+
+
+@dataclass(frozen=True)
+class DrawingConfig:
+    """`anywhere`: how many pictures are drawn again elsewhere (`put_anywhere`), and `anywhere_share` how much of a batch they are.
+
+    The weights say how often pictures of the main set, of familiar things and of things in unusual colours are shown beside
+    others. `most_cells`: how far a picture and its strokes are moved together, in latent cells of 16 px. `bent`: the share of
+    pictures of a single thing that take yet another shape each time they are shown.
+    """
+
+    anywhere: int = 16_000
+    anywhere_share: float = 0.6
+    main_weight: float = 4.0
+    familiar_weight: float = 5.0
+    recoloured_weight: float = 0.4
+    most_cells: int = 2
+    bent: float = 0.0
+    seed: int = 0
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Latents float32 (B, 16, 16, 16), control pictures (B, 3, 256, 256), caption embeddings (B, 32, 384).
+
+    `things`, int64 (B,), are the concepts that the captions name; -1 for captions of several, of unusual colours, or dropped.
+    """
+
+    latents: Tensor
+    control: Tensor
+    text: Tensor
+    things: Tensor
+
+    def rows(self, chosen: Tensor | slice) -> Batch:
+        """Some of it."""
+        return Batch(self.latents[chosen], self.control[chosen], self.text[chosen], self.things[chosen])
+
+
+@dataclass(frozen=True)
+class DrawnFrom:
+    """The pictures themselves: those of the data that are `whole`, then those put anywhere, uint8 (N, 256, 256, 3)."""
+
+    data: PictureData
+    whole: NDArray[np.int64]
+    small: NDArray[np.uint8]
+
+    def __getitem__(self, row: int) -> NDArray[np.uint8]:
+        start = len(self.whole)
+        return np.ascontiguousarray(self.data.pictures[self.whole[row]] if row < start else self.small[row - start])
+
+
+@dataclass(frozen=True)
+class DrawnPictures:
+    """The training split's pictures: latents float16 (N, 16, 16, 16), controls uint8 (N, 256, 256, 3), captions embedded."""
+
+    config: DrawingConfig
+    pictures: DrawnFrom
+    latents: NDArray[np.float16]
+    controls: NDArray[np.uint8]
+    weights: Tensor
+    captions: list[str]
+    embeddings: Tensor  # (N + 1, L, 384); the last is of ""
+    things: Tensor  # int64 (N + 1,), as in `Batch`
+    blank: Tensor  # latents of white paper
+    autoencoder: PocketAutoencoder
+
+    @staticmethod
+    def of(config: DrawingConfig, workspace: Workspace, progress: Progress) -> DrawnPictures:
+        """Drawn, encoded and embedded at first use, which takes minutes; kept beside the workspace's latents."""
+        data, folder = workspace.data, workspace.drawings_path
+        whole = data.indices(False)
+        chances = data.weights(whole, config.main_weight, config.familiar_weight)
+        elsewhere = put_elsewhere(data, whole, chances, config)
+        _draw(data, whole, elsewhere, folder, config, progress)
+        controls = np.load(folder / "controls.npy", mmap_mode="r")
+        small = _encoded_once(workspace, folder, progress)
+        indices = np.concatenate([whole, elsewhere])
+        captions = [caption(data, int(index), control, config.seed) for index, control in zip(indices, controls, strict=True)]
+        share = config.anywhere_share
+        weights = np.concatenate([(1 - share) * chances, np.full(len(elsewhere), share / len(elsewhere))])
+        weights[[_recoloured(data.scenes[index]) for index in indices]] *= config.recoloured_weight
+        return DrawnPictures(
+            config, DrawnFrom(data, whole, np.load(folder / "small.npy", mmap_mode="r")),
+            np.concatenate([workspace.latents[whole], small]), controls, torch.from_numpy(weights), captions,
+            remembered([*captions, ""], workspace.embed, folder, progress),
+            torch.tensor([*(_thing(data.scenes[index]) for index in indices), -1]), blank_latents(workspace.autoencoder),
+            workspace.autoencoder,
+        )  # fmt: skip
+
+    def batch(self, count: int, caption_drop: float, seed: int, step: int) -> Batch:
+        """A pure function of seed and step. Dropped captions are empty."""
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        chosen = torch.multinomial(self.weights, count, replacement=True, generator=generator).sort().values
+        latents, control = self.rows(chosen)
+        rng = np.random.default_rng((seed, step))
+        moved_together(latents, control, self.blank, self.config.most_cells, rng)
+        to_bend = (self.things[chosen] >= 0) & torch.from_numpy(rng.random(count) < self.config.bent)
+        self._bend(latents, control, chosen, to_bend, rng)
+        dropped = torch.rand(count, generator=generator) < caption_drop
+        told = torch.where(dropped, len(self.captions), chosen)
+        return Batch(latents, control, self.said(told), self.things[told])
+
+    def rows(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents and control pictures of some."""
+        rows = chosen.numpy()
+        return torch.from_numpy(self.latents[rows].astype(np.float32)), control_tensor(torch.from_numpy(self.controls[rows]))
+
+    def _bend(self, latents: Tensor, control: Tensor, chosen: Tensor, to_bend: Tensor, rng: np.random.Generator) -> None:
+        """Give some of the `chosen` rows other shapes, in place."""
+        rows = chosen[to_bend].tolist()
+        if not rows:
+            return
+        pairs = [bent(self.pictures[row], np.ascontiguousarray(self.controls[row]), rng) for row in rows]
+        pictures, drawn = (np.stack(parts) for parts in zip(*pairs, strict=True))
+        latents[to_bend] = torch.from_numpy(encode(self.autoencoder, pictures).astype(np.float32))
+        control[to_bend] = control_tensor(torch.from_numpy(drawn))
+
+    def said(self, chosen: Tensor) -> Tensor:
+        """Embeddings of their captions, padded as pipelines pad them."""
+        text = self.embeddings[chosen].float()
+        return torch.nn.functional.pad(text, (0, 0, 0, MAX_TOKENS - text.shape[1]))
+
+
+def moved_together(latents: Tensor, control: Tensor, blank: Tensor, most_cells: int, rng: np.random.Generator) -> None:
+    """Move three of four pictures, in place, each with its strokes: latents (B, 16, 16, 16) by whole cells, control by 16 px each.
+
+    What is left behind takes the `blank` picture's latents (16, 16, 16), and black.
+    """
+    for row in np.flatnonzero(rng.random(len(latents)) < 0.75):
+        dy, dx = (int(cells) for cells in rng.integers(-most_cells, most_cells + 1, 2))
+        latents[row] = moved(latents[row], blank, dy, dx)
+        control[row] = moved(control[row], torch.zeros(()), CELL * dy, CELL * dx)
+
+
+def caption(data: PictureData, index: int, control: NDArray[np.uint8], seed: int) -> str:
+    """A caption that mostly leaves an unusual colour to the ink, where that has it: else ink would not matter.
+
+    Where most of it is black the words have to say so, or things in black ink would come out in any colour.
+    """
+    scene, rng = data.scenes[index], random.Random(f"{seed}:{index}")
+    if _recoloured(scene) and coloured_share(control) >= _MOSTLY and rng.random() < _COLOURS_LEFT_TO_THE_INK:
+        return with_article(data.concepts[scene.placements[0].concept].noun)
+    return data.caption(index, seed)
+
+
+def coloured_share(control: NDArray[np.uint8]) -> float:
+    """How much of a drawing's ink has a colour."""
+    strokes = control[::2, ::2].reshape(-1, 3)
+    strokes = strokes[strokes.max(-1) > 128]
+    return float((np.ptp(strokes, axis=-1) > _INKED).mean()) if len(strokes) else 0.0
+
+
+def _recoloured(scene: Scene) -> bool:
+    return len(scene.placements) == 1 and bool(scene.placements[0].colour)
+
+
+def _thing(scene: Scene) -> int:
+    """The one concept that the scene shows in its usual colours, -1 where there is none."""
+    return scene.placements[0].concept if len(scene.placements) == 1 and not scene.placements[0].colour else -1
+
+
+def put_elsewhere(
+    data: PictureData, whole: NDArray[np.int64], chances: NDArray[np.float64], config: DrawingConfig
+) -> NDArray[np.int64]:
+    """Which pictures are put anywhere, of `whole` with its `chances`: those whose words say nothing of size or place."""
+    scenes = [data.scenes[index] for index in whole]
+    free = chances * np.array([fills_the_picture(scene) and scene.kind != "size" for scene in scenes])
+    return np.sort(np.random.default_rng(config.seed).choice(whole, config.anywhere, p=free / free.sum()))
+
+
+def put_anywhere(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """What stands on a white picture (256, 256, 3), whole, but smaller, somewhere else, turned, stretched and often mirrored.
+
+    So what the words make expect has another shape than what is drawn, as with people's drawings, and the ink is to win.
+    """
+    turn, stretch = np.deg2rad(rng.normal(0, _TURN)), np.exp(rng.normal(0, _STRETCH))
+    mirror = -1.0 if rng.random() < 0.5 else 1.0
+    cosine, sine = np.cos(turn), np.sin(turn)
+    shape = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([mirror * stretch**0.5, stretch**-0.5])
+    places = cv2.findNonZero(silhouette(picture))
+    corners = np.array([[0, 0], [PICTURE_SIZE, PICTURE_SIZE]]) if places is None else places.reshape(-1, 2)
+    extent = np.ptp(corners @ shape.T, axis=0)
+    scale = PICTURE_SIZE * rng.uniform(*_SIZES) / max(*extent, 1.0)
+    free = (PICTURE_SIZE - 2 * _MARGIN - extent * scale).clip(0)
+    shape *= scale
+    shift = _MARGIN + rng.random(2) * free - (corners @ shape.T).min(0)
+    # Blurred first where it shrinks much: warping alone would skip pixels.
+    smooth = cv2.GaussianBlur(picture, (0, 0), 0.35 / scale) if scale < 0.7 else picture
+    move = np.concatenate([shape, shift[:, None]], 1)
+    return cv2.warpAffine(smooth, move, (PICTURE_SIZE, PICTURE_SIZE), flags=cv2.INTER_LINEAR, borderValue=(255, 255, 255))
+
+
+@dataclass(frozen=True)
+class _Span:
+    """What a worker draws: pictures `indices`, into the rows from `start` on. Those from row `small_start` on are put anywhere."""
+
+    data: Path
+    folder: Path
+    indices: NDArray[np.int64]
+    start: int
+    small_start: int
+    seed: int
+
+
+def _draw(
+    data: PictureData,
+    whole: NDArray[np.int64],
+    elsewhere: NDArray[np.int64],
+    folder: Path,
+    config: DrawingConfig,
+    progress: Progress,
+) -> None:
+    """Fill `controls.npy`, and `small.npy` with the pictures put anywhere, once for the same pictures and seed."""
+    marker = folder / "config.json"
+    built = zlib.crc32((data.folder / "config.json").read_bytes())
+    text = json.dumps({"form": FORM, "data": built, "seed": config.seed, "elsewhere": zlib.crc32(elsewhere.tobytes())})
+    if marker.exists() and marker.read_text() == text:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("latents.npy", "config.json"):
+        (folder / name).unlink(missing_ok=True)
+    indices = np.concatenate([whole, elsewhere])
+    side = (PICTURE_SIZE, PICTURE_SIZE, 3)
+    np.lib.format.open_memmap(folder / "controls.npy", "w+", np.uint8, (len(indices), *side)).flush()
+    np.lib.format.open_memmap(folder / "small.npy", "w+", np.uint8, (len(elsewhere), *side)).flush()
+    spans = [
+        _Span(data.folder, folder, indices[start : start + _SPAN], start, len(whole), config.seed)
+        for start in range(0, len(indices), _SPAN)
+    ]
+    # Spawned: a forked worker inherits signal handlers and locks of a process that has threads.
+    with ProcessPoolExecutor(config.workers, get_context("spawn")) as pool:
+        for done, _ in enumerate(pool.map(_draw_span, spans)):
+            progress(done, len(spans), {})
+    marker.write_text(text)
+
+
+def _draw_span(span: _Span) -> None:
+    cv2.setNumThreads(1)
+    data = PictureData(span.data)
+    controls = np.load(span.folder / "controls.npy", mmap_mode="r+")
+    small = np.load(span.folder / "small.npy", mmap_mode="r+")
+    for row, index in enumerate(span.indices, span.start):
+        rng = np.random.default_rng((span.seed, row))
+        picture = np.ascontiguousarray(data.pictures[index])
+        if row >= span.small_start:
+            picture = small[row - span.small_start] = put_anywhere(picture, rng)
+        controls[row] = scribble(picture, rng, RECOLOURED if _recoloured(data.scenes[index]) else Share())
+
+
+def _encoded_once(workspace: Workspace, folder: Path, progress: Progress) -> NDArray[np.float16]:
+    """Latents of the pictures put anywhere."""
+    path = folder / "latents.npy"
+    if not path.exists():
+        pictures = np.load(folder / "small.npy", mmap_mode="r")
+        parts = []
+        for start in range(0, len(pictures), 32):
+            parts.append(encode(workspace.autoencoder, pictures[start : start + 32]))
+            progress(start, len(pictures), {})
+        partial = path.with_suffix(".partial.npy")
+        np.save(partial, np.concatenate(parts))
+        partial.replace(path)  # a run that is killed while it writes leaves nothing that looks whole
+    return np.load(path)

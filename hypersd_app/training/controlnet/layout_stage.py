@@ -1,0 +1,98 @@
+"""The sketches stage: what a drawing changes of a caption's layout, a regression to mean latents as the layout prior is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor
+
+from hypersd_app.diffusion.schedules import NoiseSchedule
+from hypersd_app.models.controlnet import DrawnLayout, PocketControlNet
+from hypersd_app.models.layout import LayoutPrior, changed
+from hypersd_app.models.pocket import new_scheduler
+from hypersd_app.training.controlnet.dataset import DrawingConfig, DrawnPictures
+from hypersd_app.training.core.contact_sheet import contact_sheet
+from hypersd_app.training.core.loop import LoopConfig, Progress, RunFolder, TrainingState, run_loop
+from hypersd_app.training.core.optim import ExponentialAverage, build_optimizers
+from hypersd_app.training.core.precision import MEMORY_FORMAT, mixed_precision
+from hypersd_app.training.pocket.teacher import Sampler
+from hypersd_app.training.workspace import DRAWN_FILE, Workspace
+
+
+@dataclass(frozen=True)
+class SketchConfig:
+    """`caption_drop` makes the drawing matter where the words say nothing."""
+
+    data: str = "pocket"
+    drawings: DrawingConfig = field(default_factory=DrawingConfig)
+    caption_drop: float = 0.1
+    batch: int = 48
+    lr: float = 2e-3
+    optimizer: str = "muon"
+    ema_decay: float = 0.995
+    seed: int = 0
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=3000, warmup=50, cooldown=1500, preview_minutes=6))
+
+
+PRESETS: dict[str, SketchConfig] = {
+    "pocket": SketchConfig(drawings=DrawingConfig(bent=0.4)),
+    "tiny": SketchConfig(
+        data="tiny", drawings=DrawingConfig(anywhere=8, workers=1), batch=4, loop=LoopConfig(steps=4, warmup=2, log_every=2)
+    ),
+}
+
+
+def train(config: SketchConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
+    """Train or resume in `folder`, from the shipped ControlNet's; the averaged weights are left in `folder/drawn.safetensors`."""
+    torch.manual_seed(config.seed)
+    initial = workspace.initial("sketches", folder.name, "controlnet")
+    drawn = PocketControlNet.from_pretrained(initial).drawn.float() if initial else DrawnLayout()
+    drawn, prior = drawn.to(memory_format=MEMORY_FORMAT), LayoutPrior().requires_grad_(False)
+    prior.load_state_dict(workspace.layout())
+    optimizers = build_optimizers(drawn, config.optimizer, config.lr)
+    state = TrainingState(drawn, optimizers, ExponentialAverage(drawn, config.ema_decay))
+    run = RunFolder(folder)
+    run.save_config(config)
+    run.resume(state)
+    seen = DrawnPictures.of(config.drawings, workspace, progress)
+    drawn.blank.copy_(seen.blank)
+
+    def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
+        batch = seen.batch(config.batch, config.caption_drop, config.seed, step)
+        layout = prior(batch.text)
+        with mixed_precision():
+            change = drawn(batch.control, batch.text, layout).float()
+        return (changed(layout, change) - batch.latents).square().mean(), {}, config.batch
+
+    sampler = Sampler(workspace.embed, workspace.autoencoder, NoiseSchedule.from_scheduler(new_scheduler()))
+
+    def preview(step: int) -> None:
+        state.ema.swap()
+        draw_preview(seen, prior, drawn, sampler.decode, run.previews / f"{step:06d}.png")
+        save_file({name: value.contiguous() for name, value in drawn.state_dict().items()}, folder / DRAWN_FILE)
+        state.ema.swap()
+
+    run_loop(run, state, config.loop, step_function, preview, progress)
+
+
+@torch.no_grad()
+def draw_preview(
+    seen: DrawnPictures, prior: LayoutPrior, drawn: DrawnLayout, decode: Callable[[Tensor], NDArray[np.uint8]], path: Path
+) -> None:
+    """Drawing, layout, fitted layout, changed layout and the picture itself, of some."""
+    rows = torch.linspace(0, len(seen.captions) - 1, 24).long()
+    latents, control = seen.rows(rows)
+    text = seen.said(rows)
+    layout = prior(text)
+    there = drawn.fitted_to(control, layout - drawn.blank) + drawn.blank
+    after = changed(layout, drawn(control, text, layout))
+    shown = (255 * (1 - control.permute(0, 2, 3, 1))).byte().numpy()
+    columns: Sequence[NDArray[np.uint8]] = (shown, *(decode(found) for found in (layout, there, after, latents)))
+    labels = [said for row in rows.tolist() for said in (seen.captions[row], "", "", "", "")]
+    contact_sheet([picture for row in zip(*columns, strict=True) for picture in row], path, columns=10, side=128, labels=labels)

@@ -1,0 +1,230 @@
+"""The ControlNet stage: synthetic scribbles steer the frozen teacher, or the frozen student at its own timesteps.
+
+Through the student it learns from what one step makes of drawings too, by score distillation and feedback (`first_step`).
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hypersd_app.catalog.builtin import POCKET_GUIDANCE
+from hypersd_app.diffusion.samplers import guided, sample_tcd
+from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
+from hypersd_app.models.controlnet import PocketControlNet
+from hypersd_app.models.pictures import control_tensor
+from hypersd_app.models.pocket import PocketUNet, new_scheduler
+from hypersd_app.training.controlnet.dataset import DrawingConfig, DrawnPictures
+from hypersd_app.training.controlnet.dmd import Follow, SketchScore, SketchScoreConfig, TextModel
+from hypersd_app.training.controlnet.feedback import SketchFeedback
+from hypersd_app.training.controlnet.first_step import FirstStep, FirstStepConfig
+from hypersd_app.training.controlnet.scribbles import scribble
+from hypersd_app.training.core.contact_sheet import contact_sheet
+from hypersd_app.training.core.loop import LoopConfig, Progress, RunFolder, TrainingState, run_loop
+from hypersd_app.training.core.lora import fuse_lora
+from hypersd_app.training.core.optim import ExponentialAverage, build_optimizers
+from hypersd_app.training.core.precision import MEMORY_FORMAT, mixed_precision
+from hypersd_app.training.critics.registry import trained
+from hypersd_app.training.pocket.teacher import Sampler, draw_timesteps, initial_noise
+from hypersd_app.training.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class ControlNetConfig:
+    """`caption_drop` makes shape follow the strokes alone; `control_drop` teaches that a blank board means nothing.
+
+    `averaged_with`: a run of this stage that learnt in another way. What is left behind then is the mean of both runs' weights,
+    which knows more than either (Wortsman et al., "Model soups", 2022).
+    """
+
+    data: str = "pocket"
+    drawings: DrawingConfig = field(default_factory=DrawingConfig)
+    batch: int = 32
+    lr: float = 1e-3
+    optimizer: str = "muon"
+    ema_decay: float = 0.995
+    caption_drop: float = 0.3
+    control_drop: float = 0.1
+    timestep_shift: float = 2.0  # shape is decided where there is more noise
+    student: bool = False  # tune through the accelerated UNet at the timesteps of 1-8 steps; drawn layouts learn as well
+    averaged_with: str = ""
+    first_step: FirstStepConfig = field(default_factory=FirstStepConfig)  # of the student
+    seed: int = 0
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=1500, warmup=20, cooldown=100, preview_minutes=6))
+
+
+_THROUGH_STUDENT = ControlNetConfig(
+    drawings=DrawingConfig(bent=0.4), student=True, caption_drop=0.1, batch=24, lr=3e-4,
+    first_step=FirstStepConfig(score=SketchScoreConfig(weight=0.5)),
+    loop=LoopConfig(steps=900, warmup=20, cooldown=300, preview_minutes=4),
+)  # fmt: skip
+
+PRESETS: dict[str, ControlNetConfig] = {
+    "pocket": ControlNetConfig(drawings=DrawingConfig(bent=0.4)),
+    # A first one in minutes.
+    "first": ControlNetConfig(
+        lr=2e-3, control_drop=0.05, loop=LoopConfig(steps=170, warmup=10, cooldown=60, preview_minutes=3, log_every=10)
+    ),
+    # Guided by words more than by strokes, and through all of the noise: knows more words, and paints beside the drawing.
+    "pocket-student-words": replace(
+        _THROUGH_STUDENT,
+        first_step=FirstStepConfig(unsure=0.1, score=SketchScoreConfig(weight=0.5, words=4.0, strokes=3.0, highest=0.9)),
+        loop=replace(_THROUGH_STUDENT.loop, steps=1300),
+    ),
+    "pocket-student": replace(_THROUGH_STUDENT, averaged_with="pocket-student-words"),
+    "tiny": ControlNetConfig(
+        data="tiny", drawings=DrawingConfig(anywhere=8, workers=1), batch=2, loop=LoopConfig(steps=4, warmup=2, log_every=2)
+    ),
+    "tiny-student": ControlNetConfig(
+        data="tiny", drawings=DrawingConfig(anywhere=8, bent=0.5, workers=1), student=True, caption_drop=0.0, batch=16,
+        first_step=FirstStepConfig(score=SketchScoreConfig(weight=0.5, rows=4, fake_rank=2)),
+        loop=LoopConfig(steps=2, warmup=1, log_every=1),
+    ),
+}  # fmt: skip
+
+
+def controlled(unet: PocketUNet, controlnet: PocketControlNet, control: Tensor, scale: float = 1.0) -> TextModel:
+    """A model that follows `control` pictures."""
+
+    def run(x: Tensor, t: Tensor, embeddings: Tensor) -> Tensor:
+        conditioning = control if len(control) == len(x) else control.repeat(len(x) // len(control), 1, 1, 1)
+        begun = {"layout": unet.layout(embeddings)}
+        down, middle = controlnet(x, t, embeddings, conditioning, scale, added_cond_kwargs=begun, return_dict=False)
+        return unet(
+            x, t, embeddings, added_cond_kwargs=begun,
+            down_block_additional_residuals=down, mid_block_additional_residual=middle, return_dict=False,
+        )[0]  # fmt: skip
+
+    return run
+
+
+def newest_controlnet(workspace: Workspace) -> Path:
+    """The folder of the one tuned through the student, else the teacher's, else the one that ships. Raises ModelUnavailable."""
+    tuned = workspace.run("controlnet", "pocket-student") / "controlnet"
+    if workspace.family != "tiny" and tuned.exists():
+        return tuned
+    return workspace.weights("controlnet", "controlnet", "controlnet")
+
+
+def timesteps(config: ControlNetConfig, count: int, num_timesteps: int, generator: torch.Generator) -> Tensor:
+    """`count` timesteps to train at: the teacher's anywhere, the student's where 1-8 steps start, half of them at the first."""
+    if not config.student:
+        return draw_timesteps(count, num_timesteps, config.timestep_shift, generator)
+    starts = trailing_timesteps(num_timesteps, 8)
+    drawn = starts[torch.randint(len(starts), (count,), generator=generator)]
+    return torch.where(torch.rand(count, generator=generator) < 0.5, starts[0], drawn)
+
+
+def new_first_step(
+    config: FirstStepConfig, workspace: Workspace, student: Follow, guide: PocketControlNet, schedule: NoiseSchedule
+) -> FirstStep:
+    """What judges the `student`'s first step. Scores follow drawings by the `guide`, which stays as it is.
+
+    Raises ModelUnavailable before `train reward --preset agreement`.
+    """
+    names = [concept.names[0] for concept in workspace.data.concepts]
+    feedback = SketchFeedback(trained("agreement", workspace), names, workspace.embed, workspace.autoencoder)
+    score = None
+    if config.score.weight:
+        unet = workspace.teacher()
+        score = SketchScore(config.score, unet, partial(controlled, unet, guide), workspace.embed([""]), schedule)
+    return FirstStep(config, student, schedule, feedback, score)
+
+
+def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
+    """Train or resume in `folder`; the averaged weights are left in `folder/controlnet` as a diffusers folder."""
+    torch.manual_seed(config.seed)
+    unet, initial = workspace.teacher(), workspace.initial("controlnet", folder.name, "controlnet")
+    if config.student:
+        initial = workspace.weights("controlnet", "controlnet", "controlnet")
+        fuse_lora(unet, workspace.weights("student", "accelerator.safetensors", "accelerator.safetensors"))
+    unet = unet.to(memory_format=MEMORY_FORMAT).requires_grad_(False)
+    controlnet = PocketControlNet.from_pretrained(initial) if initial else PocketControlNet.for_unet(unet)
+    if not config.student:  # else it comes with what it has learnt to draw in layouts, and goes on
+        workspace.load_drawn(controlnet)
+    controlnet = controlnet.float().to(memory_format=MEMORY_FORMAT)
+    controlnet.drawn.requires_grad_(config.student)  # else learnt by a stage of its own, like the layout prior
+    follow, schedule = partial(controlled, unet, controlnet), NoiseSchedule.from_scheduler(new_scheduler())
+    at_first = None
+    if config.student:
+        guide = copy.deepcopy(controlnet).requires_grad_(False)
+        at_first = new_first_step(config.first_step, workspace, follow, guide, schedule)
+    state = TrainingState(
+        controlnet,
+        build_optimizers(controlnet, config.optimizer, config.lr),
+        ExponentialAverage(controlnet, config.ema_decay),
+        extras=at_first.learning() if at_first else {},
+    )
+    run = RunFolder(folder)
+    run.save_config(config)
+    run.resume(state)
+    seen = DrawnPictures.of(config.drawings, workspace, progress)
+    sampler = Sampler(workspace.embed, workspace.autoencoder, schedule)
+
+    def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
+        batch = seen.batch(config.batch, config.caption_drop, config.seed + 13, step)
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+        batch.control[torch.rand(config.batch, generator=generator) < config.control_drop] = 0
+        t = timesteps(config, config.batch, schedule.num_timesteps, generator)
+        eps = torch.randn(batch.latents.shape, generator=generator)
+        x_t = schedule.add_noise(batch.latents, eps, t).contiguous(memory_format=MEMORY_FORMAT)
+        with mixed_precision():
+            prediction = follow(batch.control)(x_t, t, batch.text)
+        errors = (prediction.float() - schedule.velocity(batch.latents, eps, t)).square().mean((1, 2, 3))
+        first = ((t == schedule.num_timesteps - 1) & batch.control.flatten(1).any(1)).nonzero()[:, 0]
+        if at_first is None or not len(first):
+            return errors.mean(), {}, config.batch
+        first = first[torch.randperm(len(first), generator=generator)]
+        x0, _ = schedule.split(prediction[first], x_t[first], t[first])
+        learnt, figures = at_first(x0, batch.rows(first), generator)
+        weights = torch.ones(len(t)).index_fill(0, first, config.first_step.followed)
+        losses = {"followed": (weights * errors).mean(), **learnt}
+        told = {name: float(loss.detach()) for name, loss in losses.items()}
+        return torch.stack([*losses.values()]).sum(), {**told, **figures}, config.batch
+
+    other = workspace.run("controlnet", config.averaged_with) / "controlnet" if config.averaged_with else None
+
+    def preview(step: int) -> None:
+        state.ema.swap()
+        left = mean_of(controlnet, other)
+        state.ema.swap()
+        with torch.no_grad():
+            draw_preview(unet, left, workspace, sampler, config.student, run.previews / f"{step:06d}.png")
+        left.save_pretrained(folder / "controlnet")
+
+    run_loop(run, state, config.loop, step_function, preview, progress)
+
+
+@torch.no_grad()
+def mean_of(controlnet: PocketControlNet, other: Path | None) -> PocketControlNet:
+    """A copy, its weights averaged with the other's where that exists."""
+    made = copy.deepcopy(controlnet)
+    if other and other.exists():
+        for weight, second in zip(made.parameters(), PocketControlNet.from_pretrained(other).parameters(), strict=True):
+            weight.lerp_(second.to(weight.dtype), 0.5)
+    return made
+
+
+def draw_preview(
+    unet: PocketUNet, controlnet: PocketControlNet, workspace: Workspace, sampler: Sampler, student: bool, path: Path
+) -> None:
+    """Drawings of unseen pictures beside what becomes of them."""
+    data, rng = workspace.data, np.random.default_rng(5)
+    unseen = data.indices(True)
+    chosen = np.sort(rng.choice(unseen, min(16, len(unseen)), replace=False))
+    drawn = np.stack([scribble(np.ascontiguousarray(data.pictures[index]), rng) for index in chosen])
+    prompts = [data.caption(int(index), 3) for index in chosen]
+    cond, uncond, noise = sampler.embed(prompts), sampler.embed([""] * len(chosen)), initial_noise(range(len(chosen)))
+    scale, steps = (0.0, 1) if student else (POCKET_GUIDANCE, 10)
+    times = trailing_timesteps(sampler.schedule.num_timesteps, steps)
+    with mixed_precision():
+        model = guided(controlled(unet, controlnet, control_tensor(torch.from_numpy(drawn))), cond, uncond, scale)
+        out = sample_tcd(model, noise, times, sampler.schedule, 0.0, torch.Generator().manual_seed(0))
+    pairs = [picture for row in zip(drawn, sampler.decode(out), strict=True) for picture in row]
+    contact_sheet(pairs, path, labels=[text for prompt in prompts for text in (prompt, "")], side=128)

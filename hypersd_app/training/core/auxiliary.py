@@ -1,0 +1,55 @@
+"""Networks that learn beside the student, at a pace of their own: a discriminator's heads, the fake score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from hypersd_app.training.core.distributed import Workers
+
+
+class Side:
+    """Parameters with their AdamW. `betas` of (0, 0.99) suit what plays against a moving student."""
+
+    def __init__(
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        lr: float,
+        workers: Workers,
+        betas: tuple[float, float] = (0.0, 0.99),
+        gradient_clip: float = 10.0,
+    ) -> None:
+        self._parameters, self._workers, self._clip = dict(parameters), workers, gradient_clip
+        workers.start_alike(self._parameters.values())
+        self._optimizer = torch.optim.AdamW(self._parameters.values(), lr, betas=betas, weight_decay=0.0, fused=True)
+
+    def update(self, loss: Tensor) -> None:
+        """One step down `loss`. A gradient that is not finite changes nothing."""
+        self._optimizer.zero_grad(set_to_none=True)
+        self._workers.backward(loss)
+        parameters = list(self._parameters.values())
+        self._workers.average_gradients(parameters)
+        if torch.isfinite(nn.utils.clip_grad_norm_(parameters, self._clip)):
+            self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """Weights and the optimizer's state under flat names."""
+        tensors = {f"weights.{name}": parameter.detach() for name, parameter in self._parameters.items()}
+        for index, state in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"optim.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
+        return tensors
+
+    def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """The inverse of `state_tensors`."""
+        with torch.no_grad():
+            for name, parameter in self._parameters.items():
+                parameter.copy_(tensors[f"weights.{name}"])
+        states: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith("optim."):
+                _, index, key = name.split(".")
+                states.setdefault(int(index), {})[key] = value
+        self._optimizer.load_state_dict({"state": states, "param_groups": self._optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,99 @@
+"""The processes and devices of a training run, through accelerate.
+
+One process unless the command was started by `accelerate launch` or `torchrun`. Gradients are averaged by hand after
+the last backward pass: a distillation step runs several networks, some of them twice, which DDP's hooks do not expect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+from torch import Tensor, nn
+
+from hypersd_app.training.core.precision import COMPUTE_DTYPE
+
+PRECISIONS = ("auto", "no", "bf16")
+
+
+class Workers:
+    """What a process has to know of the others."""
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._accelerator = accelerator
+
+    @staticmethod
+    def open(precision: str = "auto") -> Workers:
+        """Join the run. `precision`: "no" (float32), "bf16", or "auto", bf16 where the processor computes in it.
+
+        Master weights, averages and every conversion to x0 stay float32 in all of them.
+        """
+        assert precision in PRECISIONS, precision
+        gpu = torch.cuda.is_available()
+        half = gpu or torch.bfloat16 == COMPUTE_DTYPE
+        chosen = ("bf16" if half else "no") if precision == "auto" else precision
+        return Workers(Accelerator(mixed_precision=chosen, cpu=not gpu))
+
+    @property
+    def index(self) -> int:
+        """This process's number."""
+        return self._accelerator.process_index
+
+    @property
+    def count(self) -> int:
+        """How many processes there are."""
+        return self._accelerator.num_processes
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and shows progress."""
+        return self._accelerator.is_main_process
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+        return self._accelerator.device
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Mixed precision for forward passes."""
+        return self._accelerator.autocast()
+
+    def backward(self, loss: Tensor) -> None:
+        """Add a loss's gradients."""
+        self._accelerator.backward(loss)
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace every gradient by its mean over all processes, in one message."""
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if self.count == 1 or not gradients:
+            return
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        mean = self._accelerator.reduce(flat, "mean")
+        for gradient, part in zip(gradients, mean.split([gradient.numel() for gradient in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def mean(self, values: Sequence[float]) -> list[float]:
+        """Numbers averaged over all processes."""
+        if self.count == 1:
+            return list(values)
+        return self._accelerator.reduce(torch.tensor(values, device=self.device), "mean").tolist()
+
+    def of_main(self, value: float) -> float:
+        """The main process's value, so that all stop at the same step and learn at the same rate."""
+        if self.count == 1:
+            return value
+        return float(broadcast(torch.tensor(value, device=self.device)).item())
+
+    @torch.no_grad()
+    def start_alike(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Give every process the main one's values."""
+        if self.count > 1:
+            for parameter in parameters:
+                parameter.copy_(broadcast(parameter.detach().clone()))
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        self._accelerator.wait_for_everyone()

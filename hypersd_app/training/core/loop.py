@@ -1,0 +1,235 @@
+"""A run folder: saved config, metrics, checkpoints that survive a kill, and the loop that keeps them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from hypersd_app.training.core.optim import ExponentialAverage, Optimizers
+
+if TYPE_CHECKING:
+    from hypersd_app.training.core.distributed import Workers
+
+logger = logging.getLogger(__name__)
+
+
+CHECKPOINT = "checkpoint.safetensors"
+Progress = Callable[[int, int, dict[str, float]], None]  # (done, total, metrics)
+
+
+class Stateful(Protocol):
+    """What can be kept in a checkpoint."""
+
+    def state_tensors(self) -> dict[str, Tensor]: ...
+
+    def load_state_tensors(self, tensors: dict[str, Tensor]) -> None: ...
+
+
+@dataclass
+class TrainingState:
+    """All that changes while training. Random draws depend on `step` alone, so nothing else need be saved.
+
+    `extras`: what learns beside the module, by a name that stays the same.
+    """
+
+    module: nn.Module
+    optimizers: Optimizers
+    ema: ExponentialAverage
+    step: int = 0
+    pictures: int = 0
+    extras: dict[str, Stateful] = field(default_factory=dict)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Flat state; the module is saved with its trained parameters only."""
+        live = {n: p.detach() for n, p in self.module.named_parameters() if p.requires_grad}
+        parts = {"model": live, "ema": self.ema.state_tensors(), "optim": self.optimizers.state_tensors()}
+        parts |= {f"extra-{name}": extra.state_tensors() for name, extra in self.extras.items()}
+        return {f"{part}/{name}": value.contiguous() for part, rows in parts.items() for name, value in rows.items()}
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """The inverse of `tensors`."""
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optim": {}}
+        for name, value in tensors.items():
+            part, rest = name.split("/", 1)
+            parts.setdefault(part, {})[rest] = value
+        missing = set(self.ema.state_tensors()) - set(parts["model"])
+        assert not missing, f"checkpoint lacks {sorted(missing)[:3]}"
+        self.module.load_state_dict(parts["model"], strict=False)
+        self.ema.load_state_tensors(parts["ema"])
+        self.optimizers.load_state_tensors(parts["optim"])
+        # What the checkpoint lacks begins anew: a run that goes on from another one's may train more beside the student.
+        for name in self.extras.keys() & {part.removeprefix("extra-") for part in parts}:
+            self.extras[name].load_state_tensors(parts[f"extra-{name}"])
+
+
+class RunFolder:
+    """Files of one training run under one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.previews = folder / "previews"
+        self.previews.mkdir(parents=True, exist_ok=True)
+        self._metrics = folder / "metrics.jsonl"
+        self._checkpoint = folder / CHECKPOINT
+
+    def save_config(self, config: Any) -> None:
+        """Write the stage's config; a resumed run with another config says so in the log."""
+        path, text = self.folder / "config.json", json.dumps(asdict(config), indent=1, default=str)
+        if path.exists() and path.read_text() != text:
+            logger.warning("%s: the config differs from the one this run began with", self.folder)
+        path.write_text(text)
+
+    def write_metrics(self, row: dict[str, float]) -> None:
+        """Append one JSON line."""
+        with self._metrics.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def save(self, state: TrainingState) -> None:
+        """Replace the checkpoint in one rename, so that a kill leaves the old or the new one, whole."""
+        partial = self._checkpoint.with_suffix(".partial")
+        save_file(state.tensors(), partial, {"step": str(state.step), "pictures": str(state.pictures)})
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(self._checkpoint)
+
+    def resume(self, state: TrainingState) -> bool:
+        """Load the checkpoint into `state` if there is one."""
+        if not self._checkpoint.exists():
+            return False
+        with safe_open(self._checkpoint, "pt") as file:
+            state.load_tensors({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+            metadata = file.metadata()
+        state.step, state.pictures = int(metadata["step"]), int(metadata["pictures"])
+        return True
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How long to train and how often to save and look."""
+
+    steps: int
+    warmup: int = 200
+    cooldown: int = 0
+    gradient_clip: float = 1.0
+    log_every: int = 20
+    checkpoint_minutes: float = 4.0
+    preview_minutes: float = 8.0
+    minutes: float = 0.0  # stop after so long; 0 trains to the last step
+    cooldown_minutes: float = 0.0  # of a run stopped by `minutes`: the last ones sharpen what it leaves behind
+
+
+def learning_rate_factor(step: int, minutes: float, config: LoopConfig) -> float:
+    """Warm-up, constant, then a linear fall to zero over the last `cooldown` steps, or the last `cooldown_minutes`.
+
+    `minutes` is the time since this run was started or resumed.
+    """
+    factors = [1.0, (step + 1) / max(1, config.warmup), (config.steps - step) / max(1, config.cooldown)]
+    if config.minutes and config.cooldown_minutes:
+        factors.append((config.minutes - minutes) / config.cooldown_minutes)
+    return max(0.0, min(factors))
+
+
+def run_loop(
+    run: RunFolder,
+    state: TrainingState,
+    config: LoopConfig,
+    step_function: Callable[[int], tuple[Tensor, dict[str, float], int]],
+    preview: Callable[[int], None],
+    progress: Progress,
+    workers: Workers | None = None,
+) -> None:
+    """Train from `state.step` to the last step. `step_function(step)` gives loss, metrics and pictures used.
+
+    Ctrl-C saves before it leaves; a kill loses what came after the last checkpoint. Of several `workers` the main one
+    writes, shows progress and says when to stop.
+    """
+    began = saved = looked = time.monotonic()
+    writes = workers is None or workers.is_main
+    window = MetricsWindow(run, config, progress)
+    try:
+        while state.step < config.steps:
+            minutes = (time.monotonic() - began) / 60
+            minutes = workers.of_main(minutes) if workers else minutes
+            if config.minutes and minutes >= config.minutes:
+                break
+            used, metrics = train_step(state, config, step_function, minutes)
+            if not writes:
+                continue
+            window.add(state, used, metrics)
+            if time.monotonic() - saved > 60 * config.checkpoint_minutes:
+                run.save(state)
+                saved = time.monotonic()
+            if time.monotonic() - looked > 60 * config.preview_minutes:
+                preview(state.step)
+                looked = time.monotonic()
+    finally:
+        if writes:
+            run.save(state)
+    if writes:
+        preview(state.step)
+
+
+def train_step(
+    state: TrainingState,
+    config: LoopConfig,
+    step_function: Callable[[int], tuple[Tensor, dict[str, float], int]],
+    minutes: float = 0.0,
+) -> tuple[int, dict[str, float]]:
+    """One step; returns pictures used and metrics. A gradient that is not finite changes nothing.
+
+    A step function that has already run its backward passes, as one that adds up several batches, gives a loss without graph.
+    """
+    loss, metrics, pictures = step_function(state.step)
+    if loss.requires_grad:
+        loss.backward()
+    parameters = [p for p in state.module.parameters() if p.requires_grad]
+    norm = nn.utils.clip_grad_norm_(parameters, config.gradient_clip)
+    if torch.isfinite(norm):
+        state.optimizers.step(learning_rate_factor(state.step, minutes, config))
+        state.ema.update(state.step)
+    else:
+        logger.warning("step %d skipped: the gradient is not finite", state.step)
+        for parameter in parameters:
+            parameter.grad = None
+    state.step += 1
+    state.pictures += pictures
+    return pictures, {"loss": float(loss.detach()), "gradient_norm": float(norm), **metrics}
+
+
+class MetricsWindow:
+    """Averages metrics over `log_every` steps and writes them out."""
+
+    def __init__(self, run: RunFolder, config: LoopConfig, progress: Progress) -> None:
+        self._run, self._config, self._progress = run, config, progress
+        self._clear()
+
+    def _clear(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._steps = self._pictures = 0
+        self._since = time.monotonic()
+
+    def add(self, state: TrainingState, pictures: int, metrics: dict[str, float]) -> None:
+        """Take in one step's metrics."""
+        self._steps += 1
+        self._pictures += pictures
+        for name, value in metrics.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        if state.step % self._config.log_every:
+            return
+        means = {name: value / self._steps for name, value in self._sums.items()}
+        speed = self._pictures / (time.monotonic() - self._since)
+        row = {"step": state.step, "pictures": state.pictures, "per_second": speed, **means}
+        self._run.write_metrics({name: round(value, 6) for name, value in row.items()})
+        self._progress(state.step, self._config.steps, row)
+        self._clear()

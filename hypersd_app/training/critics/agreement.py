@@ -1,0 +1,33 @@
+"""A stand-in for ImageReward: does the picture fit the caption? The judge's network, trained on the rewards' own pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from hypersd_app.training.critics.text_image import DualEncoder
+from hypersd_app.training.data.thumbnails import shrink_tensor
+
+
+class AgreementReward(nn.Module):
+    """The cosine between a picture and its caption, in [-1, 1]. Captions left empty say nothing and get `enough`."""
+
+    title = "text agreement (stand-in)"
+
+    def __init__(self, path: Path, embed: Callable[[Sequence[str]], Tensor], enough: float = 0.8) -> None:
+        super().__init__()
+        self.model = DualEncoder()
+        self.model.load_state_dict(load_file(path))
+        self.requires_grad_(False)
+        self._embed, self.enough = embed, enough
+
+    def forward(self, pictures: Tensor, captions: Sequence[str]) -> Tensor:
+        with torch.no_grad():
+            said = self.model.captions(self._embed(list(captions)).to(pictures.device))
+        scores = (self.model.pictures(shrink_tensor(pictures)) * said).sum(-1)
+        silent = torch.tensor([not caption for caption in captions], device=pictures.device)
+        return scores.masked_fill(silent, self.enough)

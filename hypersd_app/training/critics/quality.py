@@ -1,0 +1,116 @@
+"""A stand-in for an aesthetic predictor: how intact is a drawing? Learnt from real pictures spoilt by known amounts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hypersd_app.training.core.loop import LoopConfig, Progress
+from hypersd_app.training.core.precision import MEMORY_FORMAT, mixed_precision
+from hypersd_app.training.critics.fit import train_network
+from hypersd_app.training.data.splits import REWARD, indices_of
+from hypersd_app.training.data.thumbnails import moved, shrink_tensor, thumbnails
+from hypersd_app.training.workspace import Workspace
+
+FILE = "quality.safetensors"
+
+
+@dataclass(frozen=True)
+class QualityConfig:
+    """Regression of the share of a picture that was left intact."""
+
+    data: str = "pocket"
+    batch: int = 64
+    lr: float = 2e-3
+    ema_decay: float = 0.98
+    seed: int = 0
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=300, warmup=20, cooldown=200, preview_minutes=60))
+
+
+class QualityNetwork(nn.Module):
+    """Pictures (B, 3, 64, 64) in [-1, 1] to logits (B,): above zero for what is more intact than spoilt."""
+
+    def __init__(self, channels: tuple[int, int, int] = (48, 80, 112)) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.PixelUnshuffle(2)]
+        before = 12
+        for width in channels:
+            layers += [
+                nn.Conv2d(before, width, 3, 2, 1),
+                nn.GroupNorm(8, width),
+                nn.SiLU(),
+                nn.Conv2d(width, width, 3, 1, 1),
+                nn.SiLU(),
+            ]
+            before = width
+        self.body, self.head = nn.Sequential(*layers), nn.Linear(before, 1)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.head(self.body(pictures).float().mean((2, 3))).squeeze(1)
+
+
+def spoil(pictures: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Pictures damaged by random amounts and the share left intact, (B,): what young diffusion models get wrong.
+
+    Blur, a second picture shining through, dirt on the paper, washed-out colours, or parts that stand elsewhere.
+    """
+    count = len(pictures)
+    amount = torch.from_numpy(rng.random(count).astype(np.float32))
+    kinds = torch.from_numpy(rng.integers(5, size=count))
+    a = amount.view(-1, 1, 1, 1)
+    coarse = functional.interpolate(functional.avg_pool2d(pictures, 8), scale_factor=8.0, mode="bilinear")
+    noise = torch.from_numpy(rng.standard_normal((count, 3, 16, 16)).astype(np.float32))
+    cut = int(rng.integers(16, 48))
+    versions = torch.stack(
+        [
+            pictures + a * (coarse - pictures),
+            pictures + 0.5 * a * (pictures.roll(1, 0) - pictures),
+            pictures + 0.8 * a * functional.interpolate(noise, scale_factor=4.0, mode="bilinear"),
+            pictures + 0.9 * a * (pictures.mean((1, 2, 3), keepdim=True) - pictures),
+            torch.cat(
+                [pictures[:, :, :cut], pictures[:, :, cut:] + a * (pictures[:, :, cut:].roll(20, 3) - pictures[:, :, cut:])], 2
+            ),
+        ]
+    )
+    return versions[kinds, torch.arange(count)].clamp(-1, 1), 1 - amount
+
+
+def train(config: QualityConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
+    """Train or resume in `folder`; leaves `folder/quality.safetensors`."""
+    torch.manual_seed(config.seed)
+    model = QualityNetwork().to(memory_format=MEMORY_FORMAT)
+    pictures = thumbnails(workspace.data)[indices_of(workspace.data, REWARD)]
+
+    def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
+        rng = np.random.default_rng((config.seed, step, 7))
+        chosen = rng.choice(len(pictures), config.batch)
+        seen, intact = spoil(moved(pictures[chosen], rng), rng)
+        with mixed_precision():
+            logits = model(seen.contiguous(memory_format=MEMORY_FORMAT)).float()
+        error = float((logits.sigmoid() - intact).abs().mean())
+        return functional.binary_cross_entropy_with_logits(logits, intact), {"error": error}, config.batch
+
+    train_network(model, config, folder, FILE, step_function, progress)
+
+
+class QualityReward(nn.Module):
+    """The share of a picture that looks intact, in [0, 1]."""
+
+    title = "drawing quality (stand-in)"
+
+    def __init__(self, path: Path, enough: float = 0.95) -> None:
+        super().__init__()
+        self.model = QualityNetwork()
+        self.model.load_state_dict(load_file(path))
+        self.requires_grad_(False)
+        self.enough = enough
+
+    def forward(self, pictures: Tensor, captions: Sequence[str]) -> Tensor:
+        return self.model(shrink_tensor(pictures)).sigmoid()

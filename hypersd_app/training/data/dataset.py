@@ -1,0 +1,235 @@
+"""The data stage: icons to rendered pictures on disk, and the reader the other stages use.
+
+A built folder holds `pictures.npy` (uint8, (N, 256, 256, 3)), `scenes.jsonl`, `drawings.jsonl` and `config.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from hypersd_app.training.data.captions import Captioner
+from hypersd_app.training.data.concepts import Concept, load_concepts
+from hypersd_app.training.data.recolour import main_colour, recolour
+from hypersd_app.training.data.render import nested_svg, on_white, render_svg
+from hypersd_app.training.data.scenes import Drawing, Placement, Scene, ScenePlanner, plan_scenes
+from hypersd_app.training.data.sources import ICON_SETS, MAIN_SET, IconLibrary, load_libraries
+
+logger = logging.getLogger(__name__)
+PICTURE_SIZE = 256
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What a data set is made of; `limit_concepts` takes about so many, spread over all groups, for quick tries."""
+
+    set_keys: tuple[str, ...] = tuple(key for key, row in ICON_SETS.items() if not row.held_out)
+    singles_per_drawing: int = 3
+    composed: dict[str, int] = field(
+        default_factory=lambda: {"colour": 8000, "pair": 3000, "count": 1500, "size": 900, "accessory": 1800}
+    )
+    main_share: int = 5  # compositions of the main set for each one of another set
+    limit_concepts: int = 0
+    part_colours: int = -1  # small in the middle: every composable drawing, the main set's in so many colours more; -1: none
+    seed: int = 0
+    workers: int = 2
+
+    @property
+    def composed_sets(self) -> tuple[str, ...]:
+        """The order in which compositions go through the sets, the main one in between."""
+        return tuple(key for other in self.set_keys for key in ((MAIN_SET,) * self.main_share if other == MAIN_SET else (other,)))
+
+
+PRESETS: dict[str, DataConfig] = {
+    "pocket": DataConfig(),
+    "tiny": DataConfig(
+        set_keys=("noto", "twemoji"), singles_per_drawing=1, limit_concepts=60,
+        composed={"colour": 20, "pair": 20, "count": 10, "size": 10, "accessory": 10}, part_colours=1, workers=1,
+    ),
+    # What the layout stage composes in latents: each thing once, and the main style's in three colours more.
+    "parts": DataConfig(singles_per_drawing=0, composed={}, part_colours=3, seed=2),
+    "judge": DataConfig(
+        singles_per_drawing=1, composed={"colour": 4000, "pair": 4000, "count": 2000, "size": 1000, "accessory": 1000}, seed=1
+    ),
+    "fxemoji": DataConfig(set_keys=("fxemoji",), composed={}, singles_per_drawing=3),
+}  # fmt: skip
+
+
+class SceneRenderer:
+    """Renders scenes; each icon is drawn from its vectors once a colour and then placed."""
+
+    def __init__(self, libraries: dict[str, IconLibrary], hues: dict[tuple[str, str], float], size: int = PICTURE_SIZE) -> None:
+        self.libraries = libraries
+        self.hues = hues
+        self.size = size
+        self._drawn = lru_cache(maxsize=4096)(self._draw)
+
+    def _draw(self, set_key: str, name: str, colour: str) -> Image.Image:
+        icon = self.libraries[set_key].icon(name)
+        body = recolour(icon.body, self.hues[set_key, name], colour) if colour else icon.body
+        rgba = render_svg([nested_svg(icon, body, 0, 0, 256, 0)], self.size)
+        return Image.fromarray(rgba).convert("RGBa")  # premultiplied, so that resizing leaves no dark fringe
+
+    def rgba(self, scene: Scene) -> NDArray[np.uint8]:
+        """The scene as (size, size, 4) uint8 with straight alpha."""
+        canvas = Image.new("RGBa", (self.size, self.size))
+        for item in scene.placements:
+            self._place(canvas, self._drawn(scene.set_key, item.icon, item.colour), item)
+        return np.asarray(canvas.convert("RGBA"))
+
+    def _place(self, canvas: Image.Image, drawn: Image.Image, item: Placement) -> None:
+        side = max(1, round(item.size * self.size))
+        left, top = round(item.x * self.size - side / 2), round(item.y * self.size - side / 2)
+        resized = np.asarray(drawn.resize((side, side), Image.Resampling.LANCZOS)).astype(np.uint16)
+        x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, self.size), min(top + side, self.size)
+        if x0 >= x1 or y0 >= y1:
+            return
+        source = resized[y0 - top : y1 - top, x0 - left : x1 - left]
+        under = np.asarray(canvas.crop((x0, y0, x1, y1))).astype(np.uint16)
+        mixed = source + (under * (255 - source[..., 3:]) + 127) // 255
+        canvas.paste(
+            Image.frombuffer("RGBa", (x1 - x0, y1 - y0), mixed.clip(0, 255).astype(np.uint8).tobytes(), "raw", "RGBa", 0, 1),
+            (x0, y0),
+        )
+
+
+def find_drawings(concepts: Sequence[Concept], libraries: dict[str, IconLibrary]) -> list[Drawing]:
+    """Every concept every set draws, with its main colour measured at 64 px."""
+    rows = []
+    for key, library in libraries.items():
+        for index, concept in enumerate(concepts):
+            name = library.find(concept.hexcode, (concept.label, *concept.names))
+            if name is None:
+                continue
+            icon = library.icon(name)
+            colour = main_colour(render_svg([nested_svg(icon, icon.body, 0, 0, 256, 0)], 64))
+            if colour is not None:
+                rows.append(Drawing(key, name, index, colour.name, round(colour.hue, 1), round(colour.share, 3)))
+    return rows
+
+
+def _hues(drawings: Iterable[Drawing]) -> dict[tuple[str, str], float]:
+    return {(row.set_key, row.icon): row.hue for row in drawings}
+
+
+def _render_span(job: tuple[Path, Path, DataConfig, int, int]) -> int:
+    """Worker: render scenes [start, stop) into the shared picture file."""
+    folder, packages, config, start, stop = job
+    data = PictureData(folder)
+    renderer = SceneRenderer(load_libraries(packages, config.set_keys), _hues(data.drawings))
+    pictures = np.load(folder / "pictures.npy", mmap_mode="r+")
+    for index in range(start, stop):
+        pictures[index] = on_white(renderer.rgba(data.scenes[index]))
+    return stop - start
+
+
+def build(
+    config: DataConfig, folder: Path, packages: Path, progress: Callable[[int, int], None] = lambda done, total: None
+) -> None:
+    """Plan and render a data set into `folder`; a finished one with the same config is left alone."""
+    marker = folder / "config.json"
+    text = json.dumps(asdict(config), indent=1)
+    if marker.exists() and marker.read_text() == text:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    libraries = load_libraries(packages, config.set_keys)
+    concepts = load_concepts(packages)
+    concepts = concepts[:: max(1, len(concepts) // config.limit_concepts)] if config.limit_concepts else concepts
+    drawings = find_drawings(concepts, libraries)
+    planner = ScenePlanner(concepts, drawings)
+    scenes = list(
+        plan_scenes(planner, config.set_keys, config.singles_per_drawing, config.composed, config.composed_sets, config.seed)
+    )
+    for key in config.set_keys if config.part_colours >= 0 else ():
+        colours = config.part_colours if key == MAIN_SET else 0
+        scenes.extend(planner.parts(key, colours, random.Random(f"{config.seed}:parts:{key}")))
+    # Scenes of one icon stay together, so that each is drawn from its vectors once.
+    scenes.sort(key=lambda scene: (scene.set_key, scene.placements[0].icon, scene.placements[0].colour))
+    write_lines(folder / "concepts.jsonl", (asdict(row) for row in concepts))
+    write_lines(folder / "drawings.jsonl", (asdict(row) for row in drawings))
+    write_lines(folder / "scenes.jsonl", (scene.to_json() for scene in scenes))
+    np.lib.format.open_memmap(folder / "pictures.npy", "w+", np.uint8, (len(scenes), PICTURE_SIZE, PICTURE_SIZE, 3)).flush()
+    span = 250
+    jobs = [(folder, packages, config, start, min(start + span, len(scenes))) for start in range(0, len(scenes), span)]
+    done = 0
+    # Spawned: a forked worker inherits signal handlers and locks of a process that has threads.
+    with ProcessPoolExecutor(config.workers, get_context("spawn")) as pool:
+        for count in pool.map(_render_span, jobs):
+            done += count
+            progress(done, len(scenes))
+    marker.write_text(text)
+
+
+def write_lines(path: Path, rows: Iterable[dict[str, object]]) -> None:
+    """Write JSON lines."""
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def read_lines(path: Path) -> Iterator[dict[str, object]]:
+    """Read JSON lines."""
+    with path.open() as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+class PictureData:
+    """A built data set, opened lazily."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @cached_property
+    def concepts(self) -> tuple[Concept, ...]:
+        """The concept table."""
+        return tuple(
+            Concept(**{**row, "names": tuple(row["names"]), "tags": tuple(row["tags"])})  # type: ignore[arg-type]
+            for row in read_lines(self.folder / "concepts.jsonl")
+        )
+
+    @cached_property
+    def drawings(self) -> tuple[Drawing, ...]:
+        """Every concept as every set draws it."""
+        return tuple(Drawing(**row) for row in read_lines(self.folder / "drawings.jsonl"))  # type: ignore[arg-type]
+
+    @cached_property
+    def scenes(self) -> tuple[Scene, ...]:
+        """All scenes, in the order of the pictures."""
+        return tuple(Scene.from_json(row) for row in read_lines(self.folder / "scenes.jsonl"))
+
+    @cached_property
+    def pictures(self) -> NDArray[np.uint8]:
+        """uint8, (N, 256, 256, 3), mapped from disk."""
+        return np.load(self.folder / "pictures.npy", mmap_mode="r")
+
+    @cached_property
+    def captioner(self) -> Captioner:
+        """Writes captions for these scenes."""
+        return Captioner(self.concepts, self.drawings)
+
+    def indices(self, held_out: bool) -> NDArray[np.int64]:
+        """Which pictures belong to the training split, or to the held-out one."""
+        return np.flatnonzero([scene.held_out == held_out for scene in self.scenes])
+
+    def weights(self, indices: NDArray[np.int64], main_weight: float, familiar_weight: float) -> NDArray[np.float64]:
+        """How often to show each picture, as probabilities that sum to 1: the main style and familiar concepts more."""
+        familiar = [concept.familiar for concept in self.concepts]
+        scenes = [self.scenes[index] for index in indices]
+        main = np.array([scene.set_key == MAIN_SET for scene in scenes])
+        known = np.array([all(familiar[item.concept] for item in scene.placements) for scene in scenes])
+        weights = np.where(main, main_weight, 1.0) * np.where(known, familiar_weight, 1.0)
+        return weights / weights.sum()
+
+    def caption(self, index: int, seed: int, style: bool = True) -> str:
+        """The caption of one picture; `seed` picks the phrasing."""
+        return self.captioner.caption(self.scenes[index], random.Random(f"{seed}:{index}"), style)

@@ -1,0 +1,50 @@
+"""From placed icons to pixels: one SVG a scene, rendered by resvg."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import numpy as np
+import resvg_py
+from numpy.typing import NDArray
+from PIL import Image
+
+from hypersd_app.training.data.sources import Icon
+
+_IDS = re.compile(r'\bid="([^"]+)"')
+
+
+def own_ids(body: str, prefix: str) -> str:
+    """Prefix every id of an SVG body, so that gradients of two icons in one picture never mix."""
+    for name in sorted(set(_IDS.findall(body)), key=len, reverse=True):
+        quoted = re.escape(name)
+        body = re.sub(rf'(\bid="){quoted}"', rf'\g<1>{prefix}{name}"', body)
+        body = re.sub(rf"(url\(['\"]?#){quoted}(['\"]?\))", rf"\g<1>{prefix}{name}\g<2>", body)
+        body = re.sub(rf'(href="#){quoted}"', rf'\g<1>{prefix}{name}"', body)
+    return body
+
+
+def nested_svg(icon: Icon, body: str, x: float, y: float, size: float, index: int) -> str:
+    """One icon at (x, y) with its longer side `size`, in units of the outer picture."""
+    return (
+        f'<svg x="{x:.3f}" y="{y:.3f}" width="{size:.3f}" height="{size:.3f}" '
+        f'viewBox="0 0 {icon.width:g} {icon.height:g}">{own_ids(body, f"p{index}-")}</svg>'
+    )
+
+
+def render_svg(parts: list[str], size: int) -> NDArray[np.uint8]:
+    """Render parts placed on a 256-unit square to (size, size, 4) uint8, straight alpha."""
+    document = (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'width="{size}" height="{size}" viewBox="0 0 256 256">{"".join(parts)}</svg>'
+    )
+    png = bytes(resvg_py.svg_to_bytes(svg_string=document))
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"))
+
+
+def on_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Lay a straight-alpha picture on white: (H, W, 4) uint8 to (H, W, 3) uint8."""
+    alpha = rgba[..., 3:].astype(np.uint16)
+    mixed = rgba[..., :3].astype(np.uint16) * alpha + 255 * (255 - alpha)
+    return ((mixed + 127) // 255).astype(np.uint8)

@@ -1,0 +1,1 @@
+"""Hyper-SD and its relatives: from a teacher to a few-step student."""

@@ -1,0 +1,49 @@
+"""Pocket's pictures and captions as a source of distillation."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hypersd_app.training.core.conditioning import Conditioning
+from hypersd_app.training.workspace import Workspace
+
+MAIN_WEIGHT, FAMILIAR_WEIGHT = 3.0, 3.0  # as the teacher is trained
+
+
+class PocketSource:
+    """The training split of a workspace, or `indices` of it, through the frozen autoencoder and text encoder."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        caption_drop: float,
+        seed: int,
+        indices: NDArray[np.int64] | None = None,
+        precision: Callable[[], AbstractContextManager[None]] = nullcontext,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.workspace, self.caption_drop, self.seed, self._precision = workspace, caption_drop, seed, precision
+        self.indices = workspace.data.indices(False) if indices is None else indices
+        self.weights = workspace.data.weights(self.indices, MAIN_WEIGHT, FAMILIAR_WEIGHT)
+        self.decoder = copy.deepcopy(workspace.autoencoder).to(device).eval().requires_grad_(False)
+
+    def batch(self, step: int, total: int) -> tuple[Tensor, list[str]]:
+        rng = np.random.default_rng((self.seed, step))
+        chosen = rng.choice(self.indices, total, p=self.weights)
+        captions = [self.workspace.data.caption(int(index), int(rng.integers(1 << 30))) for index in chosen]
+        captions = ["" if rng.random() < self.caption_drop else caption for caption in captions]
+        return torch.from_numpy(self.workspace.latents[chosen].astype(np.float32)), captions
+
+    def condition(self, captions: Sequence[str]) -> Conditioning:
+        return Conditioning(self.workspace.embed(list(captions)))
+
+    def decode(self, latents: Tensor) -> Tensor:
+        with self._precision():
+            return self.decoder.decode(latents, return_dict=False)[0]  # type: ignore[index]

@@ -1,0 +1,166 @@
+"""Stable Diffusion 1.5 and SDXL as teachers: a diffusers folder and a folder of captioned pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from PIL import Image
+from torch import Tensor
+
+from hypersd_app.diffusion.samplers import sample_tcd
+from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
+from hypersd_app.errors import InvalidRequest, ModelUnavailable
+from hypersd_app.training.core.conditioning import Conditioning
+from hypersd_app.training.core.contact_sheet import contact_sheet, from_uint8, to_uint8
+from hypersd_app.training.core.distributed import Workers
+from hypersd_app.training.core.loop import Progress
+from hypersd_app.training.critics.registry import open_reward
+from hypersd_app.training.distillation.config import StudentConfig
+from hypersd_app.training.distillation.losses.reward_math import Reward, Segmenter
+from hypersd_app.training.distillation.train import Subject, distil
+from hypersd_app.training.workspace import Workspace
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+MOST_PICTURES = 1_000_000
+_PIPELINES = {
+    "StableDiffusionPipeline": ("sd15", StableDiffusionPipeline),
+    "StableDiffusionXLPipeline": ("sdxl", StableDiffusionXLPipeline),
+}
+
+
+class CaptionedFolder:
+    """Pictures with a caption each: `picture.txt` beside `picture.png`, else the file's name."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS) if folder.is_dir() else []
+        if not 1 <= len(files) <= MOST_PICTURES:
+            raise InvalidRequest(
+                "images", f"{len(files)} pictures in {folder}", f"a folder of 1 to {MOST_PICTURES} .png, .jpg or .webp files"
+            )
+        self.files, self.size = files, size
+
+    def caption(self, index: int) -> str:
+        """What is said of a picture."""
+        beside = self.files[index].with_suffix(".txt")
+        return beside.read_text(encoding="utf-8").strip() if beside.exists() else self.files[index].stem.replace("_", " ")
+
+    def picture(self, index: int) -> Tensor:
+        """The middle square, float (3, size, size) in [-1, 1]."""
+        try:
+            with Image.open(self.files[index]) as image:
+                picture = image.convert("RGB")
+        except OSError as error:
+            raise InvalidRequest("images", self.files[index].name, "readable .png, .jpg or .webp files") from error
+        scale = self.size / min(picture.size)
+        resized = picture.resize(
+            (max(self.size, round(picture.width * scale)), max(self.size, round(picture.height * scale))), Image.Resampling.LANCZOS
+        )
+        left, top = (resized.width - self.size) // 2, (resized.height - self.size) // 2
+        square = np.asarray(resized.crop((left, top, left + self.size, top + self.size)))
+        return from_uint8(square[None])[0]
+
+
+class FolderSource:
+    """A source over a pipeline's VAE and text encoders; latents are encoded as they are drawn."""
+
+    def __init__(self, pipeline: Any, pictures: CaptionedFolder, caption_drop: float, seed: int, workers: Workers) -> None:
+        self.pipeline, self.pictures, self.caption_drop, self.seed, self.workers = pipeline, pictures, caption_drop, seed, workers
+        self.large = isinstance(pipeline, StableDiffusionXLPipeline)
+        pipeline.vae.to(workers.device).eval().requires_grad_(False)
+        for encoder in (pipeline.text_encoder, getattr(pipeline, "text_encoder_2", None)):
+            if encoder is not None:
+                encoder.to(workers.device).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def batch(self, step: int, total: int) -> tuple[Tensor, list[str]]:
+        rng = np.random.default_rng((self.seed, step))
+        chosen = rng.integers(len(self.pictures.files), size=total)
+        captions = ["" if rng.random() < self.caption_drop else self.pictures.caption(int(index)) for index in chosen]
+        pixels = torch.stack([self.pictures.picture(int(index)) for index in chosen])
+        vae = self.pipeline.vae
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step % 2**40)
+        parts = [vae.encode(part.to(self.workers.device, vae.dtype)).latent_dist for part in pixels.split(4)]
+        return torch.cat([part.sample(generator).float() for part in parts]) * vae.config.scaling_factor, captions
+
+    @torch.no_grad()
+    def condition(self, captions: Sequence[str]) -> Conditioning:
+        """SDXL is told of a whole, uncut picture of the size it draws, as its pipeline tells it when the student is used."""
+        arguments = {"device": self.workers.device, "num_images_per_prompt": 1, "do_classifier_free_guidance": False}
+        if not self.large:
+            return Conditioning(self.pipeline.encode_prompt(list(captions), **arguments)[0].float())
+        text, _, pooled, _ = self.pipeline.encode_prompt(list(captions), **arguments)
+        if self.pipeline.config.force_zeros_for_empty_prompt:
+            said = torch.tensor([bool(caption) for caption in captions], device=text.device)
+            text, pooled = text * said.view(-1, 1, 1), pooled * said.view(-1, 1)
+        size = self.pictures.size
+        sizes = torch.tensor([(size, size, 0, 0, size, size)], dtype=torch.float32, device=text.device)
+        return Conditioning(text.float(), pooled.float(), sizes.expand(len(captions), 6))
+
+    def decode(self, latents: Tensor) -> Tensor:
+        vae = self.pipeline.vae
+        with self.workers.autocast():
+            return vae.decode((latents / vae.config.scaling_factor).to(vae.device, vae.dtype), return_dict=False)[0]
+
+
+def open_pipeline(folder: Path) -> tuple[str, Any]:
+    """Family and pipeline of a diffusers folder, safetensors only. Raises ModelUnavailable."""
+    try:
+        name = str(json.loads((folder / "model_index.json").read_text(encoding="utf-8"))["_class_name"])
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelUnavailable(f"{folder} is no diffusers folder: {error}") from error
+    if name not in _PIPELINES:
+        raise ModelUnavailable(f"{folder} is a {name}; only {', '.join(_PIPELINES)} can be distilled.")
+    family, kind = _PIPELINES[name]
+    try:
+        pipeline = kind.from_pretrained(folder, torch_dtype=torch.float32, use_safetensors=True, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(f"{folder} cannot be read: {error}") from error
+    return family, pipeline
+
+
+def no_segmenter() -> Segmenter:
+    """There is none for photographs here."""
+    raise ModelUnavailable("Structure feedback needs a segmenter, and there is one for Pocket only: set feedback.structure to 0.")
+
+
+def subject_of(config: StudentConfig, folder: Path, images: Path, workspace: Workspace, workers: Workers) -> Subject:
+    """A teacher from a diffusers folder with pictures to distil it on. Raises ModelUnavailable and InvalidRequest."""
+    family, pipeline = open_pipeline(folder)
+    side = int(pipeline.unet.config.sample_size) * 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
+    source = FolderSource(pipeline, CaptionedFolder(images, side), config.caption_drop, config.seed + 7, workers)
+    schedule = NoiseSchedule.from_scheduler(pipeline.scheduler)
+
+    @torch.no_grad()
+    def look(unet: Any, path: Path) -> None:
+        captions = list(dict.fromkeys(source.pictures.caption(index) for index in range(min(8, len(source.pictures.files)))))
+        told = source.condition(captions)
+        shape = (len(captions), unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(workers.device)
+        tiles = []
+        for steps in (1, 4):
+
+            def model(x: Tensor, t: Tensor) -> Tensor:
+                with workers.autocast():
+                    return unet(x, t, told.embeddings, added_cond_kwargs=told.added, return_dict=False)[0]
+
+            times = trailing_timesteps(schedule.num_timesteps, steps)
+            made = sample_tcd(model, noise, times, schedule, 0.3, torch.Generator().manual_seed(0))
+            tiles += [picture for part in made.split(1) for picture in to_uint8(source.decode(part))]
+        contact_sheet(tiles, path, columns=len(captions), labels=[f"{n}: {text}" for n in (1, 4) for text in captions], side=256)
+
+    def reward(name: str) -> Reward:
+        return open_reward(name, workspace)
+
+    return Subject(family, pipeline.unet, schedule, source, reward, no_segmenter, look)
+
+
+def train(config: StudentConfig, teacher: Path, images: Path, workspace: Workspace, folder: Path, progress: Progress) -> None:
+    """Distil an SD1.5 or SDXL folder on captioned pictures; see `student.train`."""
+    workers = Workers.open(config.precision)
+    distil(config, subject_of(config, teacher, images, workspace, workers), workers, folder, progress)

@@ -1,0 +1,60 @@
+"""What is asked for in an evaluation, and the real pictures it is compared with: none that the judge or a reward has seen."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hypersd_app.training.data.dataset import PictureData
+from hypersd_app.training.data.sources import MAIN_SET
+from hypersd_app.training.data.splits import EVALUATION, indices_of
+
+_UNSEEN_PHRASES = ("a sticker of {}", "draw {}", "an icon that shows {}", "{} please", "one picture with {}")
+HELD_OUT_CASES = 200
+DIVERSITY_PROMPTS, DIVERSITY_SEEDS = 24, 16
+
+
+@dataclass(frozen=True)
+class Cases:
+    """`prompts` are what models are asked in phrasings never trained on, `captions` what the judge looks for.
+
+    `shown` are the real pictures that the captions are of; `others` equally many of the same kind.
+    """
+
+    prompts: list[str]
+    captions: list[str]
+    shown: NDArray[np.int64]
+    others: NDArray[np.int64]
+
+
+def _phrased(captions: list[str], rng: random.Random) -> list[str]:
+    return [rng.choice(_UNSEEN_PHRASES).format(caption) for caption in captions]
+
+
+def trained_cases(data: PictureData, count: int, seed: int) -> Cases:
+    """Known things in renderings and compositions that were kept for evaluation, drawn in the main style where there are enough."""
+    chosen = [int(i) for i in indices_of(data, EVALUATION) if not _unknown(data, int(i))]
+    main = [index for index in chosen if data.scenes[index].set_key == MAIN_SET]
+    chosen = main if len(main) >= 2 * count else chosen
+    rng = random.Random(f"cases:{seed}")
+    rng.shuffle(chosen)
+    count = min(count, len(chosen) // 2)
+    shown, others = chosen[:count], chosen[count : 2 * count]
+    captions = [data.caption(index, seed, style=False) for index in shown]
+    return Cases(_phrased(captions, rng), captions, np.asarray(shown), np.asarray(others))
+
+
+def held_out_cases(data: PictureData, seed: int, count: int = HELD_OUT_CASES) -> Cases:
+    """Things held out from the teacher, alone; `others` is empty."""
+    chosen = [int(i) for i in indices_of(data, EVALUATION) if _unknown(data, int(i)) and data.scenes[int(i)].kind == "single"]
+    rng = random.Random(f"held out:{seed}")
+    rng.shuffle(chosen)
+    captions = [data.caption(index, seed, style=False) for index in chosen[:count]]
+    return Cases(_phrased(captions, rng), captions, np.asarray(chosen[:count], np.int64), np.empty(0, np.int64))
+
+
+def _unknown(data: PictureData, index: int) -> bool:
+    return any(data.concepts[item.concept].held_out for item in data.scenes[index].placements)

@@ -1,0 +1,68 @@
+"""How well a picture follows a drawing: its lines, its outline and its colours."""
+
+from __future__ import annotations
+
+import colorsys
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hypersd_app.training.controlnet.scribbles import BLACK, Colour, silhouette
+from hypersd_app.training.data.thumbnails import BACKGROUND
+from hypersd_app.training.evaluation.doodles.drawing import Doodle
+
+Picture = NDArray[np.uint8]
+
+WITHIN = 4.0  # pixels between a stroke and an edge that counts as following it
+BAND = 5  # pixels beside a stroke where its colour is looked for
+COLOURFUL = 40  # between the strongest and weakest channel of a pixel that has a colour
+LEAST_SHARE = 0.15  # of the band has to have a colour at all
+HUE_REACH = 30.0  # degrees
+
+
+def edges(picture: Picture) -> NDArray[np.bool_]:
+    """Edges in any channel (Canny, 1986), bool (H, W)."""
+    soft = cv2.GaussianBlur(picture, (5, 5), 1.0)
+    found = [cv2.Canny(np.ascontiguousarray(soft[..., channel]), 40, 100) for channel in range(3)]
+    return np.maximum.reduce(found) > 0
+
+
+def edge_recall(picture: Picture, doodle: Doodle) -> float:
+    """The share of the drawing's lines with an edge of the picture within 4 pixels."""
+    found = edges(picture)
+    if not found.any():
+        return 0.0
+    distance = cv2.distanceTransform((~found).astype(np.uint8), cv2.DIST_L2, 5)
+    return float((distance[doodle.line_mask()] <= WITHIN).mean())
+
+
+def silhouette_overlap(picture: Picture, doodle: Doodle) -> float:
+    """Intersection over union of what the drawing encloses and what stands on the picture's white."""
+    asked, made = doodle.silhouette() > 0, silhouette(picture, BACKGROUND) > 0
+    return float((asked & made).sum() / max(1, (asked | made).sum()))
+
+
+def colour_agreement(picture: Picture, doodle: Doodle) -> float:
+    """The share of coloured strokes, by their length, whose neighbourhood has their hue within 30 degrees; NaN without any."""
+    agreed = total = 0.0
+    for stroke in doodle.strokes:
+        if stroke.ink == BLACK:
+            continue
+        line = Doodle("", (stroke,)).line_mask().astype(np.uint8)
+        band = cv2.dilate(line, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * BAND + 1, 2 * BAND + 1))) > 0
+        length = float(line.sum())
+        total += length
+        agreed += length * _has_hue(picture[band], stroke.ink)
+    return agreed / total if total else float("nan")
+
+
+def _has_hue(pixels: NDArray[np.uint8], ink: Colour) -> bool:
+    values = pixels.astype(np.float32)
+    colourful = values[np.ptp(values, axis=1) >= COLOURFUL]
+    if len(colourful) < LEAST_SHARE * len(pixels):
+        return False
+    hues = np.deg2rad(2.0 * cv2.cvtColor(colourful.astype(np.uint8)[None], cv2.COLOR_RGB2HSV)[0, :, 0].astype(np.float32))
+    middle = float(np.rad2deg(np.arctan2(np.sin(hues).mean(), np.cos(hues).mean())))
+    wanted = 360 * colorsys.rgb_to_hsv(*(channel / 255 for channel in ink))[0]
+    return abs((middle - wanted + 180) % 360 - 180) <= HUE_REACH

@@ -1,0 +1,76 @@
+"""Two feature spaces for pictures; neither network is a reward, a discriminator, or trained on a model's pictures.
+
+`what` is the judge's picture tower, which tells things apart; `how` the style judge's body, which tells drawing styles
+apart and sees softness and texture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hypersd_app.training.critics.style import FILE as STYLE_FILE
+from hypersd_app.training.critics.style import StyleJudge, shrink
+from hypersd_app.training.critics.text_image import FILE as JUDGE_FILE
+from hypersd_app.training.critics.text_image import Judge
+from hypersd_app.training.workspace import Workspace
+
+Pictures = NDArray[np.uint8]  # (N, 256, 256, 3)
+Reader = Callable[[Pictures], NDArray[np.float32]]
+CHUNK = 64
+
+
+def judge_of(workspace: Workspace) -> Judge:
+    """The newest judge. Raises ModelUnavailable before one was trained."""
+    return Judge(workspace.weights("judge", JUDGE_FILE, JUDGE_FILE), workspace.embed)
+
+
+@torch.no_grad()
+def style_features(judge: StyleJudge, pictures: Pictures) -> NDArray[np.float32]:
+    """What the style judge sees before it decides: mean and largest value of each channel, (N, 224)."""
+    parts = []
+    for start in range(0, len(pictures), CHUNK):
+        seen = judge.model.body(shrink(pictures[start : start + CHUNK])).float()
+        parts.append(torch.cat([seen.mean((2, 3)), seen.amax((2, 3))], dim=1))
+    return torch.cat(parts).numpy()
+
+
+@dataclass(frozen=True)
+class Spaces:
+    """Readers of pictures by the name of their space, each scaled so that real pictures have variance 1 in every direction."""
+
+    readers: Mapping[str, Reader]
+    scales: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+    @staticmethod
+    def of(workspace: Workspace, judge: Judge, real: Pictures) -> Spaces:
+        """Both spaces, scaled by `real`. Raises ModelUnavailable before both judges were trained."""
+        style = StyleJudge(workspace.weights("style-judge", STYLE_FILE, STYLE_FILE))
+        return Spaces.scaled(
+            {
+                "what": lambda pictures: judge.picture_features(pictures).numpy(),
+                "how": lambda pictures: style_features(style, pictures),
+            },
+            real,
+        )
+
+    @staticmethod
+    def scaled(readers: Mapping[str, Reader], real: Pictures) -> Spaces:
+        """Spaces over any readers."""
+        scales = {}
+        for name, read in readers.items():
+            found = read(real)
+            scales[name] = (found.mean(0), np.maximum(found.std(0), 1e-3))
+        return Spaces(readers, scales)
+
+    def __call__(self, pictures: Pictures) -> dict[str, NDArray[np.float32]]:
+        """The features of pictures in each space, float32 (N, D)."""
+        found = {}
+        for name, read in self.readers.items():
+            mean, deviation = self.scales[name]
+            found[name] = (read(pictures) - mean) / deviation
+        return found

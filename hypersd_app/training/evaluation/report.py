@@ -1,0 +1,274 @@
+"""All figures of one evaluation and the tables they are shown in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hypersd_app.training.critics.text_image import Judge
+from hypersd_app.training.data.thumbnails import shrink, thumbnails
+from hypersd_app.training.evaluation.cases import DIVERSITY_PROMPTS, DIVERSITY_SEEDS, Cases, held_out_cases, trained_cases
+from hypersd_app.training.evaluation.colour import Drift, drift
+from hypersd_app.training.evaluation.distances import diversity, frechet, kernel_distance, nearest, precision_recall, wilson
+from hypersd_app.training.evaluation.features import Spaces, judge_of
+from hypersd_app.training.evaluation.models import Model
+from hypersd_app.training.evaluation.trajectory import trajectory_errors
+from hypersd_app.training.pocket.teacher import Sampler
+from hypersd_app.training.style.train import encode
+from hypersd_app.training.workspace import Workspace
+
+Pictures = NDArray[np.uint8]
+TRAJECTORIES = 24  # pictures whose trajectories are followed
+NEAREST_SHOWN = 18
+NEAREST_SIDE = 32  # px, of the copies that training pictures are searched in
+
+
+@dataclass(frozen=True)
+class SpaceFigures:
+    """Distances to real pictures in one feature space."""
+
+    frechet: float
+    kernel: float
+    precision: float
+    recall: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One source of pictures. R@1 values are (share, low, high); what a source cannot have is None."""
+
+    name: str
+    steps: int
+    recall_at_1: tuple[float, float, float]
+    held_out_recall_at_1: tuple[float, float, float] | None
+    spaces: Mapping[str, SpaceFigures]
+    diversity: Mapping[str, float] = field(default_factory=dict)
+    drift: Drift | None = None
+    nearest: float | None = None
+    trajectory: Mapping[int, list[float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Rows in order: floors, teacher, students; and the nearest training pictures of the last model with fewest steps."""
+
+    rows: tuple[Row, ...]
+    pictures: int
+    pairs: tuple[tuple[Pictures, Pictures, str], ...] = field(repr=False)
+
+    @property
+    def teacher(self) -> Row:
+        """What students are compared with."""
+        return next(row for row in self.rows if row.name.startswith("teacher"))
+
+
+class Bench:
+    """Judges, cases and real pictures, the same for every model."""
+
+    def __init__(self, workspace: Workspace, sampler: Sampler, count: int, seed: int) -> None:
+        self.workspace, self.sampler, self.seed = workspace, sampler, seed
+        data = workspace.data
+        self.judge: Judge = judge_of(workspace)
+        self.known, self.unknown = trained_cases(data, count, seed), held_out_cases(data, seed)
+        self.real = data.pictures[self.known.others]
+        self.spaces = Spaces.of(workspace, self.judge, self.real)
+        self.reference = self.spaces(self.real)
+        rng = np.random.default_rng(seed)
+        picked = rng.permutation(len(self.known.prompts))[:DIVERSITY_PROMPTS]
+        self.diverse = [self.known.prompts[i] for i in picked for _ in range(DIVERSITY_SEEDS)]
+        self.training = TrainingCopies(workspace)
+
+    def recall(self, pictures: Pictures, cases: Cases) -> tuple[float, float, float]:
+        """R@1 among 100 captions of the same kind."""
+        return wilson(self.judge.hits(pictures, cases.captions, cases.captions, self.seed))
+
+    def distances(self, pictures: Pictures) -> dict[str, SpaceFigures]:
+        """To the real pictures that no caption asked for."""
+        found = {}
+        for name, made in self.spaces(pictures).items():
+            real = self.reference[name]
+            found[name] = SpaceFigures(frechet(made, real), kernel_distance(made, real), *precision_recall(real, made))
+        return found
+
+    def floors(self) -> list[Row]:
+        """Real pictures as they are and through the autoencoder: the best that is possible, and the best with these latents."""
+        data, rows = self.workspace.data, []
+        shown, hidden = data.pictures[self.known.shown], data.pictures[self.unknown.shown]
+        for name, change in (("real pictures", lambda x: x), ("real, autoencoded", self._autoencoded)):
+            held_out = self.recall(change(hidden), self.unknown) if len(hidden) else None
+            pictures = change(shown)
+            rows.append(
+                Row(
+                    name,
+                    0,
+                    self.recall(pictures, self.known),
+                    held_out,
+                    self.distances(pictures),
+                    nearest=self.training.distance(pictures),
+                )
+            )
+        return rows
+
+    def _autoencoded(self, pictures: Pictures) -> Pictures:
+        return self.sampler.decode(encode(pictures, self.workspace.autoencoder))
+
+    def variety(self, model: Model) -> dict[str, float]:
+        """Mean distance between pictures of one prompt, by space."""
+        pictures = self.sampler.decode(model.draw(self.diverse, self.seed + 10_000))
+        groups = {name: rows.reshape(-1, DIVERSITY_SEEDS, rows.shape[1]) for name, rows in self.spaces(pictures).items()}
+        return {name: diversity(rows) for name, rows in groups.items()}
+
+    def trajectory(self, model: Model, teacher: Model) -> Mapping[int, list[float]]:
+        """Errors of a student's jumps, against the teacher at the guidance it was distilled with; see `trajectory_errors`."""
+        embed = self.workspace.embed
+        chosen = self.known.shown[:TRAJECTORIES]
+        x0 = torch.from_numpy(self.workspace.latents[chosen].astype(np.float32))
+        told, untold = embed(self.known.captions[:TRAJECTORIES]), embed([""] * len(x0))
+        guidance, schedule = model.guidance_scale, self.sampler.schedule
+        return trajectory_errors(model.unet, teacher.unet, x0, told, untold, guidance, schedule, self.seed)
+
+
+class TrainingCopies:
+    """Small copies of all training pictures, to see whether a model has learnt one by heart."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.indices = workspace.data.indices(False)
+        known = thumbnails(workspace.data)
+        self._copies = np.concatenate([_halved(known[self.indices[i : i + 512]]) for i in range(0, len(self.indices), 512)])
+
+    def find(self, pictures: Pictures) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
+        """The nearest training picture of each and how far it is: root mean square difference of pixels, of 255."""
+        made = _halved(shrink(pictures)).reshape(len(pictures), -1).astype(np.float32)
+        known = self._copies.reshape(len(self._copies), -1).astype(np.float32)
+        places, distances = nearest(made, known)
+        return self.indices[places], distances / made.shape[1] ** 0.5
+
+    def distance(self, pictures: Pictures) -> float:
+        """The median distance to the nearest training picture."""
+        return float(np.median(self.find(pictures)[1]))
+
+
+def _halved(small: Pictures) -> Pictures:
+    """(N, 64, 64, 3) to (N, 32, 32, 3): every pixel the mean of four."""
+    count, side = len(small), NEAREST_SIDE
+    return small.reshape(count, side, 2, side, 2, 3).mean((2, 4), dtype=np.float32).round().astype(np.uint8)
+
+
+@torch.no_grad()
+def measure(models: Sequence[Model], workspace: Workspace, sampler: Sampler, count: int, seed: int) -> Report:
+    """Measure floors and models. The first model is the teacher. Raises ModelUnavailable without judge or style judge."""
+    bench = Bench(workspace, sampler, count, seed)
+    teacher = models[0]
+    teacher_latents: Tensor | None = None
+    teacher_pictures: Pictures | None = None
+    rows = bench.floors()
+    pairs: list[tuple[Pictures, Pictures, str]] = []
+    followed: dict[int, Mapping[int, list[float]]] = {id(teacher.unet): {}}  # jumps do not depend on the number of steps
+    for model in models:
+        latents = model.draw(bench.known.prompts, seed)
+        pictures = sampler.decode(latents)
+        if teacher_latents is None or teacher_pictures is None:
+            teacher_latents, teacher_pictures = latents, pictures
+        places, distances = bench.training.find(pictures)
+        if id(model.unet) not in followed:
+            followed[id(model.unet)] = bench.trajectory(model, teacher)
+        hidden = sampler.decode(model.draw(bench.unknown.prompts, seed + 5000)) if bench.unknown.prompts else None
+        rows.append(
+            Row(
+                model.name,
+                model.steps,
+                bench.recall(pictures, bench.known),
+                None if hidden is None else bench.recall(hidden, bench.unknown),
+                bench.distances(pictures),
+                bench.variety(model),
+                drift(latents, pictures, teacher_latents, teacher_pictures),
+                float(np.median(distances)),
+                followed[id(model.unet)],
+            )
+        )
+        if model.steps == 1 or not pairs:
+            closest = np.argsort(distances)[:NEAREST_SHOWN]
+            pairs = [(pictures[i], workspace.data.pictures[places[i]], bench.known.captions[i]) for i in closest]
+    return Report(tuple(rows), len(bench.known.prompts), tuple(pairs))
+
+
+def markdown(report: Report) -> str:
+    """The tables."""
+    teacher, spaces = report.teacher, list(report.rows[0].spaces)
+    head = ["pictures by", "R@1", "held-out things", "of the teacher's R@1"]
+    for name in spaces:
+        head += [f"Fréchet ({name})", "of the teacher's", f"KID x1000 ({name})", f"precision / recall ({name})"]
+    head += [f"diversity of the teacher's ({name})" for name in spaces]
+    lines = _table(head)
+    for row in report.rows:
+        cells = [
+            row.name,
+            _share(row.recall_at_1),
+            _share(row.held_out_recall_at_1),
+            _ratio(row.recall_at_1[0], teacher.recall_at_1[0]),
+        ]
+        for name in spaces:
+            found, wanted = row.spaces[name], teacher.spaces[name]
+            cells += [f"{found.frechet:.2f}", f"{found.frechet / max(wanted.frechet, 1e-9):.2f}x", f"{1000 * found.kernel:.2f}"]
+            cells.append(f"{found.precision:.2f} / {found.recall:.2f}")
+        for name in spaces:
+            cells.append(_ratio(row.diversity[name], teacher.diversity[name]) if row.diversity else "–")
+        lines.append(_line(cells))
+    lines += [
+        "",
+        *_table(
+            ["pictures by", "shift of latent means", "spread of latents", "brightness", "white border", "nearest training picture"]
+        ),
+    ]
+    for row in report.rows:
+        drift = row.drift
+        cells = (
+            ["–"] * 4
+            if drift is None
+            else [f"{drift.mean:.3f}", f"{drift.spread:.3f}", f"{drift.brightness:+.1f}", f"{100 * drift.white:.1f} %"]
+        )
+        lines.append(_line([row.name, *cells, "–" if row.nearest is None else f"{row.nearest:.1f}"]))
+    lines += ["", *_table(["student", "segments", "error of each segment, the noisiest first"])]
+    # The number of steps changes nothing of a jump: one row of each student will do.
+    for row in {row.name.partition(",")[0]: row for row in report.rows if row.trajectory}.values():
+        for count, errors in row.trajectory.items():
+            lines.append(_line([row.name.partition(",")[0], str(count), ", ".join(f"{error:.3f}" for error in errors)]))
+    note = (
+        f"\n{report.pictures} pictures a row; R@1 among 100 captions with 95 % intervals. `what` is the judge's feature space,"
+        " `how` the style judge's, both scaled to unit variance of real pictures. Distances are to other real pictures than the"
+        " captions are of.\n"
+    )
+    return "\n".join([*lines, note])
+
+
+def _table(head: list[str]) -> list[str]:
+    return [_line(head), "|---" * len(head) + "|"]
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _share(value: tuple[float, float, float] | None) -> str:
+    return "–" if value is None else f"{100 * value[0]:.1f} % ({100 * value[1]:.0f}–{100 * value[2]:.0f})"
+
+
+def _ratio(value: float, wanted: float) -> str:
+    return f"{100 * value / max(wanted, 1e-9):.1f} %"
+
+
+def write(report: Report, output: Path) -> None:
+    """Leave `figures.md`, `figures.png` and `nearest.png`."""
+    from hypersd_app.training.evaluation.plots import plot_report
+    from hypersd_app.training.evaluation.sheets import write_nearest
+
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "figures.md").write_text(markdown(report), encoding="utf-8")
+    plot_report(report, output / "figures.png")
+    write_nearest(report.pairs, output / "nearest.png")

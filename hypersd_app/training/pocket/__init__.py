@@ -1,0 +1,1 @@
+"""Training stages of Pocket's own networks: autoencoder, layout prior and teacher."""

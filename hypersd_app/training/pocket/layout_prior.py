@@ -1,0 +1,179 @@
+"""The layout stage: captions to the mean latents of the pictures they fit, which the teacher then begins from.
+
+All captions are embedded once, before the first step; what is left is a small regression that sees hundreds of captions
+a second, where the teacher sees eight pictures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from hypersd_app.diffusion.schedules import NoiseSchedule
+from hypersd_app.models.layout import LayoutPrior
+from hypersd_app.models.pocket import new_scheduler
+from hypersd_app.training.core.contact_sheet import contact_sheet
+from hypersd_app.training.core.eval_prompts import EVALUATION_PROMPTS
+from hypersd_app.training.core.loop import LoopConfig, Progress, RunFolder, TrainingState, run_loop
+from hypersd_app.training.core.optim import ExponentialAverage, build_optimizers
+from hypersd_app.training.data.captions import Captioner, as_request
+from hypersd_app.training.data.compositions import Compositions
+from hypersd_app.training.data.dataset import PictureData
+from hypersd_app.training.data.scenes import Scene
+from hypersd_app.training.data.text_encoder import TextEmbedder
+from hypersd_app.training.pocket.teacher import Sampler
+from hypersd_app.training.workspace import LAYOUT_FILE, Workspace
+
+_LONGEST = 20  # tokens kept in memory; longer captions are rare
+_CHUNK = 128
+_ENCODED = 512  # compositions put together at once
+
+
+@dataclass(frozen=True)
+class LayoutConfig:
+    """`phrasings`: captions written for each picture, the last of them as a request. The weights are as the teacher's.
+
+    `compositions`: how many pictures of several things are put together from `parts`, and `composed_share` how much of
+    each batch they are.
+    """
+
+    data: str = "pocket"
+    parts: str = "parts"
+    phrasings: int = 2
+    compositions: int = 50_000
+    composed_share: float = 0.4
+    main_weight: float = 4.0
+    familiar_weight: float = 5.0
+    caption_drop: float = 0.03
+    batch: int = 256
+    lr: float = 2e-3
+    optimizer: str = "muon"
+    weight_decay: float = 0.02
+    ema_decay: float = 0.995
+    seed: int = 0
+    loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(steps=9000, warmup=100, cooldown=6000, log_every=100, preview_minutes=8)
+    )
+
+
+PRESETS: dict[str, LayoutConfig] = {
+    "pocket": LayoutConfig(),
+    "tiny": LayoutConfig(
+        data="tiny", parts="tiny", phrasings=1, compositions=8, batch=4, loop=LoopConfig(steps=4, warmup=2, log_every=2)
+    ),
+}
+
+
+@dataclass(frozen=True)
+class CaptionedLatents:
+    """`latents` float16 (N, 16, 16, 16); `phrasings` (N, P), rows of `embeddings` (C, L, 384), whose first is of "" """
+
+    latents: Tensor
+    weights: Tensor
+    phrasings: Tensor
+    embeddings: Tensor
+
+
+def read_captioned(config: LayoutConfig, workspace: Workspace, folder: Path, progress: Progress) -> CaptionedLatents:
+    """The training split's pictures of single things, and compositions."""
+    captions: dict[str, int] = {"": 0}
+    data = workspace.data
+    indices = np.asarray([index for index in data.indices(False) if fills_the_picture(data.scenes[index])])
+    written = [_written(data, int(index), config.phrasings) for index in indices]
+    composer = Compositions.of(replace(workspace, family=config.parts))
+    scenes = [composer.any_scene(random.Random(f"{config.seed}:composition:{row}")) for row in range(config.compositions)]
+    captioner = composer.data.captioner
+    written += [_phrased(captioner, scene, row, config.phrasings) for row, scene in enumerate(scenes)]
+    phrasings = torch.tensor([[captions.setdefault(caption, len(captions)) for caption in row] for row in written])
+    composed = [composer.latents(scenes[start : start + _ENCODED]).half() for start in range(0, len(scenes), _ENCODED)]
+    weights = np.full(len(indices) + len(scenes), config.composed_share / len(scenes))
+    weights[: len(indices)] = (1 - config.composed_share) * data.weights(indices, config.main_weight, config.familiar_weight)
+    return CaptionedLatents(
+        torch.cat([torch.from_numpy(workspace.latents[indices]), *composed]),
+        torch.from_numpy(weights),
+        phrasings,
+        remembered(list(captions), workspace.embed, folder / "embeddings", progress),
+    )
+
+
+def fills_the_picture(scene: Scene) -> bool:
+    """Whether one thing stands in the middle, as a caption without a place is understood; moved ones only blur a mean.
+
+    Pictures of several things are left to the compositions.
+    """
+    return scene.kind == "accessory" or scene.relation == "big" or scene.placements[0].size == 0.88
+
+
+def _written(data: PictureData, index: int, count: int) -> list[str]:
+    captions = [data.caption(index, seed) for seed in range(count)]
+    return [*captions[:-1], as_request(captions[-1], random.Random(f"request:{index}"))]
+
+
+def _phrased(captioner: Captioner, scene: Scene, row: int, count: int) -> list[str]:
+    """One caption for all phrasings: there are more compositions than could be seen twice. One in six is a request."""
+    rng = random.Random(f"caption:{row}")
+    caption = captioner.caption(scene, rng)
+    return [as_request(caption, rng) if row % 6 == 0 else caption] * count
+
+
+def remembered(captions: list[str], embed: TextEmbedder, folder: Path, progress: Progress) -> Tensor:
+    """`embed_all`, kept in a file for the next start: it takes minutes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{hashlib.sha256(chr(10).join(captions).encode()).hexdigest()[:16]}.npy"
+    if not path.exists():
+        np.save(path, embed_all(captions, embed, progress).numpy())
+    return torch.from_numpy(np.load(path))
+
+
+def embed_all(captions: list[str], embed: TextEmbedder, progress: Progress) -> Tensor:
+    """float16 (len(captions), _LONGEST, 384); those of one length go together, so that little padding is computed."""
+    embeddings = torch.zeros(len(captions), _LONGEST, embed.encoder.config.hidden_size, dtype=torch.float16)
+    order = sorted(range(len(captions)), key=lambda index: len(captions[index]))
+    for start in range(0, len(order), _CHUNK):
+        some = order[start : start + _CHUNK]
+        embeddings[some] = embed([captions[index] for index in some])[:, :_LONGEST].half()
+        progress(start, len(order), {})
+    return embeddings
+
+
+def train(config: LayoutConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
+    """Train or resume in `folder`; the averaged weights are left in `folder/layout.safetensors`."""
+    torch.manual_seed(config.seed)
+    prior = LayoutPrior()
+    state = TrainingState(
+        prior,
+        build_optimizers(prior, config.optimizer, config.lr, config.weight_decay),
+        ExponentialAverage(prior, config.ema_decay),
+    )
+    run = RunFolder(folder)
+    run.save_config(config)
+    run.resume(state)
+    seen = read_captioned(config, workspace, folder, progress)
+    sampler = Sampler(workspace.embed, workspace.autoencoder, NoiseSchedule.from_scheduler(new_scheduler()))
+
+    def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+        chosen = torch.multinomial(seen.weights, config.batch, replacement=True, generator=generator)
+        phrasing = torch.randint(config.phrasings, (config.batch,), generator=generator)
+        said = seen.phrasings[chosen, phrasing]
+        said = torch.where(torch.rand(config.batch, generator=generator) < config.caption_drop, 0, said)
+        loss = (prior(seen.embeddings[said].float()) - seen.latents[chosen].float()).square().mean()
+        return loss, {}, config.batch
+
+    def preview(step: int) -> None:
+        state.ema.swap()
+        prompts = list(EVALUATION_PROMPTS)
+        with torch.no_grad():
+            pictures = sampler.decode(prior(workspace.embed(prompts)))
+        contact_sheet(list(pictures), run.previews / f"{step:06d}.png", labels=prompts, side=128)
+        save_file({name: value.contiguous() for name, value in prior.state_dict().items()}, folder / LAYOUT_FILE)
+        state.ema.swap()
+
+    run_loop(run, state, config.loop, step_function, preview, progress)

@@ -1,0 +1,222 @@
+"""The teacher stage: a text-to-image diffusion model on latents, v-prediction with zero terminal SNR."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hypersd_app.catalog.builtin import POCKET_GUIDANCE
+from hypersd_app.diffusion.samplers import guided, sample_ddim
+from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
+from hypersd_app.models.autoencoder import PocketAutoencoder
+from hypersd_app.models.pocket import PocketUNet, new_scheduler, new_unet
+from hypersd_app.models.shapes import LATENT_CHANNELS
+from hypersd_app.training.core.contact_sheet import contact_sheet, to_uint8
+from hypersd_app.training.core.eval_prompts import EVALUATION_PROMPTS
+from hypersd_app.training.core.loop import LoopConfig, Progress, RunFolder, TrainingState, run_loop
+from hypersd_app.training.core.optim import ExponentialAverage, build_optimizers
+from hypersd_app.training.core.precision import COMPUTE_DTYPE, MEMORY_FORMAT, mixed_precision
+from hypersd_app.training.data.captions import as_request
+from hypersd_app.training.data.compositions import Compositions
+from hypersd_app.training.data.dataset import PictureData
+from hypersd_app.training.data.latents import LatentStore
+from hypersd_app.training.data.text_encoder import TextEmbedder
+from hypersd_app.training.workspace import Workspace
+
+_REQUEST_SHARE = 0.15
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    """`main_weight` and `familiar_weight`: how much more often the main style and familiar concepts are shown."""
+
+    data: str = "pocket"
+    parts: str = "parts"  # of which compositions are put together; "": none
+    composed_share: float = 0.25
+    main_weight: float = 3.0
+    familiar_weight: float = 6.0
+    channels: tuple[int, int, int] = (128, 256, 320)
+    deep_layers: int = 1
+    batch: int = 32  # more steps an hour than with 64, which matters more than their noise this early
+    lr: float = 2e-3
+    optimizer: str = "muon"
+    ema_decay: float = 0.999
+    caption_drop: float = 0.1
+    timestep_shift: float = 3.0  # towards noise, where what is drawn is decided
+    guidance_scale: float = POCKET_GUIDANCE  # of the previews
+    compile: bool = torch.bfloat16 == COMPUTE_DTYPE  # a fifth faster there; in float32 minutes of compiling win nothing
+    seed: int = 0
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=200000, warmup=30, cooldown=4000, preview_minutes=12))
+
+
+PRESETS: dict[str, TeacherConfig] = {
+    "pocket": TeacherConfig(),
+    "tiny": TeacherConfig(
+        data="tiny",
+        parts="tiny",
+        channels=(64, 64, 64),
+        deep_layers=1,
+        batch=4,
+        compile=False,
+        loop=LoopConfig(steps=4, warmup=2, log_every=2),
+    ),
+}
+
+
+@dataclass
+class TextImageBatches:
+    """Batches of (latents, caption embeddings), a pure function of the step."""
+
+    data: PictureData
+    latents: LatentStore
+    embed: TextEmbedder
+    indices: NDArray[np.int64]
+    batch: int
+    caption_drop: float
+    seed: int
+    weights: NDArray[np.float64] | None = None  # how often each of `indices` is drawn; None: equally
+    composer: Compositions | None = None
+    composed: int = 0  # pictures of a batch that `composer` puts together, the last ones
+
+    @staticmethod
+    def of(
+        workspace: Workspace, batch: int, caption_drop: float, seed: int, main_weight: float = 3.0, familiar_weight: float = 6.0
+    ) -> TextImageBatches:
+        """The training split of a workspace."""
+        data = workspace.data
+        indices = data.indices(False)
+        weights = data.weights(indices, main_weight, familiar_weight)
+        return TextImageBatches(data, workspace.latents, workspace.embed, indices, batch, caption_drop, seed, weights)
+
+    def chosen(self, step: int) -> NDArray[np.int64]:
+        """Which rendered pictures the batch of `step` holds."""
+        return np.sort(np.random.default_rng((self.seed, step)).choice(self.indices, self.batch - self.composed, p=self.weights))
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor, list[str]]:
+        """Latents float32 (B, 16, 16, 16), embeddings (B, L, 384) and the captions; dropped ones are empty."""
+        chosen, rng = self.chosen(step), np.random.default_rng((self.seed, step, 2))
+        captions = [self._caption(int(index), rng) for index in chosen]
+        latents = torch.from_numpy(self.latents[chosen].astype(np.float32))
+        if self.composer is not None:
+            scenes = [self.composer.any_scene(random.Random(f"{self.seed}:{step}:{row}")) for row in range(self.composed)]
+            captions += [self.composer.data.captioner.caption(scene, random.Random(int(rng.integers(1 << 30)))) for scene in scenes]
+            latents = torch.cat([latents, self.composer.latents(scenes)])
+        captions = ["" if rng.random() < self.caption_drop else caption for caption in captions]
+        return latents, self.embed(captions), captions
+
+    def _caption(self, index: int, rng: np.random.Generator) -> str:
+        seed = int(rng.integers(1 << 30))
+        caption = self.data.caption(index, seed)
+        return as_request(caption, random.Random(seed)) if rng.random() < _REQUEST_SHARE else caption
+
+
+def draw_timesteps(count: int, num_timesteps: int, shift: float, generator: torch.Generator) -> Tensor:
+    """Stratified timesteps, int64 (count,): one from each of `count` equal parts, so that the loss is less noisy.
+
+    A `shift` above 1 moves them towards noise, as Esser et al. (2024) do; 1 leaves them uniform.
+    """
+    u = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+    u = shift * u / (1 + (shift - 1) * u)
+    return (u * num_timesteps).long().clamp(0, num_timesteps - 1)
+
+
+def diffusion_loss(
+    unet: Callable[..., tuple[Tensor, ...]],
+    x0: Tensor,
+    embeddings: Tensor,
+    t: Tensor,
+    schedule: NoiseSchedule,
+    generator: torch.Generator,
+) -> Tensor:
+    """Mean squared error of v; per picture, float32 (B,)."""
+    eps = torch.randn(x0.shape, generator=generator)
+    x_t = schedule.add_noise(x0, eps, t).contiguous(memory_format=MEMORY_FORMAT)
+    prediction = unet(x_t, t, embeddings, return_dict=False)[0]
+    return (prediction.float() - schedule.velocity(x0, eps, t)).square().mean((1, 2, 3))
+
+
+class Sampler:
+    """Draws prompts with a UNet, for previews and evaluation."""
+
+    def __init__(self, embed: TextEmbedder, autoencoder: PocketAutoencoder, schedule: NoiseSchedule) -> None:
+        self.embed, self.autoencoder, self.schedule = embed, autoencoder.eval(), schedule
+
+    @torch.no_grad()
+    def latents(
+        self, unet: UNet2DConditionModel, prompts: list[str], steps: int, guidance_scale: float, seed: int, chunk: int = 24
+    ) -> Tensor:
+        """DDIM with trailing timesteps; float32 (B, 16, 16, 16). Picture i starts from the noise of seed + i."""
+        timesteps = trailing_timesteps(self.schedule.num_timesteps, steps)
+        parts = []
+        for start in range(0, len(prompts), chunk):
+            some = prompts[start : start + chunk]
+            cond, uncond = self.embed(some), self.embed([""] * len(some))
+            noise = initial_noise(range(seed + start, seed + start + len(some)))
+            with mixed_precision():
+                model = guided(lambda x, t, c: unet(x, t, c, return_dict=False)[0], cond, uncond, guidance_scale)
+                parts.append(sample_ddim(model, noise, timesteps, self.schedule))
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> NDArray[np.uint8]:
+        """Latents to (B, 256, 256, 3) uint8."""
+        with mixed_precision():
+            parts = [to_uint8(self.autoencoder.decode(part, return_dict=False)[0]) for part in latents.split(16)]
+        return np.concatenate(parts)
+
+
+def initial_noise(seeds: range | list[int]) -> Tensor:
+    """One noise a seed, float32 (B, 16, 16, 16), as the engine draws it."""
+    shape = (1, LATENT_CHANNELS, 16, 16)
+    return torch.cat([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+
+
+def train(config: TeacherConfig, workspace: Workspace, folder: Path, progress: Progress, initial: Path | None = None) -> None:
+    """Train or resume in `folder`; the averaged weights are left in `folder/unet` as a diffusers folder."""
+    batches = TextImageBatches.of(
+        workspace, config.batch, config.caption_drop, config.seed, config.main_weight, config.familiar_weight
+    )
+    if config.parts:
+        batches.composer = Compositions.of(replace(workspace, family=config.parts))
+        batches.composed = round(config.composed_share * config.batch)
+    torch.manual_seed(config.seed)
+    unet = PocketUNet.from_pretrained(initial) if initial else new_unet(config.channels, config.deep_layers)
+    unet.layout.load_state_dict(workspace.layout())
+    unet = unet.float().to(memory_format=MEMORY_FORMAT)
+    state = TrainingState(
+        unet, build_optimizers(unet, config.optimizer, config.lr, 0.01), ExponentialAverage(unet, config.ema_decay)
+    )
+    run, schedule = RunFolder(folder), NoiseSchedule.from_scheduler(new_scheduler())
+    run.save_config(config)
+    run.resume(state)
+    sampler = Sampler(workspace.embed, workspace.autoencoder, schedule)
+    network = torch.compile(unet) if config.compile else unet
+
+    def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
+        x0, embeddings, _ = batches(step)
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+        t = draw_timesteps(len(x0), schedule.num_timesteps, config.timestep_shift, generator)
+        with mixed_precision():
+            losses = diffusion_loss(network, x0, embeddings, t, schedule, generator)
+        halves = {"loss_late": float(losses[t >= 500].detach().mean()), "loss_early": float(losses[t < 500].detach().mean())}
+        return losses.mean(), halves, len(x0)
+
+    def preview(step: int) -> None:
+        state.ema.swap()
+        unet.eval()
+        prompts = list(EVALUATION_PROMPTS)
+        pictures = sampler.decode(sampler.latents(unet, prompts, 12, config.guidance_scale, 0))
+        contact_sheet(list(pictures), run.previews / f"{step:06d}.png", labels=prompts, side=128)
+        unet.save_pretrained(folder / "unet")
+        unet.train()
+        state.ema.swap()
+
+    run_loop(run, state, config.loop, step_function, preview, progress)

@@ -1,0 +1,69 @@
+"""What is measured of every row: does the picture fit its words, how far is it from real ones, how much do pictures differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from hypersd_app.training.distillation.train import FewStepSampler
+from hypersd_app.training.evaluation.distances import diversity, frechet, kernel_distance
+from hypersd_app.training.evaluation.features import Spaces, judge_of
+from hypersd_app.training.evaluation.models import STUDENT_STEPS, TEACHER_STEPS, new_sampler
+from hypersd_app.training.study.config import StudyConfig
+from hypersd_app.training.study.proxy import Proxy
+from hypersd_app.training.workspace import Workspace
+
+Figures = dict[str, float]
+Draw = Callable[[list[str], int], Tensor]
+
+
+class Measure:
+    """Judges, captions and real pictures, the same for every row. Raises ModelUnavailable before both judges were trained."""
+
+    def __init__(self, config: StudyConfig, proxy: Proxy, workspace: Workspace) -> None:
+        self.config, self.proxy = config, proxy
+        self.sampler = new_sampler(workspace)
+        self.judge = judge_of(workspace)
+        data = workspace.data
+        self.plain = [data.caption(int(index), 0, style=False) for index in proxy.asked]
+        self.names = list(dict.fromkeys(self.plain))
+        rng = np.random.default_rng(config.seed)
+        real = data.pictures[np.sort(rng.permutation(proxy.training)[: max(config.pictures, 16)])]
+        self.spaces = Spaces.of(workspace, self.judge, real)
+        self.reference = self.spaces(real)
+        prompts = list(dict.fromkeys(proxy.captions))[: config.diversity_prompts]
+        self.diverse = [prompt for prompt in prompts for _ in range(config.diversity_seeds)]
+
+    def teacher(self, unet: Any, seed: int) -> dict[str, Figures]:
+        """Of the teacher, guided."""
+        guidance = self.config.guidance_scale
+        return {
+            str(TEACHER_STEPS): self._figures(
+                lambda some, first: self.sampler.latents(unet, some, TEACHER_STEPS, guidance, first), seed
+            )
+        }
+
+    def student(self, unet: Any, eta: float, timestep: int, seed: int) -> dict[str, Figures]:
+        """Of a student by number of steps, drawn with its method's `eta`; with one step it is told `timestep`, -1 being T - 1."""
+        few = FewStepSampler(self.sampler)
+
+        def draw(steps: int) -> Draw:
+            start = timestep if steps == 1 else -1
+            return lambda prompts, first: few.latents(unet, prompts, steps, first, eta, start)
+
+        return {str(steps): self._figures(draw(steps), seed) for steps in STUDENT_STEPS}
+
+    def _figures(self, draw: Draw, seed: int) -> Figures:
+        first = 50_000 * (seed + 1)  # of the noise: no two seeds share any
+        pictures = self.sampler.decode(draw(self.proxy.captions, first))
+        figures = {"recall": float(self.judge.hits(pictures, self.plain, self.names, seed).mean())}
+        for name, made in self.spaces(pictures).items():
+            figures[f"frechet_{name}"] = frechet(made, self.reference[name])
+            figures[f"kernel_{name}"] = kernel_distance(made, self.reference[name])
+        several = self.sampler.decode(draw(self.diverse, first + 10_000))
+        for name, rows in self.spaces(several).items():
+            figures[f"diversity_{name}"] = diversity(rows.reshape(-1, self.config.diversity_seeds, rows.shape[1]))
+        return figures

@@ -1,0 +1,87 @@
+"""The proxy: a few dozen things in two styles, and a narrow teacher of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hypersd_app.diffusion.schedules import NoiseSchedule
+from hypersd_app.models.pocket import new_scheduler, new_unet
+from hypersd_app.training.core.contact_sheet import contact_sheet
+from hypersd_app.training.core.loop import Progress, RunFolder, TrainingState, run_loop
+from hypersd_app.training.core.optim import ExponentialAverage, build_optimizers
+from hypersd_app.training.core.precision import MEMORY_FORMAT, mixed_precision
+from hypersd_app.training.data.dataset import PictureData
+from hypersd_app.training.data.splits import EVALUATION, splits
+from hypersd_app.training.distillation.pocket_source import PocketSource
+from hypersd_app.training.evaluation.models import new_sampler
+from hypersd_app.training.pocket.teacher import diffusion_loss, draw_timesteps
+from hypersd_app.training.study.clock import Clock
+from hypersd_app.training.study.config import StudyConfig
+from hypersd_app.training.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """The proxy's pictures: `training` may be drawn from, `asked` are for evaluation, with what is asked for each."""
+
+    training: NDArray[np.int64]
+    asked: NDArray[np.int64]
+    captions: list[str]
+
+    @staticmethod
+    def of(config: StudyConfig, data: PictureData) -> Proxy:
+        """Familiar things first, alone or re-coloured, in the config's sets."""
+        by_name = sorted(range(len(data.concepts)), key=lambda i: (not data.concepts[i].familiar, data.concepts[i].label))
+        kept = {i for i in by_name if not data.concepts[i].held_out}
+        chosen = set([i for i in by_name if i in kept][: config.concepts])
+        rows = [
+            index
+            for index, scene in enumerate(data.scenes)
+            if scene.kind in ("single", "colour") and scene.set_key in config.set_keys and scene.placements[0].concept in chosen
+        ]
+        split = splits(data)
+        training = np.asarray([i for i in rows if split[i] != EVALUATION and not data.scenes[i].held_out])
+        rng = np.random.default_rng(config.seed)
+        own = [i for i in rows if split[i] == EVALUATION]
+        asked = rng.choice(own if own else rows, config.pictures)  # some more than once: other phrasings, other noise
+        return Proxy(training, asked, [data.caption(int(index), 1000 + place) for place, index in enumerate(asked)])
+
+
+def train_teacher(
+    config: StudyConfig, proxy: Proxy, workspace: Workspace, folder: Path, progress: Progress, clock: Clock
+) -> Path | None:
+    """The proxy's teacher, trained or resumed; its averaged weights as a diffusers folder, None where time ran out."""
+    torch.manual_seed(config.seed)
+    unet = new_unet(config.channels).to(memory_format=MEMORY_FORMAT)
+    unet.layout.load_state_dict(workspace.layout())
+    state = TrainingState(unet, build_optimizers(unet, "muon", config.teacher_lr, 0.01), ExponentialAverage(unet, 0.995))
+    run, schedule = RunFolder(folder), NoiseSchedule.from_scheduler(new_scheduler())
+    run.resume(state)
+    if state.step >= config.teacher.steps and (folder / "unet").exists():
+        return folder / "unet"
+    source, sampler = PocketSource(workspace, 0.1, config.seed, proxy.training), new_sampler(workspace)
+
+    def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
+        x0, captions = source.batch(step, config.teacher_batch)
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+        t = draw_timesteps(len(x0), schedule.num_timesteps, 2.0, generator)
+        with mixed_precision():
+            losses = diffusion_loss(unet, x0, source.condition(captions).embeddings, t, schedule, generator)
+        return losses.mean(), {}, len(x0)
+
+    def preview(step: int) -> None:
+        state.ema.swap()
+        prompts = proxy.captions[:24]
+        pictures = sampler.decode(sampler.latents(unet, prompts, 12, config.guidance_scale, 0))
+        contact_sheet(list(pictures), run.previews / f"{step:06d}.png", labels=prompts, side=128)
+        unet.save_pretrained(folder / "unet")
+        state.ema.swap()
+
+    run_loop(run, state, replace(config.teacher, minutes=clock.left), step_function, preview, progress)
+    return folder / "unet" if state.step >= config.teacher.steps else None

@@ -1,0 +1,139 @@
+"""Serving: the page and the drawing-board socket on one port."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from hypersd_app.server.engines.factory import open_engine
+from hypersd_app.server.engines.protocol import ImageEngine
+from hypersd_app.server.engines.scheduled import SharedEngine
+from hypersd_app.server.engines.worker import WorkerEngine
+from hypersd_app.server.http.routes import app_arguments
+from hypersd_app.server.http.tokens import TokenSigner
+from hypersd_app.server.observability.health import Readiness
+from hypersd_app.server.observability.metrics import Metrics
+from hypersd_app.server.observability.request_log import Journal, write_request_log
+from hypersd_app.server.scheduling.limits import BoardLimits, limits_of
+from hypersd_app.server.service import BoardService
+from hypersd_app.settings import Settings
+from hypersd_app.system import share_one_heap
+from hypersd_app.ui.i18n.texts import use_language
+from hypersd_app.ui.page import build_page
+from hypersd_app.ui.scripts import css, head
+from hypersd_app.ui.style_uploads import LARGEST_STYLE
+from hypersd_app.ui.theme import calm_theme
+from hypersd_app.ui.visitors import current_visitor
+
+logger = logging.getLogger(__name__)
+
+QUEUE_LENGTH = 64
+PAGES_A_BOARD = 2  # whose state is kept for each drawing board that may be open
+DRAIN_SECONDS = 3.0  # for what is being drawn; closing connections may take another five
+
+
+@dataclass(frozen=True)
+class Studio:
+    """A page ready to be launched, with what has to be closed after it."""
+
+    page: gr.Blocks
+    service: BoardService
+    engine: ImageEngine
+    arguments: dict[str, Any]
+    readiness: Readiness
+
+    def launch(self, **overrides: Any) -> tuple[Any, str, str]:
+        """`gr.Blocks.launch` with the studio's arguments; returns (app, local address, public address)."""
+        launched: tuple[Any, str, str] = self.page.launch(**{**self.arguments, **overrides})
+        # What the socket carries is PNG and JPEG: to deflate them again only takes time, which the pen waits for.
+        self.page.server.config.ws_per_message_deflate = False
+        return launched
+
+    def close(self, drain: float = 0.0) -> None:
+        """Finish what waits for up to `drain` seconds, then stop serving and free the device."""
+        self.service.close(drain)
+        self.page.close(verbose=False)
+        self.engine.close()
+
+
+def build_studio(engine: ImageEngine, settings: Settings, limits: BoardLimits | None = None, devices: int = 1) -> Studio:
+    """Everything but the start of the server."""
+    use_language(settings.language)
+    engine.models()  # waits for a drawing process that is still starting
+    journal, readiness = Journal(Metrics(), settings.log_prompts), Readiness()
+    service = BoardService(engine, limits or limits_of(settings.limits), TokenSigner(), journal, devices)
+    shared = SharedEngine(engine, service, current_visitor)
+    # On a public server visitors add no files.
+    page = build_page(shared, service, settings.default_model, None if settings.public else settings.styles, usual_transport())
+    page.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=4)
+    return Studio(page, service, engine, launch_arguments(engine, service, readiness, settings), readiness)
+
+
+def usual_transport() -> str:
+    """How the page's frames reach the server unless that fails: ZeroGPU lends its device to Gradio's own events only."""
+    return "event" if os.environ.get("SPACES_ZERO_GPU") else "socket"
+
+
+def launch_arguments(engine: ImageEngine, service: BoardService, readiness: Readiness, settings: Settings) -> dict[str, Any]:
+    """Arguments of `launch`. SSR's proxy passes no sockets, and the run history would slow a live board down."""
+    # Style files are large; what takes pictures checks their size itself.
+    upload_bytes = service.limits.upload_bytes if settings.public else LARGEST_STYLE
+    return {
+        "server_name": settings.host,
+        "server_port": settings.port or None,
+        "share": settings.share,
+        "ssr_mode": False,
+        "run_history": False,
+        # A quarter of a megabyte a page, which Gradio frees for a newer one only, and for thousands of visitors not at all.
+        "state_session_capacity": PAGES_A_BOARD * service.limits.sessions,
+        "max_file_size": upload_bytes,
+        "app_kwargs": app_arguments(engine, service, readiness, upload_bytes),
+        "mcp_server": True,
+        "theme": calm_theme(),
+        "css": css(),
+        "head": head(),
+        "footer_links": ["api", "settings"],
+        "quiet": True,
+    }
+
+
+def serve(settings: Settings, engine: ImageEngine | None = None, devices: int = 1) -> None:
+    """Build engine and page, and serve until a signal. Raises HyperSDError if the default model may not be served at all."""
+    limits = limits_of(settings.limits)  # wrong ones are told before a model is loaded
+    settings = settings.for_visitors()
+    share_one_heap()
+    write_request_log()
+    os.environ["FORWARDED_ALLOW_IPS"] = settings.trusted_proxies  # uvicorn then takes the visitor from X-Forwarded-For
+    opened = engine or open_engine(settings)
+    studio = build_studio(opened, settings, limits, devices)
+    if isinstance(opened, WorkerEngine):
+        studio.service.journal.metrics.watch_process(functools.partial(getattr, opened, "pid"))
+    stopped = stop_signal()
+    try:
+        studio.launch(prevent_thread_lock=True)
+        studio.readiness.warm_up(opened, settings.default_model)
+        logger.info("serving on %s", studio.page.local_url)
+        stopped.wait()
+    finally:
+        studio.close(DRAIN_SECONDS)
+
+
+def stop_signal() -> threading.Event:
+    """Set by Ctrl-C and SIGTERM; a second one of them ends the process at once."""
+    stopped = threading.Event()
+
+    def stop(number: int, _frame: object) -> None:
+        logger.info("%s: finishing what is being drawn", signal.Signals(number).name)
+        signal.signal(number, signal.SIG_DFL)
+        stopped.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    return stopped

@@ -1,0 +1,1 @@
+"""Grids of images: axes, cells and the contact sheet."""

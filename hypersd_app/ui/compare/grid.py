@@ -1,0 +1,244 @@
+"""What can be compared: each axis reads values from text and puts one into a request; two axes make a grid."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hypersd_app.catalog.specs import ModelSpec, Recipe
+from hypersd_app.catalog.validation import one_of
+from hypersd_app.errors import InvalidRequest
+from hypersd_app.requests import MAX_PROMPT_LENGTH
+from hypersd_app.server.engines.protocol import ImageEngine
+from hypersd_app.ui.i18n.texts import text
+
+Values = dict[str, Any]  # a request as JSON values, see server/board_requests.py
+MAX_VALUES = 12  # an axis
+MAX_CELLS = 64
+NO_STYLE = "-"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an axis is used: its choices depend on the model."""
+
+    engine: ImageEngine
+    model: ModelSpec
+
+
+@dataclass(frozen=True)
+class Axis:
+    """`usual` values as text, `apply` one to a request (raises InvalidRequest), and what to call it."""
+
+    usual: Callable[[Place], Sequence[str]]
+    apply: Callable[[Values, str], None]
+    label: Callable[[Place, str], str]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One request of a grid and where it stands."""
+
+    row: int
+    column: int
+    values: Values
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Labels of columns and rows (no rows' labels for a grid over one axis), and the cells row by row."""
+
+    columns: tuple[str, ...]
+    rows: tuple[str, ...]
+    cells: tuple[Cell, ...]
+
+
+def make_grid(engine: ImageEngine, base: Mapping[str, Any], axes: Mapping[str, Any]) -> Grid:
+    """The requests of `axes` = {"x": name, "xs": values, "y": name or "", "ys": values} around `base`. Raises InvalidRequest."""
+    x, xs = _axis(axes, "x")
+    y, ys = _axis(axes, "y") if axes.get("y") else ("", [])
+    if len(xs) * max(1, len(ys)) > MAX_CELLS:
+        raise InvalidRequest("values", len(xs) * len(ys), f"at most {MAX_CELLS} pictures")
+    place = Place(engine, model_of(engine, base.get("model")))
+    cells = []
+    for row, below in enumerate(ys or [""]):
+        for column, across in enumerate(xs):
+            cells.append(Cell(row, column, _cell_values(engine, base, [(x, across), (y, below)])))
+    columns = tuple(AXES[x].label(place, value) for value in xs)
+    rows = tuple(AXES[y].label(place, value) for value in ys) if y else ()
+    return Grid(columns, rows, tuple(cells))
+
+
+def usual_axes(engine: ImageEngine, model: ModelSpec) -> dict[str, list[str]]:
+    """Every axis that means something for `model`, with its usual values."""
+    place = Place(engine, model)
+    found = {name: list(axis.usual(place)) for name, axis in AXES.items()}
+    recipes: Sequence[Recipe] = list(engine.recipes(model.name))
+    idle = {
+        "guidance": not any(recipe.uses_guidance for recipe in recipes),
+        "eta": not any(recipe.uses_eta for recipe in recipes),
+        "scale": not model.controls,
+        "weight": not engine.styles(model.name),
+    }
+    return {name: values for name, values in found.items() if len(values) > 1 and not idle.get(name)}
+
+
+def model_of(engine: ImageEngine, name: object) -> ModelSpec:
+    """The named model. Raises InvalidRequest."""
+    models: dict[str, ModelSpec] = {row.name: row for row in engine.models()}
+    one_of("model", str(name), models)
+    return models[str(name)]
+
+
+def fitted(engine: ImageEngine, values: Values) -> Values:
+    """`values` as its recipe allows: steps go to the nearest it was made for, options it lacks are left out."""
+    model = model_of(engine, values.get("model"))
+    recipe = _recipe(engine, model, values.get("recipe") or "")
+    wanted = float(_number("num_inference_steps", str(values.get("num_inference_steps", 1))))
+    steps = min(recipe.steps, key=lambda count: abs(count - wanted))
+    guidance = values.get("guidance_scale") if recipe.uses_guidance else None
+    matters = recipe.negative_prompt_matters(None if guidance is None else _number("guidance_scale", str(guidance)))
+    known = {style.name for style in engine.styles(model.name)}
+    return {
+        **values,
+        "recipe": recipe.name,
+        "num_inference_steps": steps,
+        "negative_prompt": values.get("negative_prompt", "") if matters else "",
+        "eta": values.get("eta") if recipe.eta_matters(steps) else None,
+        "guidance_scale": guidance,
+        "styles": [style for style in values.get("styles") or () if style["name"] in known],
+    }
+
+
+def styles_from_text(words: str) -> list[dict[str, Any]]:
+    """`ink`, `ink:0.5` or `ink:0.5+clay` as rows of names and weights; "-" and "" are none. Raises InvalidRequest."""
+    rows = []
+    for part in words.replace(",", "+").split("+"):
+        name, _, weight = part.strip().partition(":")
+        if name and name != NO_STYLE:
+            rows.append({"name": name.strip(), "weight": _number("style weight", weight) if weight else 1.0})
+    return rows
+
+
+def _axis(axes: Mapping[str, Any], side: str) -> tuple[str, list[str]]:
+    name = axes.get(side)
+    one_of(f"{side} axis", str(name), AXES)
+    values = [str(value).strip() for value in axes.get(f"{side}s") or ()]
+    values = [value for value in values if value]
+    if not 1 <= len(values) <= MAX_VALUES:
+        raise InvalidRequest(f"{side} values", len(values), f"1 to {MAX_VALUES} values")
+    return str(name), values
+
+
+def _cell_values(engine: ImageEngine, base: Mapping[str, Any], chosen: Sequence[tuple[str, str]]) -> Values:
+    values: Values = copy.deepcopy(dict(base))
+    # A model goes in first, then a recipe: what the other axis says may depend on them.
+    for name, value in sorted(chosen, key=lambda pair: {"model": 0, "recipe": 1, "style": 2}.get(pair[0], 3)):
+        if name:
+            AXES[name].apply(values, value)
+    return fitted(engine, values)
+
+
+def _recipe(engine: ImageEngine, model: ModelSpec, name: str) -> Recipe:
+    rows: dict[str, Recipe] = {row.name: row for row in engine.recipes(model.name)}
+    if name:
+        one_of("recipe", name, rows)
+    return rows[name] if name else next(iter(rows.values()))
+
+
+def _number(field: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise InvalidRequest(field, value, "a number") from None
+
+
+def _numbers(field: str, title: str, usual: Sequence[str], integer: bool = False) -> Axis:
+    """An axis over one number of a request."""
+
+    def apply(values: Values, value: str) -> None:
+        number = _number(field, value)
+        if integer and not number.is_integer():
+            raise InvalidRequest(field, value, "a whole number")
+        values[field] = int(number) if integer else number
+
+    return Axis(lambda _place: usual, apply, lambda _place, value: f"{text(f'compare.axis.{title}')} {value}")
+
+
+def _set_prompt(values: Values, value: str) -> None:
+    if len(value) > MAX_PROMPT_LENGTH:
+        raise InvalidRequest("prompt", f"{len(value)} characters", f"at most {MAX_PROMPT_LENGTH} characters")
+    values["prompt"] = value
+
+
+def _set_recipe(values: Values, value: str) -> None:
+    """`teacher` or `teacher@25`: a recipe, with or without its steps."""
+    name, _, steps = value.partition("@")
+    values["recipe"] = name
+    if steps:
+        values["num_inference_steps"] = int(_number("num_inference_steps", steps))
+
+
+def _set_model(values: Values, value: str) -> None:
+    values.update(model=value, recipe="", decoder="", width=None, height=None)
+
+
+def _set_style(values: Values, value: str) -> None:
+    values["styles"] = styles_from_text(value)
+
+
+def _set_weight(values: Values, value: str) -> None:
+    if not values.get("styles"):
+        raise InvalidRequest("style weight", value, "it with a style: choose one in the Styles tab, or use the axis Style")
+    weight = _number("style weight", value)
+    values["styles"] = [{**style, "weight": weight} for style in values["styles"]]
+
+
+def _setter(field: str) -> Callable[[Values, str], None]:
+    def apply(values: Values, value: str) -> None:
+        values[field] = value
+
+    return apply
+
+
+def _titles(rows: Sequence[Any], name: str) -> str:
+    return next((row.title for row in rows if row.name == name), name)
+
+
+def _recipe_label(place: Place, value: str) -> str:
+    name, _, steps = value.partition("@")
+    title = _titles(place.engine.recipes(place.model.name), name)
+    return f"{title} · {text('compare.axis.steps')} {steps}" if steps else title
+
+
+def _style_label(place: Place, value: str) -> str:
+    rows = styles_from_text(value)
+    if not rows:
+        return text("compare.nostyle")
+    known = place.engine.styles(place.model.name)
+    titles = [_titles(known, row["name"]) + ("" if row["weight"] == 1 else f" {row['weight']:g}") for row in rows]
+    return " + ".join(titles)
+
+
+def _control_label(place: Place, value: str) -> str:
+    return next((row.title for row in place.model.controls if row.kind == value), value)
+
+
+AXES: Mapping[str, Axis] = {
+    "steps": _numbers("num_inference_steps", "steps", ("1", "2", "4", "8"), integer=True),
+    "recipe": Axis(lambda p: [row.name for row in p.engine.recipes(p.model.name)], _set_recipe, _recipe_label),
+    "style": Axis(lambda p: [NO_STYLE, *(row.name for row in p.engine.styles(p.model.name))][:8], _set_style, _style_label),
+    "weight": Axis(lambda _p: ("0", "0.5", "1", "1.5"), _set_weight, lambda _p, value: f"{text('compare.axis.weight')} {value}"),
+    "scale": _numbers("controlnet_conditioning_scale", "scale", ("0.3", "0.6", "1", "1.4")),
+    "control": Axis(lambda p: [row.kind for row in p.model.controls], _setter("control"), _control_label),
+    "guidance": _numbers("guidance_scale", "guidance", ("1", "3", "5", "7.5")),
+    "eta": _numbers("eta", "eta", ("0", "0.3", "0.6", "1")),
+    "seed": _numbers("seed", "seed", ("1", "2", "3", "4"), integer=True),
+    "prompt": Axis(lambda _p: ("a red apple", "a blue car", "a cat"), _set_prompt, lambda _p, value: value),
+    "model": Axis(lambda p: [row.name for row in p.engine.models()], _set_model, lambda p, v: _titles(p.engine.models(), v)),
+    "decoder": Axis(
+        lambda p: [row.name for row in p.model.decoders], _setter("decoder"), lambda p, v: _titles(p.model.decoders, v)
+    ),
+}  # fmt: skip

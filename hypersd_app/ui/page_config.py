@@ -1,0 +1,93 @@
+"""The catalogue as the page needs it: names, titles and what each recipe lets one change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypersd_app.catalog.specs import ModelSpec, Recipe, StyleSpec
+from hypersd_app.requests import MAX_STYLES
+from hypersd_app.server.engines.protocol import ImageEngine
+from hypersd_app.ui.compare.grid import usual_axes
+from hypersd_app.ui.i18n.texts import language, table, text
+from hypersd_app.ui.scripts import markup
+
+USUAL_SIDES = (256, 384, 512, 768, 1024)
+
+
+def page_config(engine: ImageEngine, default_model: str, transport: str) -> dict[str, Any]:
+    """All that the page's scripts know of the server, ready for JSON."""
+    return {
+        "texts": table(),
+        "language": language(),
+        "markup": markup("board.html"),
+        **catalogue(engine),
+        "model": default_model,
+        "transport": transport,
+        "prompt": text("text.first_prompt"),
+        "ideas": text("text.ideas").split("|"),
+        "maxStyles": MAX_STYLES,
+    }
+
+
+def catalogue(engine: ImageEngine) -> dict[str, Any]:
+    """The part of the configuration that a rescan renews."""
+    return {"models": [_model(engine, row) for row in engine.models()]}
+
+
+def model_choices(engine: ImageEngine) -> list[tuple[str, str]]:
+    """(title, name) of every model, for a dropdown."""
+    return [(row.title, row.name) for row in engine.models()]
+
+
+def recipe_choices(engine: ImageEngine, model: str) -> list[tuple[str, str]]:
+    """(title, name) of the recipes of a model, its own choice first."""
+    return [(row.title, row.name) for row in engine.recipes(model)]
+
+
+def recipe_row(engine: ImageEngine, model: str, name: str) -> Recipe:
+    """The named recipe of a model, or its first."""
+    rows: list[Recipe] = list(engine.recipes(model))
+    return next((row for row in rows if row.name == name), rows[0])
+
+
+def _model(engine: ImageEngine, row: ModelSpec) -> dict[str, Any]:
+    decoders = [decoder.name for decoder in row.decoders]
+    return {
+        "name": row.name,
+        "title": row.title,
+        "note": row.note,
+        "width": row.width,
+        "height": row.height,
+        "recipes": [_recipe(recipe) for recipe in engine.recipes(row.name)],
+        "styles": [_style(style) for style in engine.styles(row.name)],
+        "decoders": [{"name": decoder.name, "title": decoder.title} for decoder in row.decoders],
+        # While the pen moves the fastest decoder does; a resting pen gets the full one, which is the default.
+        "liveDecoder": "tiny" if "tiny" in decoders else "",
+        "restDecoder": "",
+        "sketch": bool(row.controls),
+        "controls": [{"name": control.kind, "title": control.title} for control in row.controls],
+        "sizes": square_sizes(row),
+        "axes": usual_axes(engine, row),
+    }
+
+
+def square_sizes(row: ModelSpec) -> list[int]:
+    """Sides in pixels that the drawing board offers: the usual ones this model can draw, and its own."""
+    fits = (side for side in USUAL_SIDES if row.smallest <= side <= row.largest and side % row.size_multiple == 0)
+    return sorted({row.width, *fits})
+
+
+def _recipe(row: Recipe) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "title": row.title,
+        "steps": list(row.steps),
+        "guidance": row.guidance,
+        "eta": row.eta,
+        "restSteps": (row.steps[0], min(max(row.rest_steps, row.steps[0]), row.steps[-1]), row.steps[-1]),
+        "negative": row.negative_prompt,
+    }
+
+
+def _style(row: StyleSpec) -> dict[str, Any]:
+    return {"name": row.name, "title": row.title, "trigger": row.trigger, "preview": row.preview}

@@ -1,0 +1,124 @@
+"""Tab "Styles": cards that show the visitor's own picture in every style, and ways to bring more styles in."""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from hypersd_app.ui.errors import for_people
+from hypersd_app.ui.i18n.texts import counted, text
+from hypersd_app.ui.page_config import catalogue
+from hypersd_app.ui.scripts import markup, mount
+from hypersd_app.ui.style_uploads import Library, Report
+from hypersd_app.ui.tabs.text_to_image import TextTab
+
+
+@dataclass(frozen=True)
+class StylesTab:
+    """The tab's Gradio components; `file` is None where visitors may not add styles."""
+
+    rescan: gr.Button
+    file: gr.File | None
+    report: gr.HTML
+    catalogue: gr.HTML
+
+
+def add_catalogue() -> gr.HTML:
+    """The invisible component that hands a renewed catalogue to the scripts; outside the tabs, which are built when opened."""
+    return gr.HTML(
+        value="", html_template="<span hidden></span>", elem_classes="hs-invisible",
+        js_on_load='watch("value", () => window.hypersd.newCatalogue(props.value));',
+    )  # fmt: skip
+
+
+def add_styles(library: Library, renewed: gr.HTML) -> StylesTab:
+    """Add the tab's content to the tab being built."""
+    gr.HTML(
+        value="",
+        html_template=markup("styles.html"),
+        js_on_load=mount("mountStyles"),
+        apply_default_css=False,
+        elem_id="hs-styles",
+    )
+    with gr.Row(elem_classes="hs-s-more", equal_height=True):
+        rescan = gr.Button(text("styles.rescan"), scale=0, min_width=200, elem_id="hs-style-rescan")
+        file = None
+        if library.open:
+            file = gr.File(
+                label=text("styles.file"), file_types=[".safetensors"], type="filepath", height=150, elem_id="hs-style-file"
+            )
+    report = gr.HTML("", elem_id="hs-style-report", apply_default_css=False)
+    return StylesTab(rescan, file, report, renewed)
+
+
+def connect_styles(tab: StylesTab, text_tab: TextTab, library: Library, blocks: gr.Blocks) -> None:
+    """What the tab's buttons do, and the catalogue that every visitor gets on arrival: it may be newer than the page."""
+    actions = StyleActions(library, text_tab)
+    lists = [tab.catalogue, *actions.choosers]
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    blocks.load(actions.renewed, [text_tab.model, text_tab.styles], lists, **quiet)
+    tab.rescan.click(
+        for_people(actions.look_again), [text_tab.model, text_tab.styles], [tab.report, *lists],
+        concurrency_limit=1, concurrency_id="library", **quiet,
+    )  # fmt: skip
+    if tab.file is not None:
+        tab.file.upload(
+            for_people(actions.take_in), [tab.file, text_tab.model, text_tab.styles], [tab.file, tab.report, *lists],
+            concurrency_limit=1, concurrency_id="library", api_visibility="private", show_progress_on=tab.file,
+        )  # fmt: skip
+
+
+class StyleActions:
+    """What the tab's events do."""
+
+    def __init__(self, library: Library, text_tab: TextTab) -> None:
+        self._library = library
+        self.choosers = [text_tab.model, text_tab.styles]
+
+    def renewed(self, model: str, styles: list[str] | None) -> tuple[Any, ...]:
+        """The catalogue for the page's scripts, and the text tab's lists."""
+        engine = self._library.engine
+        models = [(row.title, row.name) for row in engine.models()]
+        chosen = model if model in dict(models).values() else models[0][1]
+        choices = [(style.title, style.name) for style in engine.styles(chosen)]
+        kept = [name for name in styles or () if name in dict(choices).values()]
+        # A value that stays is left out: setting it would count as a change, and draw the picture again.
+        new_model: dict[str, Any] = {} if chosen == model else {"value": chosen}
+        new_styles: dict[str, Any] = {} if kept == (styles or []) else {"value": kept}
+        return (
+            json.dumps(catalogue(engine)),
+            gr.update(choices=models, **new_model),
+            gr.update(choices=choices, visible=bool(choices), **new_styles),
+        )
+
+    def look_again(self, model: str, styles: list[str] | None) -> tuple[Any, ...]:
+        """The button: look at the folders again."""
+        found = self._library.rescan()
+        count = sum(len(names) for names in found["styles"].values())
+        said = text("styles.rescanned").format(models=counted("models", len(found["models"])), styles=counted("styles", count))
+        return f'<p class="hs-quiet" role="status">{html.escape(said)}</p>', *self.renewed(model, styles)
+
+    def take_in(self, path: str, model: str, styles: list[str] | None) -> tuple[Any, ...]:
+        """A file was dropped in. Clears the field and shows what was read."""
+        report = self._library.add(Path(path))
+        return None, report_html(report), *self.renewed(model, styles)
+
+
+def report_html(report: Report) -> str:
+    """What a style file says of itself, safe to show: the words in it are a stranger's."""
+    style = report.style
+    rows = {
+        text("styles.report.model"): style.family,
+        text("styles.report.trigger"): style.trigger or text("styles.notrigger"),
+        text("styles.report.rank"): style.rank,
+        text("styles.report.size"): f"{report.bytes / 1e6:.1f} MB",
+        **report.metadata,
+    }
+    lines = "".join(f"<tr><th scope='row'>{html.escape(str(k))}</th><td>{html.escape(str(v))}</td></tr>" for k, v in rows.items())
+    title = html.escape(text("styles.added").format(title=style.title))
+    return f'<div class="hs-report" role="status"><p><b>{title}</b></p><table>{lines}</table></div>'

@@ -1,0 +1,1 @@
+"""Weights from the Hugging Face Hub and how they are downloaded."""

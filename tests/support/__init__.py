@@ -1,0 +1,1 @@
+"""What the tests share: small models, fake engines, servers, a scripted pen."""

@@ -1,0 +1,25 @@
+"""A workspace in which everything that judges has been trained for a few steps."""
+
+from hypersd_app.training.critics import registry as shelf
+from hypersd_app.training.critics import style as style_judge
+from hypersd_app.training.critics import text_image as judge
+from hypersd_app.training.data import dataset
+from hypersd_app.training.workspace import Workspace
+from tests.support import tiny_models
+from tests.support.icon_packages import write_all
+
+
+def no_progress(done, total, metrics):
+    """Training reports to nobody here."""
+
+
+def judged_workspace(runs):
+    """Random models, pictures of four things in two sets, judges and rewards of a few steps."""
+    write_all(runs / "npm")
+    made = Workspace(runs, tiny_models.write_pocket(runs / "assets" / "tiny"), "tiny")
+    dataset.build(dataset.PRESETS["tiny"], made.run("data", "tiny"), made.packages)
+    judge.train(judge.PRESETS["tiny"], made, made.run("judge", "tiny"), no_progress)
+    style_judge.train(style_judge.PRESETS["tiny"], made, made.run("style-judge", "tiny"), no_progress)
+    for name in ("agreement", "quality", "segmenter"):
+        shelf.train(shelf.PRESETS[f"tiny-{name}"], made, made.run("reward", f"tiny-{name}"), no_progress)
+    return made

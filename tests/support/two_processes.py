@@ -1,0 +1,67 @@
+"""A short distillation whose losses are printed, alone or as one of several processes. Arguments: batch, accumulation, methods."""
+
+import json
+import sys
+
+import torch
+
+from hypersd_app.diffusion.schedules import NoiseSchedule
+from hypersd_app.models.pocket import new_scheduler
+from hypersd_app.training.core.conditioning import Conditioning
+from hypersd_app.training.core.distributed import Workers
+from hypersd_app.training.core.loop import LoopConfig, train_step
+from hypersd_app.training.distillation.config import AdversarialConfig, ScoreConfig, StudentConfig
+from hypersd_app.training.distillation.context import Helpers, Kit
+from hypersd_app.training.distillation.methods import METHODS
+from hypersd_app.training.distillation.networks import AdapterNetworks
+from hypersd_app.training.distillation.step import Distiller
+from tests.support import tiny_models
+
+
+class RandomSource:
+    """Latents and captions from nowhere."""
+
+    def batch(self, step, total):
+        generator = torch.Generator().manual_seed(step)
+        return torch.randn(total, 4, 8, 8, generator=generator), [f"thing {number}" for number in range(total)]
+
+    def condition(self, captions):
+        rows = [torch.randn(4, 32, generator=torch.Generator().manual_seed(hash_of(caption))) for caption in captions]
+        return Conditioning(torch.stack(rows))
+
+    def decode(self, latents):
+        return latents
+
+
+def hash_of(text):
+    """The same in every process."""
+    return sum((place + 1) * ord(letter) for place, letter in enumerate(text))
+
+
+def run(method, batch, accumulation, steps=3):
+    """Losses of all steps, and a sum over the weights in the end."""
+    workers = Workers.open("no")
+    torch.manual_seed(workers.index)  # processes that begin apart must be brought together
+    config = StudentConfig(
+        method=method, batch=batch, accumulation=accumulation, precision="no", rank=4, guidance_scale=2.0,
+        stages=((2, 1.0), (1, 2.0)),
+        adversarial=AdversarialConfig(weights=(0.1,)), score=ScoreConfig(weights=(0.5,), pairs=0, fake_rank=2, fake_steps=1),
+        loop=LoopConfig(steps=steps, warmup=1),
+    )  # fmt: skip
+    unet = tiny_models.randomized(tiny_models.small_unet(32), 1)
+    workers.start_alike(unet.parameters())
+    networks = AdapterNetworks(unet, config.rank)
+    kit = Kit(
+        config, config.stages, METHODS[method].end, networks, NoiseSchedule.from_scheduler(new_scheduler()), workers,
+        RandomSource(), Helpers(None, None, None),
+    )  # fmt: skip
+    distiller = Distiller(kit)
+    state = distiller.state()
+    losses = [train_step(state, config.loop, distiller)[1]["loss"] for _ in range(steps)]
+    return workers, {"losses": losses, "weights": sum(p.double().abs().sum().item() for p in distiller.parameters())}
+
+
+if __name__ == "__main__":
+    found = [run(method, int(sys.argv[1]), int(sys.argv[2])) for method in sys.argv[3:]]
+    if found[0][0].is_main:
+        print(json.dumps([result for _, result in found]))
