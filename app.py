@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import logging
+import sys
 
-from hypersd_app.settings import from_environment
-
-
-def main() -> None:
-    """Serve with the settings of the environment (HYPERSD_*)."""
-    from hypersd_app.ui.app import serve  # the drawing process imports this file too, and needs no page
-
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    serve(from_environment())
-
+from hypersd_app.cli import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(["serve"]))

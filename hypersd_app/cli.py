@@ -1,4 +1,7 @@
-"""`python -m hypersd_app serve | generate | train | evaluate | bench | screenshots`. Each imports what it needs when it runs."""
+"""`hypersd-studio serve | generate | train | evaluate | bench | screenshots`, which is `python -m hypersd_app` too.
+
+Each command imports what it needs when it runs.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from hypersd_app.errors import HyperSDError
-from hypersd_app.settings import PRECISIONS, Settings, from_environment
+from hypersd_app.settings import BACKENDS, DEVICES, PRECISIONS, SAFETY, Settings, from_environment
 
 Command = Callable[[argparse.Namespace, Settings], int]
 SERVING = ("host", "port", "share", "safety", "replicas", "most_replicas", "replica_cores", "ray_address")
@@ -43,7 +47,7 @@ def _limits(args: argparse.Namespace) -> str | None:
 
 def new_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     """All commands. Options of the one that `arguments` names are added by its own module, imported only then."""
-    parser = argparse.ArgumentParser(prog="hypersd_app", description="Few-step diffusion: draw, serve, train, measure.")
+    parser = argparse.ArgumentParser(prog="hypersd-studio", description="Few-step diffusion: draw, serve, train, measure.")
     commands = parser.add_subparsers(required=True, metavar="command")
     rows: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None], Command], ...] = (
         ("serve", "open the studio in a browser", _add_serve, _serve),
@@ -64,8 +68,8 @@ def new_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("machine")
-    group.add_argument("--backend", choices=("auto", "torch", "openvino"))
-    group.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"))
+    group.add_argument("--backend", choices=BACKENDS)
+    group.add_argument("--device", choices=DEVICES)
     group.add_argument("--precision", choices=PRECISIONS, help="of the networks (default: what the device is fastest in)")
     group.add_argument("--compile", action="store_true", default=None, help="UNets by torch.compile (minutes, once a size)")
     group.add_argument("--offline", action="store_true", default=None, help="never ask the Hub")
@@ -78,7 +82,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int)
     parser.add_argument("--share", action="store_true", default=None, help="a public address through Gradio's tunnel")
     parser.add_argument("--model", dest="default_model", help="the model the studio opens with")
-    parser.add_argument("--safety", choices=("auto", "on", "off"), help="the safety filter (default: on beyond this machine)")
+    parser.add_argument("--safety", choices=SAFETY, help="the safety filter (default: on beyond this machine)")
     parser.add_argument(
         "--limit", action="append", metavar="NAME=VALUE", help="what visitors may ask, say sessions=100; repeatable"
     )
@@ -90,6 +94,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(_args: argparse.Namespace, settings: Settings) -> int:
+    settings.require_pocket()
     from hypersd_app.ui.app import serve
 
     serve(settings)
@@ -103,6 +108,8 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
 
 
 def _generate(args: argparse.Namespace, settings: Settings) -> int:
+    if args.again is None and not args.list:
+        replace(settings, default_model=args.model or settings.default_model).require_pocket()
     from hypersd_app.engine.commands import run_generate
 
     return run_generate(args, settings)

@@ -4,16 +4,42 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hypersd_app.errors import InvalidRequest
+from hypersd_app.errors import InvalidRequest, ModelUnavailable
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent  # the checkout, or site-packages
+BACKENDS = ("auto", "torch", "openvino")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
-MOST_OF_ANYTHING = 1024  # cores, replicas
+SAFETY = ("auto", "on", "off")
+CHOICES = {"backend": BACKENDS, "device": DEVICES, "precision": PRECISIONS, "safety": SAFETY}
+LARGEST_COUNT = 1024  # of cores, replicas
+SMALLEST_COUNTS = {"threads": 0, "spare_cores": -1, "replicas": 0, "most_replicas": 0, "replica_cores": 1}
+
+
+def working_folder() -> Path:
+    """Where assets, models, styles and runs are looked for: the checkout; installed from a wheel, the current folder."""
+    return ROOT if (ROOT / "pyproject.toml").exists() else Path.cwd()
+
+
+def cache_folder() -> Path:
+    """`hypersd-studio` in the user's cache folder, or in the temporary one where there is no home or it is read-only."""
+    try:
+        parent = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # no home
+        parent = Path(tempfile.gettempdir())
+    existing = next(folder for folder in (parent, *parent.parents) if folder.exists())
+    return (parent if os.access(existing, os.W_OK) else Path(tempfile.gettempdir())) / "hypersd-studio"
+
+
+def _in_working_folder(name: str) -> Path:
+    return working_folder() / name
 
 
 @dataclass(frozen=True)
@@ -25,15 +51,17 @@ class Settings:
     share: bool = False
     default_model: str = "pocket"
     language: str = "en"  # of the page; what there is: hypersd_app/ui/i18n/texts.py
-    backend: str = "auto"  # auto, torch, openvino
-    device: str = "auto"  # auto, cpu, cuda, mps
-    precision: str = "auto"  # of the networks: auto, float32, bfloat16, float16
+    backend: str = "auto"  # one of BACKENDS
+    device: str = "auto"  # one of DEVICES
+    precision: str = "auto"  # of the networks, one of PRECISIONS
     compile: bool = False  # UNets by torch.compile: minutes at the first picture of each size, a GPU that serves for long gains
-    assets: Path = ROOT / "assets"
-    runs: Path = ROOT / "runs"
-    cache: Path = Path.home() / ".cache" / "hypersd-studio"
-    models: Path = ROOT / "models"  # folders and .safetensors checkpoints of the user's own
-    styles: Path = ROOT / "styles"  # LoRA files of the user's own
+    assets: Path = field(default_factory=partial(_in_working_folder, "assets"))  # Pocket's weights lie in its folder `pocket`
+    runs: Path = field(default_factory=partial(_in_working_folder, "runs"))  # what training leaves
+    cache: Path = field(default_factory=cache_folder)
+    models: Path = field(
+        default_factory=partial(_in_working_folder, "models")
+    )  # folders and .safetensors checkpoints of the user's own
+    styles: Path = field(default_factory=partial(_in_working_folder, "styles"))  # LoRA files of the user's own
     memory_gb: float = 0.0  # budget for resident models; 0 takes three quarters of what is free
     offline: bool = False  # never ask the Hub
     revisions: str = ""  # of Hub repositories, "owner/name=sha owner/name=sha"; others are at their main branch
@@ -54,19 +82,14 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise InvalidRequest("port", self.port, "a number from 0 to 65535")
-        if self.backend not in ("auto", "torch", "openvino"):
-            raise InvalidRequest("backend", self.backend, "auto, torch or openvino")
-        if self.device not in ("auto", "cpu", "cuda", "mps"):
-            raise InvalidRequest("device", self.device, "auto, cpu, cuda or mps")
-        if self.precision not in PRECISIONS:
-            raise InvalidRequest("precision", self.precision, "auto, float32, bfloat16 or float16")
-        if self.safety not in ("auto", "on", "off"):
-            raise InvalidRequest("safety", self.safety, "auto, on or off")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise InvalidRequest(name, getattr(self, name), f"{', '.join(choices[:-1])} or {choices[-1]}")
         if not self.hang_seconds > 0:
             raise InvalidRequest("hang_seconds", self.hang_seconds, "a number of seconds above 0")
-        for name, least in (("threads", 0), ("spare_cores", -1), ("replicas", 0), ("most_replicas", 0), ("replica_cores", 1)):
-            if not least <= getattr(self, name) <= MOST_OF_ANYTHING:
-                raise InvalidRequest(name, getattr(self, name), f"a whole number from {least} to {MOST_OF_ANYTHING}")
+        for name, smallest in SMALLEST_COUNTS.items():
+            if not smallest <= getattr(self, name) <= LARGEST_COUNT:
+                raise InvalidRequest(name, getattr(self, name), f"a whole number from {smallest} to {LARGEST_COUNT}")
 
     @property
     def replicas_at_most(self) -> int:
@@ -82,6 +105,14 @@ class Settings:
     def for_visitors(self) -> Settings:
         """With all cores for visitors from elsewhere, and one of them left to the browser of who draws on this machine."""
         return self if self.spare_cores >= 0 else replace(self, spare_cores=0 if self.public else 1)
+
+    def require_pocket(self) -> None:
+        """Raises ModelUnavailable if Pocket is what the studio opens with and its weights are not there."""
+        if self.default_model == "pocket" and not (self.assets / "pocket" / "unet").is_dir():
+            raise ModelUnavailable(
+                f"Pocket's weights are not in {self.assets / 'pocket'}. Start in a checkout of the project, set HYPERSD_ASSETS to "
+                "the assets folder of one, or open with another model (HYPERSD_DEFAULT_MODEL)."
+            )
 
     @property
     def public(self) -> bool:

@@ -11,12 +11,12 @@ import sys
 import time
 from pathlib import Path
 
-import httpx
 import pytest
 
 from hypersd_app.bench.browser.chromium import free_port
 from hypersd_app.server.engines.ray.start import ALONE, QUIET
 from tests.support.ray_engine import alive, children
+from tests.support.server_process import await_ready
 
 CASES = Path(__file__).parents[1] / "support" / "ray_cases.py"
 MINUTES = 12
@@ -60,14 +60,3 @@ def test_no_process_of_ray_outlives_the_server(number: signal.Signals) -> None:
     finally:
         process.kill()
         process.wait(10)
-
-
-def await_ready(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 180
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}/ready", timeout=5).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.2)
-    pytest.fail("the studio did not start")
