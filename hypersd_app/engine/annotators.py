@@ -23,7 +23,7 @@ from hypersd_app.catalog.revisions import Pins, pinned
 from hypersd_app.catalog.specs import WeightSource
 from hypersd_app.catalog.validation import one_of
 from hypersd_app.engine.memory.budget import module_bytes
-from hypersd_app.engine.memory.model_cache import Loaded, Residency
+from hypersd_app.engine.memory.model_cache import Loaded, ModelCache
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.images.scribble import Pixels, on_white
 from hypersd_app.weights.hub import Hub
@@ -108,7 +108,7 @@ ANNOTATORS: dict[str, Annotator] = {
 class Annotators:
     """Detectors in the memory budget, each loaded when it is first asked for. They run on the CPU."""
 
-    def __init__(self, hub: Hub, residency: Residency, pins: Pins = MappingProxyType({})) -> None:
+    def __init__(self, hub: Hub, residency: ModelCache, pins: Pins = MappingProxyType({})) -> None:
         self._hub = hub
         self._pins = pins
         self._residency = residency

@@ -54,11 +54,11 @@ class PlainSizes:
         """Where the weights stay: on the device if they fit, else diffusers moves parts, or layers if a part doesn't fit."""
         if hardware.device != "cuda" or self.total <= budget:
             return Tier.RESIDENT
-        return Tier.MOVED if self.largest <= budget else Tier.STREAMED
+        return Tier.MODEL_OFFLOAD if self.largest <= budget else Tier.SEQUENTIAL_OFFLOAD
 
     def on_device(self, tier: Tier) -> int:
         """Bytes of weights that are on the device at once."""
-        return {Tier.RESIDENT: self.total, Tier.MOVED: self.largest, Tier.STREAMED: 0}[tier]
+        return {Tier.RESIDENT: self.total, Tier.MODEL_OFFLOAD: self.largest, Tier.SEQUENTIAL_OFFLOAD: 0}[tier]
 
 
 def plain_sizes(hub: Hub, model: ModelSpec, hardware: Hardware, progress: Progress | None) -> PlainSizes:
@@ -92,7 +92,7 @@ def load_plain(hub: Hub, model: ModelSpec, recipe: Recipe, hardware: Hardware, t
     sizes = [module_bytes(part) for part in parts]
     if tier is Tier.RESIDENT:
         pipeline.to(hardware.torch_device)
-    elif tier is Tier.MOVED:
+    elif tier is Tier.MODEL_OFFLOAD:
         pipeline.enable_model_cpu_offload(device=hardware.torch_device)
     else:
         pipeline.enable_sequential_cpu_offload(device=hardware.torch_device)

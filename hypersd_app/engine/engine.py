@@ -20,8 +20,8 @@ from hypersd_app.engine.diffusers_pipelines import is_plain, render_plain
 from hypersd_app.engine.loading.loader import Loader
 from hypersd_app.engine.memory.budget import memory_budget, out_of_memory_named, release
 from hypersd_app.engine.memory.device import Hardware, choose_hardware, zero_gpu
-from hypersd_app.engine.memory.model_cache import Residency
-from hypersd_app.engine.model_manager import Pipelines
+from hypersd_app.engine.memory.model_cache import ModelCache
+from hypersd_app.engine.model_manager import ModelManager
 from hypersd_app.engine.plan import Plan, make_plan
 from hypersd_app.engine.sampling.generate import OnStep, render
 from hypersd_app.engine.sampling.timing import Clock
@@ -77,9 +77,9 @@ class Engine:
         self.hardware = hardware or choose_hardware(settings)
         self._hub = hub or Hub(offline=settings.offline)
         budget = memory_budget(self.hardware.device, settings.memory_gb)
-        self._residency = Residency(budget, lambda: release(self.hardware.device))
+        self._residency = ModelCache(budget, lambda: release(self.hardware.device))
         loader = loader or Loader(self._hub, torch.float32)
-        self._pipelines = Pipelines(self.hardware, settings.cache, loader, self._residency)
+        self._pipelines = ModelManager(self.hardware, settings.cache, loader, self._residency)
         self._annotators = Annotators(self._hub, self._residency, self.catalog.pins)
         self._device = threading.Lock()
         self._draw_on_lent_gpu = zero_gpu(self._draw_or_error)

@@ -12,15 +12,16 @@ from typing import Any
 import torch
 
 from hypersd_app.catalog.specs import ControlSpec, Recipe, StyleSpec, WeightSource
-from hypersd_app.engine.backends.base import Backend, Backends, StyledDenoiser
+from hypersd_app.engine.backends.base import Backend, StyledDenoiser
+from hypersd_app.engine.backends.registry import Backends
 from hypersd_app.engine.diffusers_pipelines import WEIGHTS, PlainSizes, load_plain, plain_sizes
 from hypersd_app.engine.interfaces import Conditioning, ControlNetwork, Decoder
-from hypersd_app.engine.loading.fingerprint import TOP, Stamp, stamp
+from hypersd_app.engine.loading.fingerprint import TOP, Fingerprint, stamp
 from hypersd_app.engine.loading.loader import Loader, decoder_components, text_components
 from hypersd_app.engine.loading.lora import FactorCache, Factors, StyleKey, StylePatch
 from hypersd_app.engine.memory.budget import out_of_memory_named
 from hypersd_app.engine.memory.device import Hardware
-from hypersd_app.engine.memory.model_cache import Loaded, Residency
+from hypersd_app.engine.memory.model_cache import Loaded, ModelCache
 from hypersd_app.engine.memory.placement import Footprint, Placement, Placements, Tier
 from hypersd_app.engine.plan import Plan
 from hypersd_app.engine.sampling.schedules import Schedulers
@@ -29,7 +30,7 @@ from hypersd_app.weights.hub import Progress
 
 logger = logging.getLogger(__name__)
 
-Stamps = Mapping[str, Stamp]  # of the files that each part of a plan is read from
+Fingerprints = Mapping[str, Fingerprint]  # of the files that each part of a plan is read from
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class PartKey:
 
     part: str
     source: WeightSource
-    stamp: Stamp
+    stamp: Fingerprint
     recipe: Recipe | None
     hardware: str
 
@@ -89,16 +90,16 @@ class Pipeline:
     styles: Sequence[tuple[StyleKey, float, Factors]]
 
 
-class Pipelines:
+class ModelManager:
     """Opens pipelines for plans. Thread-safe; a part is loaded by whoever asks first, the others wait for it."""
 
-    def __init__(self, hardware: Hardware, cache: Path, loader: Loader, residency: Residency) -> None:
+    def __init__(self, hardware: Hardware, cache: Path, loader: Loader, residency: ModelCache) -> None:
         self.hardware = hardware
         self.loader = loader
         self.residency = residency
         self._backends = Backends(hardware, cache)
         self._placements = Placements(hardware, residency.budget)
-        self._plain_sizes: dict[tuple[WeightSource, Stamp], PlainSizes] = {}
+        self._plain_sizes: dict[tuple[WeightSource, Fingerprint], PlainSizes] = {}
         self.prompts = PromptCache()
         self.factors = FactorCache()
 
@@ -113,7 +114,7 @@ class Pipelines:
         finally:
             self.residency.trim()
 
-    def _placement(self, plan: Plan, stamps: Stamps, progress: Progress | None) -> tuple[Placement, Footprint]:
+    def _placement(self, plan: Plan, stamps: Fingerprints, progress: Progress | None) -> tuple[Placement, Footprint]:
         model = " with ".join(str(source) for source in (plan.model.source, plan.recipe.unet) if source is not None)
         parts = (plan.decoder.source, None if plan.control is None else plan.control.source, *stamps.values())
         return self._placements.of(model, parts, lambda: self.loader.footprint(plan, progress))
@@ -154,9 +155,9 @@ class Opening:
 
     def __init__(
         self,
-        pipelines: Pipelines,
+        pipelines: ModelManager,
         plan: Plan,
-        stamps: Stamps,
+        stamps: Fingerprints,
         placement: Placement,
         size: Footprint,
         leases: ExitStack,
@@ -244,7 +245,7 @@ def named(key: PartKey, load: Callable[[], Loaded]) -> Loaded:
         return load()
 
 
-def plan_stamps(plan: Plan) -> Stamps:
+def plan_stamps(plan: Plan) -> Fingerprints:
     """What the files of every part look like now, all looked at before any of them is read."""
     source, recipe = plan.model.source, plan.recipe
     return {

@@ -11,15 +11,15 @@ from typing import Any
 
 from hypersd_app.errors import HyperSDError, Overloaded
 from hypersd_app.requests import GenerationRequest, GenerationResult
-from hypersd_app.server.engines.protocol import Crew, ImageEngine
-from hypersd_app.server.http.board_requests import frame_draft
+from hypersd_app.server.engines.protocol import ConcurrentEngine, ImageEngine
+from hypersd_app.server.http.board_requests import lazy_frame_request
 from hypersd_app.server.http.images import encode_jpeg
 from hypersd_app.server.http.tokens import TokenSigner
 from hypersd_app.server.http.wire import Message
 from hypersd_app.server.observability.metrics import Metrics
-from hypersd_app.server.observability.request_log import DROPPED, PICTURE, Journal, Record, outcome_of
+from hypersd_app.server.observability.request_log import DROPPED, PICTURE, Record, RequestLog, outcome_of
 from hypersd_app.server.scheduling.limits import BoardLimits
-from hypersd_app.server.scheduling.scheduler import Crowd, Deliver, Frame, FrameScheduler, Outcome
+from hypersd_app.server.scheduling.scheduler import Deliver, Frame, FrameScheduler, Outcome, SchedulerLimits
 
 logger = logging.getLogger(__name__)
 
@@ -44,25 +44,27 @@ class BoardService:
         engine: ImageEngine,
         limits: BoardLimits | None = None,
         signer: TokenSigner | None = None,
-        journal: Journal | None = None,
+        request_log: RequestLog | None = None,
         devices: int = 1,
     ) -> None:
         self.limits = limits or BoardLimits()
         self.signer = signer or TokenSigner()
-        self.journal = journal or Journal(Metrics())
+        self.request_log = request_log or RequestLog(Metrics())
         self.draining = False
         self._engine = engine
-        sizes = BATCH_SIZES.get(str(engine.status().get("backend")), Crowd.sizes)
-        crew = engine if isinstance(engine, Crew) else None
-        crowd = Crowd(sizes=sizes, visitors=self.limits.sessions, jobs=self.limits.jobs, jobs_a_visitor=self.limits.jobs_a_visitor)
+        sizes = BATCH_SIZES.get(str(engine.status().get("backend")), SchedulerLimits.sizes)
+        concurrent = engine if isinstance(engine, ConcurrentEngine) else None
+        scheduling = SchedulerLimits(
+            sizes=sizes, visitors=self.limits.sessions, jobs=self.limits.jobs, jobs_per_visitor=self.limits.jobs_per_visitor
+        )
         self._scheduler = FrameScheduler(
             self._draw,
             # Where several draw, a long batch delays nobody for all its time: meanwhile others become free.
-            crowd=crowd if crew is None else replace(crowd, budget=crowd.budget * crew.devices),
-            devices=devices if crew is None else crew.devices,
+            limits=scheduling if concurrent is None else replace(scheduling, budget=scheduling.budget * concurrent.devices),
+            devices=devices if concurrent is None else concurrent.devices,
             prepare=engine.prepare,
-            report=self.journal.metrics.batch,
-            places=None if crew is None else crew.places,
+            report=self.request_log.metrics.batch,
+            slots=None if concurrent is None else concurrent.slots,
         )
 
     def _draw(self, requests: Sequence[GenerationRequest], progress: Any = None) -> Sequence[Outcome]:
@@ -75,7 +77,7 @@ class BoardService:
         visitor: str,
         message: Message,
         deliver: Deliver,
-        door: str = "socket",
+        transport: str = "socket",
         loading: Callable[[float, str], None] | None = None,
     ) -> None:
         """Queue a frame. Raises InvalidRequest or Overloaded; else `deliver` is called once, on another thread.
@@ -85,17 +87,17 @@ class BoardService:
         request: GenerationRequest | None = None
 
         def noted(frame: Frame) -> None:
-            self._note(door, visitor, frame, request, bool(message.picture))
+            self._note(transport, visitor, frame, request, bool(message.picture))
             deliver(frame)
 
         try:
-            draft, request = frame_draft(message.head, message.picture, self.limits)
+            draft, request = lazy_frame_request(message.head, message.picture, self.limits)
             self._scheduler.submit(visitor, message.sequence, draft, noted, loading)
         except HyperSDError as error:
-            self._note(door, visitor, Frame(message.sequence, error=error), request, bool(message.picture))
+            self._note(transport, visitor, Frame(message.sequence, error=error), request, bool(message.picture))
             raise
 
-    def _note(self, door: str, visitor: str, frame: Frame, request: GenerationRequest | None, sketch: bool) -> None:
+    def _note(self, transport: str, visitor: str, frame: Frame, request: GenerationRequest | None, sketch: bool) -> None:
         milliseconds: dict[str, float] = {}
         outcome = DROPPED
         if frame.result is not None:
@@ -103,34 +105,36 @@ class BoardService:
             milliseconds = {**frame.result.milliseconds, "waited": frame.waited, "rendered": frame.rendered}
         elif frame.error is not None:
             outcome = outcome_of(frame.error)
-        self.journal.write(Record(door, visitor, outcome, request, sketch, frame.sequence, milliseconds, frame.batch, frame.error))
+        self.request_log.write(
+            Record(transport, visitor, outcome, request, sketch, frame.sequence, milliseconds, frame.batch, frame.error)
+        )
 
-    def render(self, visitor: str, message: Message, door: str = "call") -> Frame:
+    def render(self, visitor: str, message: Message, transport: str = "call") -> Frame:
         """Queue a frame and wait for what becomes of it: for transports that answer calls. Raises HyperSDError."""
         future: Future[Frame] = Future()
-        self.submit(visitor, message, future.set_result, door)
+        self.submit(visitor, message, future.set_result, transport)
         try:
             return future.result(timeout=self.limits.call_seconds)
         except TimeoutError:
             raise Overloaded("The picture took too long; fewer steps help.", retry_after=5.0) from None
 
-    def render_aside(self, visitor: str, message: Message, door: str = "call") -> Frame:
+    def render_aside(self, visitor: str, message: Message, transport: str = "call") -> Frame:
         """A frame that is no stroke (a style card, a place of a grid): takes its turn among the jobs. Raises HyperSDError."""
-        draft, _ = frame_draft(message.head, message.picture, self.limits)
+        draft, _ = lazy_frame_request(message.head, message.picture, self.limits)
         started = time.perf_counter()
-        result = self.generate(draft.build(), visitor=visitor, door=door)
+        result = self.generate(draft.build(), visitor=visitor, transport=transport)
         return Frame(message.sequence, result=result, rendered=(time.perf_counter() - started) * 1000, batch=1)
 
     def generate(
-        self, request: GenerationRequest, progress: Any = None, visitor: str = "page", door: str = "page"
+        self, request: GenerationRequest, progress: Any = None, visitor: str = "page", transport: str = "page"
     ) -> GenerationResult:
         """Pictures beside the live frames: they share the device by weight, so no stroke waits for all. Raises HyperSDError."""
         try:
             result = self._scheduler.run(visitor, request, progress)
         except HyperSDError as error:
-            self.journal.write(Record(door, visitor, outcome_of(error), request, error=error))
+            self.request_log.write(Record(transport, visitor, outcome_of(error), request, error=error))
             raise
-        self.journal.write(Record(door, visitor, PICTURE, result.request, milliseconds=result.milliseconds))
+        self.request_log.write(Record(transport, visitor, PICTURE, result.request, milliseconds=result.milliseconds))
         return result
 
     def forget(self, visitor: str) -> None:

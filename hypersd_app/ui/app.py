@@ -14,13 +14,13 @@ import gradio as gr
 
 from hypersd_app.server.engines.factory import open_engine
 from hypersd_app.server.engines.protocol import ImageEngine
-from hypersd_app.server.engines.scheduled import SharedEngine
+from hypersd_app.server.engines.scheduled import ScheduledEngine
 from hypersd_app.server.engines.worker import WorkerEngine
 from hypersd_app.server.http.routes import app_arguments
 from hypersd_app.server.http.tokens import TokenSigner
 from hypersd_app.server.observability.health import Readiness
 from hypersd_app.server.observability.metrics import Metrics
-from hypersd_app.server.observability.request_log import Journal, write_request_log
+from hypersd_app.server.observability.request_log import RequestLog, write_request_log
 from hypersd_app.server.scheduling.limits import BoardLimits, limits_of
 from hypersd_app.server.service import BoardService
 from hypersd_app.settings import Settings
@@ -67,9 +67,9 @@ def build_studio(engine: ImageEngine, settings: Settings, limits: BoardLimits | 
     """Everything but the start of the server."""
     use_language(settings.language)
     engine.models()  # waits for a drawing process that is still starting
-    journal, readiness = Journal(Metrics(), settings.log_prompts), Readiness()
-    service = BoardService(engine, limits or limits_of(settings.limits), TokenSigner(), journal, devices)
-    shared = SharedEngine(engine, service, current_visitor)
+    request_log, readiness = RequestLog(Metrics(), settings.log_prompts), Readiness()
+    service = BoardService(engine, limits or limits_of(settings.limits), TokenSigner(), request_log, devices)
+    shared = ScheduledEngine(engine, service, current_visitor)
     # On a public server visitors add no files.
     page = build_page(shared, service, settings.default_model, None if settings.public else settings.styles, usual_transport())
     page.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=4)
@@ -114,7 +114,7 @@ def serve(settings: Settings, engine: ImageEngine | None = None, devices: int = 
     opened = engine or open_engine(settings)
     studio = build_studio(opened, settings, limits, devices)
     if isinstance(opened, WorkerEngine):
-        studio.service.journal.metrics.watch_process(functools.partial(getattr, opened, "pid"))
+        studio.service.request_log.metrics.watch_process(functools.partial(getattr, opened, "pid"))
     stopped = stop_signal()
     try:
         studio.launch(prevent_thread_lock=True)

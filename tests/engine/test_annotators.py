@@ -14,7 +14,7 @@ import transformers
 from PIL import Image, ImageDraw
 
 from hypersd_app.engine.annotators import ANNOTATORS, DEPTH, EDGES, Annotators, detector_class
-from hypersd_app.engine.memory.model_cache import Residency
+from hypersd_app.engine.memory.model_cache import ModelCache
 from hypersd_app.errors import InvalidRequest, ModelUnavailable
 from hypersd_app.weights.hub import Hub
 from tests.support import tiny_models
@@ -67,7 +67,7 @@ def photograph() -> Image.Image:
 
 
 def annotators(hub: Hub) -> Annotators:
-    return Annotators(hub, Residency(10**9))
+    return Annotators(hub, ModelCache(10**9))
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_every_kind_comes_through_the_protocol(server, tmp_path, kind):
 
 
 def test_a_detector_is_loaded_once_for_both_its_kinds_and_counted(weights):
-    hub, residency = tiny_models.FolderHub(weights), Residency(10**9)
+    hub, residency = tiny_models.FolderHub(weights), ModelCache(10**9)
     both = Annotators(hub, residency)
     for kind in ("softedge", "scribble", "softedge"):
         both.annotate(kind, photograph(), SIZE)

@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from hypersd_app.engine import model_manager
-from hypersd_app.engine.backends.base import Backends, TorchBackend
-from hypersd_app.engine.backends.offload import Stage, stream
+from hypersd_app.engine.backends.offload import Stage, sequential_offload
+from hypersd_app.engine.backends.registry import Backends
+from hypersd_app.engine.backends.torch_backend import TorchBackend
 from hypersd_app.engine.diffusers_pipelines import PlainSizes
 from hypersd_app.engine.engine import Engine
 from hypersd_app.engine.memory.device import Hardware
@@ -40,13 +41,13 @@ OPENVINO_HALF = Hardware("openvino", "cpu", torch.bfloat16)
     ("hardware", "budget", "footprint", "expected"),
     [
         (GPU, 12, SDXL, Placement("torch")),
-        (GPU, 6, SDXL, Placement("torch", Tier.MOVED)),
-        (GPU, 6, replace(SDXL, control=CONTROL), Placement("torch", Tier.STREAMED)),
-        (GPU, 4, SDXL, Placement("torch", Tier.STREAMED)),
+        (GPU, 6, SDXL, Placement("torch", Tier.MODEL_OFFLOAD)),
+        (GPU, 6, replace(SDXL, control=CONTROL), Placement("torch", Tier.SEQUENTIAL_OFFLOAD)),
+        (GPU, 4, SDXL, Placement("torch", Tier.SEQUENTIAL_OFFLOAD)),
         (GPU, 4, SD15, Placement("torch")),
         (OPENVINO, 12, SD15, Placement("openvino")),
         (OPENVINO, 15, SDXL, Placement("torch")),
-        (OPENVINO, 15, replace(SDXL, control=CONTROL), Placement("torch", Tier.STREAMED)),
+        (OPENVINO, 15, replace(SDXL, control=CONTROL), Placement("torch", Tier.SEQUENTIAL_OFFLOAD)),
         (OPENVINO, 60, replace(SDXL, control=CONTROL), Placement("openvino")),
         (OPENVINO_HALF, 16, SDXL, Placement("openvino")),
         (OPENVINO_HALF, 10, SDXL, Placement("torch")),
@@ -70,17 +71,20 @@ def test_a_small_network_leaves_a_core_to_the_browser(monkeypatch, tmp_path, spa
 def test_what_stepped_down_stays_there():
     placements = Placements(GPU, 6 * GB)
     with_control = replace(SDXL, control=CONTROL)
-    assert placements.of("sdxl", "alone", lambda: SDXL)[0].tier is Tier.MOVED
-    assert placements.of("sdxl", "sketch", lambda: with_control) == (Placement("torch", Tier.STREAMED), with_control)
-    assert placements.of("sdxl", "alone", lambda: pytest.fail("counted once")) == (Placement("torch", Tier.STREAMED), SDXL)
-    assert "layer by layer" in placements.label(Placement("torch", Tier.STREAMED))
+    assert placements.of("sdxl", "alone", lambda: SDXL)[0].tier is Tier.MODEL_OFFLOAD
+    assert placements.of("sdxl", "sketch", lambda: with_control) == (Placement("torch", Tier.SEQUENTIAL_OFFLOAD), with_control)
+    assert placements.of("sdxl", "alone", lambda: pytest.fail("counted once")) == (
+        Placement("torch", Tier.SEQUENTIAL_OFFLOAD),
+        SDXL,
+    )
+    assert "layer by layer" in placements.label(Placement("torch", Tier.SEQUENTIAL_OFFLOAD))
 
 
 def test_large_foreign_pipelines_are_moved_by_parts_or_layers():
     sizes = PlainSizes(total=30 * GB, largest=20 * GB)
-    assert [sizes.tier(GPU, budget * GB) for budget in (32, 24, 16)] == [Tier.RESIDENT, Tier.MOVED, Tier.STREAMED]
+    assert [sizes.tier(GPU, budget * GB) for budget in (32, 24, 16)] == [Tier.RESIDENT, Tier.MODEL_OFFLOAD, Tier.SEQUENTIAL_OFFLOAD]
     assert sizes.tier(REFERENCE, 16 * GB) is Tier.RESIDENT, "on the CPU there is nowhere to move from"
-    assert [sizes.on_device(tier) for tier in (Tier.RESIDENT, Tier.MOVED, Tier.STREAMED)] == [30 * GB, 20 * GB, 0]
+    assert [sizes.on_device(tier) for tier in (Tier.RESIDENT, Tier.MODEL_OFFLOAD, Tier.SEQUENTIAL_OFFLOAD)] == [30 * GB, 20 * GB, 0]
 
 
 class Noted(nn.Linear):
@@ -114,14 +118,14 @@ def small_network() -> nn.Sequential:
 
 def test_borrowed_weights_compute_what_resident_ones_do():
     x, plain = torch.randn(2, 3, 8, 8), small_network().half().float()
-    streamed = stream(small_network(), torch.float16, torch.float32, torch.device("cpu"))
+    streamed = sequential_offload(small_network(), torch.float16, torch.float32, torch.device("cpu"))
     assert torch.equal(streamed(x), plain(x))
     assert {streamed[0].weight.dtype, streamed[3].bias.dtype, streamed[1].weight.dtype} == {torch.float16, torch.float32}
     assert [type(layer).__mro__[1] for layer in (streamed[0], streamed[3])] == [nn.Conv2d, nn.Linear]
 
 
 def test_weights_are_borrowed_by_the_device_that_computes():
-    streamed = stream(small_network(), torch.float16, torch.float32, torch.device("meta"))
+    streamed = sequential_offload(small_network(), torch.float16, torch.float32, torch.device("meta"))
     assert [streamed[i].weight.device.type for i in (0, 1, 3)] == ["cpu", "meta", "cpu"]
     made = streamed(torch.empty(2, 3, 8, 8, device="meta"))
     assert (made.device.type, made.dtype, made.shape) == ("meta", torch.float32, (2, 5))
@@ -147,7 +151,7 @@ def forced(settings, repositories, monkeypatch, tier: Tier) -> Engine:
 
 @pytest.mark.parametrize("model", CASES)
 def test_parts_that_take_turns_draw_the_same(engine, settings, repositories, monkeypatch, model):
-    moved, seen = forced(settings, repositories, monkeypatch, Tier.MOVED), []
+    moved, seen = forced(settings, repositories, monkeypatch, Tier.MODEL_OFFLOAD), []
     enter = Stage.enter
     monkeypatch.setattr(Stage, "enter", lambda stage, group, module: (seen.append(group), enter(stage, group, module)))
     made, expected = moved.generate(request(model)), engine.generate(request(model))
@@ -159,7 +163,7 @@ def test_parts_that_take_turns_draw_the_same(engine, settings, repositories, mon
 
 @pytest.mark.parametrize("model", CASES)
 def test_streamed_weights_draw_the_same_but_for_their_sixteen_bits(engine, settings, repositories, monkeypatch, model):
-    streamed = forced(settings, repositories, monkeypatch, Tier.STREAMED)
+    streamed = forced(settings, repositories, monkeypatch, Tier.SEQUENTIAL_OFFLOAD)
     styled = replace(request(model), recipe="unified", num_inference_steps=1, negative_prompt="")
     made, expected = streamed.generate(styled), engine.generate(styled)
     assert decibels(made.images[0], expected.images[0]) >= 30
@@ -198,8 +202,8 @@ def test_openvino_steps_aside_where_it_does_not_fit(engine, settings, repositori
 
 def test_backends_are_made_once_a_placement(tmp_path):
     backends = Backends(REFERENCE, tmp_path)
-    streamed = backends.of(Placement("torch", Tier.STREAMED))
+    streamed = backends.of(Placement("torch", Tier.SEQUENTIAL_OFFLOAD))
     assert isinstance(streamed, TorchBackend)
-    assert backends.of(Placement("torch", Tier.STREAMED)) is streamed
+    assert backends.of(Placement("torch", Tier.SEQUENTIAL_OFFLOAD)) is streamed
     assert backends.of(Placement("torch")) is not streamed
     assert model_manager.Placement is Placement

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from hypersd_app.engine.backends.base import StyledTorchDenoiser
+from hypersd_app.engine.backends.torch_backend import StyledTorchDenoiser
 from hypersd_app.engine.backends.torch_networks import TorchControlNetwork, TorchDecoder
 from hypersd_app.engine.engine import Engine
 from hypersd_app.engine.memory import device as hardware

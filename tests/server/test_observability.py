@@ -20,12 +20,12 @@ from hypersd_app.server.engines.guarded import GuardedEngine
 from hypersd_app.server.http.wire import Message, pack, unpack
 from hypersd_app.server.observability import request_log as journal_module
 from hypersd_app.server.observability.metrics import Metrics
-from hypersd_app.server.observability.request_log import Journal, Record, write_request_log
+from hypersd_app.server.observability.request_log import Record, RequestLog, write_request_log
 from hypersd_app.server.scheduling.limits import BoardLimits
 from tests.support.fake_engine import FakeEngine
 from tests.support.studio import Served, served
 
-LIMITS = BoardLimits(sessions=6, sessions_an_address=2, calls_per_second=0.01, call_burst=5, come_back_seconds=30)
+LIMITS = BoardLimits(sessions=6, sessions_per_address=2, calls_per_second=0.01, call_burst=5, come_back_seconds=30)
 
 REST = [1, 5, 1, "", "", "", "", None, None, None, None]  # of the arguments of /text_to_image
 
@@ -125,15 +125,16 @@ def test_the_log_has_a_line_a_request_and_no_prompt() -> None:
     write_request_log(stream)
     try:
         error = InvalidRequest("prompt", "my secret words", "others")
-        Journal(Metrics()).write(Record("socket", "v1", "picture", request, True, 5, {"unet": 16.64}, 2))
-        Journal(Metrics()).write(Record("api", "v2", "error", request, error=error))
-        Journal(Metrics(), log_prompts=True).write(Record("socket", "v1", "dropped", request))
+        RequestLog(Metrics()).write(Record("socket", "v1", "picture", request, True, 5, {"unet": 16.64}, 2))
+        RequestLog(Metrics()).write(Record("api", "v2", "error", request, error=error))
+        RequestLog(Metrics(), log_prompts=True).write(Record("socket", "v1", "dropped", request))
     finally:
         journal_module.logger.handlers, journal_module.logger.propagate = handlers, propagate
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert "secret" not in json.dumps(lines[:2]) and lines[2]["prompt"] == "my secret words"
     assert lines[0] | {"time": 0} == {
-        "time": 0, "door": "socket", "visitor": "v1", "seq": 5, "outcome": "picture", "model": "pocket", "recipe": "", "steps": 1,
+        "time": 0, "transport": "socket", "visitor": "v1", "seq": 5, "outcome": "picture",
+        "model": "pocket", "recipe": "", "steps": 1,
         "images": 1, "styles": [], "prompt_length": 15, "sketch": True, "ms": {"unet": 16.6}, "batch": 2,
     }  # fmt: skip
     assert (lines[1]["error"], lines[1]["field"]) == ("InvalidRequest", "prompt")

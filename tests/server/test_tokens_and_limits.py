@@ -61,6 +61,7 @@ def test_every_limit_can_be_set() -> None:
         text = "a.example,b.example" if item.name == "allowed_origins" else "7"
         expected = ("a.example", "b.example") if item.name == "allowed_origins" else 7
         assert getattr(limits_of(f"{item.name}={text}"), item.name) == expected
+    assert limits_of("sessions_an_address=3 jobs_a_visitor=2") == BoardLimits(sessions_per_address=3, jobs_per_visitor=2)
     assert limits_of("") == BoardLimits() and limits_of("sessions=5 sessions=9").sessions == 9
 
 

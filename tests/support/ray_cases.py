@@ -19,6 +19,7 @@ from hypersd_app.bench.load.bench import draw, summed
 from hypersd_app.bench.load.server import RunningServer
 from hypersd_app.errors import HyperSDError, InvalidRequest, ModelUnavailable, WorkerLost
 from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
+from hypersd_app.server.engines.factory import open_engine
 from hypersd_app.server.engines.ray.engine import RayEngine
 from hypersd_app.server.engines.ray.model_ids import base_of, model_id
 from hypersd_app.server.engines.ray.router import rank
@@ -195,10 +196,10 @@ def test_replicas_are_added_while_all_are_busy() -> None:
             engine.generate_batch([SLOW])
 
     try:
-        assert engine.replicas == 1 and engine.places() == 2
+        assert engine.replicas == 1 and engine.slots() == 2
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda _: draw_until_there_are_two(), range(2)))
-        assert engine.replicas == 2 and engine.places() == 3
+        assert engine.replicas == 2 and engine.slots() == 3
         print(f"a second replica after {time.monotonic() - began:.1f} s")
     finally:
         engine.close()
@@ -215,7 +216,7 @@ def test_the_same_pictures_as_in_one_process() -> None:
     alone = Engine(exact)
     expected = [np.asarray(result.images[0]).astype(int) for result in alone.generate_batch(requests)]
     alone.close()
-    engine = open_ray_engine(replace(exact, replicas=2))
+    engine = open_engine(replace(exact, replicas=2))
     try:
         with ThreadPoolExecutor(2) as pool:
             for drawn in pool.map(engine.generate_batch, [requests, requests]):

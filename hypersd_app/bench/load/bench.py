@@ -33,7 +33,7 @@ class Row:
 
     visitors: int
     seconds: float
-    frames_a_second: float
+    frames_per_second: float
     fairness: float  # Jain's index of pictures a second
     p50: float
     p95: float
@@ -120,7 +120,7 @@ def summed(count: int, tallies: Sequence[Tally]) -> Row:
     return Row(
         visitors=count,
         seconds=seconds,
-        frames_a_second=sum(tally.pictures for tally in tallies) / seconds,
+        frames_per_second=sum(tally.pictures for tally in tallies) / seconds,
         fairness=jain([tally.pictures / tally.seconds for tally in tallies]),
         p50=float(np.percentile(waits, 50)),
         p95=float(np.percentile(waits, 95)),
@@ -145,7 +145,7 @@ def shown(row: Row) -> str:
     sizes = " ".join(f"{size}:{pictures}" for size, pictures in row.batches.items())
     bad = row.stale + row.foreign
     return (
-        f"{row.visitors:>8} {row.frames_a_second:>8.1f} {row.fairness:>6.3f} {row.p50:>7.0f} {row.p95:>7.0f} {row.sent:>6} "
+        f"{row.visitors:>8} {row.frames_per_second:>8.1f} {row.fairness:>6.3f} {row.p50:>7.0f} {row.p95:>7.0f} {row.sent:>6} "
         f"{row.dropped:>7} {row.errors + row.lost:>6} {bad:>5}  {sizes}"
     )
 

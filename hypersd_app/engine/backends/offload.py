@@ -11,7 +11,7 @@ def borrowed(stored: Tensor | None, like: Tensor) -> Tensor | None:
     return None if stored is None else stored.to(device=like.device, dtype=like.dtype, non_blocking=True)
 
 
-class StreamedLinear(nn.Linear):
+class CastLinear(nn.Linear):
     """A linear layer whose weights may lie on another device and in other bits than what it computes with."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -20,7 +20,7 @@ class StreamedLinear(nn.Linear):
         return nn.functional.linear(input, weight, borrowed(self.bias, input))
 
 
-class StreamedConv2d(nn.Conv2d):
+class CastConv2d(nn.Conv2d):
     """A convolution whose weights may lie on another device and in other bits than what it computes with."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -29,21 +29,21 @@ class StreamedConv2d(nn.Conv2d):
         return self._conv_forward(input, weight, borrowed(self.bias, input))
 
 
-STREAMED: dict[type[nn.Module], type[nn.Module]] = {nn.Linear: StreamedLinear, nn.Conv2d: StreamedConv2d}
+CAST_LAYERS: dict[type[nn.Module], type[nn.Module]] = {nn.Linear: CastLinear, nn.Conv2d: CastConv2d}
 
 
-def stream(module: nn.Module, storage: torch.dtype, compute: torch.dtype, device: torch.device) -> nn.Module:
+def sequential_offload(module: nn.Module, storage: torch.dtype, compute: torch.dtype, device: torch.device) -> nn.Module:
     """`module` with its linear layers and convolutions on the CPU in `storage`; all else, a hundredth, goes to `device`.
 
     Only the class of a layer changes: its weights stay ordinary parameters, which styles can be added to.
     """
     for layer in module.modules():
-        streamed = STREAMED.get(type(layer))
-        if streamed is not None:
-            layer.__class__ = streamed
+        cast = CAST_LAYERS.get(type(layer))
+        if cast is not None:
+            layer.__class__ = cast
         for name, parameter in list(layer.named_parameters(recurse=False)):
             value = parameter.detach()
-            value = value.to("cpu", storage) if streamed else value.to(device, compute)
+            value = value.to("cpu", storage) if cast else value.to(device, compute)
             setattr(layer, name, nn.Parameter(value, requires_grad=False))
         for name, buffer in layer.named_buffers(recurse=False):
             dtype = compute if buffer.is_floating_point() else buffer.dtype

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hypersd_app.engine.interfaces import Conditioning, Residuals
 from hypersd_app.engine.memory.device import Hardware
-from hypersd_app.engine.sampling.layout_cache import Layouts, layout_prior
+from hypersd_app.engine.sampling.layout_cache import LayoutCache, layout_prior
 from hypersd_app.models.pictures import control_tensor
 
 Arrive = Callable[[], None]  # called before a network runs, so that its weights are there
@@ -43,7 +43,7 @@ class TorchDenoiser:
         self.in_channels = int(unet.config.in_channels)
         self._dtype = hardware.dtype
         self._forward = torch.compile(unet, dynamic=False) if hardware.compile else unet
-        self.layouts = None if layout_prior(unet) is None else Layouts(self._layout)
+        self.layouts = None if layout_prior(unet) is None else LayoutCache(self._layout)
 
     def _layout(self, hidden: Tensor) -> Tensor:
         self._arrive()

@@ -12,7 +12,7 @@ from hypersd_app.catalog.specs import WeightSource
 
 # Name, nanoseconds of the last change, bytes and number on the disk of each file: files that are unpacked with their old times
 # differ in the last alone.
-Stamp = tuple[tuple[str, int, int, int], ...]
+Fingerprint = tuple[tuple[str, int, int, int], ...]
 TOP = ("",)
 SETTLED = 2_000_000_000  # nanoseconds after which a folder's next change is sure to get another time
 MOST_LISTED = 1000
@@ -20,7 +20,7 @@ MOST_LISTED = 1000
 _listed: dict[str, tuple[tuple[int, int], tuple[str, ...]]] = {}
 
 
-def stamp(source: WeightSource | None, components: Iterable[str] = TOP) -> Stamp:
+def stamp(source: WeightSource | None, components: Iterable[str] = TOP) -> Fingerprint:
     """The stamp of a local file, or of the files directly in `components` of a folder, "" being its top; () for the Hub.
 
     It costs a `stat` a file: about twenty microseconds for a component's folder. What is not there has no stamp.
@@ -32,7 +32,7 @@ def stamp(source: WeightSource | None, components: Iterable[str] = TOP) -> Stamp
     return tuple(row for component in components for row in _folder_stamp(os.path.join(source.path, component)))
 
 
-def file_stamp(path: Path | str) -> Stamp:
+def file_stamp(path: Path | str) -> Fingerprint:
     """The stamp of one file, () if it is gone or none."""
     try:
         found = os.stat(path)
@@ -41,7 +41,7 @@ def file_stamp(path: Path | str) -> Stamp:
     return ((os.path.basename(path), found.st_mtime_ns, found.st_size, found.st_ino),) if S_ISREG(found.st_mode) else ()
 
 
-def _folder_stamp(folder: str) -> Stamp:
+def _folder_stamp(folder: str) -> Fingerprint:
     try:
         names = _names(folder)
     except OSError:

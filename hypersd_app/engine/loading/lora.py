@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hypersd_app.catalog.safetensors_header import read_header
-from hypersd_app.engine.loading.fingerprint import Stamp, file_stamp
+from hypersd_app.engine.loading.fingerprint import Fingerprint, file_stamp
 from hypersd_app.errors import ModelUnavailable
 
 SDXL_BLOCKS = SimpleNamespace(layers_per_block=2)  # all that renaming kohya's SDXL blocks needs of the UNet's config
@@ -123,7 +123,7 @@ class StyleKey:
     """One version of a style file: a file that is replaced has another key, and acts from the next picture on."""
 
     path: Path
-    stamp: Stamp
+    stamp: Fingerprint
 
 
 class FactorCache:

@@ -43,7 +43,7 @@ class _Slot:
 
 
 @dataclass(frozen=True)
-class ResidencyStatistics:
+class ModelCacheStatistics:
     """Counts since the start, and what is there now."""
 
     hits: int
@@ -55,7 +55,7 @@ class ResidencyStatistics:
     load_seconds: float
 
 
-class Residency:
+class ModelCache:
     """A cache within a budget of bytes. What is leased is never evicted; loading one thing never blocks another's use."""
 
     def __init__(self, budget: int, release: Callable[[], None] | None = None) -> None:
@@ -168,10 +168,10 @@ class Residency:
         if evicted and self._release is not None:
             self._release()
 
-    def statistics(self) -> ResidencyStatistics:
+    def statistics(self) -> ModelCacheStatistics:
         """A snapshot."""
         with self._lock:
             names = tuple(str(key) for key, slot in self._slots.items() if slot.loaded is not None)
-            return ResidencyStatistics(
+            return ModelCacheStatistics(
                 self._hits, self._loads, self._evictions, self._bytes(), self.budget, names, self._load_seconds
             )

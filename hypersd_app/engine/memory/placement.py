@@ -23,8 +23,8 @@ class Tier(enum.Enum):
     """Where the weights of a model's parts are while they do not run. The value is for people."""
 
     RESIDENT = ""  # on the device, as they are computed with
-    MOVED = "parts take turns on the device"  # in the machine's memory, each part brought over whole
-    STREAMED = "weights in 16 bits, brought over layer by layer"  # in the machine's memory, each layer brought over alone
+    MODEL_OFFLOAD = "parts take turns on the device"  # in the machine's memory, each part brought over whole
+    SEQUENTIAL_OFFLOAD = "weights in 16 bits, brought over layer by layer"  # in the machine's memory, each layer brought over alone
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Placement:
 
     def weight_bytes(self, hardware: Hardware, part: str) -> int:
         """Bytes of one weight of the `Footprint` part `part`, in the machine's memory or on the device."""
-        if self.tier is Tier.STREAMED and part != "decoder":
+        if self.tier is Tier.SEQUENTIAL_OFFLOAD and part != "decoder":
             return HALF
         # On the CPU a text encoder runs once a prompt and stays in single precision.
         return SINGLE if hardware.device == "cpu" and part == "text" else hardware.dtype.itemsize
@@ -76,10 +76,10 @@ def choose_placement(hardware: Hardware, budget: int, footprint: Footprint) -> P
     if hardware.device == "cuda":
         # ControlNet and UNet take part in every step: they come and go together.
         largest = max(footprint.text, footprint.unet + footprint.control, footprint.decoder)
-        tier = Tier.MOVED if largest * hardware.dtype.itemsize <= budget else Tier.STREAMED
+        tier = Tier.MODEL_OFFLOAD if largest * hardware.dtype.itemsize <= budget else Tier.SEQUENTIAL_OFFLOAD
         return Placement("torch", tier)
     single = hardware.device == "cpu" and hardware.dtype == torch.float32
-    return Placement("torch", Tier.STREAMED) if single else resident
+    return Placement("torch", Tier.SEQUENTIAL_OFFLOAD) if single else resident
 
 
 def openvino_fits(hardware: Hardware, budget: int, footprint: Footprint) -> bool:

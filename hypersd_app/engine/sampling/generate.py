@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from hypersd_app.engine.interfaces import Conditioning
-from hypersd_app.engine.model_manager import Pipeline, Pipelines
+from hypersd_app.engine.model_manager import ModelManager, Pipeline
 from hypersd_app.engine.plan import Plan
 from hypersd_app.engine.sampling.denoise import ControlBatch, sample
 from hypersd_app.engine.sampling.text import size_ids
@@ -27,7 +27,7 @@ PREVIEW_EVERY = 1.0  # seconds; short runs are over before they have one
 
 @torch.inference_mode()
 def render(
-    pipelines: Pipelines, pipeline: Pipeline, plans: Sequence[Plan], clock: Clock, on_step: OnStep | None
+    pipelines: ModelManager, pipeline: Pipeline, plans: Sequence[Plan], clock: Clock, on_step: OnStep | None
 ) -> list[list[Pixels]]:
     """The pictures of each plan, uint8 (H, W, 3), in order; all plans share one pipeline key."""
     first, device = plans[0], pipeline.backend.hardware.torch_device
@@ -55,7 +55,7 @@ def render(
     return [list(islice(pictures, plan.request.num_images)) for plan in plans]
 
 
-def embeddings(pipelines: Pipelines, pipeline: Pipeline, plans: Sequence[Plan], guided: bool) -> Conditioning:
+def embeddings(pipelines: ModelManager, pipeline: Pipeline, plans: Sequence[Plan], guided: bool) -> Conditioning:
     """Text of every picture of the batch, the unguided half first where guidance needs one."""
     rows = [_row(pipelines, pipeline, plan, plan.prompt, negative=False) for plan in plans for _ in plan.seeds]
     if guided:
@@ -68,7 +68,7 @@ def embeddings(pipelines: Pipelines, pipeline: Pipeline, plans: Sequence[Plan], 
     return Conditioning.stack(rows)
 
 
-def _row(pipelines: Pipelines, pipeline: Pipeline, plan: Plan, text: str, *, negative: bool) -> Conditioning:
+def _row(pipelines: ModelManager, pipeline: Pipeline, plan: Plan, text: str, *, negative: bool) -> Conditioning:
     words = pipeline.text.embed(pipeline.text_key, pipelines.prompts, text, negative, pipeline.styles)
     found = pipeline.denoiser.prepared(words)
     if found.pooled is None:

@@ -14,7 +14,7 @@ from hypersd_app.engine.interfaces import Conditioning
 STYLES_KEPT = 16  # of one prompt; the style strip draws each prompt in every style
 
 
-class Layouts:
+class LayoutCache:
     """What `prior` makes of embeddings (1, L, D), kept as long as the embeddings themselves are. Use under the device lock."""
 
     def __init__(self, prior: Callable[[Tensor], Tensor]) -> None:

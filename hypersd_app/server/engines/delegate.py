@@ -10,7 +10,7 @@ from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.server.scheduling.scheduler import Outcome
 
 
-class PassingEngine:
+class DelegatingEngine:
     """An `ImageEngine` that asks `engine`."""
 
     def __init__(self, engine: ImageEngine) -> None:

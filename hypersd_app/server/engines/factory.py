@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 
+from hypersd_app.catalog.catalog import Catalog
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.server.engines.worker import WorkerEngine
 from hypersd_app.settings import Settings
@@ -15,7 +16,7 @@ def open_engine(settings: Settings) -> ImageEngine:
     if settings.replicas:
         from hypersd_app.server.engines.ray.start import open_ray_engine
 
-        return open_ray_engine(settings)
+        return open_ray_engine(settings, build_engine, Catalog(settings))
     build = functools.partial(build_engine, settings)
     if settings.worker and not os.environ.get("SPACES_ZERO_GPU"):
         return WorkerEngine(build, settings.hang_seconds)

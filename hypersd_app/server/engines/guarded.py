@@ -10,12 +10,12 @@ from typing import Any
 from hypersd_app.errors import HyperSDError, InvalidRequest
 from hypersd_app.requests import GenerationRequest, GenerationResult
 from hypersd_app.safety.gate import SafetyGate
-from hypersd_app.server.engines.delegate import PassingEngine
+from hypersd_app.server.engines.delegate import DelegatingEngine
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.server.scheduling.scheduler import Outcome
 
 
-class GuardedEngine(PassingEngine):
+class GuardedEngine(DelegatingEngine):
     """`engine` with every prompt checked before and every picture after."""
 
     def __init__(self, engine: ImageEngine, gate: SafetyGate) -> None:

@@ -11,7 +11,27 @@ from hypersd_app.server.scheduling.scheduler import Outcome
 ProgressCallback = Callable[..., None]
 
 
-class ImageEngine(Protocol):
+class CatalogReader(Protocol):
+    """What can be drawn with: models, their recipes and the styles that fit them."""
+
+    def models(self) -> Sequence[Any]:
+        """Rows of the catalogue's models."""
+        ...
+
+    def recipes(self, model: str) -> Sequence[Any]:
+        """Rows of the recipes that `model` can run."""
+        ...
+
+    def styles(self, model: str) -> Sequence[Any]:
+        """Rows of the styles that fit `model`."""
+        ...
+
+    def rescan(self) -> None:
+        """Look again for models and styles on the disk."""
+        ...
+
+
+class ImageEngine(CatalogReader, Protocol):
     """Makes pictures and says what it can make. Every method may be called from several threads."""
 
     def generate(self, request: GenerationRequest, progress: Any = None) -> GenerationResult:
@@ -26,24 +46,8 @@ class ImageEngine(Protocol):
         """Load what `request` needs and draw nothing. Raises HyperSDError."""
         ...
 
-    def models(self) -> Sequence[Any]:
-        """Rows of the catalogue's models."""
-        ...
-
-    def recipes(self, model: str) -> Sequence[Any]:
-        """Rows of the recipes that `model` can run."""
-        ...
-
-    def styles(self, model: str) -> Sequence[Any]:
-        """Rows of the styles that fit `model`."""
-        ...
-
     def annotate(self, kind: str, photograph: Any, size: tuple[int, int]) -> Any:
         """A photograph as a control picture, uint8 (H, W, 3); `size` is (W, H). Raises HyperSDError."""
-        ...
-
-    def rescan(self) -> None:
-        """Look again for models and styles on the disk."""
         ...
 
     def status(self) -> Mapping[str, Any]:
@@ -60,11 +64,11 @@ class ImageEngine(Protocol):
 
 
 @runtime_checkable
-class Crew(Protocol):
-    """What an engine has besides, of which several draw at once."""
+class ConcurrentEngine(Protocol):
+    """An engine that runs several batches at once, as one over several replicas does."""
 
     devices: int  # batches that may ever be on their way at once
 
-    def places(self) -> int:
-        """Batches that may be on their way now."""
+    def slots(self) -> int:
+        """Batches that may run now."""
         ...

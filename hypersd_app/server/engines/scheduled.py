@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hypersd_app.requests import GenerationRequest, GenerationResult
-from hypersd_app.server.engines.delegate import PassingEngine
+from hypersd_app.server.engines.delegate import DelegatingEngine
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.server.scheduling.scheduler import Outcome
 from hypersd_app.server.service import BoardService
 
-Visitor = tuple[str, str]  # who asks, and through which door
+Visitor = tuple[str, str]  # who asks, and through which transport
 
 
-class SharedEngine(PassingEngine):
+class ScheduledEngine(DelegatingEngine):
     """An engine whose `generate` goes through the scheduler; `visitor` says who is asking on this thread."""
 
     def __init__(self, engine: ImageEngine, service: BoardService, visitor: Callable[[], Visitor]) -> None:
@@ -24,8 +24,8 @@ class SharedEngine(PassingEngine):
 
     def generate(self, request: GenerationRequest, progress: Any = None) -> GenerationResult:
         """Run one request when its turn comes. Raises HyperSDError."""
-        visitor, door = self._visitor()
-        return self._service.generate(request, progress, visitor, door)
+        visitor, transport = self._visitor()
+        return self._service.generate(request, progress, visitor, transport)
 
     def generate_batch(self, requests: Sequence[GenerationRequest]) -> Sequence[Outcome]:
         """Each request in its turn. Raises HyperSDError."""

@@ -8,7 +8,7 @@ FIRST_TIME = 900.0  # seconds without a sign of life that the first call of a ki
 MOST_KINDS = 4096  # of work whose time is remembered
 
 
-class Patience:
+class HangDetector:
     """Longest times of each kind of work, since one process began. What has run before has nothing left to compile."""
 
     def __init__(self, hang_seconds: float) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from hypersd_app.errors import HyperSDError, Overloaded, WorkerLost
 from hypersd_app.requests import GenerationRequest, GenerationResult
 from hypersd_app.server.engines.protocol import ImageEngine
-from hypersd_app.server.engines.watchdog import FIRST_TIME, Patience
+from hypersd_app.server.engines.watchdog import FIRST_TIME, HangDetector
 from hypersd_app.server.scheduling.scheduler import Outcome, batch_key
 from hypersd_app.system import share_one_heap
 
@@ -139,7 +139,7 @@ class WorkerEngine:
         self._hang_seconds = hang_seconds
         self._closed = threading.Event()
         self._changed = threading.Condition()
-        self._patience = Patience(hang_seconds)  # with this life of the process
+        self._hang_detector = HangDetector(hang_seconds)  # with this life of the process
         self._process = _Process(build)
         self.restarts = 0
         self._threads = [
@@ -173,7 +173,7 @@ class WorkerEngine:
             if self._closed.wait(pause):
                 return
             with self._changed:
-                self._patience = Patience(self._hang_seconds)
+                self._hang_detector = HangDetector(self._hang_seconds)
                 self.restarts += 1
                 self._process = _Process(self._build)
                 self._changed.notify_all()
@@ -207,7 +207,7 @@ class WorkerEngine:
     def _drawn(self, key: Any, method: str, *arguments: Any, progress: Callable[..., None] | None = None) -> Any:
         """A call that uses the device; how long it may be silent depends on whether its kind has run before."""
         process = self._await_process()  # a start is no part of what the work takes
-        patience, started = self._patience, time.monotonic()
+        patience, started = self._hang_detector, time.monotonic()
         value = process.call(_Call(method, patience.limit(key), progress), arguments)
         patience.learn(key, time.monotonic() - started)
         return value

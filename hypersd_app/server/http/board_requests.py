@@ -13,30 +13,30 @@ from hypersd_app.images.ink import white_strokes
 from hypersd_app.images.scribble import LARGEST_READ, scribble_control
 from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
 from hypersd_app.server.http.images import open_picture
-from hypersd_app.server.scheduling.fair_queue import Draft
+from hypersd_app.server.scheduling.fair_queue import LazyRequest
 from hypersd_app.server.scheduling.limits import BoardLimits
-from hypersd_app.server.scheduling.scheduler import batch_key, draft_of
+from hypersd_app.server.scheduling.scheduler import batch_key, lazy
 
 SCRIBBLE = "scribble"
 
 
 def frame_request(head: Mapping[str, Any], picture: bytes, limits: BoardLimits) -> GenerationRequest:
     """The request in a frame; an empty `picture` means no sketch. Raises InvalidRequest for wrong types and ranges."""
-    return frame_draft(head, picture, limits)[0].build()
+    return lazy_frame_request(head, picture, limits)[0].build()
 
 
-def frame_draft(head: Mapping[str, Any], picture: bytes, limits: BoardLimits) -> tuple[Draft, GenerationRequest]:
+def lazy_frame_request(head: Mapping[str, Any], picture: bytes, limits: BoardLimits) -> tuple[LazyRequest, GenerationRequest]:
     """A frame whose sketch is decoded when its turn comes, and its request but for that. Raises InvalidRequest."""
     request = request_from_values(head)
     if not picture:
-        return draft_of(request), request
+        return lazy(request), request
     scale, kind = number(head, "controlnet_conditioning_scale", 1.0), words(head, "control") or SCRIBBLE
 
     def build() -> GenerationRequest:
         sketch = open_picture(picture, "sketch", limits.picture_pixels)
         return replace(request, control=sketch_control(sketch, scale, kind))
 
-    return Draft(batch_key(request, kind), build, request.model), request
+    return LazyRequest(batch_key(request, kind), build, request.model), request
 
 
 def sketch_control(sketch: Image.Image, scale: float, kind: str = SCRIBBLE) -> ControlInput:

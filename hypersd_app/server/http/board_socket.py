@@ -64,7 +64,7 @@ class BoardSocket:
         address = websocket.client.host if websocket.client else ""
         full = self._full(address)
         if full:
-            self._service.journal.metrics.refused("boards")
+            self._service.request_log.metrics.refused("boards")
             await websocket.close(TOO_MANY, f"{full} Come back in {limits.come_back_seconds:.0f} s.")
             return
         self._open[address] += 1
@@ -78,7 +78,7 @@ class BoardSocket:
         limits = self._service.limits
         if self.sessions >= limits.sessions:
             return "All drawing boards are taken."
-        if not is_loopback(address) and self._open[address] >= limits.sessions_an_address:
+        if not is_loopback(address) and self._open[address] >= limits.sessions_per_address:
             return "Too many boards are open at your address."
         if available_bytes() < limits.free_memory:
             return "The server is short of memory."
@@ -150,12 +150,12 @@ class _Connection:
             limits.check_frame(data)
         except InvalidRequest as error:
             # Told instead of cut off: a page that lost its connection would come back with the same frame.
-            self._service.journal.metrics.refused("frame")
+            self._service.request_log.metrics.refused("frame")
             self._put(error_answer(sequence, error))
             await asyncio.sleep(max(PAUSE, len(data) / limits.bytes_per_second))
             return
         if not (self._frames.take() and self._bytes.take(len(data))):
-            self._service.journal.metrics.refused("rate")
+            self._service.request_log.metrics.refused("rate")
             # Told as dropped, so that the page sends its newest later; who does not listen is read from more slowly.
             self._put(Frame(sequence, turn=PAUSE * 1000))
             await asyncio.sleep(min(PAUSE, max(self._frames.wait(), self._bytes.wait(len(data)))))

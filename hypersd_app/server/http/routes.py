@@ -22,7 +22,7 @@ PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 def app_arguments(engine: ImageEngine, service: BoardService, readiness: Readiness, upload_bytes: int) -> dict[str, Any]:
     """Arguments of the FastAPI app that Gradio makes, for `launch(app_kwargs=...)`."""
-    limits, metrics = service.limits, service.journal.metrics
+    limits, metrics = service.limits, service.request_log.metrics
     return {
         "routes": studio_routes(engine, service, readiness),
         "middleware": [Middleware(HttpGuard, limits=limits, metrics=metrics, upload_bytes=upload_bytes)],
@@ -50,7 +50,7 @@ def studio_routes(engine: ImageEngine, service: BoardService, readiness: Readine
         """What Prometheus scrapes."""
         now = await status.read()
         strokes, jobs = service.waiting()
-        page = service.journal.metrics.page(
+        page = service.request_log.metrics.page(
             {
                 "boards": socket.sessions,
                 "waiting_strokes": strokes,

@@ -17,7 +17,9 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self._requests = Counter("hypersd_requests", "Requests by door and outcome", ["door", "outcome"], registry=registry)
+        self._requests = Counter(
+            "hypersd_requests", "Requests by transport and outcome", ["transport", "outcome"], registry=registry
+        )
         self._errors = Counter("hypersd_errors", "Requests that failed, by kind of error", ["kind"], registry=registry)
         self._refusals = Counter("hypersd_refusals", "What was over a limit", ["limit"], registry=registry)
         self._parts = Histogram("hypersd_part_seconds", "Time of a picture by part", ["part"], buckets=PARTS, registry=registry)
@@ -43,9 +45,9 @@ class Metrics:
         """Also report memory, processor time and open files of the drawing process."""
         ProcessCollector(namespace="hypersd_worker", pid=lambda: pid() or -1, registry=self.registry)
 
-    def request(self, door: str, outcome: str, milliseconds: Mapping[str, float]) -> None:
+    def request(self, transport: str, outcome: str, milliseconds: Mapping[str, float]) -> None:
         """One request came to its end: a picture, dropped, refused or an error."""
-        self._requests.labels(door, outcome).inc()
+        self._requests.labels(transport, outcome).inc()
         for part, spent in milliseconds.items():
             self._parts.labels(part).observe(spent / 1000)
 

@@ -21,9 +21,9 @@ PICTURE, DROPPED, ERROR, REFUSED = "picture", "dropped", "error", "refused"
 
 @dataclass(frozen=True)
 class Record:
-    """A request at its end. `door` is the way it came: socket, call, event, page or api."""
+    """A request at its end. `transport` is the way it came: socket, call, event, page or api."""
 
-    door: str
+    transport: str
     visitor: str
     outcome: str
     request: GenerationRequest | None = None
@@ -34,7 +34,7 @@ class Record:
     error: HyperSDError | None = None
 
 
-class Journal:
+class RequestLog:
     """Writes records to the log and the metrics."""
 
     def __init__(self, metrics: Metrics, log_prompts: bool = False) -> None:
@@ -43,7 +43,7 @@ class Journal:
 
     def write(self, record: Record) -> None:
         """Note one request."""
-        self.metrics.request(record.door, record.outcome, record.milliseconds)
+        self.metrics.request(record.transport, record.outcome, record.milliseconds)
         if record.error is not None:
             self.metrics.error(type(record.error).__name__)
         if logger.isEnabledFor(logging.INFO):
@@ -52,7 +52,7 @@ class Journal:
     def _line(self, record: Record) -> dict[str, Any]:
         line: dict[str, Any] = {
             "time": round(time.time(), 3),
-            "door": record.door,
+            "transport": record.transport,
             "visitor": record.visitor,
             "seq": record.sequence,
             "outcome": record.outcome,

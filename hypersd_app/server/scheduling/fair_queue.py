@@ -21,7 +21,7 @@ MOST_AHEAD = 1  # turns that one visitor may be ahead of another who waits
 
 
 @dataclass(frozen=True)
-class Draft:
+class LazyRequest:
     """A request whose sketch is not decoded yet: states that are replaced before their turn never are.
 
     `key` is what two requests must share to run as one batch; `build` raises InvalidRequest.
@@ -33,12 +33,12 @@ class Draft:
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class QueuedRequest:
     """One state of one visitor, waiting or on the device. Times are in seconds of whatever clock the scheduler uses."""
 
     visitor: str
     sequence: int
-    draft: Draft
+    draft: LazyRequest
     deliver: Callable[[Any], None]
     since: float
     first: float  # when the oldest state that this one replaced came
@@ -47,14 +47,14 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Crowd:
+class SchedulerLimits:
     """How many may wait, and run at once. `budget` is the seconds that a batch may take: a full one delays nobody for long."""
 
     sizes: tuple[int, ...] = (1, 2, 3, 4)  # batches that run as one on this device
     budget: float = 0.5
     visitors: int = 64
     jobs: int = 64
-    jobs_a_visitor: int = 4
+    jobs_per_visitor: int = 4
 
     @property
     def max_batch(self) -> int:
@@ -62,17 +62,17 @@ class Crowd:
         return max(self.sizes)
 
 
-class Turns:
+class FairQueue:
     """Mailboxes of live strokes, queues of one-off jobs, and the rule that picks the next batch.
 
     A live mailbox holds the newest state alone. Visitors are served in turn, one batch in flight each; strokes and jobs
     share the device by weight, and a job comes in parts, so that no stroke waits behind all of it. Not thread-safe.
     """
 
-    def __init__(self, crowd: Crowd | None = None) -> None:
-        self.crowd = crowd or Crowd()
-        self._live: OrderedDict[str, Entry] = OrderedDict()
-        self._jobs: OrderedDict[str, deque[Entry]] = OrderedDict()
+    def __init__(self, limits: SchedulerLimits | None = None) -> None:
+        self.limits = limits or SchedulerLimits()
+        self._live: OrderedDict[str, QueuedRequest] = OrderedDict()
+        self._jobs: OrderedDict[str, deque[QueuedRequest]] = OrderedDict()
         self._in_flight: set[tuple[str, str]] = set()
         self._turns: OrderedDict[str, int] = OrderedDict()
         self._used = {LIVE: 0.0, JOB: 0.0}
@@ -80,7 +80,7 @@ class Turns:
         self._pace = 0.0  # seconds a stroke, of all kinds and batches
         self._held: set[Hashable] = set()
 
-    def put(self, entry: Entry) -> Entry | None:
+    def put(self, entry: QueuedRequest) -> QueuedRequest | None:
         """Let `entry` wait; returns the state it replaced. Raises Overloaded when too many wait already."""
         self._join(entry.kind)
         if entry.kind == JOB:
@@ -88,8 +88,8 @@ class Turns:
             return None
         replaced = self._live.get(entry.visitor)
         if replaced is None:
-            if len(self._live) >= self.crowd.visitors:
-                raise Overloaded(f"{len(self._live)} people are drawing at once: all places are taken.", retry_after=2.0)
+            if len(self._live) >= self.limits.visitors:
+                raise Overloaded(f"{len(self._live)} people are drawing at once: all sessions are in use.", retry_after=2.0)
             self._count_turns(entry.visitor)
             self._live[entry.visitor] = entry
             return None
@@ -103,11 +103,11 @@ class Turns:
         while len(self._turns) > MOST_REMEMBERED:
             self._turns.popitem(last=False)
 
-    def _put_job(self, entry: Entry) -> None:
+    def _put_job(self, entry: QueuedRequest) -> None:
         queue = self._jobs.get(entry.visitor, deque())
-        if len(queue) >= self.crowd.jobs_a_visitor:
+        if len(queue) >= self.limits.jobs_per_visitor:
             raise Overloaded(f"{len(queue)} of your pictures are waiting already; wait for one of them.", retry_after=2.0)
-        if sum(len(other) for other in self._jobs.values()) >= self.crowd.jobs:
+        if sum(len(other) for other in self._jobs.values()) >= self.limits.jobs:
             raise Overloaded("Too many pictures are waiting to be made.", retry_after=5.0)
         queue.append(entry)
         self._jobs[entry.visitor] = queue
@@ -124,7 +124,7 @@ class Turns:
     def _fewest_turns(self) -> int:
         return min((self._turns.get(visitor, 0) for visitor in self._live), default=0)
 
-    def next(self, now: float) -> tuple[list[Entry], float | None]:
+    def next(self, now: float) -> tuple[list[QueuedRequest], float | None]:
         """The next batch, [] if nobody is ready; then the time when somebody will be, None if only a change can tell."""
         live, job = self._first_live(now), self._first_job()
         if live is None and job is None:
@@ -134,14 +134,14 @@ class Turns:
         assert live is not None
         return self._take_live(live, now), None
 
-    def _ready(self, now: float) -> Iterator[Entry]:
+    def _ready(self, now: float) -> Iterator[QueuedRequest]:
         for entry in self._live.values():
             if (LIVE, entry.visitor) in self._in_flight or entry.draft.key in self._held:
                 continue
             if self.ready_at(entry) <= now:
                 yield entry
 
-    def ready_at(self, entry: Entry) -> float:
+    def ready_at(self, entry: QueuedRequest) -> float:
         """When the entry may run: at once, or on a slow device when its visitor's pen has rested."""
         if self._costs.get(entry.draft.key, 0.0) <= SLOW:
             return entry.since
@@ -155,21 +155,21 @@ class Turns:
         ]
         return min((time for time in times if time > now), default=None)
 
-    def _first_live(self, now: float) -> Entry | None:
+    def _first_live(self, now: float) -> QueuedRequest | None:
         return next(self._ready(now), None)
 
-    def _first_job(self) -> Entry | None:
+    def _first_job(self) -> QueuedRequest | None:
         for visitor, queue in self._jobs.items():
             if (JOB, visitor) not in self._in_flight and queue[0].draft.key not in self._held:
                 return queue[0]
         return None
 
-    def _take_live(self, first: Entry, now: float) -> list[Entry]:
+    def _take_live(self, first: QueuedRequest, now: float) -> list[QueuedRequest]:
         """The first in line, and those further back who fit its batch and are not ahead of others who wait."""
         fewest, size = self._fewest_turns(), self.batch_size(first.draft.key)
         fitting = [entry for entry in self._ready(now) if entry.draft.key == first.draft.key and entry is not first]
         joining = [entry for entry in fitting if self._turns[entry.visitor] <= fewest + MOST_AHEAD]
-        size = max(allowed for allowed in self.crowd.sizes if allowed <= min(size, 1 + len(joining)))
+        size = max(allowed for allowed in self.limits.sizes if allowed <= min(size, 1 + len(joining)))
         batch = [first, *joining[: size - 1]]
         for entry in batch:
             del self._live[entry.visitor]
@@ -177,7 +177,7 @@ class Turns:
             self._in_flight.add((LIVE, entry.visitor))
         return batch
 
-    def _take_job(self, entry: Entry) -> Entry:
+    def _take_job(self, entry: QueuedRequest) -> QueuedRequest:
         queue = self._jobs.pop(entry.visitor)
         queue.popleft()
         if queue:
@@ -188,9 +188,9 @@ class Turns:
     def batch_size(self, key: Hashable) -> int:
         """How many frames of a kind fit the budget; one, until it is known what one costs."""
         cost = self._costs.get(key, 0.0)
-        return max(1, min(self.crowd.max_batch, int(self.crowd.budget / cost))) if cost > 0 else 1
+        return max(1, min(self.limits.max_batch, int(self.limits.budget / cost))) if cost > 0 else 1
 
-    def finished(self, batch: list[Entry], seconds: float, *, learn: bool = True) -> None:
+    def finished(self, batch: list[QueuedRequest], seconds: float, *, learn: bool = True) -> None:
         """The device is done with `batch` after `seconds`. Batches that failed teach nothing: `learn` False."""
         for entry in batch:
             self._in_flight.discard((entry.kind, entry.visitor))
@@ -224,7 +224,7 @@ class Turns:
                 return place * self._pace
         return 0.0
 
-    def loading(self, model: str) -> list[Entry]:
+    def loading(self, model: str) -> list[QueuedRequest]:
         """Those who wait for what `model` needs."""
         return [entry for entry in self.entries() if entry.draft.model == model and entry.draft.key in self._held]
 
@@ -232,12 +232,12 @@ class Turns:
         """Nothing with `key` runs until it is released: what it needs is being loaded."""
         self._held.add(key)
 
-    def release(self, key: Hashable) -> list[Entry]:
+    def release(self, key: Hashable) -> list[QueuedRequest]:
         """Let `key` run again; returns what waits for it."""
         self._held.discard(key)
         return [entry for entry in self.entries() if entry.draft.key == key]
 
-    def remove(self, entry: Entry) -> None:
+    def remove(self, entry: QueuedRequest) -> None:
         """Take an entry out, wherever it waits."""
         if self._live.get(entry.visitor) is entry:
             del self._live[entry.visitor]
@@ -247,7 +247,7 @@ class Turns:
             if not queue:
                 del self._jobs[entry.visitor]
 
-    def forget(self, visitor: str) -> list[Entry]:
+    def forget(self, visitor: str) -> list[QueuedRequest]:
         """A visitor left: what they had waiting, taken out."""
         gone = [entry for entry in self.entries() if entry.visitor == visitor]
         for entry in gone:
@@ -255,7 +255,7 @@ class Turns:
         self._turns.pop(visitor, None)
         return gone
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[QueuedRequest]:
         """All that wait."""
         return [*self._live.values(), *(entry for queue in self._jobs.values() for entry in queue)]
 

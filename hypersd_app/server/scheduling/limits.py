@@ -14,6 +14,7 @@ from hypersd_app.errors import InvalidRequest
 MEGABYTE = 1024 * 1024
 MOST_REMEMBERED = 4096  # addresses
 MOST = 1e12  # of anything; a limit that is never met may be as large
+FORMER_NAMES = {"sessions_an_address": "sessions_per_address", "jobs_a_visitor": "jobs_per_visitor"}  # still accepted
 LEAST = {"free_memory": 0}  # others: 1 of what is counted, a thousandth of what is measured
 
 
@@ -33,14 +34,14 @@ class BoardLimits:
     calls_per_second: float = 30.0  # HTTP posts of one address
     call_burst: int = 120
     sessions: int = 64
-    sessions_an_address: int = 16
-    jobs_a_visitor: int = 4
+    sessions_per_address: int = 16
+    jobs_per_visitor: int = 4
     jobs: int = 64
     free_memory: int = 256 * MEGABYTE  # with less than this left on the machine nobody new is let in
     hello_seconds: float = 10.0
     idle_seconds: float = 900.0
     call_seconds: float = 120.0
-    come_back_seconds: float = 30.0  # what who finds all places taken is told
+    come_back_seconds: float = 30.0  # retry-after when all sessions are in use
     allowed_origins: tuple[str, ...] = ()  # hosts besides the page's own
 
     def __post_init__(self) -> None:
@@ -61,6 +62,7 @@ def limits_of(text: str) -> BoardLimits:
     values: dict[str, Any] = {}
     for word in text.split():
         name, _, value = word.partition("=")
+        name = FORMER_NAMES.get(name, name)
         if name not in kinds:
             raise InvalidRequest("limit", name, "one of " + ", ".join(kinds))
         try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from hypersd_app.errors import HyperSDError, Overloaded, WorkerLost
 from hypersd_app.requests import LOADING_SHARE, MAX_SEED, GenerationRequest, GenerationResult
-from hypersd_app.server.scheduling.fair_queue import JOB, LIVE, Crowd, Draft, Entry, Turns
+from hypersd_app.server.scheduling.fair_queue import JOB, LIVE, FairQueue, LazyRequest, QueuedRequest, SchedulerLimits
 
 logger = logging.getLogger(__name__)
 
@@ -71,53 +71,53 @@ def batch_key(request: GenerationRequest, control: str = "") -> Hashable:
     )
 
 
-def draft_of(request: GenerationRequest) -> Draft:
+def lazy(request: GenerationRequest) -> LazyRequest:
     """A request that needs no more decoding."""
-    return Draft(batch_key(request), lambda: request, request.model)
+    return LazyRequest(batch_key(request), lambda: request, request.model)
 
 
 class FrameScheduler:
-    """`devices` threads that run batches, as `Turns` picks them.
+    """`devices` threads that run batches, as `FairQueue` picks them.
 
     A visitor has at most one frame running and one waiting; a newer one replaces the waiting one, which is delivered as
     dropped. `deliver` is called on a device thread (or the submitting one, for a dropped frame): keep it short. `prepare`
     loads what a kind of request needs, beside the work of others, and says how far it is; `report` is told the size and
-    seconds of each batch; `places` says how many batches may run now, where that changes.
+    seconds of each batch; `slots` says how many batches may run now, where that changes.
     """
 
     def __init__(
         self,
         render: Render,
         *,
-        crowd: Crowd | None = None,
+        limits: SchedulerLimits | None = None,
         devices: int = 1,
         prepare: Prepare | None = None,
         report: Callable[[int, float], None] | None = None,
-        places: Callable[[], int] | None = None,
+        slots: Callable[[], int] | None = None,
     ) -> None:
         self._render = render
         self._prepare = prepare
         self._report = report
-        self._places = places
-        self._turns = Turns(crowd)
+        self._slots = slots
+        self._queue = FairQueue(limits)
         self._changed = threading.Condition()
         self._closed = False
         self._ready: dict[Hashable, float] = {}
         self._gone: OrderedDict[str, float] = OrderedDict()  # visitors who left, the latest ones, and when
         self._loaders = threading.Semaphore(LOADERS)
         self._started: dict[int, float] = {}  # device thread -> when its batch began
-        self._decoders = ThreadPoolExecutor(self._turns.crowd.max_batch, thread_name_prefix="sketches")
+        self._decoders = ThreadPoolExecutor(self._queue.limits.max_batch, thread_name_prefix="sketches")
         self._threads = [threading.Thread(target=self._run, name=f"frames-{i}", daemon=True) for i in range(devices)]
         for thread in self._threads:
             thread.start()
 
     def submit(
-        self, visitor: str, sequence: int, draft: Draft, deliver: Deliver, loading: Callable[[float, str], None] | None = None
+        self, visitor: str, sequence: int, draft: LazyRequest, deliver: Deliver, loading: Callable[[float, str], None] | None = None
     ) -> None:
         """Put a state into the visitor's mailbox; `loading` is told how far its model is. Raises Overloaded when too many
         visitors wait, or after close."""
         now = time.perf_counter()
-        replaced, turn = self._put(Entry(visitor, sequence, draft, deliver, now, now, progress=loading))
+        replaced, turn = self._put(QueuedRequest(visitor, sequence, draft, deliver, now, now, progress=loading))
         if replaced is not None:
             replaced.deliver(Frame(replaced.sequence, turn=turn * 1000))
 
@@ -126,7 +126,7 @@ class FrameScheduler:
     ) -> GenerationResult:
         """A picture or several beside the live frames, in parts, so that strokes come between. Raises HyperSDError."""
         began, results = time.perf_counter(), []
-        for part in parts_of(request, self._turns.crowd.max_batch):
+        for part in parts_of(request, self._queue.limits.max_batch):
             if self._gone.get(visitor, 0.0) > began:
                 raise HyperSDError(LEFT)
             results.append(self._run_part(visitor, part, progress, timeout))
@@ -135,13 +135,13 @@ class FrameScheduler:
     def _run_part(self, visitor: str, request: GenerationRequest, progress: Progress | None, timeout: float) -> GenerationResult:
         future: Future[Frame] = Future()
         now = time.perf_counter()
-        entry = Entry(visitor, 0, draft_of(request), future.set_result, now, now, JOB, progress)
+        entry = QueuedRequest(visitor, 0, lazy(request), future.set_result, now, now, JOB, progress)
         self._put(entry)
         try:
             frame = future.result(timeout)
         except TimeoutError:
             with self._changed:
-                self._turns.remove(entry)
+                self._queue.remove(entry)
             raise Overloaded("The picture took too long; fewer steps or pictures help.", retry_after=5.0) from None
         if frame.error is not None:
             raise frame.error
@@ -149,20 +149,20 @@ class FrameScheduler:
             raise Overloaded("The server is shutting down.", retry_after=5.0)
         return frame.result
 
-    def _put(self, entry: Entry) -> tuple[Entry | None, float]:
+    def _put(self, entry: QueuedRequest) -> tuple[QueuedRequest | None, float]:
         """Let an entry wait; returns what it replaced, and the seconds until its turn."""
         with self._changed:
             if self._closed:
                 raise Overloaded("The server is shutting down.", retry_after=5.0)
-            replaced = self._turns.put(entry)
+            replaced = self._queue.put(entry)
             self._load_first(entry)
             self._changed.notify()
-            return replaced, self._turns.turn_in(entry.visitor)
+            return replaced, self._queue.turn_in(entry.visitor)
 
     def forget(self, visitor: str) -> None:
         """A visitor left: nothing is delivered for the strokes they have waiting, and their jobs end."""
         with self._changed:
-            left = self._turns.forget(visitor)
+            left = self._queue.forget(visitor)
             self._gone[visitor] = time.perf_counter()
             self._gone.move_to_end(visitor)
             while len(self._gone) > MOST_GONE:
@@ -174,7 +174,7 @@ class FrameScheduler:
     def waiting(self) -> tuple[int, int]:
         """Strokes and jobs that wait."""
         with self._changed:
-            return self._turns.waiting
+            return self._queue.waiting
 
     def busy_seconds(self) -> float:
         """How long the oldest batch has been on a device; 0 when none is."""
@@ -187,10 +187,10 @@ class FrameScheduler:
             self._closed = True
             self._changed.notify_all()
             if drain > 0:
-                self._changed.wait_for(lambda: self._turns.idle, timeout=drain)
-            left = self._turns.entries()
+                self._changed.wait_for(lambda: self._queue.idle, timeout=drain)
+            left = self._queue.entries()
             for entry in left:
-                self._turns.remove(entry)
+                self._queue.remove(entry)
             self._changed.notify_all()
         for entry in left:
             self._hand_over(entry, Frame(entry.sequence))
@@ -198,7 +198,7 @@ class FrameScheduler:
             thread.join(timeout=5.0)
         self._decoders.shutdown(wait=False)
 
-    def _load_first(self, entry: Entry) -> None:
+    def _load_first(self, entry: QueuedRequest) -> None:
         """Before a kind of request runs for the first time, load what it needs on a thread of its own."""
         key, now = entry.draft.key, time.perf_counter()
         if self._prepare is None or self._ready.get(key, 0.0) > now:
@@ -207,11 +207,11 @@ class FrameScheduler:
         if sum(until == float("inf") for until in self._ready.values()) >= MOST_LOADING:
             return  # so many kinds at once are nobody's wish: this one loads when it runs
         self._ready[key] = float("inf")  # until the thread has an answer
-        self._turns.hold(key)
+        self._queue.hold(key)
         # Not a pool: its threads would be waited for at exit, and a download may take minutes.
         threading.Thread(target=self._load, args=(entry,), name="loading", daemon=True).start()
 
-    def _load(self, entry: Entry) -> None:
+    def _load(self, entry: QueuedRequest) -> None:
         assert self._prepare is not None
         key = entry.draft.key
         try:
@@ -223,7 +223,7 @@ class FrameScheduler:
             logger.exception("loading failed")
         with self._changed:
             self._ready[key] = time.perf_counter() + KEPT_READY
-            self._turns.release(key)
+            self._queue.release(key)
             self._changed.notify_all()
 
     def _loading(self, model: str) -> Progress:
@@ -237,7 +237,7 @@ class FrameScheduler:
                 return
             told = now
             with self._changed:
-                waiting = self._turns.loading(model)
+                waiting = self._queue.loading(model)
             for entry in waiting:
                 if entry.progress is not None:
                     self._tell(entry.progress, share if entry.kind == LIVE else LOADING_SHARE * share, words)
@@ -254,27 +254,27 @@ class FrameScheduler:
             drawn = self._serve(batch)
             with self._changed:
                 del self._started[threading.get_ident()]
-                self._turns.finished(batch, drawn or time.perf_counter() - started, learn=drawn > 0)
+                self._queue.finished(batch, drawn or time.perf_counter() - started, learn=drawn > 0)
                 for entry in batch:
                     if self._ready.get(entry.draft.key, 0.0) < float("inf"):
                         self._ready[entry.draft.key] = time.perf_counter() + KEPT_READY
                 self._changed.notify_all()
 
-    def _await_batch(self) -> list[Entry]:
+    def _await_batch(self) -> list[QueuedRequest]:
         """The next batch; [] when it is time to stop. Called with the lock held."""
         while True:
-            if self._places is not None and len(self._started) >= self._places() and not self._closed:
+            if self._slots is not None and len(self._started) >= self._slots() and not self._closed:
                 self._changed.wait(LOOK_AGAIN)
                 continue
             now = time.perf_counter()
-            batch, wake = self._turns.next(now)
+            batch, wake = self._queue.next(now)
             if batch:
                 return batch
-            if self._closed and self._turns.idle:
+            if self._closed and self._queue.idle:
                 return []
             self._changed.wait(None if wake is None else max(0.0, wake - now))
 
-    def _serve(self, batch: list[Entry]) -> float:
+    def _serve(self, batch: list[QueuedRequest]) -> float:
         """Decode, render and deliver a batch; the seconds it took on the device, 0 if not all went well."""
         started = time.perf_counter()
         runnable = [(entry, request) for entry, request in self._decoded(batch) if request is not None]
@@ -294,10 +294,10 @@ class FrameScheduler:
         results = [outcome for outcome in outcomes if isinstance(outcome, GenerationResult)]
         if len(results) < len(outcomes):
             return 0.0
-        there = 0.0 if self._places is None else results[0].milliseconds.get("total", 0.0) / 1000
+        there = 0.0 if self._slots is None else results[0].milliseconds.get("total", 0.0) / 1000
         return there or rendered
 
-    def _decoded(self, batch: list[Entry]) -> Iterator[tuple[Entry, GenerationRequest | None]]:
+    def _decoded(self, batch: list[QueuedRequest]) -> Iterator[tuple[QueuedRequest, GenerationRequest | None]]:
         """Each entry's request; who sent an unreadable sketch is told, and gets None."""
         # One alone is done here before another thread would have woken up.
         several = map(_built, batch) if len(batch) == 1 else self._decoders.map(_built, batch)
@@ -324,7 +324,7 @@ class FrameScheduler:
             return [failure]
         return [self._outcomes([request], progress)[0] for request in requests]
 
-    def _hand_over(self, entry: Entry, frame: Frame) -> None:
+    def _hand_over(self, entry: QueuedRequest, frame: Frame) -> None:
         self._tell(entry.deliver, frame)
 
     @staticmethod
@@ -335,7 +335,7 @@ class FrameScheduler:
             logger.exception("a frame could not be delivered")  # a visitor who left must not stop the device thread
 
 
-def _built(entry: Entry) -> GenerationRequest | HyperSDError:
+def _built(entry: QueuedRequest) -> GenerationRequest | HyperSDError:
     try:
         return entry.draft.build()
     except HyperSDError as error:
@@ -345,7 +345,7 @@ def _built(entry: Entry) -> GenerationRequest | HyperSDError:
         return HyperSDError("The sketch could not be read.")
 
 
-def _frame(entry: Entry, outcome: Outcome, started: float, rendered: float, batch: int) -> Frame:
+def _frame(entry: QueuedRequest, outcome: Outcome, started: float, rendered: float, batch: int) -> Frame:
     waited = (started - entry.since) * 1000
     if isinstance(outcome, HyperSDError):
         return Frame(entry.sequence, error=outcome, waited=waited, rendered=rendered * 1000, batch=batch)

@@ -40,7 +40,7 @@ class TextActions:
 
     def __init__(self, handlers: Handlers, patience: float = PATIENCE, clock: Callable[[], float] = time.monotonic) -> None:
         self._handlers = handlers
-        self._patience = patience
+        self._hang_detector = patience
         self._clock = clock
 
     def make(self, keep_seed: bool, *values: Any) -> Iterator[tuple[Any, ...]]:
@@ -81,12 +81,12 @@ class TextActions:
 
     def _run(self, request: GenerationRequest) -> Iterator[tuple[Any, ...]]:
         """How far the run is, once it has taken a while; then the result."""
-        tell_at = self._clock() + self._patience
+        tell_at = self._clock() + self._hang_detector
         for reached in self._handlers.stepwise(request):
             if not isinstance(reached, Step):
                 yield *shown(reached), request
             elif self._clock() >= tell_at:
-                tell_at = self._clock() + min(TELL_EVERY, self._patience)
+                tell_at = self._clock() + min(TELL_EVERY, self._hang_detector)
                 picture = gr.skip() if reached.picture is None else gr.update(value=[reached.picture], columns=1)
                 yield picture, f"{reached.note} · {reached.share:.0%}", gr.skip(), gr.skip()
 

@@ -29,7 +29,7 @@ from hypersd_app.engine.loading.lora import LowRank, StylePatch
 from hypersd_app.engine.memory.budget import module_bytes
 from hypersd_app.engine.memory.device import Hardware, cores
 from hypersd_app.engine.memory.model_cache import Loaded
-from hypersd_app.engine.sampling.layout_cache import Layouts, layout_prior, reads_layout
+from hypersd_app.engine.sampling.layout_cache import LayoutCache, layout_prior, reads_layout
 from hypersd_app.errors import ModelUnavailable
 
 logger = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ class OpenVinoDenoiser:
         self._factors: list[NDArray[np.float32]] = []
         self._none: list[NDArray[np.float32]] = []
         self._prior_patch = None if parts.prior is None else StylePatch(parts.prior)
-        self._layouts = None if parts.prior is None else Layouts(parts.prior)
+        self._layouts = None if parts.prior is None else LayoutCache(parts.prior)
 
     @property
     def grown(self) -> int:

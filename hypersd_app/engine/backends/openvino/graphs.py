@@ -17,7 +17,7 @@ from hypersd_app.models.pictures import control_tensor
 RANK_STEP = 16  # slots are at least so wide, and grow by doubling: a second style rarely needs another compilation
 
 
-class Given(nn.Module):
+class Precomputed(nn.Module):
     """In the place of a sinusoidal projection: gives what was computed outside, in float32.
 
     Inside a bfloat16 graph timestep 999 would round to 1000 before its sine is taken.
@@ -32,7 +32,7 @@ class Given(nn.Module):
         return self.value
 
 
-class Slot(nn.Module):
+class LoRASlot(nn.Module):
     """A layer with room for a low-rank change that is an input of the graph: other styles, same compiled network."""
 
     def __init__(self, base: nn.Module) -> None:
@@ -79,16 +79,16 @@ class Graph(nn.Module):
     def __init__(self, module: Any, slots: SlotPlan = SlotPlan()) -> None:
         super().__init__()
         self.network = module
-        self.time = module.time_proj = Given()
+        self.time = module.time_proj = Precomputed()
         self.large = getattr(module, "add_time_proj", None) is not None
         if self.large:
-            self.sizes = module.add_time_proj = Given()
+            self.sizes = module.add_time_proj = Precomputed()
         self.slots = [self._slot(name) for name in slots.modules]
 
-    def _slot(self, name: str) -> Slot:
+    def _slot(self, name: str) -> LoRASlot:
         base = layer(self.network, name)
         parent_name, _, own = name.rpartition(".")
-        slot = Slot(base)
+        slot = LoRASlot(base)
         setattr(self.network.get_submodule(parent_name), own, slot)
         return slot
 
@@ -182,7 +182,7 @@ class DecoderGraph(nn.Module):
         return pixels(self.vae.decode(latents / self.scale, return_dict=False)[0])
 
 
-class Flat(nn.Module):
+class PositionalWrapper(nn.Module):
     """Conversion wants positional tensors only: the first three by name, the others as a list."""
 
     def __init__(self, graph: nn.Module, named: int) -> None:

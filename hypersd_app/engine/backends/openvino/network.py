@@ -24,7 +24,7 @@ from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import Tensor, nn
 
 from hypersd_app.engine.backends.openvino.disk_cache import prune, touch
-from hypersd_app.engine.backends.openvino.graphs import Flat
+from hypersd_app.engine.backends.openvino.graphs import PositionalWrapper
 from hypersd_app.engine.backends.openvino.partition import Arrays, SteadyPart, cut
 
 logger = logging.getLogger(__name__)
@@ -202,7 +202,7 @@ class CompiledNetwork:
     def _convert(self, examples: Arrays) -> tuple[ov.Model, object]:
         """The graph, and what must live as long as it does."""
         logger.info("converting %s for OpenVINO (once)", self._path.stem)
-        graph = Flat(self._build().eval(), self._named)
+        graph = PositionalWrapper(self._build().eval(), self._named)
         tensors = tuple(torch.from_numpy(np.array(array)) for array in examples)
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tracing warns of every shape it takes as fixed, and fixed they are

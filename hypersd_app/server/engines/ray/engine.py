@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from ray import serve
 from ray.exceptions import RayActorError, RayError, RayTaskError
@@ -15,6 +15,7 @@ from ray.serve.schema import ReplicaState
 
 from hypersd_app.errors import HyperSDError, Overloaded, WorkerLost
 from hypersd_app.requests import GenerationRequest, GenerationResult
+from hypersd_app.server.engines.protocol import CatalogReader
 from hypersd_app.server.engines.ray.model_ids import model_id
 from hypersd_app.server.engines.watchdog import FIRST_TIME
 from hypersd_app.server.scheduling.scheduler import Outcome
@@ -28,36 +29,18 @@ STATUS_SECONDS = 4.0
 RESCAN_SECONDS = 60.0
 
 
-class Rows(Protocol):
-    """The catalogue: read by the server itself, for it sees the same folders as the replicas."""
-
-    def models(self) -> Sequence[Any]:
-        """Rows of models."""
-        ...
-
-    def recipes(self, model: str) -> Sequence[Any]:
-        """Rows of recipes."""
-        ...
-
-    def styles(self, model: str) -> Sequence[Any]:
-        """Rows of styles."""
-        ...
-
-    def rescan(self) -> None:
-        """Look again."""
-        ...
-
-
 class RayEngine:
     """An `ImageEngine` over a deployment; replicas keep nothing of a visitor, so that any of them draws the next stroke.
 
-    `devices` is how many batches may ever be on their way at once, `places` how many may be now: one for each replica
+    `devices` is how many batches may ever be on their way at once, `slots` how many may be now: one for each replica
     that runs, and one that waits, so that no replica does.
     """
 
-    def __init__(self, handle: DeploymentHandle, rows: Rows, application: str, most: int, close: Callable[[], None]) -> None:
+    def __init__(
+        self, handle: DeploymentHandle, catalog: CatalogReader, application: str, most: int, close: Callable[[], None]
+    ) -> None:
         self._handle = handle
-        self._rows = rows
+        self._catalog = catalog
         self._application = application
         self._close = close
         self._closed = threading.Event()
@@ -67,7 +50,7 @@ class RayEngine:
         self._look()
         threading.Thread(target=self._watch, name="replicas", daemon=True).start()
 
-    def places(self) -> int:
+    def slots(self) -> int:
         """How many batches may be on their way now."""
         return min(self.devices, self.replicas + 1) if self.replicas else 1
 
@@ -138,19 +121,19 @@ class RayEngine:
 
     def models(self) -> Sequence[Any]:
         """Rows of the catalogue's models."""
-        return self._rows.models()
+        return self._catalog.models()
 
     def recipes(self, model: str) -> Sequence[Any]:
         """Rows of the recipes that `model` can run. Raises InvalidRequest."""
-        return self._rows.recipes(model)
+        return self._catalog.recipes(model)
 
     def styles(self, model: str) -> Sequence[Any]:
         """Rows of the styles that fit `model`. Raises InvalidRequest."""
-        return self._rows.styles(model)
+        return self._catalog.styles(model)
 
     def rescan(self) -> None:
         """Look again for models and styles, here and on every replica."""
-        self._rows.rescan()
+        self._catalog.rescan()
         with self._told():
             self._handle.broadcast("rescan").results(timeout_s=RESCAN_SECONDS)
 

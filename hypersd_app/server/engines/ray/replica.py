@@ -19,7 +19,7 @@ from hypersd_app.requests import GenerationRequest
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.server.engines.ray.loopback import keep_to_loopback
 from hypersd_app.server.engines.ray.model_ids import model_id
-from hypersd_app.server.engines.watchdog import Patience
+from hypersd_app.server.engines.watchdog import HangDetector
 from hypersd_app.server.scheduling.scheduler import batch_key
 from hypersd_app.system import resident_bytes, share_one_heap
 
@@ -49,7 +49,7 @@ class EngineReplica:
             keep_to_loopback()
         self._engine = build()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="calls")
-        self._patience = Patience(hang_seconds)
+        self._hang_detector = HangDetector(hang_seconds)
         self._working: dict[int, _Work] = {}
         self._numbers = itertools.count()
         self._wanted: dict[str, GenerationRequest] = {}  # what to load for a name
@@ -141,11 +141,11 @@ class EngineReplica:
             return "error", HyperSDError("The picture could not be made; the server's log says why.")
         finally:
             del self._working[number]
-        self._patience.learn(kind, time.monotonic() - started)
+        self._hang_detector.learn(kind, time.monotonic() - started)
         return "result", value
 
     def _begin(self, kind: Hashable) -> _Work:
-        return _Work(self._patience.limit(kind))
+        return _Work(self._hang_detector.limit(kind))
 
     async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)

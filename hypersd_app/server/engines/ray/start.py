@@ -12,13 +12,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hypersd_app.errors import ModelUnavailable
-from hypersd_app.server.engines.protocol import ImageEngine
+from hypersd_app.server.engines.protocol import CatalogReader, ImageEngine
 from hypersd_app.server.scheduling.limits import is_loopback
 from hypersd_app.settings import Settings
 from hypersd_app.system import available_bytes
 
 if TYPE_CHECKING:
-    from hypersd_app.server.engines.ray.engine import RayEngine, Rows
+    from hypersd_app.server.engines.ray.engine import RayEngine
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +47,10 @@ QUIET: Mapping[str, str] = {
 ALONE: Mapping[str, str] = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
-def open_ray_engine(
-    settings: Settings, build: Callable[[Settings], ImageEngine] | None = None, rows: Rows | None = None
-) -> RayEngine:
-    """Replicas as `settings` ask for them, warm and ready. `build` makes each one's engine, `rows` is the catalogue here.
+def open_ray_engine(settings: Settings, build: Callable[[Settings], ImageEngine], catalog: CatalogReader) -> RayEngine:
+    """Start the replicas that `settings` ask for and wait until they are warm.
+
+    `build` makes the engine of each replica; `catalog` is read in this process.
 
     Raises ModelUnavailable if Ray is not installed or the replicas cannot start.
     """
@@ -62,24 +62,12 @@ def open_ray_engine(
 
     close = _connect(settings)
     try:
-        handle = _deploy(settings, build or _build)
+        handle = _deploy(settings, build)
     except RuntimeError as error:
         reason = _reason() or str(error)
         close()
         raise ModelUnavailable(f"The replicas did not start: {reason}") from error
-    return RayEngine(handle, rows or _catalogue(settings), APPLICATION, settings.replicas_at_most, close)
-
-
-def _build(settings: Settings) -> ImageEngine:
-    from hypersd_app.server.engines.factory import build_engine
-
-    return build_engine(settings)
-
-
-def _catalogue(settings: Settings) -> Rows:
-    from hypersd_app.catalog.catalog import Catalog
-
-    return Catalog(settings)
+    return RayEngine(handle, catalog, APPLICATION, settings.replicas_at_most, close)
 
 
 def _connect(settings: Settings) -> Callable[[], None]:

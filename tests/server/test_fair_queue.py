@@ -11,7 +11,18 @@ import pytest
 
 from hypersd_app.errors import Overloaded
 from hypersd_app.requests import GenerationRequest
-from hypersd_app.server.scheduling.fair_queue import JOB, LIVE, LONGEST_REST, MOST_AHEAD, REST, SLOW, Crowd, Draft, Entry, Turns
+from hypersd_app.server.scheduling.fair_queue import (
+    JOB,
+    LIVE,
+    LONGEST_REST,
+    MOST_AHEAD,
+    REST,
+    SLOW,
+    FairQueue,
+    LazyRequest,
+    QueuedRequest,
+    SchedulerLimits,
+)
 
 FRAME = 0.03  # seconds a picture
 
@@ -24,18 +35,18 @@ def nothing() -> GenerationRequest:
 class World:
     """Visitors, a device or two, and a clock that jumps from event to event."""
 
-    turns: Turns
+    turns: FairQueue
     cost: float = FRAME
     devices: int = 1
     now: float = 0.0
-    busy: list[tuple[float, float, list[Entry]]] = field(default_factory=list)  # ends, took, batch
-    taken: list[tuple[float, list[Entry]]] = field(default_factory=list)
-    replaced: list[Entry] = field(default_factory=list)
+    busy: list[tuple[float, float, list[QueuedRequest]]] = field(default_factory=list)  # ends, took, batch
+    taken: list[tuple[float, list[QueuedRequest]]] = field(default_factory=list)
+    replaced: list[QueuedRequest] = field(default_factory=list)
     sequences: Counter[str] = field(default_factory=Counter)
 
-    def submit(self, visitor: str, key: Hashable = "plain", kind: str = LIVE) -> Entry:
+    def submit(self, visitor: str, key: Hashable = "plain", kind: str = LIVE) -> QueuedRequest:
         self.sequences[visitor] += 1
-        entry = Entry(visitor, self.sequences[visitor], Draft(key, nothing), lambda _: None, self.now, self.now, kind)
+        entry = QueuedRequest(visitor, self.sequences[visitor], LazyRequest(key, nothing), lambda _: None, self.now, self.now, kind)
         replaced = self.turns.put(entry)
         if replaced is not None:
             self.replaced.append(replaced)
@@ -69,7 +80,7 @@ class World:
             self.start()
         self.now = until
 
-    def entries(self) -> Iterator[tuple[float, Entry]]:
+    def entries(self) -> Iterator[tuple[float, QueuedRequest]]:
         for time, batch in self.taken:
             for entry in batch:
                 yield time, entry
@@ -79,12 +90,12 @@ class World:
 def test_whatever_happens_each_state_comes_to_one_end_and_the_newest_wins(seed: int) -> None:
     chance = random.Random(seed)
     sizes = chance.choice(((1,), (1, 2), (1, 4), (1, 2, 3, 4)))
-    world = World(Turns(Crowd(sizes=sizes, jobs=1000, jobs_a_visitor=1000)), devices=chance.choice((1, 2)))
+    world = World(FairQueue(SchedulerLimits(sizes=sizes, jobs=1000, jobs_per_visitor=1000)), devices=chance.choice((1, 2)))
     names = [f"v{i}" for i in range(chance.randint(1, 9))]
     latest: dict[str, int] = {}
     at_take: list[bool] = []
-    submitted: list[Entry] = []
-    gone: list[Entry] = []
+    submitted: list[QueuedRequest] = []
+    gone: list[QueuedRequest] = []
     for _ in range(400):
         before = len(world.taken)
         visitor, action = chance.choice(names), chance.random()
@@ -115,7 +126,7 @@ def test_whatever_happens_each_state_comes_to_one_end_and_the_newest_wins(seed: 
 @pytest.mark.parametrize("seed", range(6))
 def test_who_waits_is_never_overtaken_by_more_than_a_turn_or_two(seed: int) -> None:
     chance = random.Random(seed)
-    world = World(Turns(Crowd()))
+    world = World(FairQueue(SchedulerLimits()))
     keys = {f"v{i}": chance.choice(("plain", "plain", "ink", "clay")) for i in range(12)}
     for _ in range(200):
         waiting = {entry.visitor for entry in world.turns.entries()}
@@ -131,7 +142,7 @@ def test_who_waits_is_never_overtaken_by_more_than_a_turn_or_two(seed: int) -> N
 
 
 def test_a_stroke_never_waits_behind_a_grid() -> None:
-    world = World(Turns(Crowd(jobs_a_visitor=16)), cost=0.5)
+    world = World(FairQueue(SchedulerLimits(jobs_per_visitor=16)), cost=0.5)
     for _ in range(16):
         world.submit("painter", kind=JOB)
     world.pass_time(0.2)
@@ -144,7 +155,7 @@ def test_a_stroke_never_waits_behind_a_grid() -> None:
 
 
 def test_live_strokes_leave_jobs_their_share() -> None:
-    world = World(Turns())
+    world = World(FairQueue())
     for _ in range(300):
         world.submit("drawer")
         if not any(entry.kind == JOB for entry in world.turns.entries()):
@@ -155,7 +166,7 @@ def test_live_strokes_leave_jobs_their_share() -> None:
 
 
 def test_on_a_slow_device_the_pen_rests_first() -> None:
-    world = World(Turns(), cost=2.0)
+    world = World(FairQueue(), cost=2.0)
     for _ in range(3):  # until it is known to be slow
         world.submit("drawer")
         world.pass_time(10.0)
@@ -177,7 +188,7 @@ def test_on_a_slow_device_the_pen_rests_first() -> None:
 
 
 def test_a_batch_is_as_large_as_the_budget_allows() -> None:
-    world = World(Turns(Crowd(sizes=tuple(range(1, 9)), budget=0.1)))
+    world = World(FairQueue(SchedulerLimits(sizes=tuple(range(1, 9)), budget=0.1)))
     for _ in range(6):
         for i in range(8):
             world.submit(f"v{i}")
@@ -188,7 +199,7 @@ def test_a_batch_is_as_large_as_the_budget_allows() -> None:
 
 
 def test_a_pause_saves_up_no_claim() -> None:
-    turns = Turns()
+    turns = FairQueue()
     world = World(turns)
     for _ in range(50):
         world.submit("drawer")
@@ -204,7 +215,7 @@ def test_a_pause_saves_up_no_claim() -> None:
 
 
 def test_full_houses_are_told_when_to_come_back() -> None:
-    world = World(Turns(Crowd(visitors=2, jobs=3, jobs_a_visitor=2)), devices=0)
+    world = World(FairQueue(SchedulerLimits(visitors=2, jobs=3, jobs_per_visitor=2)), devices=0)
     world.submit("a"), world.submit("b"), world.submit("a")
     with pytest.raises(Overloaded, match=r"Try again in 2 s"):
         world.submit("c")
@@ -217,7 +228,7 @@ def test_full_houses_are_told_when_to_come_back() -> None:
 
 
 def test_what_loads_waits_and_others_go_on() -> None:
-    world = World(Turns())
+    world = World(FairQueue())
     world.turns.hold("large")
     heavy = world.submit("a", "large")
     light = world.submit("b")
@@ -229,7 +240,7 @@ def test_what_loads_waits_and_others_go_on() -> None:
 
 
 def test_who_waits_is_told_when_their_turn_comes() -> None:
-    world = World(Turns(Crowd(sizes=(1,))))
+    world = World(FairQueue(SchedulerLimits(sizes=(1,))))
     for _ in range(30):
         for i in range(4):
             world.submit(f"v{i}")

@@ -14,8 +14,8 @@ import pytest
 from hypersd_app.errors import HyperSDError, InvalidRequest, Overloaded, WorkerLost
 from hypersd_app.requests import ControlInput, GenerationRequest, GenerationResult, StyleWeight
 from hypersd_app.server.scheduling import scheduler as frames
-from hypersd_app.server.scheduling.fair_queue import Crowd, Draft
-from hypersd_app.server.scheduling.scheduler import Frame, FrameScheduler, Progress, draft_of
+from hypersd_app.server.scheduling.fair_queue import LazyRequest, SchedulerLimits
+from hypersd_app.server.scheduling.scheduler import Frame, FrameScheduler, Progress, lazy
 
 TIMEOUT = 10.0
 
@@ -68,7 +68,7 @@ def device() -> Device:
 
 @pytest.fixture
 def scheduler(device: Device) -> Iterator[FrameScheduler]:
-    made = FrameScheduler(device.render, crowd=Crowd(sizes=(1, 2), visitors=4))
+    made = FrameScheduler(device.render, limits=SchedulerLimits(sizes=(1, 2), visitors=4))
     yield made
     device.run(50)
     made.close()
@@ -76,7 +76,7 @@ def scheduler(device: Device) -> Iterator[FrameScheduler]:
 
 def submit(scheduler: FrameScheduler, visitor: str, sequence: int, inbox: Inbox, prompt: str = "", steps: int = 1) -> None:
     request = GenerationRequest(prompt or f"{visitor}{sequence}", num_inference_steps=steps)
-    scheduler.submit(visitor, sequence, draft_of(request), inbox)
+    scheduler.submit(visitor, sequence, lazy(request), inbox)
 
 
 def test_one_runs_one_waits_and_the_newest_replaces_the_waiting(scheduler: FrameScheduler, device: Device) -> None:
@@ -192,7 +192,7 @@ def test_a_sketch_that_is_replaced_is_never_decoded(scheduler: FrameScheduler, d
         return GenerationRequest("a cat")
 
     for sequence in (1, 2, 3):
-        scheduler.submit("a", sequence, Draft("key", lambda sequence=sequence: build(sequence)), inbox)
+        scheduler.submit("a", sequence, LazyRequest("key", lambda sequence=sequence: build(sequence)), inbox)
     device.run(2)
     frames = inbox.wait(3)
     assert decoded == [3] and isinstance(frames[-1].error, InvalidRequest)
@@ -227,7 +227,7 @@ def test_a_job_comes_in_parts_with_the_seeds_of_the_whole() -> None:
             for r in requests
         ]
 
-    scheduler = FrameScheduler(render, crowd=Crowd(sizes=(1, 2, 3)))
+    scheduler = FrameScheduler(render, limits=SchedulerLimits(sizes=(1, 2, 3)))
     result = scheduler.run("a", GenerationRequest("cats", num_images=8, seed=5))
     assert [(part.seed, part.num_images) for part in parts] == [(5, 3), (8, 3), (11, 2)]
     assert result.pixels == tuple(range(5, 13)) and result.milliseconds == {"unet": 3.0}
@@ -249,12 +249,12 @@ def test_loading_for_one_holds_up_no_other() -> None:
 
     scheduler = FrameScheduler(lambda requests, _: [GenerationResult((), r) for r in requests], prepare=prepare)
     heavy, light = Inbox(), Inbox()
-    scheduler.submit("a", 1, draft_of(GenerationRequest("x", model="large")), heavy, lambda *news: told["a"].append(news))
+    scheduler.submit("a", 1, lazy(GenerationRequest("x", model="large")), heavy, lambda *news: told["a"].append(news))
     assert loading.wait(TIMEOUT)
-    scheduler.submit("b", 1, draft_of(GenerationRequest("x")), light, lambda *news: told["b"].append(news))
+    scheduler.submit("b", 1, lazy(GenerationRequest("x")), light, lambda *news: told["b"].append(news))
     # Its loading waits for the first one's, for both need the same files.
     other = GenerationRequest("x", model="large", num_inference_steps=2)
-    scheduler.submit("c", 1, draft_of(other), Inbox(), lambda *news: told["c"].append(news))
+    scheduler.submit("c", 1, lazy(other), Inbox(), lambda *news: told["c"].append(news))
     assert light.wait(1)[0].result is not None and not heavy.frames
     ends = time.monotonic() + TIMEOUT
     while not (len(told["a"]) > 1 and told["c"]) and time.monotonic() < ends:
@@ -316,7 +316,7 @@ def test_nothing_of_one_visitor_ever_reaches_another(seed: int) -> None:
         pictures = [(r.prompt, r.seed, r.styles, int(r.control.image[0, 0, 0]) if r.control else -1) for r in requests]
         return [GenerationResult((picture,), r) for picture, r in zip(pictures, requests, strict=True)]  # type: ignore[arg-type]
 
-    scheduler = FrameScheduler(render, crowd=Crowd(), devices=2)
+    scheduler = FrameScheduler(render, limits=SchedulerLimits(), devices=2)
 
     def visit(number: int, chance: random.Random) -> tuple[dict[int, tuple[object, ...]], Inbox]:
         asked: dict[int, tuple[object, ...]] = {}
@@ -327,7 +327,7 @@ def test_nothing_of_one_visitor_ever_reaches_another(seed: int) -> None:
             image = None if sketch is None else ControlInput(np.full((8, 8, 3), sketch, np.uint8))
             request = GenerationRequest(f"words of {number}", seed=1000 * number + sequence, styles=styles, control=image)
             asked[sequence] = (request.prompt, request.seed, styles, -1 if sketch is None else sketch)
-            scheduler.submit(f"v{number}", sequence, draft_of(request), inbox)
+            scheduler.submit(f"v{number}", sequence, lazy(request), inbox)
             time.sleep(chance.random() * 0.0005)
         return asked, inbox
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from hypersd_app.engine.memory.model_cache import Loaded, Residency
+from hypersd_app.engine.memory.model_cache import Loaded, ModelCache
 from hypersd_app.errors import DeviceOutOfMemory, ModelUnavailable
 
 
@@ -14,13 +14,13 @@ def value(name: str, size: int = 10, closed: list[str] | None = None):
     return lambda: Loaded(name, size, None if closed is None else lambda: closed.append(name))
 
 
-def touch(residency: Residency, name: str, size: int = 10, closed: list[str] | None = None) -> None:
+def touch(residency: ModelCache, name: str, size: int = 10, closed: list[str] | None = None) -> None:
     with residency.lease(name, value(name, size, closed)) as found:
         assert found == name
 
 
 def test_ten_requests_load_once():
-    residency, started, finish = Residency(100), threading.Event(), threading.Event()
+    residency, started, finish = ModelCache(100), threading.Event(), threading.Event()
     loads = []
 
     def slow() -> Loaded:
@@ -46,7 +46,7 @@ def test_ten_requests_load_once():
 
 
 def test_a_failed_load_reaches_all_and_the_next_tries_again():
-    residency = Residency(100)
+    residency = ModelCache(100)
 
     def failing() -> Loaded:
         raise ModelUnavailable("no")
@@ -59,7 +59,7 @@ def test_a_failed_load_reaches_all_and_the_next_tries_again():
 
 
 def test_the_least_recently_used_goes_first():
-    residency, closed = Residency(30), []
+    residency, closed = ModelCache(30), []
     for name in ("a", "b", "c", "a", "d"):
         touch(residency, name, closed=closed)
     assert closed == ["b"]
@@ -67,7 +67,7 @@ def test_the_least_recently_used_goes_first():
 
 
 def test_what_grows_counts_and_makes_others_go():
-    residency, size = Residency(30), [0]
+    residency, size = ModelCache(30), [0]
     with residency.lease("styled", lambda: Loaded("unet", 10, grown=lambda: size[0])):
         touch(residency, "idle")
         size[0] = 15
@@ -79,7 +79,7 @@ def test_what_grows_counts_and_makes_others_go():
 
 
 def test_room_is_made_before_a_load_whose_size_is_known():
-    residency, seen = Residency(25), []
+    residency, seen = ModelCache(25), []
     touch(residency, "old", 20)
 
     def load() -> Loaded:
@@ -92,7 +92,7 @@ def test_room_is_made_before_a_load_whose_size_is_known():
 
 def test_evicted_memory_is_given_back():
     given = []
-    residency = Residency(15, lambda: given.append(1))
+    residency = ModelCache(15, lambda: given.append(1))
     for name in ("a", "b", "b", "a"):
         touch(residency, name)
     assert len(given) == 2
@@ -101,7 +101,7 @@ def test_evicted_memory_is_given_back():
 
 
 def test_what_is_in_use_stays_and_what_does_not_fit_is_refused():
-    residency = Residency(25)
+    residency = ModelCache(25)
     with residency.lease("a", value("a")):
         touch(residency, "b")
         with pytest.raises(DeviceOutOfMemory, match="budget"):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hypersd_app.engine.interfaces import Conditioning
-from hypersd_app.engine.sampling.layout_cache import STYLES_KEPT, Layouts
+from hypersd_app.engine.sampling.layout_cache import STYLES_KEPT, LayoutCache
 
 
 class Prior:
@@ -29,7 +29,7 @@ def words() -> Conditioning:
 
 def test_the_same_words_and_styles_are_read_once():
     prior = Prior()
-    layouts, cat, dog = Layouts(prior), words(), words()
+    layouts, cat, dog = LayoutCache(prior), words(), words()
     first = layouts.added_to(cat, ())
     assert layouts.added_to(cat, ()) is first
     assert first.hidden is cat.hidden
@@ -42,7 +42,7 @@ def test_the_same_words_and_styles_are_read_once():
 
 def test_layouts_go_with_their_words_and_styles_are_bounded():
     prior = Prior()
-    layouts, cat = Layouts(prior), words()
+    layouts, cat = LayoutCache(prior), words()
     for i in range(STYLES_KEPT + 1):
         layouts.added_to(cat, i)
     layouts.added_to(cat, STYLES_KEPT)
@@ -55,7 +55,7 @@ def test_layouts_go_with_their_words_and_styles_are_bounded():
 
 
 def test_a_batch_has_all_layouts_or_none():
-    layouts = Layouts(Prior())
+    layouts = LayoutCache(Prior())
     rows = [layouts.added_to(words(), ()) for _ in range(2)]
     assert Conditioning.stack(rows).layout.shape == (2, 16, 16, 16)
     assert Conditioning.stack([words(), words()]).layout is None

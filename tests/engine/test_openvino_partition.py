@@ -13,7 +13,7 @@ import openvino as ov
 from openvino import opset13
 
 from hypersd_app.engine.backends.openvino import network as openvino_network
-from hypersd_app.engine.backends.openvino import partition as openvino_steady
+from hypersd_app.engine.backends.openvino import partition
 from hypersd_app.engine.backends.openvino.partition import SteadyPart, cut
 from hypersd_app.requests import ControlInput, StyleWeight
 from tests.engine.test_equivalence import sketch
@@ -56,9 +56,9 @@ def test_results_are_kept_by_key_and_only_so_many() -> None:
     once = part("a", [zeros, zeros])
     assert part("a", [ones, ones]) is once, "the same key, the same inputs"
     assert not np.array_equal(part("b", [ones, ones])[0].data, once[0].data)
-    for key in range(openvino_steady.KEPT):
+    for key in range(partition.KEPT):
         part(key, [zeros, zeros])
-    assert len(part._known) == openvino_steady.KEPT
+    assert len(part._known) == partition.KEPT
     assert part("a", [zeros, zeros]) is not once
 
 
