@@ -14,6 +14,7 @@ from hypersd_app.catalog.safetensors_header import read_header
 from hypersd_app.catalog.scan import DOWN
 from hypersd_app.catalog.specs import ModelSpec
 from hypersd_app.errors import ModelUnavailable
+from hypersd_app.models.legacy_keys import current_key
 
 LARGEST_HEADER = 8 * 1024 * 1024  # bytes; a LoRA of SDXL with the notes of its training has well under one million
 MOST_TENSORS = 20_000
@@ -107,7 +108,7 @@ def flat(module: str) -> str:
     """A module's name as both diffusers' and kohya's files can be compared by."""
     for prefix in PREFIXES:
         module = module.removeprefix(prefix)
-    return module.replace(".", "_")
+    return current_key(module).replace(".", "_")
 
 
 def _fits(changed: Mapping[str, tuple[int, int]], base: Mapping[str, Shape]) -> bool:

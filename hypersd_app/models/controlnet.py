@@ -1,4 +1,4 @@
-"""Pocket's ControlNet: diffusers' own, but the control picture is unshuffled instead of convolved at full size."""
+"""Pocket's ControlNet: diffusers' ControlNet at half width, reading the control image by pixel-unshuffle."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from diffusers.models.controlnets.controlnet import ControlNetOutput
 from torch import Tensor, nn
 
 from hypersd_app.models.fitting import box, fitted
+from hypersd_app.models.legacy_keys import LegacyKeysMixin, accept_legacy_keys
 from hypersd_app.models.shapes import LATENT_CHANNELS, LATENT_SIDE, LAYOUT_CHANGE, TEXT_DIMENSION
 
 
 class UnshuffledConditioning(nn.Module):
-    """(B, 3, 16 H, 16 W) control picture to (B, channels, H, W) features; starts at zero, as ControlNet asks."""
+    """Control images (B, 3, 16 H, 16 W) to features (B, channels, H, W); zero-initialised, as in ControlNet."""
 
     def __init__(self, channels: int, hidden: int = 96) -> None:
         super().__init__()
@@ -38,71 +39,72 @@ class UnshuffledConditioning(nn.Module):
 
 
 class SketchBlock(nn.Module):
-    """ConvNeXt's block (Liu et al., 2022) that a sentence scales and shifts: wide kernels find out what a line encloses."""
+    """ConvNeXt block (Liu et al., 2022) with FiLM on the sentence embedding; 7x7 kernels see enclosed areas."""
 
     def __init__(self, width: int, sentence: int) -> None:
         super().__init__()
-        self.around = nn.Conv2d(width, width, 7, padding=3, groups=width)
+        self.dwconv = nn.Conv2d(width, width, 7, padding=3, groups=width)
         self.norm = nn.GroupNorm(1, width)
-        self.told = nn.Linear(sentence, 2 * width)
-        self.think = nn.Sequential(nn.Conv2d(width, 2 * width, 1), nn.GELU(), nn.Conv2d(2 * width, width, 1))
+        self.film = nn.Linear(sentence, 2 * width)
+        self.mlp = nn.Sequential(nn.Conv2d(width, 2 * width, 1), nn.GELU(), nn.Conv2d(2 * width, width, 1))
 
     def forward(self, x: Tensor, sentence: Tensor) -> Tensor:
-        scale, shift = self.told(sentence)[..., None, None].chunk(2, 1)
-        return x + self.think(self.norm(self.around(x)) * (1 + scale) + shift)
+        scale, shift = self.film(sentence)[..., None, None].chunk(2, 1)
+        return x + self.mlp(self.norm(self.dwconv(x)) * (1 + scale) + shift)
 
 
 class DrawnLayout(nn.Module):
-    """What a drawing changes of a caption's layout: where it knows better (B, 1, 16, 16), and what stands there instead.
+    """Predicts what a sketch changes of a caption's layout: new latents, and a weight (B, 1, 16, 16) to blend them in by.
 
-    The layout prior expects things in the middle and in their usual colours; people draw where and in what colour they
-    like. So it sees what the prior expects as it is and once more fitted to where ink is, and learns what of it stays. Like
-    the prior it is a regression without noise, and learns ten times as fast as residuals of the UNet do. Control picture
-    (B, 3, 256, 256), caption embeddings (B, L, 384) and layout (B, 16, 16, 16) to (B, 17, 16, 16): latents, then their weight.
+    The layout prior expects things in the middle and in their usual colours; people draw anywhere and in any colour. So the
+    network sees the prior's layout as it is and once more fitted to the box of the ink, and predicts how much of it to keep.
+    Like the prior it is a regression without noise, which trains ten times as fast as the UNet's residuals do. Control
+    images (B, 3, 256, 256), caption embeddings (B, L, 384) and layouts (B, 16, 16, 16) to (B, 17, 16, 16).
     """
 
-    INKED = 0.25  # of full strength, from which on a pixel is part of the drawing
-    THERE = 0.4  # of the strongest cell, from which on a layout's cell is part of the thing
+    INKED = 0.25  # of full strength: above it a pixel counts as ink
+    THERE = 0.4  # of the strongest cell: above it a layout's cell belongs to the thing
     blank: Tensor
 
     def __init__(self, width: int = 128, blocks: int = 6, sentence: int = 128) -> None:
         super().__init__()
-        self.look = nn.Sequential(
+        self.patch_embed = nn.Sequential(
             nn.PixelUnshuffle(8), nn.Conv2d(3 * 64, 96, 1), nn.SiLU(), nn.Conv2d(96, width, 3, stride=2, padding=1)
         )
-        self.expect = nn.Conv2d(2 * LATENT_CHANNELS, width, 3, padding=1)
-        self.listen = nn.Sequential(nn.Linear(TEXT_DIMENSION, sentence), nn.SiLU())
+        self.layout_embed = nn.Conv2d(2 * LATENT_CHANNELS, width, 3, padding=1)
+        self.text_proj = nn.Sequential(nn.Linear(TEXT_DIMENSION, sentence), nn.SiLU())
         self.blocks = nn.ModuleList(SketchBlock(width, sentence) for _ in range(blocks))
-        # Latents, their weight, and how much of the fitted layout is among them.
+        # Latents, their weight, and how much of the fitted layout they keep.
         self.out = nn.Sequential(nn.GroupNorm(1, width), nn.Conv2d(width, LAYOUT_CHANGE + 1, 1))
         nn.init.zeros_(self.out[1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.out[1].bias)  # type: ignore[arg-type]
         self.register_buffer("blank", torch.zeros(LATENT_CHANNELS, LATENT_SIDE, LATENT_SIDE))  # latents of white paper
+        accept_legacy_keys(self)
 
     def forward(self, conditioning: Tensor, text: Tensor, layout: Tensor) -> Tensor:
-        words = text.abs().sum(-1, keepdim=True).gt(0).sum(1).clamp(min=1)  # padding is zeros
-        sentence = self.listen(text.sum(1) / words)
+        tokens = text.abs().sum(-1, keepdim=True).gt(0).sum(1).clamp(min=1)  # padding is zeros
+        sentence = self.text_proj(text.sum(1) / tokens)
         expected = layout - self.blank
         there = self.fitted_to(conditioning, expected)
-        x = self.look(conditioning) + self.expect(torch.cat([expected, there], 1))
+        x = self.patch_embed(conditioning) + self.layout_embed(torch.cat([expected, there], 1))
         for block in self.blocks:
             x = block(x, sentence)
         latents, weight, kept = self.out(x).split([LATENT_CHANNELS, 1, 1], 1)
         return torch.cat([latents + kept * (there + self.blank), weight], 1)
 
     def fitted_to(self, conditioning: Tensor, expected: Tensor) -> Tensor:
-        """What is `expected` beyond white paper (B, 16, 16, 16), where the ink of a control picture is."""
+        """Fits a layout minus white paper, (B, 16, 16, 16), into the bounding box of the control image's ink."""
         strength = expected.square().mean(1)
         source = box(strength, self.THERE**2 * strength.amax((1, 2), keepdim=True))
         return fitted(expected, source, box(conditioning.amax(1), self.INKED))
 
 
-class PocketControlNet(ControlNetModel):
-    """ControlNetModel for 16x latents at half the UNet's width: each residual leaves through a convolution to twice its channels.
+class PocketControlNet(LegacyKeysMixin, ControlNetModel):
+    """ControlNetModel for 16x latents at half the UNet's width: 1x1 convolutions double the channels of each residual.
 
-    Half a width is a quarter of the work, and a sketch says less than a caption. Full-resolution convolutions of 16
-    channels, as in the original's picture input, would cost a CPU more than all the rest. Its first residual is the
-    change of the layout that `PocketUNet` begins from.
+    Half the width is a quarter of the work, and a sketch carries less than a caption. The original's full-resolution
+    convolutions on the control image would cost a CPU more than all the rest. The first residual is the change of the
+    layout that `PocketUNet` starts from.
     """
 
     reads_layout = True
@@ -118,7 +120,7 @@ class PocketControlNet(ControlNetModel):
         self._prior: tuple[nn.Module, ...] = ()
 
     def use_prior_of(self, unet: Any) -> None:
-        """Read layouts off the words with this `PocketUNet`'s prior where a caller, as diffusers' pipelines do, hands none over."""
+        """Compute layouts with this `PocketUNet`'s prior where the caller passes none, as diffusers' pipelines do."""
         self._prior = (unet.layout,)  # in a tuple, where torch does not see it: the weights are the UNet's
 
     def forward(  # type: ignore[override]
@@ -133,8 +135,10 @@ class PocketControlNet(ControlNetModel):
         return_dict: bool = True,
         **kwargs: Any,
     ) -> Any:
-        """As ControlNetModel's. `added_cond_kwargs["layout"]` is what the UNet's prior reads off the words. Raises ValueError
-        without it, unless `use_prior_of` was called."""
+        """As ControlNetModel's; `added_cond_kwargs["layout"]` is the output of the UNet's layout prior.
+
+        Raises ValueError without it, unless `use_prior_of` was called.
+        """
         layout = (added_cond_kwargs or {}).get("layout")
         if layout is None:
             if not self._prior:
@@ -150,11 +154,11 @@ class PocketControlNet(ControlNetModel):
 
     @classmethod
     def for_unet(cls, unet: UNet2DConditionModel) -> PocketControlNet:
-        """An untrained ControlNet whose residuals fit `unet`, and change nothing yet."""
+        """An untrained ControlNet for `unet`; its residuals are zero."""
         config = unet.config
         return cls(
             in_channels=config.in_channels,
-            # No attention: what the words mean where is in the layout, which it is told, and a fifth of its time is saved.
+            # No attention: the layout, which it reads, says which words belong where; saves a fifth of its time.
             down_block_types=("DownBlock2D",) * len(config.down_block_types),
             mid_block_type="UNetMidBlock2D",
             block_out_channels=tuple(width // 2 for width in config.block_out_channels),
@@ -167,7 +171,7 @@ class PocketControlNet(ControlNetModel):
 
 
 def doubling(channels: int) -> nn.Conv2d:
-    """A 1x1 convolution to twice as many channels that starts at zero, as every ControlNet output does."""
+    """A zero-initialised 1x1 convolution to twice as many channels, as every ControlNet output is."""
     layer = nn.Conv2d(channels, 2 * channels, 1)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]

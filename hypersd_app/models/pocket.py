@@ -11,14 +11,15 @@ from diffusers import DDPMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
 from hypersd_app.models.layout import LayoutPrior, changed
+from hypersd_app.models.legacy_keys import LegacyKeysMixin
 from hypersd_app.models.shapes import LATENT_CHANNELS, LATENT_SIDE, LAYOUT_CHANGE, TEXT_DIMENSION
 
 
-class PocketUNet(UNet2DConditionModel):
-    """UNet2DConditionModel whose first convolution reads the noisy latents and the `LayoutPrior`'s guess, side by side.
+class PocketUNet(LegacyKeysMixin, UNet2DConditionModel):
+    """UNet2DConditionModel whose first convolution reads the noisy latents concatenated with the `LayoutPrior`'s output.
 
-    What a caption looks like as a whole is the slowest thing for a UNet to learn. Here it begins with that, and learns
-    to make it sharp. The prior is trained before it and then left alone: losses of the UNet do not reach it.
+    Global layout is the slowest thing for a UNet to learn. Here it starts from the prior's blurred guess and learns to
+    sharpen it. The prior is trained first and then frozen.
     """
 
     # diffusers reads the signature to know what belongs to the config.
@@ -29,13 +30,13 @@ class PocketUNet(UNet2DConditionModel):
         self.conv_in = nn.Conv2d(2 * seen, width, 3, padding=1)
         self.layout = LayoutPrior().requires_grad_(False)
 
-    # Channels of what comes before diffusers' own residuals of a ControlNet, at the latents' size.
+    # Channels of the residuals a ControlNet passes before diffusers' own, at the latents' size.
     leading_residuals = (LAYOUT_CHANGE,)
 
     def with_layout(
         self, sample: Tensor, encoder_hidden_states: Tensor, change: Tensor | None = None, layout: Tensor | None = None
     ) -> Tensor:
-        """What `conv_in` reads, (B, 32, 16, 16). A sketch's `change` is as `changed` takes it; the `layout` may be known."""
+        """The input of `conv_in`, (B, 32, 16, 16). `change` is a sketch's, see `changed`; `layout` is computed unless given."""
         if layout is None:
             layout = self.layout(encoder_hidden_states)
         if change is not None:
@@ -52,7 +53,7 @@ class PocketUNet(UNet2DConditionModel):
         down_block_additional_residuals: Sequence[Tensor] | None = None,
         **kwargs: Any,
     ) -> Any:
-        """As UNet2DConditionModel's. `added_cond_kwargs["layout"]` is the prior's guess, if the caller has it already."""
+        """As UNet2DConditionModel's. `added_cond_kwargs["layout"]` is the prior's output, if the caller has it already."""
         change, *down = down_block_additional_residuals or (None,)
         seen = self.with_layout(sample, encoder_hidden_states, change, (added_cond_kwargs or {}).get("layout"))
         residuals = None if down_block_additional_residuals is None else tuple(down)
@@ -60,10 +61,10 @@ class PocketUNet(UNet2DConditionModel):
 
 
 def new_unet(channels: tuple[int, int, int] = (128, 256, 320), deep_layers: int = 1) -> PocketUNet:
-    """The teacher's UNet: 16x16 latents, attention at 8x8 and 4x4, where it is cheap and most weights sit.
+    """The teacher's untrained UNet: 16x16 latents, attention at 8x8 and 4x4, where it is cheap and most weights sit.
 
-    A pooled reading of the whole caption joins the time embedding (`addition_embed_type="text"`): pipelines need
-    nothing new for it, and concepts are learnt faster than through cross-attention alone.
+    The pooled caption joins the time embedding (`addition_embed_type="text"`): pipelines need nothing new for it, and
+    concepts train faster than through cross-attention alone.
     """
     return PocketUNet(
         sample_size=LATENT_SIDE,

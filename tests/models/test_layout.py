@@ -52,7 +52,7 @@ def test_the_unet_sees_the_layout_and_its_loss_leaves_the_prior_alone(unet: Pock
     assert unet.with_layout(x, text).shape == (2, 32, 16, 16)
     before = unet(x, torch.tensor(500), text, return_dict=False)[0]
     assert before.shape == x.shape
-    bias = unet.layout.draw_whole.draw.bias
+    bias = unet.layout.whole_head.out_proj.bias
     with torch.no_grad():
         bias.add_(1)
         after = unet(x, torch.tensor(500), text, return_dict=False)[0]

@@ -16,6 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from hypersd_app.models.legacy_keys import current_keys
 from hypersd_app.training.core.optim import ExponentialAverage, Optimizers
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class RunFolder:
         if not self._checkpoint.exists():
             return False
         with safe_open(self._checkpoint, "pt") as file:
-            state.load_tensors({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+            state.load_tensors(current_keys({name: file.get_tensor(name) for name in file.keys()}))  # noqa: SIM118
             metadata = file.metadata()
         state.step, state.pictures = int(metadata["step"]), int(metadata["pictures"])
         return True

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from hypersd_app.errors import ModelUnavailable
+from hypersd_app.models.legacy_keys import current_keys
 
 ATTENTION_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out")
 CONVOLUTION_TARGETS = ("conv1", "conv2", "conv_shortcut", "downsamplers.0.conv", "upsamplers.0.conv")
@@ -50,7 +51,7 @@ def _write(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str
 
 def fuse_lora(unet: UNet2DConditionModel, path: Path, scale: float = 1.0) -> None:
     """Add a LoRA file's weights to the UNet's own, leaving no adapter behind."""
-    unet.load_lora_adapter(str(path), prefix=StableDiffusionPipeline.unet_name)
+    unet.load_lora_adapter(current_keys(load_file(path)), prefix=StableDiffusionPipeline.unet_name)
     unet.fuse_lora(lora_scale=scale)
     unet.unload_lora()
 
@@ -58,7 +59,7 @@ def fuse_lora(unet: UNet2DConditionModel, path: Path, scale: float = 1.0) -> Non
 def load_lora(unet: UNet2DConditionModel, name: str, path: Path) -> None:
     """Give adapter `name` the weights of a LoRA file of the same shape, to train them further. Raises ModelUnavailable."""
     prefix = f"{StableDiffusionPipeline.unet_name}."
-    state = {key.removeprefix(prefix): value.float() for key, value in load_file(path).items()}
+    state = {key.removeprefix(prefix): value.float() for key, value in current_keys(load_file(path)).items()}
     wanted = {key: value.shape for key, value in get_peft_model_state_dict(unet, adapter_name=name).items()}
     if {key: value.shape for key, value in state.items()} != wanted:
         raise ModelUnavailable(f"{path} is a LoRA of other layers or another rank; train with the rank it has.")

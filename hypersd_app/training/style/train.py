@@ -32,6 +32,7 @@ from hypersd_app.training.style.objectives import Layouts, Lesson, Pictures, Sty
 from hypersd_app.training.workspace import Workspace
 
 ADAPTER = "style"
+LATENT_HEADS = ("layout.whole_head.", "layout.part_head.")
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 MAX_SIDE = 8192
 PREVIEW_PROMPTS = ("a cat", "a red apple", "a rocket", "a house", "a robot", "an owl", "a cup of coffee", "a mushroom")
@@ -148,9 +149,9 @@ def lesson_of(config: StyleConfig, workspace: Workspace, folder: Path, progress:
 
 
 def taught_layers(unet: PocketUNet, config: StyleConfig) -> list[str]:
-    """The drawers of the layout prior; for a folder's pictures the UNet's own layers too."""
-    drawers = [name for name, layer in unet.named_modules() if isinstance(layer, nn.Linear) and name.startswith("layout.draw")]
-    return [*drawers, *ATTENTION_TARGETS, *CONVOLUTION_TARGETS] if config.folder else drawers
+    """The latent heads of the layout prior; for a folder of images the UNet's own layers too."""
+    heads = [name for name, layer in unet.named_modules() if isinstance(layer, nn.Linear) and name.startswith(LATENT_HEADS)]
+    return [*heads, *ATTENTION_TARGETS, *CONVOLUTION_TARGETS] if config.folder else heads
 
 
 def train(config: StyleConfig, workspace: Workspace, folder: Path, progress: Progress) -> Path:
