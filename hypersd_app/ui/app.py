@@ -27,7 +27,7 @@ from hypersd_app.settings import Settings
 from hypersd_app.system import share_one_heap
 from hypersd_app.ui.i18n.texts import use_language
 from hypersd_app.ui.page import build_page
-from hypersd_app.ui.scripts import css, head
+from hypersd_app.ui.scripts import css, head, module_route
 from hypersd_app.ui.style_uploads import LARGEST_STYLE
 from hypersd_app.ui.theme import calm_theme
 from hypersd_app.ui.visitors import current_visitor
@@ -85,6 +85,7 @@ def launch_arguments(engine: ImageEngine, service: BoardService, readiness: Read
     """Arguments of `launch`. SSR's proxy passes no sockets, and the run history would slow a live board down."""
     # Style files are large; what takes pictures checks their size itself.
     upload_bytes = service.limits.upload_bytes if settings.public else LARGEST_STYLE
+    app = app_arguments(engine, service, readiness, upload_bytes)
     return {
         "server_name": settings.host,
         "server_port": settings.port or None,
@@ -94,7 +95,7 @@ def launch_arguments(engine: ImageEngine, service: BoardService, readiness: Read
         # A quarter of a megabyte a page, which Gradio frees for a newer one only, and for thousands of visitors not at all.
         "state_session_capacity": PAGES_A_BOARD * service.limits.sessions,
         "max_file_size": upload_bytes,
-        "app_kwargs": app_arguments(engine, service, readiness, upload_bytes),
+        "app_kwargs": {**app, "routes": [*app["routes"], module_route()]},
         "mcp_server": True,
         "theme": calm_theme(),
         "css": css(),

@@ -14,7 +14,7 @@ from hypersd_app.ui.bridge import add_bridge
 from hypersd_app.ui.handlers import Handlers
 from hypersd_app.ui.i18n.texts import text
 from hypersd_app.ui.page_config import page_config
-from hypersd_app.ui.scripts import markup
+from hypersd_app.ui.scripts import markup, mount
 from hypersd_app.ui.style_uploads import Library
 from hypersd_app.ui.tabs.compare import add_compare
 from hypersd_app.ui.tabs.drawing_board import add_drawing_board
@@ -37,7 +37,7 @@ def build_page(
     library = Library(engine, styles)
     config = page_config(engine, default_model, transport)
     with gr.Blocks(title=text("app.title"), delete_cache=(CACHE_SECONDS, CACHE_SECONDS), analytics_enabled=False) as page:
-        gr.HTML(markup("header.html"), apply_default_css=False)
+        gr.HTML(value="", html_template=markup("header.html"), js_on_load=mount("mountHeader", "element"), apply_default_css=False)
         uplink = add_bridge(service, engine, config)
         renewed = add_catalogue()
         with gr.Tabs():

@@ -1,4 +1,4 @@
-"""What the page asks of Python besides frames: recipes in and out, grids and their sheets, control pictures, films."""
+"""What the page asks of Python besides frames: recipes in and out, grids and their sheets, control pictures, animations."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def page_tasks(service: BoardService, engine: ImageEngine, default_model: str) -
         head, missing = with_known_names(engine, default_model, values["head"])
         return {"head": head, "missing": missing}
 
-    def make_gif(values: dict[str, Any], data: bytes) -> dict[str, Any]:
+    def animation(values: dict[str, Any], data: bytes) -> dict[str, Any]:
         """A GIF of JPEG frames, each led by its length as u32; `values["milliseconds"]` a frame."""
         frames = [open_picture(part, "frame", GIF_PIXELS * 4).convert("RGB") for part in split(data)]
         return {"gif": base64.b64encode(gif(frames, int(values.get("milliseconds", 120)))).decode()}
@@ -58,7 +58,7 @@ def page_tasks(service: BoardService, engine: ImageEngine, default_model: str) -
         return {"columns": made.columns, "rows": made.rows, "cells": cells}
 
     def contact_sheet(values: dict[str, Any], data: bytes) -> dict[str, Any]:
-        """The pictures of a grid (parts as for `make_gif`, empty ones for places without a picture) as one PNG."""
+        """The pictures of a grid (parts as for `animation`, empty ones for places without a picture) as one PNG."""
         pictures = [open_picture(part, "picture", GIF_PIXELS * 16) if part else None for part in split(data)]
         check_sheet(pictures, values)
         recipe = values["recipe"]
@@ -75,7 +75,7 @@ def page_tasks(service: BoardService, engine: ImageEngine, default_model: str) -
         pixels = engine.annotate(control.annotator, picture, (model.width, model.height))
         return {"png": base64.b64encode(png_bytes(Image.fromarray(pixels).convert("L"))).decode()}
 
-    tasks = (save_png, read_png, known_names, make_gif, grid, contact_sheet, annotate)
+    tasks = (save_png, read_png, known_names, animation, grid, contact_sheet, annotate)
     return {task.__name__: task for task in tasks}
 
 

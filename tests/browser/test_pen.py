@@ -127,21 +127,6 @@ def test_undo_and_redo_go_on_after_a_reload(board: BoardPage) -> None:
     assert board.points() == first, "what was cleared before the reload"
 
 
-def test_the_history_that_is_kept_is_bounded_and_of_whole_drawings(board: BoardPage) -> None:
-    kept = board.page.evaluate("""() => {
-        const drawing = new hypersd.Drawing("test.history", () => {});
-        const stroke = () => ({ tool: "brush", points: Array(9000).fill(1) });
-        for (let i = 0; i < 20; i += 1) { drawing.add(stroke()); drawing.add(stroke()); drawing.clear(); }
-        for (let i = 0; i < 20; i += 1) drawing.add(stroke());
-        for (let i = 0; i < 10; i += 1) drawing.undo();
-        const { operations, undone } = drawing.kept();
-        return [operations.map((each) => each.tool), undone.length, drawing.operations.length];
-    }""")
-    operations, undone, all_of_them = kept
-    assert operations == ["brush", "brush", "clear"] * 3 + ["brush"] * 10, "all that is seen, and three whole drawings before it"
-    assert (undone, all_of_them) == (6, 70)
-
-
 def test_the_pressure_of_the_pen_is_in_the_stroke(board: BoardPage) -> None:
     hands = Hands(board)
     pressures = [0.2, 0.4, 0.7, 0.95]
@@ -255,17 +240,17 @@ def test_a_sketch_is_the_same_ink_white_on_black_and_black_on_white(board: Board
 
 
 def test_a_pasted_picture_becomes_the_trace(board: BoardPage) -> None:
-    trace = board.page.locator(".hs-trace")
+    trace = board.page.locator(".hs-reference")
     expect(trace).to_be_hidden()
     board.page.evaluate(PASTE, png_url(ring()))
     expect(trace).to_be_visible(timeout=WAIT)
-    assert board.value("hypersd.board.trace.image.naturalWidth") == 256
+    assert board.value("hypersd.board.reference.image.naturalWidth") == 256
     assert board.strokes() == 0, "it lies under the drawing"
 
 
 def test_a_trace_becomes_strokes_that_can_be_undone_together(board: BoardPage) -> None:
     board.page.evaluate(PASTE, png_url(ring()))
-    expect(board.page.locator(".hs-trace")).to_be_visible(timeout=WAIT)
+    expect(board.page.locator(".hs-reference")).to_be_visible(timeout=WAIT)
     board.page.get_by_role("button", name="Trace to lines").click()
     board.wait_for("hypersd.board.drawing.visible.length > 0")
     places = [
@@ -273,7 +258,7 @@ def test_a_trace_becomes_strokes_that_can_be_undone_together(board: BoardPage) -
     ]
     radii = sorted((x * x + y * y) ** 0.5 for x, y in places)
     assert len(radii) > 50 and radii[0] > 0.25 and radii[-1] < 0.33, "both edges of the ring, and nothing else"
-    expect(board.page.locator(".hs-trace")).to_be_hidden()
+    expect(board.page.locator(".hs-reference")).to_be_hidden()
     board.page.keyboard.press("Control+z")
     assert board.strokes() == 0
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from hypersd_app.requests import GenerationRequest, StyleWeight
 from hypersd_app.server.http.images import encode_jpeg
@@ -143,7 +143,7 @@ def test_a_compare_link_makes_the_grid_again(page: Page, studio: Served, visitor
     page.locator(".hs-c-seed").fill("55")
     page.locator(".hs-c-run").click()
     expect(page.locator(".hs-cell img[src]")).to_have_count(2, timeout=WAIT)
-    link = page.evaluate("() => hypersd.link(hypersd.comparePage.recipe_)")
+    link = page.evaluate("() => hypersd.recipeLink(hypersd.comparePage.recipe_)")
     before = page.locator(".hs-cell img").nth(1).get_attribute("src")
     other = visitor(studio.address).page
     other.goto(link)
@@ -268,9 +268,10 @@ def test_a_png_dropped_on_any_tab_restores_everything(page: Page, tab: str) -> N
 
 
 NOTE_TASKS = """() => {
-    const ask = hypersd.callServer;
+    const { server } = hypersd.bridge;
+    const ask = server.page_call;
     window.tasks = [];
-    hypersd.callServer = (task, ...rest) => { window.tasks.push(task); return ask(task, ...rest); };
+    server.page_call = (body) => { window.tasks.push(JSON.parse(body.data.message).task); return ask(body); };
 }"""
 
 
@@ -290,7 +291,7 @@ def test_who_cannot_drop_opens_a_picture(studio: Served, visitor: Visitor) -> No
     page.evaluate(NOTE_TASKS)
     plain = png_bytes(Image.new("RGB", (32, 32), "navy"))
     field.set_input_files({"name": "plain.png", "mimeType": "image/png", "buffer": plain})
-    page.wait_for_function("() => !hypersd.board.trace.image.hidden", timeout=WAIT)
+    page.wait_for_function("() => !hypersd.board.reference.image.hidden", timeout=WAIT)
     assert page.evaluate("() => window.tasks") == ["read_png"], "it is looked into once"
 
 
@@ -358,10 +359,10 @@ def test_a_film_can_be_cancelled(page: Page) -> None:
     )
     page.locator(".hs-t-speed").select_option("240")
     page.locator('.hs-timeline [data-do="video"]').click()
-    page.wait_for_function("() => document.querySelector('.hs-t-filming progress').value > 0", timeout=WAIT)
+    page.wait_for_function("() => document.querySelector('.hs-t-making progress').value > 0", timeout=WAIT)
     assert not page.locator('.hs-timeline [data-do="gif"]').is_visible()
     page.locator('[data-do="cancel"]').click()
-    assert page.locator('.hs-timeline [data-do="gif"]').is_visible() and not page.locator(".hs-t-filming").is_visible()
+    assert page.locator('.hs-timeline [data-do="gif"]').is_visible() and not page.locator(".hs-t-making").is_visible()
     with page.expect_download() as download:
         page.locator('.hs-timeline [data-do="gif"]').click()
     assert download.value.suggested_filename == "session.gif", "nothing came of the first"
@@ -372,7 +373,7 @@ def test_a_reload_shows_what_was_there(page: Page) -> None:
         "() => hypersd.toText({ prompt: 'an owl', seed: 44, num_inference_steps: 3, styles: [{ name: 'neon', weight: 0.4 }] })"
     )
     page.wait_for_function("() => hypersd.timeline.frames.at(-1)?.head.seed === 44", timeout=WAIT)
-    page.wait_for_function("() => hypersd.filling === false", timeout=WAIT)
+    page.wait_for_function("() => hypersd.isFilling() === false", timeout=WAIT)
     frames = page.evaluate("() => hypersd.timeline.save().then(() => hypersd.timeline.frames.length)")
     page.get_by_role("tab", name="Compare").click()
     page.reload()
@@ -384,25 +385,28 @@ def test_a_reload_shows_what_was_there(page: Page) -> None:
     expect(page.locator("#hs-text-steps input[type=number]")).to_have_value("3")
     expect(page.locator("#hs-text-styles")).to_contain_text("Neon")
     expect(page.locator("#hs-text-status")).to_contain_text("seed 44", timeout=WAIT)
-    page.wait_for_function("() => hypersd.filling === false", timeout=WAIT)
+    page.wait_for_function("() => hypersd.isFilling() === false", timeout=WAIT)
     page.locator("#hs-text-prompt textarea").fill("an owl at night")  # once this is drawn nothing of the reload is on its way
     page.wait_for_function("() => hypersd.timeline.frames.at(-1)?.head.prompt === 'an owl at night'", timeout=WAIT)
     assert page.evaluate("() => hypersd.timeline.frames.length") == frames + 1, "the same picture is kept once"
 
 
-HOLD_CATALOGUE = """window.hypersd = {};
-    const held = new Promise((resolve) => { window.release = resolve; });
-    Object.defineProperty(hypersd, "catalogueReady", { get: () => held, set() {} });"""
+def hold_catalogue(route: Route) -> None:
+    """core/bridge.js with a catalogue that is there once the page calls `release()`."""
+    source = route.fetch().text()
+    held = source.replace("{ catalogueCame = resolve; }", "{ catalogueCame = () => {}; window.release = resolve; }")
+    assert held != source
+    route.fulfill(body=held, content_type="text/javascript")
 
 
 def test_a_reload_does_not_overwrite_what_is_typed_meanwhile(page: Page) -> None:
     page.evaluate("() => hypersd.toText({ prompt: 'an owl', seed: 44, num_inference_steps: 3 })")
     page.wait_for_function("() => hypersd.timeline.frames.at(-1)?.head.seed === 44", timeout=WAIT)
-    page.add_init_script(HOLD_CATALOGUE)
+    page.route("**/core/bridge.js", hold_catalogue)
     page.reload()
     page.locator("#hs-text-prompt textarea").fill("a mole")
-    page.evaluate("() => { release(); return hypersd.catalogueReady; }")
-    assert not page.evaluate("() => hypersd.filling")
+    page.evaluate("async () => { release(); await hypersd.catalogueReady; }")
+    assert not page.evaluate("() => hypersd.isFilling()")
     page.wait_for_function("() => hypersd.timeline.frames.at(-1)?.head.prompt === 'a mole'", timeout=WAIT)
 
 
@@ -429,7 +433,7 @@ def test_what_is_forgotten_while_it_is_saved_stays_forgotten(page: Page) -> None
             for (const blob of [bad, good]) timeline.add(blob, { prompt: "kept", seed: 1 }, null);
             await timeline.save();
             await saving;
-            const frames = await hypersd.store(["frames"], "readonly", (stored) => stored.getAll());
+            const frames = await hypersd.transact(["frames"], "readonly", (stored) => stored.getAll());
             return frames.map((frame) => frame.head.prompt);
         }"""
     )
@@ -439,7 +443,7 @@ def test_what_is_forgotten_while_it_is_saved_stays_forgotten(page: Page) -> None
 def test_a_restored_recipe_leaves_no_setting_of_before(page: Page) -> None:
     values = page.evaluate(
         """async () => {
-            const { settings } = await hypersd.boardReady;
+            const { settings } = await hypersd.ready('board');
             settings.update({ eta: 0.3, guidance: 9 });
             settings.restore({ prompt: "an owl", model: "pocket", seed: 1, num_inference_steps: 2, eta: null });
             return settings.values;
@@ -647,10 +651,10 @@ def test_trace_and_theme_survive_a_reload(studio: Served, visitor: Visitor) -> N
     board.page.locator(".hs-header button").click()
     dark = board.value("document.body.classList.contains('dark')")
     board.page.locator('.hs-board [data-act="totrace"]').click()
-    board.wait_for("!hypersd.board.trace.image.hidden")
-    board.page.wait_for_function("() => hypersd.kept('trace').then(Boolean)")
+    board.wait_for("!hypersd.board.reference.image.hidden")
+    board.page.wait_for_function("() => hypersd.keptValue('trace').then(Boolean)")
     board.page.reload()
-    board.wait_for("window.hypersd && hypersd.board && !hypersd.board.trace.image.hidden")
+    board.wait_for("window.hypersd && hypersd.board && !hypersd.board.reference.image.hidden")
     assert board.value("document.body.classList.contains('dark')") == dark
 
 

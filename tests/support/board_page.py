@@ -6,6 +6,8 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
+from hypersd_app.bench.browser.page_modules import page_modules
+
 WAIT = 60_000  # ms until a test gives up; a busy machine takes its time
 
 
@@ -31,6 +33,7 @@ class BoardPage:
         self.address = address
         self.errors: list[str] = []
         page.set_default_timeout(WAIT)
+        page.add_init_script(page_modules())
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def open(self) -> BoardPage:
@@ -42,7 +45,7 @@ class BoardPage:
 
     def wait_for(self, condition: str) -> None:
         """Until the JavaScript `condition` holds."""
-        self.page.wait_for_function(f"() => !!({condition})", timeout=WAIT)
+        self.page.wait_for_function(f"() => window.hypersd && !!({condition})", timeout=WAIT)
 
     def value(self, expression: str) -> Any:
         """What a JavaScript expression is now."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hypersd_app.bench.browser.chromium import open_browser
+from hypersd_app.bench.browser.page_modules import page_modules
 from hypersd_app.bench.browser.stroke import Places
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.settings import Settings
@@ -122,6 +123,7 @@ def new_page(browser: Browser, size: dict[str, int]) -> Page:
     phone = size is PHONE
     page = browser.new_page(viewport=size, has_touch=phone, is_mobile=phone, color_scheme="light")  # type: ignore[arg-type]
     page.set_default_timeout(PATIENCE)
+    page.add_init_script(page_modules())
     return page
 
 

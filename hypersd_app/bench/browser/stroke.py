@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypersd_app.bench.browser.chromium import free_port
 from hypersd_app.bench.browser.devtools import Tab, open_tab
+from hypersd_app.bench.browser.page_modules import page_modules
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.settings import Settings
 
@@ -104,6 +105,7 @@ def measure_board(tab: Tab, address: str, strokes: int, transport: str) -> dict[
     tab.go(f"{address}?transport={transport}")
     tab.wait_for(f"() => {BOARD_TAB}")
     tab.run(f"{BOARD_TAB}.click()")
+    tab.run(page_modules())
     tab.wait_for("() => window.hypersd && hypersd.board && hypersd.board.picture")
     tab.run(PROBE.read_text(encoding="utf-8"))
     tab.run("strokeProbe.watchBoard(hypersd.board)")

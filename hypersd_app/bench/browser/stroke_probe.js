@@ -1,6 +1,6 @@
 // What the stroke bench sees, in milliseconds of the page's clock. An input's time is the browser's own stamp of the
 // event; a picture's time is just after the frame that paints it. Both pages are measured by the same rule.
-(function (hs) {
+(function () {
   "use strict";
   const probe = (window.strokeProbe = { moves: [], lifts: [], pictures: [], frames: [] });
   let down = false;
@@ -60,4 +60,4 @@
       });
     }).observe(output, { subtree: true, childList: true, attributes: true, attributeFilter: ["src"] });
   };
-})((window.hypersd = window.hypersd || {}));
+})();

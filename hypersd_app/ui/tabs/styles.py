@@ -13,7 +13,7 @@ import gradio as gr
 from hypersd_app.ui.errors import for_people
 from hypersd_app.ui.i18n.texts import counted, text
 from hypersd_app.ui.page_config import catalogue
-from hypersd_app.ui.scripts import markup, mount
+from hypersd_app.ui.scripts import markup, mount, on_value
 from hypersd_app.ui.style_uploads import Library, Report
 from hypersd_app.ui.tabs.text_to_image import TextTab
 
@@ -32,7 +32,7 @@ def add_catalogue() -> gr.HTML:
     """The invisible component that hands a renewed catalogue to the scripts; outside the tabs, which are built when opened."""
     return gr.HTML(
         value="", html_template="<span hidden></span>", elem_classes="hs-invisible",
-        js_on_load='watch("value", () => window.hypersd.newCatalogue(props.value));',
+        js_on_load=on_value("newCatalogue"),
     )  # fmt: skip
 
 

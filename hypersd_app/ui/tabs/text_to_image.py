@@ -13,15 +13,10 @@ from hypersd_app.ui.errors import for_people
 from hypersd_app.ui.handlers import Handlers, any_seed
 from hypersd_app.ui.i18n.texts import text
 from hypersd_app.ui.page_config import model_choices, recipe_choices, recipe_row
-from hypersd_app.ui.scripts import markup, mount
+from hypersd_app.ui.scripts import imported, markup, mount, on_value
 from hypersd_app.ui.tabs.text_to_image_events import WEIGHTS, TextActions, size_slider
 
 PROMPT_ATTRIBUTES = gr.InputHTMLAttributes(autocomplete="off", enterkeyhint="go")
-# What the browser remembers of before a reload goes in first, in place of the uplink's value.
-REMEMBERED = "(_, ...values) => [window.hypersd.remembered(), ...values]"
-# A restored recipe fills field after field, each a change: only all of them together are drawn.
-UNLESS_FILLING = "(live, ...values) => [live && !window.hypersd.filling, ...values]"
-FILLED = "(...values) => { window.hypersd.filling = false; return values; }"
 
 
 @dataclass(frozen=True)
@@ -94,7 +89,7 @@ def add_text_to_image(handlers: Handlers, uplink: gr.HTML, blocks: gr.Blocks) ->
             rest = _controls(handlers)
     outbox = gr.HTML(
         value="", html_template="<span hidden></span>", elem_classes="hs-invisible",
-        js_on_load='watch("value", () => window.hypersd.collect(props.value));',
+        js_on_load=on_value("collectPictures"),
     )  # fmt: skip
     tab = TextTab(prompt=prompt, make=make, gallery=gallery, status=status, outbox=outbox, drawn=gr.State(None), **rest)
     _connect(tab, TextActions(handlers), uplink, blocks)
@@ -138,6 +133,11 @@ def _controls(handlers: Handlers) -> dict[str, Any]:
 
 def _connect(tab: TextTab, actions: TextActions, uplink: gr.HTML, blocks: gr.Blocks) -> None:
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    # What the browser remembers of before a reload goes in first, in place of the uplink's value.
+    remembered = f"async (_, ...values) => [(await {imported()}).remembered(), ...values]"
+    # A restored recipe fills field after field, each a change: only all of them together are drawn.
+    unless_filling = f"async (live, ...values) => [live && !(await {imported()}).isFilling(), ...values]"
+    filled = f"async (...values) => {{ (await {imported()}).filled(); return values; }}"
     for trigger in (tab.make.click, tab.prompt.submit):
         trigger(
             for_people(actions.make), [tab.lock, *tab.request], [*tab.shown, tab.seed],
@@ -147,12 +147,12 @@ def _connect(tab: TextTab, actions: TextActions, uplink: gr.HTML, blocks: gr.Blo
     gr.on(
         [part.change for part in tab.request],
         actions.live, [tab.live, tab.drawn, *tab.request], tab.shown,
-        js=UNLESS_FILLING, trigger_mode="always_last", concurrency_limit=None, **quiet,
+        js=unless_filling, trigger_mode="always_last", concurrency_limit=None, **quiet,
     )  # fmt: skip
     gr.on(
         [tab.model.change, tab.recipe.change, tab.steps.release, tab.styles.change],
         for_people(actions.options), [tab.model, tab.recipe, tab.steps, tab.styles, tab.width, tab.height], tab.dependent, **quiet,
     )  # fmt: skip
     restored = uplink.restore(for_people(actions.restore), uplink, tab.request, **quiet)
-    restored.then(actions.live, [tab.live, tab.drawn, *tab.request], tab.shown, js=FILLED, **quiet)
-    blocks.load(for_people(actions.first), [uplink, *tab.request], tab.shown, js=REMEMBERED, **quiet)
+    restored.then(actions.live, [tab.live, tab.drawn, *tab.request], tab.shown, js=filled, **quiet)
+    blocks.load(for_people(actions.first), [uplink, *tab.request], tab.shown, js=remembered, **quiet)

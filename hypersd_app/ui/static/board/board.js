@@ -1,0 +1,226 @@
+// The drawing board: paper, tools, settings and the frame link put together.
+import { BrushCursor } from "./brush_cursor.js";
+import { prepareImages } from "./painter.js";
+import { Paper } from "./paper.js";
+import { pngOf } from "./png.js";
+import { ReferenceImage } from "./reference_image.js";
+import { anySeed, Settings } from "./settings.js";
+import { savePng } from "./save.js";
+import { Drawing } from "./strokes.js";
+import { Tools } from "./tools.js";
+import { bridge, config as pageConfig } from "../core/bridge.js";
+import { provide, ready } from "../core/parts.js";
+import { toBase64 } from "../core/wire.js";
+import { FrameLink } from "../link/frame_link.js";
+import { Meter } from "../link/meter.js";
+import { StyleStrip } from "../styles/style_strip.js";
+import { timeline } from "../timeline/current.js";
+
+const REST_AFTER = 450; // ms without a change: the pen rests, a better picture is asked for
+
+const ZOOM_STEP = 1.5; // of a button or key
+const SMALL_SCREEN = "(max-width: 760px)"; // there the picture lies under the ink: both are seen while one draws
+
+export class Board {
+  constructor(element, config) {
+    Object.assign(this, { element, config, rest: false, restTimer: 0, picture: null });
+    this.find();
+    this.drawing = new Drawing("hypersd.drawing", () => this.redrawn());
+    this.meter = new Meter(element.querySelector(".hs-meter"));
+    this.tools = new Tools(element, this.actions());
+    this.paper = new Paper(this.paperFrame, this.drawing, {
+      brush: () => this.tools.brush(), isHand: () => this.tools.hand,
+      moved: () => this.edited(false), lifted: () => this.edited(true), painted: (now) => this.meter.painted(now),
+      viewed: (zoom) => this.showZoom(zoom), side: () => this.settings.side,
+    });
+    this.settings = new Settings(element, config, () => this.edited(true));
+    this.reference = new ReferenceImage(element, this);
+    this.strip = new StyleStrip(element.querySelector(".hs-strip"), this);
+    this.strips = [this.strip];
+    this.cursor = new BrushCursor(this.paperFrame, () => this.tools, this.paper);
+    if (matchMedia(SMALL_SCREEN).matches) this.toggleLayout();
+    this.begin();
+  }
+  find() {
+    const one = (selector) => this.element.querySelector(selector);
+    this.board = one(".hs-board"); this.paperFrame = one(".hs-paper");
+    this.output = one(".hs-picture"); this.under = one(".hs-under");
+    this.stateText = one(".hs-state"); this.told = one(".hs-told"); this.notice = one(".hs-notice");
+    this.loadingBox = one(".hs-loading"); this.liveButton = one(".hs-live"); this.opacity = one(".hs-picture-opacity");
+    this.liveButton.addEventListener("click", () => this.toggleLive());
+    this.opacity.addEventListener("input", () => this.showOpacity());
+    this.showOpacity();
+    for (const fold of this.element.querySelectorAll(".hs-fold")) fold.addEventListener("click", () => this.unfold(fold));
+  }
+  unfold(fold) {
+    const panel = this.element.querySelector(`#${fold.getAttribute("aria-controls")}`);
+    panel.hidden = !panel.hidden;
+    fold.setAttribute("aria-expanded", String(!panel.hidden));
+    panel.scrollIntoView({ block: "nearest", behavior: "smooth" });
+  }
+  async begin() {
+    this.drawing.load();
+    this.reference.load();
+    await this.redrawn();
+  }
+  // Frames flow once the board is on the page: a visitor who only types costs the server nothing here.
+  connect() {
+    if (this.link) return;
+    this.link = new FrameLink(bridge, this, this.meter);
+    this.edited(true); // starts the clock of the resting pen
+  }
+  actions() {
+    return {
+      undo: () => this.drawing.undo(), redo: () => this.drawing.redo(), clear: () => this.drawing.clear(),
+      dice: () => this.settings.set("seed", anySeed()), live: () => this.toggleLive(),
+      layout: () => this.toggleLayout(),
+      fit: () => this.paper.setView(0, 0, 1), zoomin: () => this.paper.zoom(ZOOM_STEP), zoomout: () => this.paper.zoom(1 / ZOOM_STEP),
+      totrace: () => { if (this.output.src) this.reference.use(this.output.src); },
+      todrawing: () => { if (this.output.src) this.reference.draw(this.output.src); },
+      tracelines: () => this.reference.toLines(), traceoff: () => this.reference.remove(),
+      save: () => savePng(this.recipe()),
+    };
+  }
+
+  // --- changes -------------------------------------------------------------------------------------------------
+  edited(urgent) {
+    for (const strip of this.strips || []) strip.plan();
+    this.rest = false;
+    this.advise();
+    this.paperFrame.classList.toggle("hs-has-ink", !this.drawing.empty);
+    clearTimeout(this.restTimer);
+    this.restTimer = setTimeout(() => this.rested(), REST_AFTER);
+    if (this.link) this.link.request(urgent);
+  }
+  // Why the picture does not follow, where the reason is not an error.
+  advise() {
+    const { texts } = this.config;
+    const advice = [texts["board.noprompt"], texts["board.nosketch"]];
+    if (!this.settings.values.prompt.trim()) this.setNotice(advice[0]);
+    else if (!this.drawing.empty && !this.settings.model.sketch) this.setNotice(advice[1]);
+    else if (advice.includes(this.notice.textContent)) this.setNotice("");
+  }
+  async redrawn() {
+    await prepareImages(this.drawing.visible);
+    this.paper.fit();
+    this.paper.repaint();
+    this.edited(true);
+  }
+  rested() {
+    if (!this.link || this.paper.pointer !== null) return;
+    if (!this.link.idle) { this.restTimer = setTimeout(() => this.rested(), REST_AFTER / 3); return; }
+    if (!this.settings.refines) return;
+    this.rest = true;
+    this.link.request(true);
+  }
+
+  // --- what the link asks --------------------------------------------------------------------------------------
+  key() {
+    const head = this.settings.head(this.rest);
+    return head.prompt.trim() ? JSON.stringify([this.settings.model.sketch ? this.drawing.revision : 0, head]) : "";
+  }
+  async snapshot() {
+    const head = { ...this.settings.head(this.rest), rest: this.rest };
+    this.paper.fit(); // the model may be another
+    this.paper.paint();
+    const operations = this.drawing.shared();
+    const picture = await this.sketch();
+    return { head, picture, operations };
+  }
+  // What the model is to follow: null for an empty paper, and for a model that can't follow drawings.
+  sketch() {
+    if (this.drawing.empty || !this.settings.model.sketch) return null;
+    return pngOf(this.paper.control.canvas);
+  }
+  async show(answer, sent) {
+    const started = performance.now();
+    const url = `data:image/jpeg;base64,${toBase64(answer.picture)}`; // a blob's is read through another process
+    const image = new Image();
+    image.src = url;
+    await null; // what a URL holds itself is there now; it is decoded in the frame that paints it
+    if (!image.complete) await image.decode();
+    if (this.shownSeq > answer.seq) return; // a newer one was decoded meanwhile
+    this.shownSeq = answer.seq;
+    for (const target of [this.output, this.under]) target.src = url;
+    const blob = new Blob([answer.picture], { type: "image/jpeg" });
+    this.picture = { blob, seq: answer.seq };
+    this.board.classList.add("hs-has-picture");
+    this.loadingBox.hidden = true;
+    this.output.dataset.seq = answer.seq;
+    this.meter.transport = this.link.transport.name;
+    this.meter.shown(answer, sent, performance.now() - started);
+    this.setNotice("");
+    this.advise();
+    timeline.add(blob, { ...sent.head, seed: answer.seed }, sent.operations);
+  }
+  problem(answer) {
+    this.loadingBox.hidden = true;
+    this.setNotice(answer.message);
+  }
+  // A model on its way, which may take minutes. What the answer to its frame says ends it.
+  loading({ share, message }) {
+    this.loadingBox.hidden = false;
+    this.loadingBox.querySelector("progress").value = share;
+    const words = this.loadingBox.querySelector("span");
+    if (words.textContent !== message) words.textContent = message;
+  }
+  setNotice(message) {
+    if (this.notice.textContent === message) return;
+    this.notice.textContent = message;
+    this.notice.hidden = !message;
+  }
+  state(name) {
+    if (name !== "busy") this.loadingBox.hidden = true;
+    const before = this.board.dataset.state;
+    if (before === name) return;
+    this.board.dataset.state = name;
+    const { texts } = this.config;
+    const live = this.link && this.link.transport.name !== "socket" ? texts["board.state.fallback"] : texts["board.state.ready"];
+    const words = { ready: live, busy: live, offline: texts["board.state.connecting"], stopped: texts["board.state.stopped"] }[name];
+    if (this.stateText.textContent !== words) this.stateText.textContent = words;
+    this.tell(before, name, words);
+    if (name === "offline") this.setNotice(texts["board.state.offline"]);
+    else if (this.notice.textContent === texts["board.state.offline"]) this.setNotice("");
+  }
+  // To those who hear the page: that it stopped and goes on, not every picture. What is wrong, the notice tells.
+  tell(before, name, words) {
+    if (name === "stopped" || (name === "ready" && ["offline", "stopped"].includes(before))) this.told.textContent = words;
+  }
+  showZoom(zoom) {
+    this.element.querySelector('[data-act="fit"]').textContent = `${Math.round(100 * zoom)} %`;
+  }
+
+  // --- the rest ------------------------------------------------------------------------------------------------
+  toggleLive() {
+    if (!this.link) return;
+    const on = !this.link.running;
+    if (on) this.link.start(); else this.link.stop();
+    this.liveButton.setAttribute("aria-pressed", String(on));
+  }
+  toggleLayout() {
+    const overlay = this.board.dataset.layout !== "overlay";
+    this.board.dataset.layout = overlay ? "overlay" : "side";
+    this.tools.press("layout", overlay);
+  }
+  showOpacity() { this.under.style.opacity = Number(this.opacity.value) / 100; }
+  // All that is needed to make the shown picture again.
+  recipe() { return { head: { ...this.settings.head(this.rest), rest: this.rest }, operations: this.drawing.visible }; }
+  restore(recipe) {
+    this.settings.restore(recipe.head);
+    if (recipe.operations) this.drawing.replace(recipe.operations);
+  }
+}
+
+// The board lives as long as the page, in an element of its own: other tabs use its drawing and settings before it
+// is ever looked at, and Gradio, which builds a tab only when it is opened, can't take the canvas away.
+export function openBoard() {
+  const element = document.createElement("div");
+  element.innerHTML = pageConfig.markup;
+  return provide("board", new Board(element, pageConfig));
+}
+
+export async function mountBoard(element) {
+  const board = await ready("board");
+  element.querySelector(".hs-slot").replaceChildren(board.element);
+  board.connect();
+}

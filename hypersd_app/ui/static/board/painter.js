@@ -1,0 +1,122 @@
+// Draws operations onto a canvas of PAPER units, a stroke at a time or piece by piece while the pen moves.
+import { PAPER } from "./strokes.js";
+
+const images = new Map(); // sketches imported as pictures, decoded once
+
+// The copies a symmetry makes: 0 none, 1 left-right, 2 both axes.
+function mirrors(symmetry) {
+  const flips = [[1, 1], [-1, 1], [1, -1], [-1, -1]];
+  return flips.slice(0, symmetry === 2 ? 4 : symmetry === 1 ? 2 : 1);
+}
+
+export const strokeWidth = (stroke, pressure) => Math.max(0.75, stroke.size * (0.35 + 0.65 * pressure));
+
+// Where a stroke begins; a tap is nothing else. A line of no length would not be drawn, its round caps included.
+function dot(context, stroke) {
+  const [x, y, pressure] = stroke.points;
+  context.fillStyle = context.strokeStyle;
+  context.beginPath();
+  context.arc(x, y, strokeWidth(stroke, pressure) / 2, 0, 2 * Math.PI);
+  context.fill();
+}
+
+// The curve of a stroke ends half way to its last point, so that the next one can bend it; see `tail`.
+function piece(context, stroke, i) {
+  if (i === 0) return dot(context, stroke);
+  const p = stroke.points;
+  const before = Math.max(0, i - 3);
+  const from = Math.max(0, before - 3);
+  // A curve through the midpoints, steered by the point between: smooth without lagging behind the pen.
+  const start = [(p[from] + p[before]) / 2, (p[from + 1] + p[before + 1]) / 2];
+  const end = [(p[before] + p[i]) / 2, (p[before + 1] + p[i + 1]) / 2];
+  context.lineWidth = strokeWidth(stroke, p[i + 2]);
+  context.beginPath();
+  context.moveTo(start[0], start[1]);
+  context.quadraticCurveTo(p[before], p[before + 1], end[0], end[1]);
+  context.stroke();
+}
+
+// The straight rest of a stroke, from where its curve ends to its last point. It stays only once the stroke is finished:
+// drawn after every point it would stick out of a curve that was drawn fast.
+function tail(context, stroke) {
+  const p = stroke.points;
+  const [last, before] = [p.length - 3, Math.max(0, p.length - 6)];
+  if (last <= 0) return;
+  context.lineWidth = strokeWidth(stroke, p[last + 2]);
+  context.beginPath();
+  context.moveTo((p[before] + p[last]) / 2, (p[before + 1] + p[last + 1]) / 2);
+  context.lineTo(p[last], p[last + 1]);
+  context.stroke();
+}
+
+// Draw points `fromPoint` (an index of points, not numbers) and later of a stroke, and its tail if that is `finished`.
+export function paintStroke(context, stroke, fromPoint, finished) {
+  context.save();
+  context.lineCap = context.lineJoin = "round";
+  context.globalCompositeOperation = stroke.tool === "eraser" ? "destination-out" : "source-over";
+  context.strokeStyle = stroke.color || "#000";
+  for (const [sx, sy] of mirrors(stroke.symmetry)) {
+    context.save();
+    context.translate(sx < 0 ? PAPER : 0, sy < 0 ? PAPER : 0);
+    context.scale(sx, sy);
+    for (let i = (fromPoint || 0) * 3; i < stroke.points.length; i += 3) piece(context, stroke, i);
+    if (finished) tail(context, stroke);
+    context.restore();
+  }
+  context.restore();
+}
+
+// [left, top, right, bottom] in whole units: the part of the paper that `points` of a stroke and their mirrors can touch.
+export function strokeBounds(stroke, points) {
+  const margin = stroke.size / 2 + 2;
+  const [xs, ys] = [0, 1].map((axis) => points.filter((_, i) => i % 3 === axis));
+  if (stroke.symmetry) xs.push(...xs.map((x) => PAPER - x));
+  if (stroke.symmetry === 2) ys.push(...ys.map((y) => PAPER - y));
+  const inside = (units) => Math.min(PAPER, Math.max(0, units));
+  const low = (values) => inside(Math.floor(Math.min(...values) - margin));
+  const high = (values) => inside(Math.ceil(Math.max(...values) + margin));
+  return [low(xs), low(ys), high(xs), high(ys)];
+}
+
+// Make every picture among the operations ready to be drawn at once.
+export function prepareImages(operations) {
+  const missing = operations.filter((operation) => operation.tool === "image" && !images.has(operation.source));
+  return Promise.all(missing.map(async ({ source }) => {
+    const image = new Image();
+    image.src = source;
+    await image.decode();
+    images.set(source, image);
+  }));
+}
+
+// All operations; the `growing` one has no tail yet.
+export function paintAll(context, operations, growing) {
+  context.clearRect(0, 0, PAPER, PAPER);
+  for (const operation of operations) {
+    if (operation.tool === "image" && images.has(operation.source)) {
+      context.drawImage(images.get(operation.source), 0, 0, PAPER, PAPER);
+    } else if (operation.points) {
+      paintStroke(context, operation, 0, operation !== growing);
+    }
+  }
+}
+
+// A square canvas of any number of pixels, drawn on in units of the paper.
+export class Sheet {
+  constructor(canvas, options) {
+    this.canvas = canvas;
+    this.context = canvas.getContext("2d", options);
+  }
+  // Whether it has another number of pixels now; it is empty then.
+  resize(side) {
+    if (this.canvas.width === side) return false;
+    this.canvas.width = this.canvas.height = side;
+    this.context.setTransform(side / PAPER, 0, 0, side / PAPER, 0, 0);
+    this.context.imageSmoothingQuality = "high";
+    return true;
+  }
+}
+
+// What is sent of a drawing: its ink in its colours on transparent paper, as many pixels as the model's picture. How the
+// model sees it, the server decides (scribble_control): with the alpha channel it knows every pixel's ink and how much.
+export const controlSheet = () => new Sheet(document.createElement("canvas"), { willReadFrequently: true });

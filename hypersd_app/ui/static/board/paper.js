@@ -1,0 +1,213 @@
+// The paper: stacked layers (trace, picture, ink, prediction) under one pen, with pan and zoom.
+import { controlSheet, paintAll, paintStroke, Sheet, strokeBounds } from "./painter.js";
+import { PAPER } from "./strokes.js";
+
+const PALM = 700; // ms after a sign of the pen in which a touch is the hand that holds it
+const ZOOM = [1, 8];
+const LINE = 16; // px: what a wheel that counts lines scrolls by
+const AHEAD = 64; // px by which the layer of what lies ahead of the ink grows
+const FEWEST = 256; // px of ink while nobody sees the paper
+
+export class Paper {
+  // hooks: {brush() -> {tool, color, size, symmetry}, moved(), lifted(), painted(now), viewed(zoom), isHand(), side()}
+  constructor(frame, drawing, hooks) {
+    Object.assign(this, { frame, drawing, hooks, drawn: 0, pending: false, pointer: null, view: { x: 0, y: 0, zoom: 1 }, penAt: -Infinity });
+    this.world = frame.querySelector(".hs-world");
+    this.ink = new Sheet(frame.querySelector(".hs-ink"));
+    this.control = controlSheet();
+    this.ahead = frame.querySelector(".hs-ahead");
+    this.ahead.width = this.ahead.height = 0;
+    this.aheadContext = this.ahead.getContext("2d");
+    new ResizeObserver(() => this.fit()).observe(frame);
+    this.touches = new Map();
+    this.listen();
+  }
+  listen() {
+    const on = (name, handler, options) => this.frame.addEventListener(name, handler, options);
+    on("pointerdown", (event) => this.down(event));
+    on("pointermove", (event) => this.move(event));
+    on("pointerrawupdate", (event) => this.follow(event)); // as it comes; pointermove waits for the next drawn frame
+    for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) on(name, (event) => this.up(event));
+    on("wheel", (event) => this.wheel(event), { passive: false });
+    on("touchstart", (event) => event.preventDefault(), { passive: false });
+    on("contextmenu", (event) => event.preventDefault());
+  }
+  point(event) {
+    const box = this.world.getBoundingClientRect();
+    return [((event.clientX - box.left) / box.width) * PAPER, ((event.clientY - box.top) / box.height) * PAPER];
+  }
+  pressure(event) { return event.pointerType === "mouse" || !event.pressure ? 0.5 : event.pressure; }
+
+  // A pen is used with the hand on the paper: touches beside it are no fingers, and one that came first was none either.
+  isPalm(event) {
+    const now = performance.now();
+    if (event.pointerType === "pen") this.penAt = now;
+    return event.pointerType === "touch" && now - this.penAt < PALM;
+  }
+  takeBack() {
+    if (this.pointer !== null && !this.hand) this.drawing.drop();
+    this.pointer = null;
+    this.predicted = [];
+    this.schedule();
+  }
+
+  down(event) {
+    if (event.target.closest("button, input, label") || this.isPalm(event)) return;
+    this.frame.setPointerCapture(event.pointerId);
+    this.frame.focus({ preventScroll: true });
+    if (event.pointerType === "pen" && this.touches.size) { this.takeBack(); this.touches.clear(); this.pinch = null; }
+    if (event.pointerType === "touch") this.touches.set(event.pointerId, [event.clientX, event.clientY]);
+    if (this.touches.size === 2) return this.pinchStart();
+    if (this.pointer !== null) return;
+    this.pointer = event.pointerId;
+    this.hand = this.hooks.isHand() || event.button === 1;
+    if (this.hand) { this.grab = [event.clientX - this.view.x, event.clientY - this.view.y]; return; }
+    const tool = event.button === 5 ? "eraser" : null; // the other end of the pen
+    const brush = this.hooks.brush();
+    this.drawing.begin({ ...brush, tool: tool || brush.tool, points: [] });
+    this.drawn = 0;
+    this.toldAtOnce = false;
+    this.add(event);
+  }
+  move(event) {
+    this.isPalm(event); // a pen that hovers counts too
+    if (this.touches.has(event.pointerId)) this.touches.set(event.pointerId, [event.clientX, event.clientY]);
+    if (this.pinch) return this.pinchMove();
+    if (event.pointerId !== this.pointer) return;
+    if (this.hand) return this.setView(event.clientX - this.grab[0], event.clientY - this.grab[1], this.view.zoom);
+    this.follow(event);
+    this.predicted = event.getPredictedEvents ? event.getPredictedEvents().slice(0, 3) : [];
+  }
+  // Add where the pen has been. Where the browser tells of it at once, pointermove tells nothing new.
+  follow(event) {
+    if (event.pointerId !== this.pointer || this.pinch || this.hand) return;
+    if (event.type === "pointerrawupdate") this.toldAtOnce = true;
+    else if (this.toldAtOnce) return;
+    const events = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
+    for (const each of events.length ? events : [event]) this.add(each);
+  }
+  up(event) {
+    this.touches.delete(event.pointerId);
+    if (this.pinch) { if (this.touches.size < 2) this.pinch = null; return; }
+    if (event.pointerId !== this.pointer) return;
+    this.pointer = null;
+    if (this.hand) return;
+    this.predicted = [];
+    this.paint();
+    const stroke = this.drawing.growing; // none if something else, an undo perhaps, has finished it
+    if (stroke) for (const sheet of this.sheets) paintStroke(sheet.context, stroke, this.drawn, true);
+    this.drawing.finish();
+    this.schedule();
+    this.hooks.lifted();
+  }
+  add(event) {
+    if (!this.drawing.growing) return;
+    const [x, y] = this.point(event);
+    this.drawing.extend(x, y, this.pressure(event));
+    this.schedule();
+    this.hooks.moved();
+  }
+  // Two fingers: the stroke the first one began is taken back, and the view follows both.
+  pinchStart() {
+    this.takeBack();
+    this.pinch = { ...this.fingers(), view: { ...this.view } };
+  }
+  fingers() {
+    const [a, b] = [...this.touches.values()];
+    return { x: (a[0] + b[0]) / 2, y: (a[1] + b[1]) / 2, gap: Math.hypot(a[0] - b[0], a[1] - b[1]) };
+  }
+  pinchMove() {
+    if (this.touches.size < 2) return;
+    const now = this.fingers();
+    const { view, gap, x, y } = this.pinch;
+    const box = this.frame.getBoundingClientRect();
+    this.scaleView(view, now.gap / Math.max(1, gap), [x - box.left, y - box.top], [now.x - box.left, now.y - box.top]);
+  }
+  // Like a page: the wheel alone scrolls, here within the zoomed paper, and with Ctrl (or a pinch of the touchpad) it zooms.
+  wheel(event) {
+    const zooms = event.ctrlKey || event.metaKey;
+    if (!zooms && this.view.zoom === 1) return; // let the page scroll
+    event.preventDefault();
+    const unit = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? LINE : 1;
+    if (!zooms) return this.setView(this.view.x - event.deltaX * unit, this.view.y - event.deltaY * unit, this.view.zoom);
+    const box = this.frame.getBoundingClientRect();
+    this.scaleView(this.view, Math.exp((-event.deltaY * unit) / 300), [event.clientX - box.left, event.clientY - box.top]);
+  }
+  // Zoom about the middle: for buttons and keys.
+  zoom(factor) {
+    const middle = this.frame.clientWidth / 2;
+    this.scaleView(this.view, factor, [middle, middle]);
+  }
+  // `view` scaled by `factor` so that what it shows at `from` (px of the frame) comes to lie at `to`.
+  scaleView(view, factor, from, to = from) {
+    const zoom = Math.min(ZOOM[1], Math.max(ZOOM[0], view.zoom * factor));
+    const ratio = zoom / view.zoom;
+    this.setView(to[0] - (from[0] - view.x) * ratio, to[1] - (from[1] - view.y) * ratio, zoom);
+  }
+  setView(x, y, zoom) {
+    const room = (zoom - 1) * this.frame.clientWidth;
+    this.view = { x: Math.min(0, Math.max(-room, x)), y: Math.min(0, Math.max(-room, y)), zoom };
+    this.world.style.transform = `translate(${this.view.x}px, ${this.view.y}px) scale(${zoom})`;
+    this.fit();
+    this.hooks.viewed(zoom);
+  }
+  schedule() {
+    if (this.pending) return;
+    this.pending = true;
+    requestAnimationFrame((now) => { this.pending = false; this.paint(); this.hooks.painted(now); });
+  }
+  // Bring the ink up to date with the current stroke; called before a snapshot too, so that none is behind.
+  paint() {
+    const stroke = this.drawing.growing;
+    const count = stroke ? stroke.points.length / 3 : 0;
+    if (count > this.drawn) {
+      for (const sheet of this.sheets) paintStroke(sheet.context, stroke, this.drawn);
+      this.drawn = count;
+    }
+    this.paintAhead(stroke);
+  }
+  paintAhead(stroke) {
+    const { ahead, aheadContext } = this;
+    if (this.hasAhead) {
+      aheadContext.setTransform(1, 0, 0, 1, 0, 0);
+      aheadContext.clearRect(0, 0, ahead.width, ahead.height);
+    }
+    this.hasAhead = false;
+    if (this.pointer === null || !stroke || stroke.tool === "eraser") return;
+    const points = stroke.points.slice(-6);
+    for (const event of this.predicted || []) points.push(...this.point(event), this.pressure(event));
+    this.placeAhead(strokeBounds(stroke, points));
+    paintStroke(aheadContext, { ...stroke, points }, 2, true); // from where the ink's curve ends
+    this.hasAhead = true;
+  }
+  // The layer is hardly larger than what it shows: without a GPU a whole one costs a quarter of a processor core, 60 times
+  // a second, and the pictures are made on the same cores. It is moved, which lays nothing out anew, and grows in steps.
+  placeAhead(bounds) {
+    const scale = this.ink.canvas.width / PAPER;
+    const [left, top] = bounds.slice(0, 2).map((units) => Math.floor(units * scale));
+    const [right, bottom] = bounds.slice(2).map((units) => Math.ceil(units * scale));
+    const side = AHEAD * Math.ceil(Math.max(right - left, bottom - top) / AHEAD);
+    const { shown } = this;
+    if (this.ahead.width < side || this.aheadShown !== shown) {
+      this.ahead.width = this.ahead.height = Math.max(side, this.ahead.width);
+      this.ahead.style.width = this.ahead.style.height = `${this.ahead.width * shown}px`;
+      this.aheadShown = shown;
+    }
+    this.ahead.style.transform = `translate(${left * shown}px, ${top * shown}px)`;
+    this.aheadContext.setTransform(scale, 0, 0, scale, -left, -top);
+  }
+  get sheets() { return [this.ink, this.control]; }
+  // As many pixels of ink as the screen shows: without a GPU each costs time whenever a frame is drawn.
+  fit() {
+    const shown = this.view.zoom > 1 ? PAPER : Math.ceil(this.frame.clientWidth * devicePixelRatio);
+    const side = Math.min(PAPER, shown || FEWEST);
+    const changed = [this.ink.resize(side), this.control.resize(this.hooks.side())];
+    this.shown = this.frame.clientWidth / side; // CSS pixels of one of ink, unzoomed
+    if (changed.includes(true)) this.repaint();
+  }
+  repaint() {
+    const { visible, growing } = this.drawing;
+    for (const sheet of this.sheets) paintAll(sheet.context, visible, growing);
+    this.drawn = growing ? growing.points.length / 3 : 0;
+  }
+}

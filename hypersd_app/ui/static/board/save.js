@@ -1,0 +1,30 @@
+// A recipe as files: the full-quality PNG, the recipe's JSON; and the sketch of its strokes.
+import { callServer, config, texts } from "../core/bridge.js";
+import { download, say } from "../core/notify.js";
+import { recipeName } from "../core/recipes.js";
+import { fromBase64 } from "../core/wire.js";
+import { controlSheet, paintAll, prepareImages } from "./painter.js";
+import { pngOf } from "./png.js";
+
+export function saveRecipe(recipe) {
+  download(new Blob([JSON.stringify(recipe, null, 1)], { type: "application/json" }), `${recipeName(recipe)}.json`);
+}
+
+// The full-quality PNG of a recipe, with all that makes it again inside.
+export async function savePng(recipe) {
+  const answer = await callServer("save_png", { head: recipe.head, operations: recipe.operations || [] }, await sketchOf(recipe));
+  if (answer && answer.png) download(new Blob([fromBase64(answer.png)], { type: "image/png" }), answer.name);
+  else say((answer && answer.message) || texts["board.state.offline"]);
+}
+
+// The sketch that the strokes of a recipe make, null without any.
+export async function sketchOf({ head, operations }) {
+  if (!operations || !operations.length) return null;
+  await prepareImages(operations);
+  const model = config.models.find((row) => row.name === head.model) || config.models[0];
+  if (!model.sketch) return null;
+  const sheet = controlSheet();
+  sheet.resize(head.width || model.width);
+  paintAll(sheet.context, operations);
+  return pngOf(sheet.canvas);
+}

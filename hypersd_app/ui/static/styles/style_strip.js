@@ -1,0 +1,112 @@
+// Style cards: the visitor's own picture in every style, rendered while nothing else is asked for. The board shows them as
+// a strip, the styles tab as large cards that also tell the words a style adds to the prompt.
+import { callFrame, config, texts } from "../core/bridge.js";
+import { say } from "../core/notify.js";
+
+const IDLE = 1500; // ms without a change
+const AFTER_FAILURE = 10000; // ms
+const pictures = new Map(); // model and style -> {key, source}: shared by all places that show cards
+
+export class StyleStrip {
+  constructor(element, board, large) {
+    Object.assign(this, { element, board, large, cards: new Map(), timer: 0, working: false });
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) this.plan(); });
+    this.fill();
+    this.plan();
+  }
+  fill() {
+    const { styles } = this.board.settings.model;
+    this.filled = styles;
+    this.marked = null;
+    this.cards = new Map(styles.map((style) => [style.name, this.card(style)]));
+    this.element.replaceChildren(...this.cards.values());
+    this.element.hidden = !styles.length;
+  }
+  card(style) {
+    const card = document.createElement("div");
+    card.className = "hs-style";
+    card.innerHTML = '<button type="button"><img alt=""><span></span></button><label><output></output>'
+      + '<input type="range" min="-1" max="2" step="0.05"></label>';
+    const [button, weight] = [card.firstChild, card.querySelector("input")];
+    button.querySelector("span").textContent = style.title;
+    if (style.preview) button.querySelector("img").src = style.preview;
+    if (style.trigger) button.title = this.adds(style);
+    if (this.large) button.append(Object.assign(document.createElement("small"), { textContent: style.trigger ? this.adds(style) : texts["styles.notrigger"] }));
+    weight.setAttribute("aria-label", `${style.title}: ${texts["styles.weight"]}`);
+    button.addEventListener("click", () => this.toggle(style.name));
+    weight.addEventListener("input", () => this.weigh(style.name, Number(weight.value)));
+    return card;
+  }
+  adds(style) { return texts["styles.adds"].replace("{words}", style.trigger); }
+  toggle(name) {
+    const styles = { ...this.board.settings.values.styles };
+    if (name in styles) delete styles[name];
+    else if (Object.keys(styles).length < config.maxStyles) styles[name] = 1;
+    else say(texts["styles.most"].replace("{count}", config.maxStyles));
+    this.board.settings.set("styles", styles);
+  }
+  weigh(name, weight) { this.board.settings.set("styles", { ...this.board.settings.values.styles, [name]: weight }); }
+  // Called often: marks what is chosen and starts the clock of the next rendering.
+  plan(after = IDLE) {
+    if (this.filled !== this.board.settings.model.styles) this.fill();
+    this.mark();
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.render(), after);
+  }
+  // Every movement of the pen comes by here: the page is touched only where the choice is another.
+  mark() {
+    const chosen = this.board.settings.values.styles;
+    const key = JSON.stringify(chosen);
+    if (this.marked === key) return;
+    this.marked = key;
+    for (const [name, card] of this.cards) {
+      card.classList.toggle("hs-chosen", name in chosen);
+      card.firstChild.setAttribute("aria-pressed", String(name in chosen));
+      card.querySelector("input").value = chosen[name] ?? 1;
+      card.querySelector("output").textContent = Number(chosen[name] ?? 1).toFixed(2);
+    }
+  }
+  // The board has nothing to do, and the cards are seen.
+  free() {
+    const { link } = this.board;
+    return !document.hidden && (!link || (link.idle && link.running)) && Boolean(this.element.offsetParent);
+  }
+  // What all cards show but for their style.
+  key() { return JSON.stringify([this.board.drawing.revision, { ...this.board.settings.head(false), styles: [] }]); }
+  known(name) {
+    const known = pictures.get(`${this.board.settings.model.name}/${name}`);
+    return known && known.key === this.key() ? known : null;
+  }
+  complete() { return [...this.cards.keys()].every((name) => this.known(name)); }
+
+  // One style at a time. Drawing and settings may change while a card is made: each asks for what they are by then, and those
+  // that were made before are made again.
+  async render() {
+    if (this.working || document.hidden || !this.cards.size || !this.board.settings.values.prompt.trim()) return;
+    if (!this.free()) return this.plan();
+    this.working = true;
+    let failed = false;
+    try {
+      for (const [name, card] of this.cards) {
+        if (failed || !this.free() || this.cards.get(name) !== card) break; // another model has other cards
+        failed = !await this.draw(name, card);
+      }
+    } finally {
+      this.working = false;
+    }
+    if (!this.complete()) this.plan(failed ? AFTER_FAILURE : IDLE);
+  }
+  // Whether the card has a picture afterwards.
+  async draw(name, card) {
+    const known = this.known(name);
+    if (known) { card.querySelector("img").src = known.source; return true; }
+    const [key, head] = [this.key(), this.board.settings.head(false)];
+    const picture = await this.board.sketch();
+    const answer = await callFrame({ ...head, styles: [{ name, weight: 1 }] }, picture, "strip");
+    if (!answer.picture) return false;
+    const source = `data:image/jpeg;base64,${answer.picture}`;
+    pictures.set(`${head.model}/${name}`, { key, source });
+    card.querySelector("img").src = source;
+    return true;
+  }
+}
