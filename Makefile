@@ -1,10 +1,10 @@
-# Two commands are enough: `make run` serves the app, `make test` proves it. Each sets up all it needs.
+# Two commands are enough: `make run` serves the app, `make test` checks and proves it. Each sets up all it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run run-ray test check train-setup browser clean
+.PHONY: run run-ray test test-fast lint train-setup browser clean
 
 run: $(VENV)/.run
 	$(BIN)/python app.py
@@ -12,14 +12,18 @@ run: $(VENV)/.run
 run-ray: $(VENV)/.ray
 	$(BIN)/python -m hypersd_app serve --replicas 2
 
-test: $(VENV)/.dev browser
+test: lint browser
 	$(BIN)/python -m pytest
 
-check: $(VENV)/.dev
+# What an editor can wait for: no browser, no Ray, no training.
+test-fast: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not browser and not ray and not training and not slow"
+
+lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
-	$(MAKE) test
 
 train-setup: $(VENV)/.train
 
@@ -50,4 +54,4 @@ browser: $(VENV)/.dev
 	$(BIN)/python -m playwright install chromium
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache

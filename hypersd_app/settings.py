@@ -150,6 +150,6 @@ def _parse(name: str, text: str, kind: type[Any]) -> Any:
     if issubclass(kind, Path):
         return Path(text).expanduser()
     try:
-        return kind(text)  # type: ignore[call-arg]
+        return kind(text)
     except ValueError:
         raise InvalidRequest(f"HYPERSD_{name.upper()}", text, f"a value of type {kind.__name__}") from None

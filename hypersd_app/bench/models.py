@@ -17,7 +17,8 @@ from hypersd_app.engine.loading.loader import Loader, read_json
 from hypersd_app.engine.memory.placement import Footprint
 from hypersd_app.engine.plan import Plan
 from hypersd_app.engine.sampling.text import PromptEncoder
-from hypersd_app.weights.hub import Hub, Progress
+from hypersd_app.weights.downloads import Progress
+from hypersd_app.weights.hub import Hub
 
 DEVIATION = 0.02
 # Random numbers that are really drawn; weights repeat them, which costs a hundredth of the time. A prime, so that no two

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hypersd_app.catalog.legacy_keys import current_key
 from hypersd_app.catalog.safetensors_header import read_header
 from hypersd_app.catalog.scan import DOWN
 from hypersd_app.catalog.specs import ModelSpec
 from hypersd_app.errors import ModelUnavailable
-from hypersd_app.models.legacy_keys import current_key
 
 LARGEST_HEADER = 8 * 1024 * 1024  # bytes; a LoRA of SDXL with the notes of its training has well under one million
 MOST_TENSORS = 20_000

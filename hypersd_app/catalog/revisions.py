@@ -28,7 +28,8 @@ def pinned(row: Row, pins: Pins) -> Row:
     """A row of the catalogue with every source in it, however deep, at its pinned revision."""
     if not pins:
         return row
-    return _pinned(row, pins)
+    at_pins: Row = _pinned(row, pins)
+    return at_pins
 
 
 def _pinned(value: Any, pins: Pins) -> Any:

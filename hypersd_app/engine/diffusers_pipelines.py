@@ -23,7 +23,8 @@ from hypersd_app.engine.plan import Plan
 from hypersd_app.engine.sampling.timing import Clock
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.images.scribble import Pixels
-from hypersd_app.weights.hub import Hub, Progress
+from hypersd_app.weights.downloads import Progress
+from hypersd_app.weights.hub import Hub
 
 logger = logging.getLogger(__name__)
 

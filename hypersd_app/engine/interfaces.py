@@ -12,8 +12,10 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Conditioning:
-    """Text of B pictures: `hidden` (B, L, D); for SDXL also `pooled` (B, P) and `time_ids` (B, 6); for Pocket the
-    `layout` (B, 16, 16, 16) that its prior reads off the words."""
+    """Text of B pictures: `hidden` is (B, L, D).
+
+    SDXL has `pooled` (B, P) and `time_ids` (B, 6) besides, Pocket the `layout` (B, 16, 16, 16) that its prior reads off the words.
+    """
 
     hidden: Tensor
     pooled: Tensor | None = None

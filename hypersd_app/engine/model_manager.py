@@ -26,7 +26,7 @@ from hypersd_app.engine.memory.placement import Footprint, Placement, Placements
 from hypersd_app.engine.plan import Plan
 from hypersd_app.engine.sampling.schedules import Schedulers
 from hypersd_app.engine.sampling.text import PromptCache, PromptEncoder, PromptKey
-from hypersd_app.weights.hub import Progress
+from hypersd_app.weights.downloads import Progress
 
 logger = logging.getLogger(__name__)
 

@@ -67,10 +67,12 @@ def _without_the_colourless(lost: NDArray[np.float32]) -> NDArray[np.float32]:
     """What the channels lack of full brightness, shrunk so that saturations up to COLOURLESS become none."""
     saturation = _brightest(lost)
     kept = np.clip((saturation - COLOURLESS) / (1 - COLOURLESS), 0, 1)
-    return lost * (kept / np.maximum(saturation, 1e-6))
+    shrunk: NDArray[np.float32] = lost * (kept / np.maximum(saturation, 1e-6))
+    return shrunk
 
 
 def _with_the_colourless(lost: NDArray[np.float32]) -> NDArray[np.float32]:
     saturation = lost.max(-1, keepdims=True)
     before = np.where(saturation > 0, saturation * (1 - COLOURLESS) + COLOURLESS, 0)
-    return lost * (before / np.maximum(saturation, 1e-6))
+    grown: NDArray[np.float32] = lost * (before / np.maximum(saturation, 1e-6))
+    return grown

@@ -67,7 +67,8 @@ def local_maximum(values: NDArray[np.float32], reach: int) -> NDArray[np.float32
 def border_colour(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     """The usual colour of the outermost pixels of (H, W, 3): the paper, since strokes seldom cover the border."""
     edges = (pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1])
-    return np.median(np.concatenate(edges), axis=0)
+    median: NDArray[np.float32] = np.median(np.concatenate(edges), axis=0)
+    return median
 
 
 def is_blank(control: Pixels) -> bool:

@@ -47,7 +47,7 @@ class PocketAutoencoder(ModelMixin, ConfigMixin):
     """
 
     @register_to_config
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a diffusers configuration
         self,
         in_channels: int = 3,
         out_channels: int = 3,
@@ -83,7 +83,7 @@ class PocketAutoencoder(ModelMixin, ConfigMixin):
         """Pictures to normalised latents."""
         latents = (self.encoder(x) - self.latents_mean) / self.latents_std
         distribution = PointDistribution(latents)
-        return AutoencoderKLOutput(latent_dist=distribution) if return_dict else (distribution,)  # type: ignore[arg-type]
+        return AutoencoderKLOutput(latent_dist=distribution) if return_dict else (distribution,)
 
     def decode(
         self, z: Tensor, return_dict: bool = True, generator: torch.Generator | None = None

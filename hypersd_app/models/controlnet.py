@@ -123,7 +123,7 @@ class PocketControlNet(LegacyKeysMixin, ControlNetModel):
         """Compute layouts with this `PocketUNet`'s prior where the caller passes none, as diffusers' pipelines do."""
         self._prior = (unet.layout,)  # in a tuple, where torch does not see it: the weights are the UNet's
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         sample: Tensor,
         timestep: Any,

@@ -18,8 +18,9 @@ from hypersd_app.server.http.tokens import TokenSigner
 from hypersd_app.server.http.wire import Message
 from hypersd_app.server.observability.metrics import Metrics
 from hypersd_app.server.observability.request_log import DROPPED, PICTURE, Record, RequestLog, outcome_of
+from hypersd_app.server.scheduling.fair_queue import SchedulerLimits
 from hypersd_app.server.scheduling.limits import BoardLimits
-from hypersd_app.server.scheduling.scheduler import Deliver, Frame, FrameScheduler, Outcome, SchedulerLimits
+from hypersd_app.server.scheduling.scheduler import Deliver, Frame, FrameScheduler, Outcome
 
 logger = logging.getLogger(__name__)
 

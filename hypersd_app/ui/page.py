@@ -36,6 +36,7 @@ def build_page(
     handlers = Handlers(engine, default_model, service.limits)
     library = Library(engine, styles)
     config = page_config(engine, default_model, transport)
+    page: gr.Blocks
     with gr.Blocks(title=text("app.title"), delete_cache=(CACHE_SECONDS, CACHE_SECONDS), analytics_enabled=False) as page:
         gr.HTML(value="", html_template=markup("header.html"), js_on_load=mount("mountHeader", "element"), apply_default_css=False)
         uplink = add_bridge(service, engine, config)

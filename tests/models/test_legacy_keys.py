@@ -7,10 +7,10 @@ import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
+from hypersd_app.catalog.legacy_keys import current_key, current_keys
 from hypersd_app.engine.loading.lora import fuse, read_factors
 from hypersd_app.models.controlnet import DrawnLayout, PocketControlNet
 from hypersd_app.models.layout import LayoutPrior
-from hypersd_app.models.legacy_keys import current_key, current_keys
 from hypersd_app.models.pocket import PocketUNet, new_unet
 from hypersd_app.settings import ROOT
 from hypersd_app.training.core.loop import RunFolder, TrainingState

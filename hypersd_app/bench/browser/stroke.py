@@ -55,8 +55,11 @@ class Spread:
 
 @dataclass(frozen=True)
 class StrokeReport:
-    """What was measured. `frames` are drawn frames a second of the page while the pen is down: the median of all strokes,
-    `slowest` what 5 % of them fall below, `worst` the single worst stroke's."""
+    """What was measured.
+
+    `frames` are frames per second that the page draws while the pen is down: the median of all strokes; 5 % of them fall below
+    `slowest`, and `worst` is the single worst stroke's.
+    """
 
     strokes: int
     movement: Spread

@@ -65,7 +65,7 @@ class Stage:
             self.clear()
             self._group = group
         if not any(other is module for other in self._modules):
-            module.to(self._device)  # type: ignore[call-overload]
+            module.to(self._device)
             self._modules.append(module)
 
     def drop(self, module: nn.Module) -> None:

@@ -65,7 +65,7 @@ class TorchBackend:
         if self._tier is Tier.RESIDENT:
             return place(module, self.hardware, compute)
         if self._tier is Tier.MODEL_OFFLOAD:
-            return nn.Module.to(module, compute).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            return nn.Module.to(module, compute).to(memory_format=torch.channels_last)
         return sequential_offload(module, torch.float16 if self._streamed_on_cpu else compute, compute, self.hardware.torch_device)
 
     def _arrival(self, group: str, modules: Sequence[nn.Module]) -> Callable[[], None]:

@@ -19,8 +19,8 @@ Arrive = Callable[[], None]  # called before a network runs, so that its weights
 def place(module: nn.Module, hardware: Hardware, dtype: torch.dtype) -> nn.Module:
     """`module` ready to serve: cast on the CPU, then moved, in channels-last order, which convolutions run fastest in."""
     module = nn.Module.to(module.eval().requires_grad_(False), dtype)  # not diffusers' own, which warns of every cast
-    module = module.to(hardware.torch_device)  # type: ignore[call-overload]
-    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = module.to(hardware.torch_device)
+    return module.to(memory_format=torch.channels_last)
 
 
 def added_conditions(conditioning: Conditioning, dtype: torch.dtype) -> dict[str, Tensor] | None:

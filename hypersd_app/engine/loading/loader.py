@@ -29,7 +29,8 @@ from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.pocket import PocketUNet
 from hypersd_app.models.text_encoder import MaskedBertModel
-from hypersd_app.weights.hub import Hub, Progress
+from hypersd_app.weights.downloads import Progress
+from hypersd_app.weights.hub import Hub
 
 logger = logging.getLogger(__name__)
 

@@ -23,10 +23,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from hypersd_app.catalog.legacy_keys import current_keys
 from hypersd_app.catalog.safetensors_header import read_header
 from hypersd_app.engine.loading.fingerprint import Fingerprint, file_stamp
 from hypersd_app.errors import ModelUnavailable
-from hypersd_app.models.legacy_keys import current_keys
 
 SDXL_BLOCKS = SimpleNamespace(layers_per_block=2)  # all that renaming kohya's SDXL blocks needs of the UNet's config
 ALPHA = ".alpha"
@@ -66,7 +66,7 @@ def read_factors(path: Path, unet_config: Any = None) -> Factors:
         raise ModelUnavailable(f"{path.name} is not a plain LoRA ({unsupported[0]}); only plain LoRA files can be used.")
     try:
         tensors = without_alphas(current_keys(load_file(path)))
-        state, _ = StableDiffusionXLPipeline.lora_state_dict(tensors, unet_config=unet_config)  # type: ignore[arg-type]
+        state, _ = StableDiffusionXLPipeline.lora_state_dict(tensors, unet_config=unet_config)
         return {name: _component(state, name, _peft_alpha(header.metadata, name)) for name in COMPONENTS}
     except (SafetensorError, OSError, *CONVERSION_ERRORS) as error:
         raise ModelUnavailable(f"{path.name} cannot be read as a LoRA: {error}") from error

@@ -18,8 +18,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Loaded:
-    """A value with what it costs: `bytes` when loaded, and what `grown` counts since. `close` frees what garbage collection
-    would not."""
+    """A value with what it costs: `bytes` when loaded, and what `grown` counts since.
+
+    `close` frees what garbage collection would not.
+    """
 
     value: Any
     bytes: int

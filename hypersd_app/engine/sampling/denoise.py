@@ -24,7 +24,7 @@ class ControlBatch:
     scales: Tensor
 
 
-def sample(
+def sample(  # noqa: PLR0913 - one for one with the symbols of a sampling loop
     denoiser: Denoiser,
     schedule: Schedule,
     generators: Sequence[torch.Generator],

@@ -24,8 +24,10 @@ def open_engine(settings: Settings) -> ImageEngine:
 
 
 def build_engine(settings: Settings) -> ImageEngine:
-    """The engine in this process, its gate before it. Raises ModelUnavailable if the default model needs a checker that
-    is not here, and other HyperSDErrors."""
+    """The engine in this process, its gate before it.
+
+    Raises ModelUnavailable if the default model needs a checker that is not here, and other HyperSDErrors.
+    """
     import torch  # comes in only where pictures are made
 
     from hypersd_app.engine.engine import Engine

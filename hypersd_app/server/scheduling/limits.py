@@ -20,8 +20,10 @@ LEAST = {"free_memory": 0}  # others: 1 of what is counted, a thousandth of what
 
 @dataclass(frozen=True)
 class BoardLimits:
-    """Caps of the drawing board; bytes, pixels, frames a second, seconds. Prompt length, pictures a request and styles
-    are limited by `GenerationRequest` itself."""
+    """Caps of the drawing board: bytes, pixels, frames per second, seconds.
+
+    Prompt length, images per request and styles are limited by `GenerationRequest` itself.
+    """
 
     frame_bytes: int = 2 * MEGABYTE
     picture_pixels: int = 4 * 1024 * 1024

@@ -114,8 +114,10 @@ class FrameScheduler:
     def submit(
         self, visitor: str, sequence: int, draft: LazyRequest, deliver: Deliver, loading: Callable[[float, str], None] | None = None
     ) -> None:
-        """Put a state into the visitor's mailbox; `loading` is told how far its model is. Raises Overloaded when too many
-        visitors wait, or after close."""
+        """Put a state into the visitor's mailbox; `loading` is told how far its model is.
+
+        Raises Overloaded when too many visitors wait, or after close.
+        """
         now = time.perf_counter()
         replaced, turn = self._put(QueuedRequest(visitor, sequence, draft, deliver, now, now, progress=loading))
         if replaced is not None:

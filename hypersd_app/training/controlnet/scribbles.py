@@ -73,7 +73,7 @@ def colour_regions(picture: NDArray[np.uint8], mask: NDArray[np.uint8], count: i
         return []
     cv2.setRNGSeed(0)
     criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 6, 2.0)
-    _, labels, _ = cv2.kmeans(pixels, count, None, criteria, 1, cv2.KMEANS_PP_CENTERS)  # type: ignore[call-overload]
+    _, labels, _ = cv2.kmeans(pixels, count, None, criteria, 1, cv2.KMEANS_PP_CENTERS)
     regions = []
     for index in range(count):
         region = np.zeros(inside.shape, np.uint8)

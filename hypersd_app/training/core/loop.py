@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from hypersd_app.models.legacy_keys import current_keys
+from hypersd_app.catalog.legacy_keys import current_keys
 from hypersd_app.training.core.optim import ExponentialAverage, Optimizers
 
 if TYPE_CHECKING:

@@ -60,4 +60,4 @@ def encode(autoencoder: PocketAutoencoder, pictures: NDArray[np.uint8]) -> NDArr
 def blank_latents(autoencoder: PocketAutoencoder) -> Tensor:
     """The latents of a white picture, (16, 16, 16)."""
     white = torch.ones(1, 3, PICTURE_SIZE, PICTURE_SIZE)
-    return autoencoder.encode(white, return_dict=False)[0].mode()[0]  # type: ignore[union-attr]
+    return autoencoder.encode(white, return_dict=False)[0].mode()[0]

@@ -46,4 +46,4 @@ class PocketSource:
 
     def decode(self, latents: Tensor) -> Tensor:
         with self._precision():
-            return self.decoder.decode(latents, return_dict=False)[0]  # type: ignore[index]
+            return self.decoder.decode(latents, return_dict=False)[0]

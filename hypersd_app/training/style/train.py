@@ -121,7 +121,7 @@ def _read_picture(path: Path) -> NDArray[np.uint8]:
 @torch.no_grad()
 def encode(pictures: NDArray[np.uint8], autoencoder: PocketAutoencoder) -> Tensor:
     """Pictures to latents, float32 (N, 16, 16, 16)."""
-    parts = [autoencoder.encode(from_uint8(pictures[i : i + 16]), return_dict=False)[0].mode() for i in range(0, len(pictures), 16)]  # type: ignore[union-attr]
+    parts = [autoencoder.encode(from_uint8(pictures[i : i + 16]), return_dict=False)[0].mode() for i in range(0, len(pictures), 16)]
     return torch.cat(parts).float()
 
 

@@ -255,7 +255,8 @@ def _add_animate(handlers: Handlers) -> None:
         paths = pictures or []
         check_frames(len(paths))
         frames = [open_picture(handlers.bounded(path, "pictures"), "pictures", GIF_PIXELS * 4).convert("RGB") for path in paths]
-        return save_bytes_to_cache(gif(frames, int(milliseconds)), "session.gif", film.GRADIO_CACHE)
+        path: str = save_bytes_to_cache(gif(frames, int(milliseconds)), "session.gif", film.GRADIO_CACHE)
+        return path
 
     film = gr.File(label="film")
     endpoint(

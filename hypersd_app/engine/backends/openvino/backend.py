@@ -274,8 +274,10 @@ class OpenVinoDecoder:
 
 
 def fixed_size(config: Any, height: int, width: int) -> Size:
-    """() for latents that a UNet halves without a remainder: one graph fits all those sizes. Else its skips are resized to
-    what the conversion saw, and the graph is for (height, width) alone."""
+    """() for latents that a UNet halves without a remainder: one graph fits all those sizes.
+
+    Else its skips are resized to what the conversion saw, and the graph is for (height, width) alone.
+    """
     factor = 2 ** (len(config.block_out_channels) - 1)
     return (height, width) if height % factor or width % factor else ()
 

@@ -51,7 +51,7 @@ class LoRASlot(nn.Module):
         assert self.up is not None
         y = self.base(x)
         if isinstance(self.base, nn.Conv2d):
-            inner = nn.functional.conv2d(x, self.down, stride=self.base.stride, padding=self.base.padding)  # type: ignore[arg-type]
+            inner = nn.functional.conv2d(x, self.down, stride=self.base.stride, padding=self.base.padding)
             return y + nn.functional.conv2d(inner, self.up[:, :, None, None])
         return y + (x @ self.down.T) @ self.up.T
 

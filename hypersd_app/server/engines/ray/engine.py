@@ -37,7 +37,7 @@ class RayEngine:
     """
 
     def __init__(
-        self, handle: DeploymentHandle, catalog: CatalogReader, application: str, most: int, close: Callable[[], None]
+        self, handle: DeploymentHandle[Any], catalog: CatalogReader, application: str, most: int, close: Callable[[], None]
     ) -> None:
         self._handle = handle
         self._catalog = catalog

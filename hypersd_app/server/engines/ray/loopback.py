@@ -25,4 +25,4 @@ def keep_to_loopback() -> None:
         port: int = bind(server, address.replace("[::]", "127.0.0.1"))
         return port
 
-    replica.add_port_to_grpc_server = bound  # type: ignore[attr-defined]
+    replica.add_port_to_grpc_server = bound

@@ -153,8 +153,10 @@ def mean_agreement(pictures: Pictures, doodles: Sequence[Doodle]) -> float:
 
 
 def word_judge(workspace: Workspace, prompts: Sequence[str]) -> Callable[[Pictures], float] | None:
-    """R@1 among 100 captions of pictures drawn from `prompts`, each framed alike; None without a judge, or too few things to
-    mistake them for."""
+    """R@1 among 100 captions of pictures drawn from `prompts`, each framed alike.
+
+    None without a judge, or with too few things to mistake them for.
+    """
     try:
         path = workspace.weights("judge", "judge.safetensors", "judge.safetensors")
         others = distractors(workspace.data.concepts, prompts)
