@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from hypersd_app.errors import InvalidRequest
+from hypersd_app.images.files import open_picture
 from hypersd_app.images.scribble import scribble_control
 from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
 from hypersd_app.settings import Settings
@@ -134,13 +135,8 @@ def _control(args: argparse.Namespace, engine: Engine, request: GenerationReques
 
 
 def open_image(path: Path) -> Image.Image:
-    """A picture file. Raises InvalidRequest."""
-    try:
-        with Image.open(path) as picture:
-            picture.load()
-            return picture
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise InvalidRequest("picture", str(path), f"a readable picture file ({error})") from error
+    """A picture file, decoded as the page and the API decode it. Raises InvalidRequest."""
+    return open_picture(path, "picture")
 
 
 def parse_seeds(text: str | None) -> list[int]:

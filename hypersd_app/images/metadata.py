@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import base64
-import io
+import binascii
 import json
-import re
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from hypersd_app.errors import InvalidRequest
+from hypersd_app.images.files import open_picture
 from hypersd_app.images.png import encode_png
-from hypersd_app.requests import ControlInput, GenerationRequest, GenerationResult, StyleWeight
+from hypersd_app.images.recipes.texts import image_texts
+from hypersd_app.requests import ControlInput, GenerationRequest, GenerationResult, StyleWeight, check_integer
 
 JSON_KEY = "hypersd"
 PARAMETERS_KEY = "parameters"
 FORMAT = 1
 SAMPLERS = {"unified": "TCD", "teacher": "DDIM", "1step-unet": "LCM"}
-UNSAFE = re.compile(r"[^a-z0-9]+")
+LONGEST_NAME = 48  # characters of a file's name that come from the prompt
+CONTROL_PIXELS = 2048 * 2048  # of a control image inside a recipe; those made here have at most a quarter of it
+CONTROL_BYTES = 6 * 1024 * 1024  # in base64
+MOST_NODES = 200_000  # lists and objects in a recipe: each takes fifty times its two bytes once it is read
+LARGEST_SIDE = 8192  # pixels; the model allows fewer
+MOST_ROWS = 64  # styles in a list; GenerationRequest allows fewer
+TEXTS = ("prompt", "negative_prompt", "model", "recipe", "decoder")
+NUMBERS = ("num_inference_steps", "guidance_scale", "eta", "seed", "num_images", "width", "height")
+MADE_HERE = "what this app wrote into a PNG"
 
 
 def request_of(result: GenerationResult, index: int) -> GenerationRequest:
@@ -66,17 +75,77 @@ def request_values(request: GenerationRequest) -> dict[str, Any]:
 
 
 def request_from_values(values: Mapping[str, Any]) -> GenerationRequest:
-    """The way back from `request_values`. Raises InvalidRequest."""
+    """The way back from `request_values`, with everything in it checked. Raises InvalidRequest."""
     try:
         known = {name: values[name] for name in GenerationRequest.__dataclass_fields__ if name in values}
-        known["styles"] = tuple(StyleWeight(str(row["name"]), float(row["weight"])) for row in values.get("styles", ()))
-        row = values.get("control")
-        if row is not None:
-            with Image.open(io.BytesIO(base64.b64decode(row["png"]))) as picture:
-                known["control"] = ControlInput(np.asarray(picture.convert("RGB")), str(row["kind"]), float(row["scale"]))
+        known["styles"] = tuple(_style(row) for row in _rows(values.get("styles", ())))
+        known["control"] = _control(values.get("control"))
+        for name in TEXTS:
+            _check_text(name, known.get(name, ""))
+        for name in NUMBERS:
+            _check_number(name, known.get(name))
+        for name in ("width", "height"):
+            if known.get(name) is not None:
+                check_integer(name, known[name], 1, LARGEST_SIDE)
         return GenerationRequest(**known)
-    except (KeyError, TypeError, ValueError, AttributeError, UnidentifiedImageError) as error:
-        raise InvalidRequest("metadata", str(error), "what this app wrote into a PNG") from error
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise InvalidRequest("metadata", str(error)[:80], MADE_HERE) from None
+
+
+def _rows(value: object) -> Sequence[Any]:
+    if not isinstance(value, (list, tuple)) or len(value) > MOST_ROWS:
+        raise InvalidRequest("metadata", value, MADE_HERE)
+    return value
+
+
+def _style(row: Any) -> StyleWeight:
+    _check_text("style", row["name"])
+    _check_number("style weight", row["weight"])
+    return StyleWeight(row["name"], float(row["weight"]))
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise InvalidRequest(name, value, "text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest(name, ascii(value), "text in Unicode") from None
+
+
+def _check_number(name: str, value: object) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value)):
+        raise InvalidRequest(name, value, "a number")
+
+
+def _control(row: Any) -> ControlInput | None:
+    """A control image in a recipe: its dimensions are checked before it is decoded."""
+    if row is None:
+        return None
+    packed = row["png"]
+    _check_text("control kind", row["kind"])
+    _check_number("controlnet_conditioning_scale", row["scale"])
+    if not isinstance(packed, str) or len(packed) > CONTROL_BYTES:
+        raise InvalidRequest("control image", type(packed).__name__, f"at most {CONTROL_BYTES // 2**20} MB of base64")
+    try:
+        data = base64.b64decode(packed)
+    except binascii.Error:
+        raise InvalidRequest("control image", "text that is no base64", MADE_HERE) from None
+    picture = open_picture(data, "control image", CONTROL_PIXELS)
+    return ControlInput(np.asarray(picture.convert("RGB")), row["kind"], float(row["scale"]))
+
+
+def recipe_document(text: str) -> dict[str, Any]:
+    """Our JSON from a text chunk. Raises InvalidRequest for anything else, and for what would take far more room than its text."""
+    try:
+        if text.count("[") + text.count("{") > MOST_NODES:
+            raise InvalidRequest("picture", "a recipe of too many parts", MADE_HERE)
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict) or not isinstance(document.get("request"), dict):
+        raise InvalidRequest("picture", "an unreadable recipe", MADE_HERE)
+    return document
 
 
 def png_info(result: GenerationResult, index: int) -> PngInfo:
@@ -97,19 +166,16 @@ def result_png(result: GenerationResult, index: int = 0) -> bytes:
 def read_request(path: Path) -> GenerationRequest:
     """The request that made a PNG of this app. Raises InvalidRequest."""
     try:
-        with Image.open(path) as picture:
-            text = getattr(picture, "text", {}).get(JSON_KEY)
-        if text is None:
-            raise InvalidRequest("picture", path.name, "a PNG that this app wrote")
-        document = json.loads(text)
-    except (OSError, ValueError, RecursionError, UnidentifiedImageError) as error:
-        raise InvalidRequest("picture", path.name, f"a readable PNG ({error})") from error
-    if not isinstance(document, dict) or not isinstance(document.get("request"), dict):
+        texts = image_texts(path.read_bytes())
+    except OSError as error:
+        raise InvalidRequest("picture", path.name, f"a readable PNG ({error.strerror})") from None
+    if not texts or JSON_KEY not in texts:
         raise InvalidRequest("picture", path.name, "a PNG that this app wrote")
-    return request_from_values(document["request"])
+    return request_from_values(recipe_document(texts[JSON_KEY])["request"])
 
 
 def file_name(request: GenerationRequest) -> str:
     """`red-apple-3.png`: words and seed, with nothing in it that a file system minds."""
-    words = UNSAFE.sub("-", request.prompt.lower()).strip("-")[:48].strip("-") or "picture"
+    letters = "".join(letter if letter.isascii() and letter.isalnum() else " " for letter in request.prompt.lower())
+    words = "-".join(letters.split())[:LONGEST_NAME].strip("-") or "picture"
     return f"{words}-{request.seed}.png"

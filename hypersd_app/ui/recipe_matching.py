@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from hypersd_app.server.engines.protocol import ImageEngine
@@ -21,8 +22,14 @@ def with_known_names(engine: ImageEngine, default_model: str, head: Mapping[str,
     steps = whole("num_inference_steps", head.get("num_inference_steps", 1))
     recipes = {row.name: row for row in engine.recipes(found)}
     fitting = [name for name, row in recipes.items() if steps in row.steps] or list(recipes)
-    styles = style_weights(head.get("styles") or ())
-    known = {style.name for style in engine.styles(found)}
+    wanted = style_weights(head.get("styles") or ())
+    here = engine.styles(found)
+    known = {style.name for style in here}
+    # Other programs name a style by its file or by what its training called it, in any case.
+    others = {key.casefold(): style.name for style in reversed(here) for key in (style.title, style.name)}
+    styles = [
+        style if style.name in known else replace(style, name=others.get(style.name.casefold(), style.name)) for style in wanted
+    ]
     missing = [f"{text('text.model')} {model}"] if model and model != found else []
     missing += [f"{text('text.recipe')} {recipe}"] if recipe and recipe not in recipes else []
     missing += [f"{text('text.style')} {style.name}" for style in styles if style.name not in known]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,14 +13,20 @@ from PIL import Image
 
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.images.metadata import parameters_text, result_png
+from hypersd_app.images.recipes.a1111 import parse_a1111 as parsed
+from hypersd_app.images.recipes.foreign import fitted
 from hypersd_app.requests import ControlInput, GenerationRequest, GenerationResult, StyleWeight
 from hypersd_app.server.http.board_requests import request_from_values
-from hypersd_app.server.http.png_recipes import parse_a1111, png_bytes, read_recipe, with_recipe
+from hypersd_app.server.http.png_recipes import png_bytes, read_recipe, with_recipe
 
 REQUEST = GenerationRequest(
     "a red apple, on a table", "blurry, grey", "pocket", "unified", 4, eta=0.5, seed=123, styles=(StyleWeight("ink", 0.8),)
 )
 STROKES = [{"tool": "brush", "points": [1, 2, 0.5], "size": 18}]
+
+
+def parse_a1111(text: str) -> dict[str, Any]:
+    return fitted(parsed(text))[0]
 
 
 def test_everything_comes_back() -> None:

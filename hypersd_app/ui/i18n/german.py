@@ -232,6 +232,7 @@ GERMAN: Mapping[str, str] = {
     "timeline.making": "Die Animation entsteht …",
     "drop.hint": "Lassen Sie ein Bild los: Ein PNG von hier bringt alles zurück, jedes andere wird zur Vorlage",
     "drop.restored": "Alles ist wieder da",
+    "drop.changed": "Alles ist wieder da, bis auf dies: {changes}",
     "drop.missing": "Alles ist wieder da, außer was dieses Studio nicht hat: {names}",
     "drop.unreadable": "In dieser Datei ist kein Rezept",
     "copied": "Kopiert",

@@ -238,6 +238,7 @@ ENGLISH: Mapping[str, str] = {
     "timeline.making": "The animation is being made …",
     "drop.hint": "Drop a picture: a PNG made here brings everything back, any other becomes the trace",
     "drop.restored": "Everything is back",
+    "drop.changed": "Everything is back but for this: {changes}",
     "drop.missing": "Everything is back but what this studio does not have: {names}",
     "drop.unreadable": "There is no recipe in this file",
     "copied": "Copied",

@@ -49,18 +49,25 @@ export function goOn(recipe) {
   return recipe.operations && recipe.operations.length ? toBoard(recipe) : toText(recipe.head);
 }
 
+// What became of a recipe from elsewhere: all is back but what is `missing` here, and what had to be `changed`.
+function restored(missing, changed) {
+  const told = missing.length ? texts["drop.missing"].replace("{names}", missing.join(", ")) : texts["drop.restored"];
+  if (!changed.length) return told;
+  return missing.length ? `${told}; ${changed.join("; ")}` : texts["drop.changed"].replace("{changes}", changed.join("; "));
+}
+
 // A recipe from elsewhere, with the models and styles there are here; what is missing is said. False if it can't be read.
 export async function restore(recipe) {
   const { head, missing, message } = await callServer("known_names", { head: recipe.head });
   if (!head) { say(message); return false; }
   await goOn({ ...recipe, head });
-  say(missing.length ? texts["drop.missing"].replace("{names}", missing.join(", ")) : texts["drop.restored"]);
+  say(restored(missing, recipe.changed || []));
   return true;
 }
 
-// The recipe in a PNG, of this studio or of A1111, or in a .json file; null if there is none.
+// The recipe in an image, of this studio or of another program, or in a .json file; null if there is none.
 export async function recipeOf(file) {
-  if (file.type === "image/png") {
+  if (/^image\/(png|jpeg|webp)$/.test(file.type)) { // by its name; what it is, the server finds out
     const answer = await callServer("read_png", {}, await file.arrayBuffer());
     return answer.head ? answer : null;
   }

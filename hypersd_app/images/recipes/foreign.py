@@ -1,0 +1,183 @@
+"""What another program's recipe says, before it is fitted to what a request allows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hypersd_app.requests import MAX_PROMPT_LENGTH, MAX_SEED, MAX_STEPS, MAX_STYLE_WEIGHT, MAX_STYLES
+
+LONGEST_NAME = 200  # characters of a model's or style's name
+LONGEST_NUMBER = 24  # digits that anybody writes
+MOST_SIDE = 16384  # pixels
+TAG_START, TAG_END = "<", ">"
+TAGS = ("lora", "lyco")  # what A1111 calls files of this kind in a prompt
+OTHER_TAGS = ("hypernet",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignRecipe:
+    """Values as they were written: `seed` of any size, weights of any strength. None where nothing is said.
+
+    `notes` are sentences on what could not be kept.
+    """
+
+    program: str
+    prompt: str
+    negative_prompt: str = ""
+    steps: int | None = None
+    seed: int | None = None
+    guidance_scale: float | None = None
+    size: tuple[int, int] | None = None
+    model: str = ""
+    recipe: str = ""
+    styles: tuple[tuple[str, float], ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+def fitted(found: ForeignRecipe) -> tuple[dict[str, Any], list[str]]:
+    """Request values as this studio allows them, and a sentence on each that had to be changed."""
+    found = without_tags(found)
+    notes = list(found.notes)
+    values: dict[str, Any] = {
+        "prompt": _cut("prompt", found.prompt, notes),
+        "negative_prompt": _cut("negative prompt", found.negative_prompt, notes),
+        "styles": _styles(found.styles, notes),
+        "num_inference_steps": _steps(found.steps, notes),
+        "seed": _seed(found.seed, notes),
+    }
+    if found.guidance_scale is not None:
+        values["guidance_scale"] = found.guidance_scale
+    if found.size is not None and all(1 <= side <= MOST_SIDE for side in found.size):
+        values["width"], values["height"] = found.size
+    named = {name: getattr(found, name)[:LONGEST_NAME] for name in ("model", "recipe") if getattr(found, name)}
+    return {**values, **named}, notes
+
+
+def without_tags(found: ForeignRecipe) -> ForeignRecipe:
+    """The recipe with the tags in its prompts, `<lora:name:weight>`, taken out and listed among the styles."""
+    prompt, styles, notes = _taken_out(found.prompt)
+    negative, _, others = _taken_out(found.negative_prompt)
+    return replace(
+        found, prompt=prompt, negative_prompt=negative, styles=found.styles + styles, notes=(*found.notes, *notes, *others)
+    )
+
+
+def whole(text: object) -> int | None:
+    """A whole number that somebody may have meant, None for anything else: text of thousands of digits, 4.5, True."""
+    if isinstance(text, bool):
+        return None
+    if isinstance(text, int):
+        return text
+    if isinstance(text, float):
+        return int(text) if math.isfinite(text) and text.is_integer() else None
+    if not isinstance(text, str):
+        return None
+    digits = text.strip().removesuffix(".0").removeprefix("-")
+    return int(text.strip().removesuffix(".0")) if digits.isascii() and digits.isdigit() and len(digits) <= LONGEST_NUMBER else None
+
+
+def number(text: object) -> float | None:
+    """A number that is neither NaN nor infinite, None for anything else."""
+    if isinstance(text, bool) or not isinstance(text, (int, float, str)) or len(str(text)[: LONGEST_NUMBER + 1]) > LONGEST_NUMBER:
+        return None
+    try:
+        found = float(text)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def words(value: object) -> str:
+    """A text, "" for anything else; without halves of surrogate pairs, which no file can hold."""
+    return value.encode("utf-8", "ignore").decode() if isinstance(value, str) else ""
+
+
+def file_stem(name: str) -> str:
+    """`ink` of `styles/ink.safetensors` and of `styles\\ink.safetensors`."""
+    return name.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".safetensors").removesuffix(".ckpt")
+
+
+def _taken_out(text: str) -> tuple[str, tuple[tuple[str, float], ...], list[str]]:
+    """A prompt without its tags, the styles they name, and what they said that is not kept."""
+    kept, styles, notes = [], [], []
+    at = 0
+    while (start := text.find(TAG_START, at)) >= 0:
+        end = text.find(TAG_END, start, start + LONGEST_NAME)
+        parts = text[start + 1 : end].split(":") if end > 0 else []
+        kind = parts[0].strip().lower() if parts else ""
+        if len(parts) < 2 or kind not in (*TAGS, *OTHER_TAGS):
+            kept.append(text[at : start + 1])
+            at = start + 1
+            continue
+        kept.append(text[at:start].rstrip(" "))
+        at = end + 1
+        if kind in OTHER_TAGS:
+            notes.append(f"the {kind} {parts[1].strip()} is not applied")
+            continue
+        name, *rest = (part.strip() for part in parts[1:])
+        styles.append((name, _weight(name, rest, notes)))
+    return ("".join(kept) + text[at:]).strip(), tuple(styles), notes
+
+
+def _weight(name: str, rest: list[str], notes: list[str]) -> float:
+    """The weight in a tag: its first number, or what it says of the UNet; other arguments are told as left out."""
+    plain = [found for part in rest if (found := number(part)) is not None]
+    named = dict(part.split("=", 1) for part in rest if "=" in part)
+    unet = number(named.get("unet"))
+    weight = unet if unet is not None else plain[1] if len(plain) > 1 else plain[0] if plain else 1.0
+    if len(plain) > 1 and plain[0] != plain[1]:
+        notes.append(f"the style {name} has one weight for words and picture, {weight:g}")
+    if others := [key for key in named if key not in ("unet", "te")]:
+        notes.append(f"the block weights of the style {name} ({', '.join(others)}) are not applied")
+    return weight
+
+
+def _styles(styles: tuple[tuple[str, float], ...], notes: list[str]) -> list[dict[str, Any]]:
+    rows: dict[str, float] = {}
+    for name, weight in styles:
+        if name and weight:
+            rows.setdefault(name[:LONGEST_NAME], weight)
+    if len(rows) > MAX_STYLES:
+        notes.append(f"only the first {MAX_STYLES} of {len(rows)} styles are kept")
+    chosen = []
+    for name, weight in list(rows.items())[:MAX_STYLES]:
+        allowed = min(max(weight, -MAX_STYLE_WEIGHT), MAX_STYLE_WEIGHT)
+        if allowed != weight:
+            notes.append(f"the style {name} is at {allowed:g} instead of {weight:g}, the most that is allowed")
+        chosen.append({"name": name, "weight": allowed})
+    return chosen
+
+
+def _steps(steps: int | None, notes: list[str]) -> int:
+    allowed = min(max(steps if steps is not None else 1, 1), MAX_STEPS)
+    if steps is not None and steps != allowed:
+        notes.append(f"{allowed} steps instead of {_shown(steps)}")
+    return allowed
+
+
+def _seed(seed: int | None, notes: list[str]) -> int:
+    if seed is None or 0 <= seed <= MAX_SEED:
+        return seed or 0
+    allowed = seed % (MAX_SEED + 1)
+    notes.append(f"the seed {_shown(seed)} is too large here; {allowed} is used, which gives another picture")
+    return allowed
+
+
+def _shown(value: int) -> str:
+    """A whole number as people read it: of giant ones only the size."""
+    return str(value) if abs(value) < 10**LONGEST_NUMBER else "of giant size"
+
+
+def _cut(name: str, text: str, notes: list[str]) -> str:
+    if len(text) <= MAX_PROMPT_LENGTH:
+        return text
+    notes.append(f"the {name} is cut to {MAX_PROMPT_LENGTH} of {len(text)} characters")
+    return text[:MAX_PROMPT_LENGTH].rsplit(" ", 1)[0].rstrip(" ,")
+
+
+def from_mapping(values: Mapping[str, Any], *keys: str) -> Any:
+    """The first of some keys that has a value, None if none has."""
+    return next((values[key] for key in keys if values.get(key) not in (None, "")), None)
