@@ -25,7 +25,6 @@ class _Graph:
         self.nodes: dict[str, Node] = {
             key: node["inputs"] for key, node in rows if isinstance(node, Mapping) and isinstance(node.get("inputs"), Mapping)
         }
-        self.kinds = {key: words(nodes[key].get("class_type")) for key in self.nodes}
 
     def before(self, key: object, *fields: str) -> Iterator[str]:
         """A node and all that flows into it, nearest first; of the first node only through `fields`, if any are given."""
@@ -39,7 +38,7 @@ class _Graph:
             if not (fields and name == str(key)):
                 yield name
             wanted = fields if fields and name == str(key) else tuple(self.nodes[name])
-            waiting += [str(value[0]) for field in wanted if _is_link(value := self.nodes[name].get(field))]
+            waiting += [link for field in wanted if (link := _link(self.nodes[name].get(field)))]
 
     def value(self, start: object, fields: tuple[str, ...], read: Callable[[object], Any], through: tuple[str, ...] = ()) -> Any:
         """The first of `fields` that `read` understands, in a node or before it; None if there is none."""
@@ -51,8 +50,9 @@ class _Graph:
         return None
 
 
-def _is_link(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], (str, int)) and not isinstance(value[0], bool)
+def _link(value: object) -> str:
+    """The node that an input comes from, "" for a value."""
+    return str(value[0]) if isinstance(value, list) and len(value) == 2 and isinstance(value[0], (str, int)) else ""
 
 
 def parse_comfyui(nodes: Mapping[str, Any]) -> ForeignRecipe:
@@ -62,8 +62,7 @@ def parse_comfyui(nodes: Mapping[str, Any]) -> ForeignRecipe:
     found = [recipe for key in samplers[:MOST_SAMPLERS] if (recipe := _recipe(graph, key)).prompt]
     if not found:
         raise InvalidRequest("picture", "a ComfyUI image whose graph has no sampler with a text", ALLOWED)
-    best = max(found, key=lambda recipe: (recipe.steps is not None, len(recipe.prompt)))
-    return best
+    return max(found, key=lambda recipe: (recipe.steps is not None, len(recipe.prompt)))
 
 
 def _recipe(graph: _Graph, key: str) -> ForeignRecipe:
