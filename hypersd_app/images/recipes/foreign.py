@@ -96,7 +96,7 @@ def words(value: object) -> str:
 
 
 def file_stem(name: str) -> str:
-    """`ink` of `styles/ink.safetensors` and of `styles\\ink.safetensors`."""
+    """`ink` of `styles/ink.safetensors`, with slashes of either kind."""
     return name.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".safetensors").removesuffix(".ckpt")
 
 
