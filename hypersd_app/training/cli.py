@@ -161,8 +161,8 @@ def evaluate_models(workspace: Workspace, output: Path, what: str, students: lis
     from hypersd_app.training.evaluation import models, report, sheets
 
     sampler = models.new_sampler(workspace)
-    shelf = models.Shelf(workspace.runs / "evaluation" / "latents")
-    found = [shelf.remembered(model) for model in models.load_models(workspace, sampler, students)]
+    cache = models.LatentCache(workspace.runs / "evaluation" / "latents")
+    found = [cache.remembered(model) for model in models.load_models(workspace, sampler, students)]
     if what in ("all", "sheets"):
         sheets.write_sheets(found, sampler, output, seed)
     if what in ("all", "figures"):

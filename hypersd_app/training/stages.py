@@ -18,7 +18,7 @@ from hypersd_app.models.pocket import PocketUNet, new_scheduler
 from hypersd_app.training.controlnet import layout_stage
 from hypersd_app.training.controlnet import train as controlnet
 from hypersd_app.training.core.loop import Progress
-from hypersd_app.training.critics import registry as shelf
+from hypersd_app.training.critics import registry
 from hypersd_app.training.critics import style as style_judge
 from hypersd_app.training.critics import text_image as judge
 from hypersd_app.training.data import dataset
@@ -123,7 +123,9 @@ STAGES: Mapping[str, Stage] = {
         Stage("controlnet", "scribbles steer the teacher, then the student", controlnet.PRESETS, controlnet.train),
         Stage("style", "a style LoRA from an icon set or a folder of pictures", style.PRESETS, _style),
         Stage("judge", "the dual encoder that measures whether pictures fit their captions", judge.PRESETS, judge.train),
-        Stage("reward", "a stand-in reward for feedback learning: agreement, quality or segmenter", shelf.PRESETS, shelf.train),
+        Stage(
+            "reward", "a stand-in reward for feedback learning: agreement, quality or segmenter", registry.PRESETS, registry.train
+        ),
         Stage("style-judge", "the classifier that tells the icon sets apart", style_judge.PRESETS, style_judge.train),
         Stage("study", "methods compared at equal cost on a small proxy; hours, resumable", study_config.PRESETS, study.train),
         Stage("export", "copy the trained weights into the shipped folder, as float16", _FAMILIES, _export),

@@ -1,6 +1,6 @@
 """A workspace in which everything that judges has been trained for a few steps."""
 
-from hypersd_app.training.critics import registry as shelf
+from hypersd_app.training.critics import registry
 from hypersd_app.training.critics import style as style_judge
 from hypersd_app.training.critics import text_image as judge
 from hypersd_app.training.data import dataset
@@ -21,5 +21,5 @@ def judged_workspace(runs):
     judge.train(judge.PRESETS["tiny"], made, made.run("judge", "tiny"), no_progress)
     style_judge.train(style_judge.PRESETS["tiny"], made, made.run("style-judge", "tiny"), no_progress)
     for name in ("agreement", "quality", "segmenter"):
-        shelf.train(shelf.PRESETS[f"tiny-{name}"], made, made.run("reward", f"tiny-{name}"), no_progress)
+        registry.train(registry.PRESETS[f"tiny-{name}"], made, made.run("reward", f"tiny-{name}"), no_progress)
     return made

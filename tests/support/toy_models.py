@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from hypersd_app.training.core.conditioning import Conditioning
-from hypersd_app.training.core.distributed import Workers
+from hypersd_app.training.core.distributed import Processes
 from hypersd_app.training.core.loop import train_step
-from hypersd_app.training.distillation.context import Helpers, Kit, Pairs
+from hypersd_app.training.distillation.context import Context, Pairs, Resources
 from hypersd_app.training.distillation.methods import METHODS
 from hypersd_app.training.distillation.networks import WholeNetworks
 
@@ -120,25 +120,25 @@ class CloseToOne:
         return -(pictures.flatten() - 1).abs()
 
 
-def toy_kit(config, schedule):
-    """A kit over the mixture for any method."""
+def toy_context(config, schedule):
+    """A context over the mixture for any method."""
     torch.manual_seed(config.seed)
     mixture = Mixture(schedule)
     teacher = MixtureTeacher(mixture)
     networks = WholeNetworks(teacher, Learner(teacher), Learner(teacher), target_decay=config.target_decay)
     noise = torch.randn(64, 1, 1, 1, generator=torch.Generator().manual_seed(9))
     pairs = Pairs(noise, mixture.endpoint(noise, torch.full((64,), schedule.num_timesteps - 1)), [""] * 64)
-    helpers = Helpers(lambda: pairs, lambda name: CloseToOne(), lambda: lambda pictures: pictures)
+    resources = Resources(lambda: pairs, lambda name: CloseToOne(), lambda: lambda pictures: pictures)
     method = METHODS[config.method]
-    return Kit(
-        config, config.stages or method.stages, config.end or method.end, networks, schedule, Workers.open("no"),
-        MixtureSource(mixture), helpers,
+    return Context(
+        config=config, stages=config.stages or method.stages, end=config.end or method.end, networks=networks, schedule=schedule,
+        processes=Processes.open("no"), source=MixtureSource(mixture), resources=resources,
     )  # fmt: skip
 
 
 def train_toy(distiller):
     """The loop without files; the losses of all steps."""
-    state, config = distiller.state(), distiller.kit.config.loop
+    state, config = distiller.training_state(), distiller.context.config.loop
     losses = []
     while state.step < config.steps:
         losses.append(train_step(state, config, distiller)[1])

@@ -8,10 +8,10 @@ import torch
 from hypersd_app.diffusion.schedules import NoiseSchedule
 from hypersd_app.models.pocket import new_scheduler
 from hypersd_app.training.core.conditioning import Conditioning
-from hypersd_app.training.core.distributed import Workers
+from hypersd_app.training.core.distributed import Processes
 from hypersd_app.training.core.loop import LoopConfig, train_step
 from hypersd_app.training.distillation.config import AdversarialConfig, ScoreConfig, StudentConfig
-from hypersd_app.training.distillation.context import Helpers, Kit
+from hypersd_app.training.distillation.context import Context, Resources
 from hypersd_app.training.distillation.methods import METHODS
 from hypersd_app.training.distillation.networks import AdapterNetworks
 from hypersd_app.training.distillation.step import Distiller
@@ -40,8 +40,8 @@ def hash_of(text):
 
 def run(method, batch, accumulation, steps=3):
     """Losses of all steps, and a sum over the weights in the end."""
-    workers = Workers.open("no")
-    torch.manual_seed(workers.index)  # processes that begin apart must be brought together
+    processes = Processes.open("no")
+    torch.manual_seed(processes.process_index)  # processes that begin apart must be brought together
     config = StudentConfig(
         method=method, batch=batch, accumulation=accumulation, precision="no", rank=4, guidance_scale=2.0,
         stages=((2, 1.0), (1, 2.0)),
@@ -49,19 +49,20 @@ def run(method, batch, accumulation, steps=3):
         loop=LoopConfig(steps=steps, warmup=1),
     )  # fmt: skip
     unet = tiny_models.randomized(tiny_models.small_unet(32), 1)
-    workers.start_alike(unet.parameters())
+    processes.broadcast_parameters(unet.parameters())
     networks = AdapterNetworks(unet, config.rank)
-    kit = Kit(
-        config, config.stages, METHODS[method].end, networks, NoiseSchedule.from_scheduler(new_scheduler()), workers,
-        RandomSource(), Helpers(None, None, None),
+    context = Context(
+        config=config, stages=config.stages, end=METHODS[method].end, networks=networks,
+        schedule=NoiseSchedule.from_scheduler(new_scheduler()), processes=processes,
+        source=RandomSource(), resources=Resources(None, None, None),
     )  # fmt: skip
-    distiller = Distiller(kit)
-    state = distiller.state()
+    distiller = Distiller(context)
+    state = distiller.training_state()
     losses = [train_step(state, config.loop, distiller)[1]["loss"] for _ in range(steps)]
-    return workers, {"losses": losses, "weights": sum(p.double().abs().sum().item() for p in distiller.parameters())}
+    return processes, {"losses": losses, "weights": sum(p.double().abs().sum().item() for p in distiller.parameters())}
 
 
 if __name__ == "__main__":
     found = [run(method, int(sys.argv[1]), int(sys.argv[2])) for method in sys.argv[3:]]
-    if found[0][0].is_main:
+    if found[0][0].is_main_process:
         print(json.dumps([result for _, result in found]))

@@ -1,4 +1,4 @@
-"""The adversarial part of the consistency term, on the mixture with an encoder of four values."""
+"""The adversarial part of the consistency loss, on the mixture with an encoder of four values."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ from hypersd_app.training.distillation.losses.adversarial import student_loss
 from hypersd_app.training.distillation.losses.consistency import TSCD_ADVERSARIAL
 from hypersd_app.training.distillation.methods import METHODS
 from hypersd_app.training.distillation.step import Distiller
-from tests.support.toy_models import toy_kit
+from tests.support.toy_models import toy_context
 
 V = NoiseSchedule.from_scheduler(new_scheduler())
 ROWS = 64
@@ -27,26 +27,26 @@ def config(method, **changes):
     return dataclasses.replace(row, **changes)
 
 
-def batch_of(kit):
-    x0, captions = kit.source.batch(0, ROWS)
-    return Batch(x0, kit.source.condition(captions), captions, 0, ROWS)
+def batch_of(context):
+    x0, captions = context.source.batch(0, ROWS)
+    return Batch(x0, context.source.condition(captions), captions, 0, ROWS)
 
 
-def consistency_term(**changes):
-    (term,) = Distiller(toy_kit(config(**changes), V)).terms
-    return term
+def consistency_loss(**changes):
+    (loss,) = Distiller(toy_context(config(**changes), V)).losses
+    return loss
 
 
 @pytest.mark.parametrize("highest", [0.0, 0.7, 1.0])
 def test_no_jump_is_compared_at_less_noise_than_it_has(highest):
     """Re-noising can only add: tau lies between the jump's end and `highest` of T, or at the end where that is higher."""
-    kit = toy_kit(config("tscd", stages=((2, 1.0),), adversarial=AdversarialConfig(weights=(0.1,), highest=highest)), V)
-    seen, read = [], kit.networks.features
-    kit.networks.features = lambda x, t, c: (seen.append(t), read(x, t, c))[1]
-    (term,) = Distiller(kit).terms
+    context = toy_context(config("tscd", stages=((2, 1.0),), adversarial=AdversarialConfig(weights=(0.1,), highest=highest)), V)
+    seen, read = [], context.networks.features
+    context.networks.features = lambda x, t, c: (seen.append(t), read(x, t, c))[1]
+    (part,) = Distiller(context).losses
     end = torch.linspace(-1, 998, ROWS).long()
     jump = torch.randn(ROWS, 1, 1, 1)
-    term._adversarial(0, batch_of(kit), jump, jump, end)
+    part._adversarial(0, batch_of(context), jump, jump, end)
     assert len(seen) == 2 and torch.equal(*seen), "both sides at the same noise"
     assert (seen[0] >= end.clamp_min(0)).all() and (seen[0] <= torch.maximum(end, torch.tensor(int(1000 * highest)))).all()
     assert seen[0].max() <= 999
@@ -55,13 +55,13 @@ def test_no_jump_is_compared_at_less_noise_than_it_has(highest):
 @pytest.mark.parametrize("method", ["tscd", "pcm"])
 def test_the_student_s_gradient_is_that_of_the_logits_by_finite_differences(method):
     """Downhill means more like data to heads that stand still."""
-    term = consistency_term(method=method, stages=((1, 1.0),), adversarial=AdversarialConfig(weights=(0.1,)))
-    term.side.update = lambda loss: None
-    batch, end = batch_of(term.kit), torch.full((ROWS,), 100)
+    part = consistency_loss(method=method, stages=((1, 1.0),), adversarial=AdversarialConfig(weights=(0.1,)))
+    part.auxiliary.update = lambda loss: None
+    batch, end = batch_of(part.context), torch.full((ROWS,), 100)
     goal = torch.zeros(ROWS, 1, 1, 1)
 
     def loss(jump):
-        return term._adversarial(3, batch, jump, goal, end)[0]
+        return part._adversarial(3, batch, jump, goal, end)[0]
 
     jump = torch.randn(ROWS, 1, 1, 1, generator=torch.Generator().manual_seed(1)).requires_grad_()
     loss(jump).backward()
@@ -76,36 +76,36 @@ def test_the_student_s_gradient_is_that_of_the_logits_by_finite_differences(meth
 @pytest.mark.parametrize("method", ["tscd", "pcm"])
 def test_heads_learn_what_is_real(method):
     """Data for TSCD, the target's jump for PCM: the other may be anything."""
-    term = consistency_term(method=method, stages=((1, 1.0),), adversarial=AdversarialConfig(weights=(0.1,), lr=5e-3, highest=0.0))
-    batch, end = batch_of(term.kit), torch.full((ROWS,), -1)
+    part = consistency_loss(method=method, stages=((1, 1.0),), adversarial=AdversarialConfig(weights=(0.1,), lr=5e-3, highest=0.0))
+    batch, end = batch_of(part.context), torch.full((ROWS,), -1)
     jump, goal = torch.full((ROWS, 1, 1, 1), 4.0), torch.full((ROWS, 1, 1, 1), -4.0)
-    losses = [float(term._adversarial(step, batch, jump, goal, end)[1]["heads"]) for step in range(60)]
+    losses = [float(part._adversarial(step, batch, jump, goal, end)[1]["heads"]) for step in range(60)]
     assert losses[-1] < 0.3 * losses[0]
     real = goal if method == "pcm" else batch.x0
     with torch.no_grad():
-        said = [student_loss(term._logits(term.kit.networks.features(x, end, None))).mean() for x in (real, jump)]
+        said = [student_loss(part._logits(part.context.networks.features(x, end, None))).mean() for x in (real, jump)]
     assert said[0] < said[1]
 
 
 def test_the_weight_is_the_stage_s():
-    kit = toy_kit(config("tscd", stages=((8, 1), (4, 1), (2, 1), (1, 1))), V)
-    (term,) = Distiller(kit).terms
-    batch = batch_of(kit)
+    context = toy_context(config("tscd", stages=((8, 1), (4, 1), (2, 1), (1, 1))), V)
+    (part,) = Distiller(context).losses
+    batch = batch_of(context)
     for stage, weight in enumerate(TSCD_ADVERSARIAL):
-        loss, figures = term(25 * stage, batch)
+        loss, figures = part(25 * stage, batch)
         assert loss.item() == pytest.approx(figures["consistency"] + weight * figures.get("adversarial", 0.0), abs=1e-6)
         assert ("adversarial" in figures) == (weight > 0)
 
 
 def test_every_method_has_the_heads_it_should():
     own = {
-        name: getattr(Distiller(toy_kit(config(name), V)).terms[0], "heads", None) is not None
+        name: getattr(Distiller(toy_context(config(name), V)).losses[0], "heads", None) is not None
         for name in ("lcm", "tcd", "pcm", "tscd")
     }
     assert own == {"lcm": False, "tcd": False, "pcm": True, "tscd": True}
-    assert consistency_term(method="pcm").weights == (0.1,)
-    assert consistency_term(method="tscd", adversarial=AdversarialConfig(weights=(0.0,))).heads is None
-    assert consistency_term(method="tcd", adversarial=AdversarialConfig(weights=(0.5,))).heads is None
+    assert consistency_loss(method="pcm").weights == (0.1,)
+    assert consistency_loss(method="tscd", adversarial=AdversarialConfig(weights=(0.0,))).heads is None
+    assert consistency_loss(method="tcd", adversarial=AdversarialConfig(weights=(0.5,))).heads is None
 
 
 def test_each_method_is_drawn_by_its_own_sampler():

@@ -9,14 +9,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hypersd_app.errors import ModelUnavailable
-from hypersd_app.training.core.distributed import Workers
-from hypersd_app.training.critics import registry as shelf
+from hypersd_app.training.core.distributed import Processes
+from hypersd_app.training.critics import registry
 from hypersd_app.training.data.splits import EVALUATION, splits
 from hypersd_app.training.distillation.config import PRESETS
-from hypersd_app.training.distillation.train import beginning, pocket_subject, train
+from hypersd_app.training.distillation.train import beginning, pocket_teacher, train
 from hypersd_app.training.evaluation import models, report
 from hypersd_app.training.evaluation.cases import held_out_cases, trained_cases
-from hypersd_app.training.evaluation.models import Shelf, new_sampler, student_models, teacher_model
+from hypersd_app.training.evaluation.models import LatentCache, new_sampler, student_models, teacher_model
 from tests.support.judged_models import judged_workspace, no_progress
 
 
@@ -30,7 +30,7 @@ def test_judges_and_rewards_learn_from_separate_pictures(workspace):
     assert {"accuracy", "contrastive", "names"} <= rows[-1].keys()
     pictures = torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(0)).requires_grad_()
     for name in ("agreement", "quality"):
-        reward = shelf.open_reward(name, workspace)
+        reward = registry.open_reward(name, workspace)
         scores = reward(pictures * 2 - 1, ["a cat", ""])
         assert scores.shape == (2,)
         if name == "agreement":
@@ -38,7 +38,7 @@ def test_judges_and_rewards_learn_from_separate_pictures(workspace):
         scores.sum().backward()
         assert pictures.grad.abs().sum() > 0
         pictures.grad = None
-    assert shelf.open_segmenter(workspace)(pictures).shape == (2, 2, 64, 64)
+    assert registry.open_segmenter(workspace)(pictures).shape == (2, 2, 64, 64)
 
 
 def test_everything_hyper_sd_does_runs_and_resumes_on_pocket(workspace):
@@ -68,7 +68,7 @@ def test_the_report_has_floors_teacher_and_student(workspace, tmp_path, monkeypa
     for name, value in (("DIVERSITY_PROMPTS", 2), ("DIVERSITY_SEEDS", 3), ("TRAJECTORIES", 2)):
         monkeypatch.setattr(report, name, value)
     sampler = new_sampler(workspace)
-    remembered = Shelf(tmp_path / "latents")
+    remembered = LatentCache(tmp_path / "latents")
     found = [
         teacher_model(workspace, sampler, steps=2),
         *student_models(workspace, sampler, workspace.assets / "accelerator.safetensors", steps=(1, 2)),
@@ -132,16 +132,16 @@ def test_a_student_is_measured_against_the_guidance_it_was_distilled_with(worksp
 
 def test_one_step_begins_with_what_ships_where_nothing_was_trained(workspace, tmp_path):
     config = dataclasses.replace(PRESETS["tiny"], begin_with="nothing")
-    subject = pocket_subject(config, workspace, Workers.open("no"))
-    assert beginning(config, subject, tmp_path / "one-step") == workspace.assets / "accelerator.safetensors"
+    teacher = pocket_teacher(config, workspace, Processes.open("no"))
+    assert beginning(config, teacher, tmp_path / "one-step") == workspace.assets / "accelerator.safetensors"
     own = tmp_path / "nothing" / "accelerator.safetensors"
     own.parent.mkdir()
     own.touch()
-    assert beginning(config, subject, tmp_path / "one-step") == own, "this machine's own comes first"
+    assert beginning(config, teacher, tmp_path / "one-step") == own, "this machine's own comes first"
     own.unlink()
     with pytest.raises(ModelUnavailable, match="train student --preset nothing"):
-        beginning(config, dataclasses.replace(subject, accelerator=None), tmp_path / "one-step")
-    assert beginning(PRESETS["tiny"], subject, tmp_path / "one-step") is None
+        beginning(config, dataclasses.replace(teacher, accelerator=None), tmp_path / "one-step")
+    assert beginning(PRESETS["tiny"], teacher, tmp_path / "one-step") is None
 
 
 def test_named_students_are_found_or_missed_by_name(workspace):

@@ -8,7 +8,7 @@ import torch
 from hypersd_app.diffusion.schedules import NoiseSchedule
 from hypersd_app.diffusion.segments import Segments
 from hypersd_app.models.pocket import new_scheduler
-from hypersd_app.training.core.random_streams import Draws, part_rows
+from hypersd_app.training.core.random_streams import RandomStream, part_rows
 from hypersd_app.training.distillation.losses.adversarial import Heads, discriminator_loss, student_loss
 from hypersd_app.training.distillation.losses.consistency_math import consistency_pair, mean_square, perturbed_noise, pseudo_huber
 from hypersd_app.training.distillation.losses.dmd_math import denoising_loss, matching_gradient, matching_loss
@@ -27,7 +27,7 @@ def rand(*shape, seed=0):
 
 
 def draw_times(segments, count, end, seed=4):
-    draws = Draws.of(0, seed, "times", count)
+    draws = RandomStream.of(0, seed, "times", count)
     return segments.draw(draws.stratified(), draws.uniform(), end)
 
 
@@ -230,15 +230,15 @@ def test_draws_do_not_depend_on_how_a_batch_is_spread():
     like = torch.zeros(8, 2, 3, 3)
 
     def numbers(rows):
-        draws = Draws.of(3, 17, "test", 8, rows)
+        draws = RandomStream.of(3, 17, "test", 8, rows)
         return [draws.normal(like[rows]), draws.uniform(), draws.stratified()]
 
     whole = numbers(slice(None))
     parts = [numbers(part_rows(8, part, 4)) for part in range(4)]
     for place, expected in enumerate(whole):
         assert torch.equal(torch.cat([part[place] for part in parts]), expected)
-    assert not torch.equal(Draws.of(3, 17, "other", 8).normal(like), whole[0])
-    assert not torch.equal(Draws.of(3, 18, "test", 8).normal(like), whole[0])
-    assert not torch.equal(Draws.of(4, 17, "test", 8).normal(like), whole[0])
+    assert not torch.equal(RandomStream.of(3, 17, "other", 8).normal(like), whole[0])
+    assert not torch.equal(RandomStream.of(3, 18, "test", 8).normal(like), whole[0])
+    assert not torch.equal(RandomStream.of(4, 17, "test", 8).normal(like), whole[0])
     with pytest.raises(AssertionError, match="equal parts"):
         part_rows(7, 0, 2)

@@ -99,9 +99,9 @@ def test_sdxl_v_prediction_as_whole_weights(tmp_path, images):
 
 def test_sdxl_is_told_pooled_text_and_sizes_and_zeros_for_nothing(tmp_path, images):
     _, pipeline = open_pipeline(shrunk(tiny_models.write_sdxl(tmp_path / "sdxl")))
-    from hypersd_app.training.core.distributed import Workers
+    from hypersd_app.training.core.distributed import Processes
 
-    source = stable_diffusion.FolderSource(pipeline, CaptionedFolder(images, 128), 0.0, 0, Workers.open("no"))
+    source = stable_diffusion.FolderSource(pipeline, CaptionedFolder(images, 128), 0.0, 0, Processes.open("no"))
     told = source.condition(["cat", ""])
     expected = pipeline.encode_prompt("cat", device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=True)
     torch.testing.assert_close(told.embeddings[:1], expected[0])

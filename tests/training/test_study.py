@@ -119,7 +119,7 @@ def test_the_study_spends_its_budget_goes_on_from_the_trunk_and_is_not_repeated(
     folder, ran, step_of = workspace.run("study", "tiny"), collections.defaultdict(list), Distiller.__call__
 
     def noting(distiller, step):
-        config = distiller.kit.config
+        config = distiller.context.config
         ran[config.method, config.seed, config.stages].append(step)
         return step_of(distiller, step)
 

@@ -141,8 +141,8 @@ class DrawnPictures:
         to_bend = (self.things[chosen] >= 0) & torch.from_numpy(rng.random(count) < self.config.bent)
         self._bend(latents, control, chosen, to_bend, rng)
         dropped = torch.rand(count, generator=generator) < caption_drop
-        told = torch.where(dropped, len(self.captions), chosen)
-        return Batch(latents, control, self.said(told), self.things[told])
+        shown = torch.where(dropped, len(self.captions), chosen)
+        return Batch(latents, control, self.text(shown), self.things[shown])
 
     def rows(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Latents and control pictures of some."""
@@ -159,8 +159,8 @@ class DrawnPictures:
         latents[to_bend] = torch.from_numpy(encode(self.autoencoder, pictures).astype(np.float32))
         control[to_bend] = control_tensor(torch.from_numpy(drawn))
 
-    def said(self, chosen: Tensor) -> Tensor:
-        """Embeddings of their captions, padded as pipelines pad them."""
+    def text(self, chosen: Tensor) -> Tensor:
+        """Embeddings of some captions, padded as pipelines pad them."""
         text = self.embeddings[chosen].float()
         return torch.nn.functional.pad(text, (0, 0, 0, MAX_TOKENS - text.shape[1]))
 

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from hypersd_app.diffusion.schedules import NoiseSchedule
 from hypersd_app.models.pocket import PocketUNet
-from hypersd_app.training.core.auxiliary import Side
-from hypersd_app.training.core.distributed import Workers
+from hypersd_app.training.core.auxiliary import AuxiliaryNetwork
+from hypersd_app.training.core.distributed import Processes
 from hypersd_app.training.core.lora import add_lora
 from hypersd_app.training.core.precision import mixed_precision
-from hypersd_app.training.core.random_streams import Draws
+from hypersd_app.training.core.random_streams import RandomStream
 from hypersd_app.training.distillation.losses.dmd_math import Predict, denoising_loss, matching_gradient, matching_loss
 from hypersd_app.training.distillation.networks import FAKE
 
@@ -54,19 +54,19 @@ class SketchScore:
         add_lora(unet, config.fake_rank, FAKE)
         self.config, self.unet, self.follow, self.nothing, self.schedule = config, unet, follow, nothing, schedule
         trained = {name: parameter for name, parameter in unet.named_parameters() if parameter.requires_grad}
-        self.side = Side(trained, config.fake_lr, Workers.open())
+        self.auxiliary = AuxiliaryNetwork(trained, config.fake_lr, Processes.open())
 
     def __call__(self, x0: Tensor, control: Tensor, text: Tensor, generator: torch.Generator) -> tuple[Tensor, float]:
         """The loss of latents (B, 16, 16, 16) that one step made, float32 (B,), and the fake score's, which learns first."""
-        followed, made, draws = self.follow(control), x0.detach().float(), Draws(generator, len(x0))
+        followed, made, stream = self.follow(control), x0.detach().float(), RandomStream(generator, len(x0))
 
         def fake(x: Tensor, t: Tensor) -> Tensor:
             return followed(x, t, text)
 
         with mixed_precision():
-            learnt = denoising_loss(fake, made, draws.normal(made), self._times(draws), self.schedule).mean()
-        self.side.update(learnt)
-        real, eps, t = self._real(control, text), draws.normal(made), self._times(draws)
+            learnt = denoising_loss(fake, made, stream.normal(made), self._times(stream), self.schedule).mean()
+        self.auxiliary.update(learnt)
+        real, eps, t = self._real(control, text), stream.normal(made), self._times(stream)
         with mixed_precision():
             gradient = matching_gradient(real, fake, made, eps, t, self.schedule)
         return matching_loss(x0, gradient), float(learnt.detach())
@@ -80,13 +80,13 @@ class SketchScore:
         def run(x: Tensor, t: Tensor) -> Tensor:
             self.unet.disable_adapters()
             try:
-                free, drawn, told = self.follow(controls)(x.repeat(3, 1, 1, 1), t.repeat(3), texts).float().chunk(3)
+                unconditional, sketch_only, both = self.follow(controls)(x.repeat(3, 1, 1, 1), t.repeat(3), texts).float().chunk(3)
             finally:
                 self.unet.enable_adapters()
-            return free + strokes * (drawn - free) + words * (told - drawn)
+            return unconditional + strokes * (sketch_only - unconditional) + words * (both - sketch_only)
 
         return run
 
-    def _times(self, draws: Draws) -> Tensor:
+    def _times(self, stream: RandomStream) -> Tensor:
         lowest, highest = self.config.lowest, self.config.highest
-        return ((lowest + (highest - lowest) * draws.stratified()) * self.schedule.num_timesteps).long()
+        return ((lowest + (highest - lowest) * stream.stratified()) * self.schedule.num_timesteps).long()

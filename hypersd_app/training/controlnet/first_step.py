@@ -41,9 +41,9 @@ class FirstStep:
     ) -> None:
         self.config, self.follow, self.schedule, self.feedback, self.score = config, follow, schedule, feedback, score
 
-    def learning(self) -> dict[str, Stateful]:
-        """What learns beside the ControlNet and has to be kept in its checkpoint."""
-        return {} if self.score is None else {"fake": self.score.side}
+    def state(self) -> dict[str, Stateful]:
+        """What the checkpoint has to hold beside the ControlNet."""
+        return {} if self.score is None else {"fake": self.score.auxiliary}
 
     def __call__(self, x0: Tensor, drawn: Batch, generator: torch.Generator) -> tuple[dict[str, Tensor], dict[str, float]]:
         """Weighed losses of the latents (B, 16, 16, 16) that one step made of drawings, and figures for the log.

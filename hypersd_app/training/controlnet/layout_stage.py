@@ -88,7 +88,7 @@ def draw_preview(
     """Drawing, layout, fitted layout, changed layout and the picture itself, of some."""
     rows = torch.linspace(0, len(seen.captions) - 1, 24).long()
     latents, control = seen.rows(rows)
-    text = seen.said(rows)
+    text = seen.text(rows)
     layout = prior(text)
     there = drawn.fitted_to(control, layout - drawn.blank) + drawn.blank
     after = changed(layout, drawn(control, text, layout))

@@ -159,7 +159,7 @@ def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress
         controlnet,
         build_optimizers(controlnet, config.optimizer, config.lr),
         ExponentialAverage(controlnet, config.ema_decay),
-        extras=at_first.learning() if at_first else {},
+        extras=at_first.state() if at_first else {},
     )
     run = RunFolder(folder)
     run.save_config(config)
@@ -185,8 +185,8 @@ def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress
         learnt, figures = at_first(x0, batch.rows(first), generator)
         weights = torch.ones(len(t)).index_fill(0, first, config.first_step.followed)
         losses = {"followed": (weights * errors).mean(), **learnt}
-        told = {name: float(loss.detach()) for name, loss in losses.items()}
-        return torch.stack([*losses.values()]).sum(), {**told, **figures}, config.batch
+        values = {name: float(loss.detach()) for name, loss in losses.items()}
+        return torch.stack([*losses.values()]).sum(), {**values, **figures}, config.batch
 
     other = workspace.run("controlnet", config.averaged_with) / "controlnet" if config.averaged_with else None
 

@@ -1,4 +1,4 @@
-"""Networks that learn beside the student, at a pace of their own: a discriminator's heads, the fake score."""
+"""Auxiliary networks (discriminator heads, fake score), each with its own AdamW."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from hypersd_app.training.core.distributed import Workers
+from hypersd_app.training.core.distributed import Processes
 
 
-class Side:
-    """Parameters with their AdamW. `betas` of (0, 0.99) suit what plays against a moving student."""
+class AuxiliaryNetwork:
+    """The trained parameters of an auxiliary network and their AdamW; `betas` of (0, 0.99) suit a moving adversary."""
 
     def __init__(
         self,
         parameters: Mapping[str, nn.Parameter],
         lr: float,
-        workers: Workers,
+        processes: Processes,
         betas: tuple[float, float] = (0.0, 0.99),
         gradient_clip: float = 10.0,
     ) -> None:
-        self._parameters, self._workers, self._clip = dict(parameters), workers, gradient_clip
-        workers.start_alike(self._parameters.values())
+        self._parameters, self._workers, self._clip = dict(parameters), processes, gradient_clip
+        processes.broadcast_parameters(self._parameters.values())
         self._optimizer = torch.optim.AdamW(self._parameters.values(), lr, betas=betas, weight_decay=0.0, fused=True)
 
     def update(self, loss: Tensor) -> None:
-        """One step down `loss`. A gradient that is not finite changes nothing."""
+        """One optimizer step on `loss`, skipped where the gradient is not finite."""
         self._optimizer.zero_grad(set_to_none=True)
         self._workers.backward(loss)
         parameters = list(self._parameters.values())

@@ -1,4 +1,4 @@
-"""What a denoiser is told beside the noisy latents: text, and for SDXL the pooled text and the picture's sizes."""
+"""The conditioning of a denoiser: text embeddings, and for SDXL the pooled text and size ids."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Conditioning:
-    """`embeddings` (B, L, D); `pooled` (B, P) and `time_ids` (B, 6) are SDXL's, None for every other model.
+    """One row per image: `embeddings` (B, L, D); SDXL's `pooled` (B, P) and `time_ids` (B, 6), else None.
 
     `time_ids` are original height and width, crop top and left, target height and width, in pixels.
     """
@@ -32,7 +32,7 @@ class Conditioning:
         return {"text_embeds": self.pooled, "time_ids": self.time_ids}
 
     def each(self, change: Any) -> Conditioning:
-        """The same with `change` applied to every tensor there is."""
+        """A copy with `change` applied to every tensor that is not None."""
         return Conditioning(*(None if part is None else change(part) for part in self.parts))  # type: ignore[arg-type]
 
     def to(self, device: torch.device) -> Conditioning:
@@ -40,7 +40,7 @@ class Conditioning:
         return self.each(lambda part: part.to(device))
 
     def rows(self, count: int) -> Conditioning:
-        """One row, repeated `count` times."""
+        """The first row, expanded to `count` rows."""
         return self.each(lambda part: part[:1].expand(count, *part.shape[1:]))
 
     @property
@@ -50,6 +50,6 @@ class Conditioning:
 
     @staticmethod
     def join(several: Sequence[Conditioning]) -> Conditioning:
-        """One batch of several; all of one model."""
+        """Concatenates batches of one model's conditioning."""
         columns = zip(*(one.parts for one in several), strict=True)
         return Conditioning(*(None if column[0] is None else torch.cat(column) for column in columns))  # type: ignore[arg-type]

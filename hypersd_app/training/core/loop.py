@@ -20,7 +20,7 @@ from hypersd_app.catalog.legacy_keys import current_keys
 from hypersd_app.training.core.optim import ExponentialAverage, Optimizers
 
 if TYPE_CHECKING:
-    from hypersd_app.training.core.distributed import Workers
+    from hypersd_app.training.core.distributed import Processes
 
 logger = logging.getLogger(__name__)
 
@@ -148,20 +148,20 @@ def run_loop(
     step_function: Callable[[int], tuple[Tensor, dict[str, float], int]],
     preview: Callable[[int], None],
     progress: Progress,
-    workers: Workers | None = None,
+    processes: Processes | None = None,
 ) -> None:
     """Train from `state.step` to the last step. `step_function(step)` gives loss, metrics and pictures used.
 
-    Ctrl-C saves before it leaves; a kill loses what came after the last checkpoint. Of several `workers` the main one
+    Ctrl-C saves before it leaves; a kill loses what came after the last checkpoint. Of several `processes` the main one
     writes, shows progress and says when to stop.
     """
     began = saved = looked = time.monotonic()
-    writes = workers is None or workers.is_main
+    writes = processes is None or processes.is_main_process
     window = MetricsWindow(run, config, progress)
     try:
         while state.step < config.steps:
             minutes = (time.monotonic() - began) / 60
-            minutes = workers.of_main(minutes) if workers else minutes
+            minutes = processes.broadcast(minutes) if processes else minutes
             if config.minutes and minutes >= config.minutes:
                 break
             used, metrics = train_step(state, config, step_function, minutes)

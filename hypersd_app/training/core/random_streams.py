@@ -1,4 +1,4 @@
-"""Random numbers of a training step that do not depend on how its batch is spread over processes."""
+"""Random numbers of a training step, independent of how its batch is split over processes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ WHOLE = slice(None)
 
 
 @dataclass
-class Draws:
-    """Numbers are drawn for all `total` rows of the batch, and this process keeps its `rows`.
+class RandomStream:
+    """Draws for all `total` rows of the batch and returns this process's `rows`.
 
-    So two processes with half a batch each see what one with the whole batch sees.
+    So two processes with half a batch each see the numbers that one process with the whole batch sees.
     """
 
     generator: torch.Generator
@@ -23,27 +23,27 @@ class Draws:
     rows: slice = field(default_factory=lambda: WHOLE)
 
     @staticmethod
-    def of(seed: int, step: int, purpose: str, total: int, rows: slice = WHOLE) -> Draws:
-        """A fresh stream, a pure function of seed, step and purpose."""
+    def of(seed: int, step: int, purpose: str, total: int, rows: slice = WHOLE) -> RandomStream:
+        """A new stream, seeded by (seed, step, purpose) alone."""
         mixed = (seed * 1_000_003 + step) * 4_294_967_291 + zlib.crc32(purpose.encode())
-        return Draws(torch.Generator().manual_seed(mixed % 2**63), total, rows)
+        return RandomStream(torch.Generator().manual_seed(mixed % 2**63), total, rows)
 
     def normal(self, like: Tensor) -> Tensor:
-        """Standard normal numbers in the shape and on the device of this process's rows, float32."""
+        """Standard normal, float32, with the shape and device of `like`, which holds this process's rows."""
         whole = torch.randn((self.total, *like.shape[1:]), generator=self.generator)
         return whole[self.rows].to(like.device)
 
     def uniform(self) -> Tensor:
-        """Uniform numbers in [0, 1), float64, one a row."""
+        """Uniform in [0, 1), float64, one per row."""
         return torch.rand(self.total, generator=self.generator, dtype=torch.float64)[self.rows]
 
     def stratified(self) -> Tensor:
-        """Uniform numbers, one from each of `total` equal parts of [0, 1), so that a loss over timesteps is less noisy."""
+        """Stratified uniform in [0, 1), float64: one from each of `total` equal parts, which lowers the loss's variance over t."""
         u = torch.rand(self.total, generator=self.generator, dtype=torch.float64)
         return ((torch.arange(self.total) + u) / self.total)[self.rows]
 
     def pick(self, count: int) -> int:
-        """One number from 0 to count - 1, the same for all processes."""
+        """An integer from 0 to count - 1, the same on all processes."""
         return int(torch.randint(count, (), generator=self.generator))
 
 

@@ -1,4 +1,4 @@
-"""What every term of a method works with: networks, schedule, batches, and how latents become pictures."""
+"""What every loss of a method works with: networks, schedule, batches, and how latents become images."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from torch import Tensor
 from hypersd_app.diffusion.samplers import guided
 from hypersd_app.diffusion.schedules import NoiseSchedule
 from hypersd_app.training.core.conditioning import Conditioning
-from hypersd_app.training.core.distributed import Workers
-from hypersd_app.training.core.random_streams import WHOLE, Draws
+from hypersd_app.training.core.distributed import Processes
+from hypersd_app.training.core.loop import Stateful
+from hypersd_app.training.core.random_streams import WHOLE, RandomStream
 from hypersd_app.training.distillation.config import StudentConfig, at_stage, stage_of
 from hypersd_app.training.distillation.losses.reward_math import Reward, Segmenter
 from hypersd_app.training.distillation.networks import Networks
@@ -33,38 +34,38 @@ class Batch:
     total: int
     rows: slice = field(default_factory=lambda: WHOLE)
 
-    def draws(self, step: int, purpose: str) -> Draws:
+    def stream(self, step: int, purpose: str) -> RandomStream:
         """Random numbers for these rows."""
-        return Draws.of(self.seed, step, purpose, self.total, self.rows)
+        return RandomStream.of(self.seed, step, purpose, self.total, self.rows)
 
     def thinned(self, every: int) -> Batch:
-        """Every so-many-th row, for a term too dear for all of them. `every` divides the number of rows of each process."""
+        """Every `every`-th row, for losses too expensive for all of them. `every` divides each process's number of rows."""
         if every == 1:
             return self
         rows = slice(*(edge if edge is None else edge // every for edge in (self.rows.start, self.rows.stop)))
-        told = self.conditioning.each(lambda part: part[::every])
-        return Batch(self.x0[::every], told, self.captions[::every], self.seed, self.total // every, rows)
+        conditioning = self.conditioning.each(lambda part: part[::every])
+        return Batch(self.x0[::every], conditioning, self.captions[::every], self.seed, self.total // every, rows)
 
 
-class Source(Protocol):
-    """Where pictures and captions come from, and how captions become conditions."""
+class DataSource(Protocol):
+    """Training images with captions, and the frozen encoders and decoder around the UNet."""
 
     def batch(self, step: int, total: int) -> tuple[Tensor, list[str]]:
-        """All rows of a step: latents float32 (total, C, H, W) and captions, "" where dropped. A function of the step."""
+        """All rows of a step, a pure function of the step: latents float32 (total, C, H, W) and captions, "" where dropped."""
         ...
 
     def condition(self, captions: Sequence[str]) -> Conditioning:
-        """What the network is told of captions; "" is what guidance extrapolates from."""
+        """Encodes captions; "" is the unconditional input of classifier-free guidance."""
         ...
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Pictures in [-1, 1], float (B, 3, H, W), differentiable."""
+        """Images in [-1, 1], float (B, 3, H, W), differentiable."""
         ...
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Noise and the teacher's picture of it, with captions: float32 (N, C, H, W) each."""
+    """Noise and the image the teacher samples from it, float32 (N, C, H, W) each, with captions."""
 
     noise: Tensor
     x0: Tensor
@@ -72,34 +73,34 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Helpers:
-    """What only some terms need, opened when first asked for. Each may raise ModelUnavailable."""
+class Resources:
+    """What only some losses need, opened on first use. Each may raise ModelUnavailable."""
 
     pairs: Callable[[], Pairs]
     reward: Callable[[str], Reward]
     segmenter: Callable[[], Segmenter]
 
 
-@dataclass(frozen=True)
-class Kit:
-    """`stages` and `end` are the method's, unless the config has its own."""
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """One distillation run. `stages` and `end` are the method's, unless the config has its own."""
 
     config: StudentConfig
     stages: tuple[tuple[int, float], ...]
     end: str
     networks: Networks
     schedule: NoiseSchedule
-    workers: Workers
-    source: Source
-    helpers: Helpers
+    processes: Processes
+    source: DataSource
+    resources: Resources
 
     @property
     def device(self) -> torch.device:
-        """Where networks compute."""
-        return self.workers.device
+        """The device the networks are on."""
+        return self.processes.device
 
     def stage(self, step: int) -> int:
-        """The stage of a step."""
+        """The index of a step's stage."""
         return stage_of(self.stages, step, self.config.loop.steps)
 
     def segments(self, step: int) -> int:
@@ -107,26 +108,26 @@ class Kit:
         return self.stages[self.stage(step)][0]
 
     def weight(self, weights: tuple[float, ...], step: int) -> float:
-        """A weight that depends on the stage."""
+        """The step's entry of weights given per stage."""
         return at_stage(weights, self.stage(step))
 
     def bind(self, role: Role, conditioning: Conditioning) -> Predict:
-        """A role with its captions."""
+        """A network role with its conditioning fixed: (x_t, t) -> prediction."""
         return lambda x, t: role(x, t, conditioning)
 
     def guided_teacher(self, conditioning: Conditioning) -> Predict:
-        """The teacher with the guidance that is baked into the student."""
+        """The teacher with the guidance that is distilled into the student."""
         empty = self.source.condition([""]).to(self.device).rows(len(conditioning))
         return guided(self.networks.teacher, conditioning, empty, self.config.guidance_scale, Conditioning.join)
 
 
-class Term(Protocol):
-    """One part of a method's loss, with whatever learns beside the student for it."""
+class Loss(Protocol):
+    """One part of a method's loss, with the auxiliary networks it trains."""
 
     def __call__(self, step: int, batch: Batch) -> tuple[Tensor, dict[str, float]] | None:
-        """A weighted scalar loss and figures to log, or None where it has nothing to say at this step."""
+        """A weighted scalar loss and metrics to log, or None where its weight is 0 at this step."""
         ...
 
-    def learning(self) -> dict[str, object]:
-        """What has to be kept in a checkpoint beside the student."""
+    def state(self) -> dict[str, Stateful]:
+        """What the checkpoint has to hold beside the student, by a stable name."""
         ...

@@ -18,12 +18,12 @@ from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
 from hypersd_app.errors import InvalidRequest, ModelUnavailable
 from hypersd_app.training.core.conditioning import Conditioning
 from hypersd_app.training.core.contact_sheet import contact_sheet, from_uint8, to_uint8
-from hypersd_app.training.core.distributed import Workers
+from hypersd_app.training.core.distributed import Processes
 from hypersd_app.training.core.loop import Progress
 from hypersd_app.training.critics.registry import open_reward
 from hypersd_app.training.distillation.config import StudentConfig
 from hypersd_app.training.distillation.losses.reward_math import Reward, Segmenter
-from hypersd_app.training.distillation.train import Subject, distil
+from hypersd_app.training.distillation.train import TeacherModel, distil
 from hypersd_app.training.workspace import Workspace
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
@@ -46,7 +46,7 @@ class CaptionedFolder:
         self.files, self.size = files, size
 
     def caption(self, index: int) -> str:
-        """What is said of a picture."""
+        """The caption of an image."""
         beside = self.files[index].with_suffix(".txt")
         return beside.read_text(encoding="utf-8").strip() if beside.exists() else self.files[index].stem.replace("_", " ")
 
@@ -67,15 +67,21 @@ class CaptionedFolder:
 
 
 class FolderSource:
-    """A source over a pipeline's VAE and text encoders; latents are encoded as they are drawn."""
+    """A data source over a pipeline's VAE and text encoders; images are encoded as they are sampled."""
 
-    def __init__(self, pipeline: Any, pictures: CaptionedFolder, caption_drop: float, seed: int, workers: Workers) -> None:
-        self.pipeline, self.pictures, self.caption_drop, self.seed, self.workers = pipeline, pictures, caption_drop, seed, workers
+    def __init__(self, pipeline: Any, pictures: CaptionedFolder, caption_drop: float, seed: int, processes: Processes) -> None:
+        self.pipeline, self.pictures, self.caption_drop, self.seed, self.processes = (
+            pipeline,
+            pictures,
+            caption_drop,
+            seed,
+            processes,
+        )
         self.large = isinstance(pipeline, StableDiffusionXLPipeline)
-        pipeline.vae.to(workers.device).eval().requires_grad_(False)
+        pipeline.vae.to(processes.device).eval().requires_grad_(False)
         for encoder in (pipeline.text_encoder, getattr(pipeline, "text_encoder_2", None)):
             if encoder is not None:
-                encoder.to(workers.device).eval().requires_grad_(False)
+                encoder.to(processes.device).eval().requires_grad_(False)
 
     @torch.no_grad()
     def batch(self, step: int, total: int) -> tuple[Tensor, list[str]]:
@@ -85,26 +91,26 @@ class FolderSource:
         pixels = torch.stack([self.pictures.picture(int(index)) for index in chosen])
         vae = self.pipeline.vae
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step % 2**40)
-        parts = [vae.encode(part.to(self.workers.device, vae.dtype)).latent_dist for part in pixels.split(4)]
+        parts = [vae.encode(part.to(self.processes.device, vae.dtype)).latent_dist for part in pixels.split(4)]
         return torch.cat([part.sample(generator).float() for part in parts]) * vae.config.scaling_factor, captions
 
     @torch.no_grad()
     def condition(self, captions: Sequence[str]) -> Conditioning:
-        """SDXL is told of a whole, uncut picture of the size it draws, as its pipeline tells it when the student is used."""
-        arguments = {"device": self.workers.device, "num_images_per_prompt": 1, "do_classifier_free_guidance": False}
+        """SDXL's size ids say an uncropped image of the sampled size, as its pipeline sets them when the student is used."""
+        arguments = {"device": self.processes.device, "num_images_per_prompt": 1, "do_classifier_free_guidance": False}
         if not self.large:
             return Conditioning(self.pipeline.encode_prompt(list(captions), **arguments)[0].float())
         text, _, pooled, _ = self.pipeline.encode_prompt(list(captions), **arguments)
         if self.pipeline.config.force_zeros_for_empty_prompt:
-            said = torch.tensor([bool(caption) for caption in captions], device=text.device)
-            text, pooled = text * said.view(-1, 1, 1), pooled * said.view(-1, 1)
+            given = torch.tensor([bool(caption) for caption in captions], device=text.device)
+            text, pooled = text * given.view(-1, 1, 1), pooled * given.view(-1, 1)
         size = self.pictures.size
         sizes = torch.tensor([(size, size, 0, 0, size, size)], dtype=torch.float32, device=text.device)
         return Conditioning(text.float(), pooled.float(), sizes.expand(len(captions), 6))
 
     def decode(self, latents: Tensor) -> Tensor:
         vae = self.pipeline.vae
-        with self.workers.autocast():
+        with self.processes.autocast():
             return vae.decode((latents / vae.config.scaling_factor).to(vae.device, vae.dtype), return_dict=False)[0]
 
 
@@ -125,29 +131,29 @@ def open_pipeline(folder: Path) -> tuple[str, Any]:
 
 
 def no_segmenter() -> Segmenter:
-    """There is none for photographs here."""
+    """Raises ModelUnavailable: there is no segmenter for photographs."""
     raise ModelUnavailable("Structure feedback needs a segmenter, and there is one for Pocket only: set feedback.structure to 0.")
 
 
-def subject_of(config: StudentConfig, folder: Path, images: Path, workspace: Workspace, workers: Workers) -> Subject:
+def open_teacher(config: StudentConfig, folder: Path, images: Path, workspace: Workspace, processes: Processes) -> TeacherModel:
     """A teacher from a diffusers folder with pictures to distil it on. Raises ModelUnavailable and InvalidRequest."""
     family, pipeline = open_pipeline(folder)
     side = int(pipeline.unet.config.sample_size) * 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
-    source = FolderSource(pipeline, CaptionedFolder(images, side), config.caption_drop, config.seed + 7, workers)
+    source = FolderSource(pipeline, CaptionedFolder(images, side), config.caption_drop, config.seed + 7, processes)
     schedule = NoiseSchedule.from_scheduler(pipeline.scheduler)
 
     @torch.no_grad()
-    def look(unet: Any, path: Path) -> None:
+    def preview(unet: Any, path: Path) -> None:
         captions = list(dict.fromkeys(source.pictures.caption(index) for index in range(min(8, len(source.pictures.files)))))
-        told = source.condition(captions)
+        conditioning = source.condition(captions)
         shape = (len(captions), unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
-        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(workers.device)
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(processes.device)
         tiles = []
         for steps in (1, 4):
 
             def model(x: Tensor, t: Tensor) -> Tensor:
-                with workers.autocast():
-                    return unet(x, t, told.embeddings, added_cond_kwargs=told.added, return_dict=False)[0]
+                with processes.autocast():
+                    return unet(x, t, conditioning.embeddings, added_cond_kwargs=conditioning.added, return_dict=False)[0]
 
             times = trailing_timesteps(schedule.num_timesteps, steps)
             made = sample_tcd(model, noise, times, schedule, 0.3, torch.Generator().manual_seed(0))
@@ -157,10 +163,18 @@ def subject_of(config: StudentConfig, folder: Path, images: Path, workspace: Wor
     def reward(name: str) -> Reward:
         return open_reward(name, workspace)
 
-    return Subject(family, pipeline.unet, schedule, source, reward, no_segmenter, look)
+    return TeacherModel(
+        family=family,
+        unet=pipeline.unet,
+        schedule=schedule,
+        source=source,
+        reward=reward,
+        segmenter=no_segmenter,
+        preview=preview,
+    )
 
 
 def train(config: StudentConfig, teacher: Path, images: Path, workspace: Workspace, folder: Path, progress: Progress) -> None:
-    """Distil an SD1.5 or SDXL folder on captioned pictures; see `student.train`."""
-    workers = Workers.open(config.precision)
-    distil(config, subject_of(config, teacher, images, workspace, workers), workers, folder, progress)
+    """Distil an SD1.5 or SDXL folder on captioned pictures; see `train.train`."""
+    processes = Processes.open(config.precision)
+    distil(config, open_teacher(config, teacher, images, workspace, processes), processes, folder, progress)

@@ -1,4 +1,4 @@
-"""One step of any method: its terms over one or several batches, on one or several processes."""
+"""One training step of any method: the sum of its losses, with gradient accumulation and several processes."""
 
 from __future__ import annotations
 
@@ -11,89 +11,89 @@ from hypersd_app.training.core.conditioning import Conditioning
 from hypersd_app.training.core.loop import Stateful, TrainingState
 from hypersd_app.training.core.optim import ExponentialAverage, build_optimizers
 from hypersd_app.training.core.random_streams import part_rows
-from hypersd_app.training.distillation.context import Batch, Kit
+from hypersd_app.training.distillation.context import Batch, Context
 from hypersd_app.training.distillation.methods import METHODS
 
 
 class Distiller:
-    """A step function for `run_loop`: runs all backward passes itself and gives the loss without a graph."""
+    """A step function for `run_loop` that runs its own backward passes and returns the loss without a graph."""
 
-    def __init__(self, kit: Kit) -> None:
-        if kit.config.method not in METHODS:
-            raise InvalidRequest("method", kit.config.method, ", ".join(METHODS))
-        self.kit = kit
-        self.terms = METHODS[kit.config.method].terms(kit)
-        kit.workers.start_alike(self.parameters())
+    def __init__(self, context: Context) -> None:
+        if context.config.method not in METHODS:
+            raise InvalidRequest("method", context.config.method, ", ".join(METHODS))
+        self.context = context
+        self.losses = METHODS[context.config.method].losses(context)
+        context.processes.broadcast_parameters(self.parameters())
 
     def parameters(self) -> list[torch.nn.Parameter]:
-        """What the student trains."""
-        return [parameter for parameter in self.kit.networks.module.parameters() if parameter.requires_grad]
+        """The student's trained parameters."""
+        return [parameter for parameter in self.context.networks.module.parameters() if parameter.requires_grad]
 
-    def state(self) -> TrainingState:
-        """The state to train and to keep: student, its average, the target's, and what the terms train."""
-        config, module = self.kit.config, self.kit.networks.module
+    def training_state(self) -> TrainingState:
+        """What a checkpoint holds: the student, its EMA, the target's EMA, and what the losses train."""
+        config, module = self.context.config, self.context.networks.module
         extras: dict[str, Stateful] = {}
-        for term in self.terms:
-            extras |= term.learning()  # type: ignore[arg-type]
-        if self.kit.networks.target_average is not None:
-            extras["target"] = self.kit.networks.target_average
+        for loss in self.losses:
+            extras |= loss.state()
+        if self.context.networks.target_average is not None:
+            extras["target"] = self.context.networks.target_average
         optimizers = build_optimizers(module, config.optimizer, config.lr)
         return TrainingState(module, optimizers, ExponentialAverage(module, config.ema_decay), extras=extras)
 
     def __call__(self, step: int) -> tuple[Tensor, dict[str, float], int]:
-        workers, config = self.kit.workers, self.kit.config
-        parts = workers.count * config.accumulation
+        processes, config = self.context.processes, self.context.config
+        parts = processes.num_processes * config.accumulation
         total = config.batch * parts
-        x0, captions = self.kit.source.batch(step, total)
+        x0, captions = self.context.source.batch(step, total)
         sums: dict[str, float] = {}
         for number in range(config.accumulation):
-            rows = part_rows(total, workers.index * config.accumulation + number, parts)
-            told = self.kit.source.condition(captions[rows])
-            loss, figures = self._loss(step, self._batch(x0[rows], told, captions[rows], total, rows))
-            workers.backward(loss / config.accumulation)
+            rows = part_rows(total, processes.process_index * config.accumulation + number, parts)
+            conditioning = self.context.source.condition(captions[rows])
+            loss, figures = self._loss(step, self._batch(x0[rows], conditioning, captions[rows], total, rows))
+            processes.backward(loss / config.accumulation)
             for name, value in figures.items():
                 sums[name] = sums.get(name, 0.0) + value / config.accumulation
-        workers.average_gradients(self.parameters())
-        means = dict(zip(sums, workers.mean(list(sums.values())), strict=True))
-        if self.kit.networks.target_average is not None:
-            self.kit.networks.target_average.update(step)
+        processes.average_gradients(self.parameters())
+        means = dict(zip(sums, processes.reduce_mean(list(sums.values())), strict=True))
+        if self.context.networks.target_average is not None:
+            self.context.networks.target_average.update(step)
         return torch.tensor(means.pop("total")), means, total
 
-    def _batch(self, x0: Tensor, told: Conditioning, captions: list[str], total: int, rows: slice) -> Batch:
-        device = self.kit.device
-        return Batch(x0.to(device), told.to(device), captions, self.kit.config.seed, total, rows)
+    def _batch(self, x0: Tensor, conditioning: Conditioning, captions: list[str], total: int, rows: slice) -> Batch:
+        device = self.context.device
+        return Batch(x0.to(device), conditioning.to(device), captions, self.context.config.seed, total, rows)
 
     def _loss(self, step: int, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        losses: list[Tensor] = []
+        values: list[Tensor] = []
         figures: dict[str, float] = {}
-        for term in self.terms:
-            found = term(step, batch)
+        for loss in self.losses:
+            found = loss(step, batch)
             if found is not None:
-                losses.append(found[0])
+                values.append(found[0])
                 figures |= found[1]
-        loss = torch.stack(losses).sum()
-        return loss, {"total": float(loss.detach()), **figures}
+        total = torch.stack(values).sum()
+        return total, {"total": float(total.detach()), **figures}
 
 
 def forward_equivalents(distiller: Distiller, step: int) -> float:
-    """What a step costs, in forward passes of the student's network for one picture, counted in operations.
+    """The cost of one step in FLOPs, divided by those of one forward pass of the student on one image.
 
-    Everything counts: backward passes, guidance, the fake score, heads, decoder and rewards. The step is really run, so
-    what learns beside the student takes it, and the student's gradients are thrown away.
+    Everything counts: backward passes, guidance, the fake score, heads, decoder and rewards. The step is executed, so
+    auxiliary networks are updated; the student's gradients are discarded.
     """
-    kit = distiller.kit
+    context = distiller.context
     with FlopCounterMode(display=False) as counter:
         distiller(step)
     for parameter in distiller.parameters():
         parameter.grad = None
-    return counter.get_total_flops() / forward_flops(kit)
+    return counter.get_total_flops() / forward_flops(context)
 
 
-def forward_flops(kit: Kit) -> float:
-    """Operations of one forward pass of the student for one picture."""
-    x0, captions = kit.source.batch(0, 1)
-    told = kit.source.condition(captions).to(kit.device)
-    x0 = x0.to(kit.device)
+def forward_flops(context: Context) -> float:
+    """FLOPs of one forward pass of the student on one image."""
+    x0, captions = context.source.batch(0, 1)
+    conditioning = context.source.condition(captions).to(context.device)
+    x0 = x0.to(context.device)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        kit.networks.teacher(x0, torch.zeros(1, dtype=torch.long, device=kit.device), told)
+        context.networks.teacher(x0, torch.zeros(1, dtype=torch.long, device=context.device), conditioning)
     return float(counter.get_total_flops())

@@ -1,4 +1,4 @@
-"""The student stage: an accelerating LoRA distilled from the teacher by one of the methods."""
+"""The student stage: distils the teacher into an accelerator LoRA by one of the methods."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
 from hypersd_app.errors import InvalidRequest, ModelUnavailable
 from hypersd_app.models.pocket import new_scheduler
 from hypersd_app.training.core.contact_sheet import contact_sheet
-from hypersd_app.training.core.distributed import Workers
+from hypersd_app.training.core.distributed import Processes
 from hypersd_app.training.core.eval_prompts import EVALUATION_PROMPTS
 from hypersd_app.training.core.loop import Progress, RunFolder, run_loop
 from hypersd_app.training.core.lora import fuse_lora, load_lora, save_difference, save_lora
 from hypersd_app.training.core.precision import mixed_precision
 from hypersd_app.training.critics.registry import open_reward, open_segmenter
 from hypersd_app.training.distillation.config import PRESETS, StudentConfig
-from hypersd_app.training.distillation.context import Helpers, Kit, Source
+from hypersd_app.training.distillation.context import Context, DataSource, Resources
 from hypersd_app.training.distillation.denoiser import UNetDenoiser
 from hypersd_app.training.distillation.losses.reward_math import Reward, Segmenter
 from hypersd_app.training.distillation.methods import METHODS
@@ -35,14 +35,14 @@ from hypersd_app.training.distillation.step import Distiller
 from hypersd_app.training.pocket.teacher import Sampler, initial_noise
 from hypersd_app.training.workspace import Workspace
 
-__all__ = ["PRESETS", "FewStepSampler", "StudentConfig", "Subject", "distil", "train"]
+__all__ = ["PRESETS", "FewStepSampler", "StudentConfig", "TeacherModel", "distil", "train"]
 
 logger = logging.getLogger(__name__)
 FILE = "accelerator.safetensors"
 
 
 class FewStepSampler:
-    """Draws prompts with the student as the app does: TCD, trailing timesteps, no guidance."""
+    """Samples prompts with the student as the app does: TCD, trailing timesteps, no guidance."""
 
     def __init__(self, sampler: Sampler) -> None:
         self.sampler = sampler
@@ -51,125 +51,128 @@ class FewStepSampler:
     def latents(
         self, unet: UNet2DConditionModel, prompts: list[str], steps: int, seed: int, eta: float = 0.3, timestep: int = -1
     ) -> Tensor:
-        """float32 (B, 16, 16, 16). A `timestep` of 0 or more is what a student of one step is told instead of T - 1."""
+        """float32 (B, 16, 16, 16). A `timestep` of 0 or more replaces T - 1 as the input timestep of a one-step student."""
         schedule, generator = self.sampler.schedule, torch.Generator().manual_seed(seed)
         timesteps = trailing_timesteps(schedule.num_timesteps, steps) if timestep < 0 else torch.tensor([timestep])
         parts = []
         for start in range(0, len(prompts), 24):
             some = prompts[start : start + 24]
-            told = self.sampler.embed(some).to(unet.device)
+            text = self.sampler.embed(some).to(unet.device)
             noise = initial_noise(range(seed + start, seed + start + len(some))).to(unet.device)
             with mixed_precision():
-                parts.append(sample_tcd(_model(unet, told), noise, timesteps, schedule, eta, generator).cpu())
+                parts.append(sample_tcd(_model(unet, text), noise, timesteps, schedule, eta, generator).cpu())
         return torch.cat(parts)
 
 
-def _model(unet: UNet2DConditionModel, told: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda x, t: unet(x, t, told, return_dict=False)[0]
+def _model(unet: UNet2DConditionModel, text: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda x, t: unet(x, t, text, return_dict=False)[0]
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A teacher that can be distilled. `look` draws previews of a student's UNet into a file.
+@dataclass(frozen=True, kw_only=True)
+class TeacherModel:
+    """A diffusion model to distil, with its data. `preview` draws samples of a student's UNet into a file.
 
-    `accelerator` is a student of it that ships, for a config that begins with one where this machine has trained none.
+    `accelerator` is the student that ships, used by configs with `begin_with` where this machine has trained none.
     """
 
     family: str  # pocket, sd15 or sdxl
     unet: Any
     schedule: NoiseSchedule
-    source: Source
+    source: DataSource
     reward: Callable[[str], Reward]
     segmenter: Callable[[], Segmenter]
-    look: Callable[[Any, Path], None]
+    preview: Callable[[Any, Path], None]
     accelerator: Path | None = None
 
 
-def pocket_subject(config: StudentConfig, workspace: Workspace, workers: Workers) -> Subject:
-    """Pocket's teacher with its pictures."""
+def pocket_teacher(config: StudentConfig, workspace: Workspace, processes: Processes) -> TeacherModel:
+    """Pocket's teacher with its training images."""
     schedule = NoiseSchedule.from_scheduler(new_scheduler())
     few_steps = FewStepSampler(Sampler(workspace.embed, workspace.autoencoder, schedule))
 
-    def look(unet: Any, path: Path) -> None:
+    def preview(unet: Any, path: Path) -> None:
         prompts = list(EVALUATION_PROMPTS[::2])
         rows = [few_steps.sampler.decode(few_steps.latents(unet, prompts, steps, 0)) for steps in (1, 4)]
         labels = [f"{steps}: {prompt}" for steps in (1, 4) for prompt in prompts]
         contact_sheet([picture for row in rows for picture in row], path, labels=labels, side=128)
 
-    return Subject(
-        "pocket",
-        workspace.teacher(),
-        schedule,
-        PocketSource(workspace, config.caption_drop, config.seed + 7, None, workers.autocast, workers.device),
-        lambda name: open_reward(name, workspace),
-        lambda: open_segmenter(workspace),
-        look,
-        workspace.assets / FILE,
+    return TeacherModel(
+        family="pocket",
+        unet=workspace.teacher(),
+        schedule=schedule,
+        source=PocketSource(workspace, config.caption_drop, config.seed + 7, None, processes.autocast, processes.device),
+        reward=lambda name: open_reward(name, workspace),
+        segmenter=lambda: open_segmenter(workspace),
+        preview=preview,
+        accelerator=workspace.assets / FILE,
     )
 
 
 def train(config: StudentConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
-    """Distil or resume in `folder`; the averaged weights are left as a LoRA in `folder/accelerator.safetensors`."""
-    workers = Workers.open(config.precision)
-    distil(config, pocket_subject(config, workspace, workers), workers, folder, progress)
+    """Distil or resume in `folder`; writes the averaged weights as a LoRA to `folder/accelerator.safetensors`."""
+    processes = Processes.open(config.precision)
+    distil(config, pocket_teacher(config, workspace, processes), processes, folder, progress)
 
 
-def distil(config: StudentConfig, subject: Subject, workers: Workers, folder: Path, progress: Progress) -> bool:
-    """Distil any subject; see `train`. Whether the last step was reached. Raises InvalidRequest for a config nobody can run."""
+def distil(config: StudentConfig, teacher: TeacherModel, processes: Processes, folder: Path, progress: Progress) -> bool:
+    """Distil any teacher; see `train`. Returns whether the last step was reached. Raises InvalidRequest for a bad config."""
     torch.manual_seed(config.seed)
     run = RunFolder(folder)
-    kit = new_kit(config, subject, workers, folder, progress)
-    if workers.is_main:
+    context = new_context(config, teacher, processes, folder, progress)
+    if processes.is_main_process:
         run.save_config(config)
-    distiller = Distiller(kit)
-    state = distiller.state()
+    distiller = Distiller(context)
+    state = distiller.training_state()
     run.resume(state)
 
     def preview(step: int) -> None:
         state.ema.swap()
-        subject.look(kit.networks.unet, run.previews / f"{step:06d}.png")
-        save_student(kit, folder / FILE, subject.family)
+        teacher.preview(context.networks.unet, run.previews / f"{step:06d}.png")
+        save_student(context, folder / FILE, teacher.family)
         state.ema.swap()
 
-    run_loop(run, state, config.loop, distiller, preview, progress, workers)
+    run_loop(run, state, config.loop, distiller, preview, progress, processes)
     return state.step >= config.loop.steps
 
 
-def new_kit(config: StudentConfig, subject: Subject, workers: Workers, folder: Path, progress: Progress) -> Kit:
-    """What the config's method works with. Raises InvalidRequest."""
+def new_context(config: StudentConfig, teacher: TeacherModel, processes: Processes, folder: Path, progress: Progress) -> Context:
+    """The context of the config's method. Raises InvalidRequest for an unknown one."""
     if config.method not in METHODS:
         raise InvalidRequest("method", config.method, ", ".join(METHODS))
     method = METHODS[config.method]
-    networks = new_networks(config, subject.unet.to(workers.device), workers, beginning(config, subject, folder))
-    helpers = Helpers(lambda: make_pairs(kit, folder / "pairs.npy", progress), subject.reward, subject.segmenter)
-    kit = Kit(
-        config,
-        config.stages or method.stages,
-        config.end or method.end,
-        networks,
-        subject.schedule,
-        workers,
-        subject.source,
-        helpers,
+    networks = new_networks(config, teacher.unet.to(processes.device), processes, beginning(config, teacher, folder))
+    resources = Resources(lambda: make_pairs(context, folder / "pairs.npy", progress), teacher.reward, teacher.segmenter)
+    context = Context(
+        config=config,
+        stages=config.stages or method.stages,
+        end=config.end or method.end,
+        networks=networks,
+        schedule=teacher.schedule,
+        processes=processes,
+        source=teacher.source,
+        resources=resources,
     )
-    return kit
+    return context
 
 
-def beginning(config: StudentConfig, subject: Subject, folder: Path) -> Path | None:
-    """The accelerator that the config begins with: this machine's own, else the one that ships. Raises ModelUnavailable."""
+def beginning(config: StudentConfig, teacher: TeacherModel, folder: Path) -> Path | None:
+    """The accelerator to start from: this machine's own, else the one that ships; None to start from the teacher.
+
+    Raises ModelUnavailable.
+    """
     if not config.begin_with:
         return None
     own = folder.parent / config.begin_with / FILE
-    for path in (own, subject.accelerator):
+    for path in (own, teacher.accelerator):
         if path is not None and path.exists():
             return path
     raise ModelUnavailable(f"No student in {own.parent}: run `train student --preset {config.begin_with}` first.")
 
 
-def new_networks(config: StudentConfig, unet: Any, workers: Workers, begin: Path | None = None) -> Networks:
-    """Student and teacher, the student beginning as the teacher or, with `begin`, where another student stands."""
+def new_networks(config: StudentConfig, unet: Any, processes: Processes, begin: Path | None = None) -> Networks:
+    """Student and teacher; the student starts as a copy of the teacher or, with `begin`, from another student's LoRA."""
     if config.weights == "lora":
-        networks = AdapterNetworks(unet, config.rank, config.target_decay, workers.autocast, config.gradient_checkpointing)
+        networks = AdapterNetworks(unet, config.rank, config.target_decay, processes.autocast, config.gradient_checkpointing)
         if begin is not None:
             load_lora(unet, ACCELERATOR, begin)
         return networks
@@ -178,7 +181,7 @@ def new_networks(config: StudentConfig, unet: Any, workers: Workers, begin: Path
     whole = WholeNetworks(
         UNetDenoiser(unet),
         target_decay=config.target_decay,
-        precision=workers.autocast,
+        precision=processes.autocast,
         gradient_checkpointing=config.gradient_checkpointing,
     )
     if begin is not None:
@@ -186,17 +189,17 @@ def new_networks(config: StudentConfig, unet: Any, workers: Workers, begin: Path
     return whole
 
 
-def save_student(kit: Kit, path: Path, family: str) -> None:
-    """The student's live weights as a LoRA file that says how it was made."""
-    config, networks = kit.config, kit.networks
+def save_student(context: Context, path: Path, family: str) -> None:
+    """Writes the student's live weights as a LoRA file, with the method in its metadata."""
+    config, networks = context.config, context.networks
     metadata = {
         "family": family,
         "method": config.method,
-        "stages": str(kit.stages),
+        "stages": str(context.stages),
         "guidance_scale": str(config.guidance_scale),
         "rank": str(config.rank),
     }
-    if kit.config.score.timestep >= 0 and "dmd" in config.method:
+    if context.config.score.timestep >= 0 and "dmd" in config.method:
         metadata["timestep"] = str(config.score.timestep)
     if isinstance(networks, WholeNetworks):
         kept = save_difference(networks.teacher_unet, networks.unet, config.rank, path, metadata)

@@ -111,8 +111,8 @@ def stamp(path: Path) -> str:
     return hashlib.sha256("".join(rows).encode()).hexdigest()[:12]
 
 
-class Shelf:
-    """Latents that models have drawn, on disk: the same command resumes, and an evaluated model is not drawn again."""
+class LatentCache:
+    """Sampled latents on disk: the same command resumes, and a model that was evaluated before is not sampled again."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -129,9 +129,9 @@ class Bench:
         embed = self.workspace.embed
         chosen = self.known.shown[:TRAJECTORIES]
         x0 = torch.from_numpy(self.workspace.latents[chosen].astype(np.float32))
-        told, untold = embed(self.known.captions[:TRAJECTORIES]), embed([""] * len(x0))
+        text, empty = embed(self.known.captions[:TRAJECTORIES]), embed([""] * len(x0))
         guidance, schedule = model.guidance_scale, self.sampler.schedule
-        return trajectory_errors(model.unet, teacher.unet, x0, told, untold, guidance, schedule, self.seed)
+        return trajectory_errors(model.unet, teacher.unet, x0, text, empty, guidance, schedule, self.seed)
 
 
 class TrainingCopies:

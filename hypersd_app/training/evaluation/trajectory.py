@@ -18,7 +18,14 @@ TEACHER_STEPS = 24  # of the whole time line: a multiple of every number of segm
 
 @torch.no_grad()
 def trajectory_errors(
-    student: Any, teacher: Any, x0: Tensor, told: Tensor, untold: Tensor, guidance_scale: float, schedule: NoiseSchedule, seed: int
+    student: Any,
+    teacher: Any,
+    x0: Tensor,
+    conditioning: Tensor,
+    unconditional: Tensor,
+    guidance_scale: float,
+    schedule: NoiseSchedule,
+    seed: int,
 ) -> Mapping[int, list[float]]:
     """For each number of segments the error of each segment, the noisiest first.
 
@@ -26,8 +33,8 @@ def trajectory_errors(
     of their difference over that of the teacher's way, so 1 is as bad as not moving at all.
     """
     with mixed_precision():
-        quick = guided(lambda x, t, c: student(x, t, c, return_dict=False)[0], told, untold, 0.0)
-        slow = guided(lambda x, t, c: teacher(x, t, c, return_dict=False)[0], told, untold, guidance_scale)
+        quick = guided(lambda x, t, c: student(x, t, c, return_dict=False)[0], conditioning, unconditional, 0.0)
+        slow = guided(lambda x, t, c: teacher(x, t, c, return_dict=False)[0], conditioning, unconditional, guidance_scale)
         found = {}
         for count in SEGMENTS:
             starts = trailing_timesteps(schedule.num_timesteps, count).tolist()

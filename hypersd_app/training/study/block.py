@@ -13,17 +13,17 @@ from typing import Any
 from hypersd_app.diffusion.schedules import NoiseSchedule
 from hypersd_app.models.pocket import PocketUNet, new_scheduler
 from hypersd_app.training.core.contact_sheet import contact_sheet
-from hypersd_app.training.core.distributed import Workers
+from hypersd_app.training.core.distributed import Processes
 from hypersd_app.training.core.loop import CHECKPOINT, Progress
 from hypersd_app.training.core.lora import fuse_lora
 from hypersd_app.training.core.precision import MEMORY_FORMAT
 from hypersd_app.training.critics.registry import open_reward, open_segmenter
-from hypersd_app.training.distillation.losses.dmd import ScoreTerm
-from hypersd_app.training.distillation.losses.reward import FeedbackTerm
+from hypersd_app.training.distillation.losses.dmd import DistributionMatchingLoss
+from hypersd_app.training.distillation.losses.reward import FeedbackLoss
 from hypersd_app.training.distillation.pocket_source import PocketSource
 from hypersd_app.training.distillation.regression_pairs import pair_cost
 from hypersd_app.training.distillation.step import Distiller, forward_equivalents
-from hypersd_app.training.distillation.train import FILE, FewStepSampler, Subject, distil, new_kit
+from hypersd_app.training.distillation.train import FILE, FewStepSampler, TeacherModel, distil, new_context
 from hypersd_app.training.study.budget import Costs, Plan, continued_plan, remembered, whole_plan
 from hypersd_app.training.study.clock import Clock
 from hypersd_app.training.study.config import TEACHER, TRUNK, VARIANTS, StudyConfig, Variant, row_key, student_config
@@ -35,7 +35,7 @@ from hypersd_app.training.workspace import Workspace
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Block:
     """Runs and measures rows of one seed; what `rows` has already is left alone.
 
@@ -50,7 +50,7 @@ class Block:
     teacher_path: Path
     measure: Measure
     rows: Rows
-    workers: Workers
+    processes: Processes
     folder: Path
     progress: Progress
     clock: Clock
@@ -99,7 +99,7 @@ class Block:
         config = student_config(self.config, variant, self.seed, plan.stages, max(1, warmed_up // 15), cooldown)
         config = replace(config, loop=replace(config.loop, minutes=self.clock.left))
         logger.info("%s, seed %d: %s steps for %.0f forward passes", variant.title, self.seed, plan.stages, plan.spent)
-        return distil(config, self.subject(), self.workers, folder, self.progress)
+        return distil(config, self.teacher_model(), self.processes, folder, self.progress)
 
     def _run_folder(self, name: str) -> Path:
         return self.folder / f"{name}-{self.seed}-{self._key(name)}"
@@ -111,20 +111,28 @@ class Block:
         """A fresh copy of the proxy's teacher."""
         return PocketUNet.from_pretrained(self.teacher_path).float().to(memory_format=MEMORY_FORMAT)
 
-    def subject(self) -> Subject:
-        """The proxy as something to distil."""
-        workers, workspace, prompts = self.workers, self.workspace, self.proxy.captions[:12]
-        source = PocketSource(workspace, 0.05, self.seed + 7, self.proxy.training, workers.autocast, workers.device)
+    def teacher_model(self) -> TeacherModel:
+        """The proxy with its data, for `distil`."""
+        processes, workspace, prompts = self.processes, self.workspace, self.proxy.captions[:12]
+        source = PocketSource(workspace, 0.05, self.seed + 7, self.proxy.training, processes.autocast, processes.device)
         sampler = self.measure.sampler
 
-        def look(unet: Any, path: Path) -> None:
+        def preview(unet: Any, path: Path) -> None:
             few = FewStepSampler(sampler)
             pictures = [picture for steps in (1, 4) for picture in sampler.decode(few.latents(unet, prompts, steps, 0))]
             contact_sheet(pictures, path, labels=[f"{steps}: {prompt}" for steps in (1, 4) for prompt in prompts], side=128)
 
         schedule = NoiseSchedule.from_scheduler(new_scheduler())
         reward, segmenter = (lambda name: open_reward(name, workspace)), (lambda: open_segmenter(workspace))
-        return Subject("study", self.unet(), schedule, source, reward, segmenter, look)
+        return TeacherModel(
+            family="study",
+            unet=self.unet(),
+            schedule=schedule,
+            source=source,
+            reward=reward,
+            segmenter=segmenter,
+            preview=preview,
+        )
 
     def plan(self, name: str) -> Plan:
         """The steps that the budget buys a variant."""
@@ -151,12 +159,12 @@ class Block:
         stages = tuple((segments, several) for segments, _ in variant.method.stages)
         config = student_config(self.config, variant, self.config.seed, stages, 1, 0)  # of all seeds alike
         config = replace(config, batch=count, score=replace(config.score, pairs=min(2, score.pairs)))
-        distiller = Distiller(new_kit(config, self.subject(), self.workers, folder, lambda *_: None))
-        repeats = several if any(isinstance(term, FeedbackTerm) for term in distiller.terms) else 1
+        distiller = Distiller(new_context(config, self.teacher_model(), self.processes, folder, lambda *_: None))
+        repeats = several if any(isinstance(loss, FeedbackLoss) for loss in distiller.losses) else 1
         costs = []
         places = list(range(len(stages)))
         for place in places[-1:] if variant.goes_on else places[:-1] if variant is TRUNK else places:
             whole = sum(forward_equivalents(distiller, place * several + step) for step in range(repeats))
             costs.append(whole / repeats * self.config.batch / count)
-        scored = any(isinstance(term, ScoreTerm) for term in distiller.terms)
+        scored = any(isinstance(loss, DistributionMatchingLoss) for loss in distiller.losses)
         return costs, pair_cost(score.pairs, score.pair_steps, self.config.guidance_scale) if scored else 0.0

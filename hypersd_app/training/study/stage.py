@@ -7,7 +7,7 @@ import logging
 from dataclasses import asdict
 from pathlib import Path
 
-from hypersd_app.training.core.distributed import Workers
+from hypersd_app.training.core.distributed import Processes
 from hypersd_app.training.core.loop import Progress
 from hypersd_app.training.critics.registry import open_reward, open_segmenter, trained
 from hypersd_app.training.critics.style import FILE as STYLE_FILE
@@ -35,17 +35,30 @@ def train(config: StudyConfig, workspace: Workspace, folder: Path, progress: Pro
     (folder / "config.json").write_text(json.dumps(asdict(config), indent=1))
     proxy = Proxy.of(config, workspace.data)
     measure = Measure(config, proxy, workspace)
-    helpers = _check_rewards(config, workspace)
+    rewards = _check_rewards(config, workspace)
     teacher = train_teacher(config, proxy, workspace, folder / f"teacher-{teacher_key(config)}", progress, clock)
     if teacher is None:
         logger.info("time is over, the proxy's teacher is not finished; the same command goes on")
         return
-    stamp = block_stamp([teacher, *_judges(workspace), *helpers])
+    stamp = block_stamp([teacher, *_judges(workspace), *rewards])
     evaluation = workspace.assets / "evaluation"
-    rows, workers = Rows(evaluation / "study.json"), Workers.open()
+    rows, processes = Rows(evaluation / "study.json"), Processes.open()
     names = (TEACHER, *config.variants)
     blocks = [
-        Block(config, seed, stamp, proxy, workspace, teacher, measure, rows, workers, folder / stamp, progress, clock)
+        Block(
+            config=config,
+            seed=seed,
+            stamp=stamp,
+            proxy=proxy,
+            workspace=workspace,
+            teacher_path=teacher,
+            measure=measure,
+            rows=rows,
+            processes=processes,
+            folder=folder / stamp,
+            progress=progress,
+            clock=clock,
+        )
         for seed in config.seeds
     ]
     if not all(block.run(name) for block in blocks for name in names):

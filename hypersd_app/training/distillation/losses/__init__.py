@@ -1,1 +1,1 @@
-"""The parts that methods are put together from; each weighs itself by the stage of the training."""
+"""The losses that methods combine; each is weighted by the stage of the training."""

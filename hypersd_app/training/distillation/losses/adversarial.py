@@ -1,7 +1,7 @@
-"""The adversarial part of the distance: small heads on the frozen teacher's encoder tell re-noised students from data.
+"""Adversarial loss: small discriminator heads on the frozen teacher's encoder tell re-noised student samples from data.
 
-Only the heads learn (Sauer et al., "Fast High-Resolution Image Synthesis with Latent Adversarial Diffusion Distillation",
-2024): a whole discriminator would learn twenty thousand pictures by heart.
+Only the heads are trained (Sauer et al., "Fast High-Resolution Image Synthesis with Latent Adversarial Diffusion Distillation",
+2024): a whole discriminator would memorize twenty thousand images.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 
 class Heads(nn.Module):
-    """For each feature map (B, C_i, H_i, W_i) a logit at every place: above zero for data."""
+    """A logit at every position of each feature map (B, C_i, H_i, W_i); positive means data."""
 
     def __init__(self, channels: Sequence[int], hidden: int = 64) -> None:
         super().__init__()
@@ -37,5 +37,5 @@ def discriminator_loss(real: Sequence[Tensor], made: Sequence[Tensor]) -> Tensor
 
 
 def student_loss(made: Sequence[Tensor]) -> Tensor:
-    """What the student lowers: minus the mean logit, float32 (B,)."""
+    """The generator's hinge loss: minus the mean logit, float32 (B,)."""
     return -torch.stack([logits.flatten(1).mean(1) for logits in made]).mean(0)
