@@ -2,37 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from hypersd_app.diffusion.guidance import Model
 from hypersd_app.diffusion.schedules import NoiseSchedule
-
-Model = Callable[[Tensor, Tensor], Tensor]  # (x_t, t of shape (B,)) -> prediction
-C = TypeVar("C")  # what a model is conditioned on: a tensor of embeddings, or more
-
-
-def guided(
-    model: Callable[[Tensor, Tensor, C], Tensor],
-    cond: C,
-    uncond: C,
-    scale: float,
-    join: Callable[[list[C]], C] = torch.cat,  # type: ignore[assignment]
-) -> Model:
-    """Classifier-free guidance (Ho and Salimans, 2022) as one batch of both halves. A scale of 0 or 1 costs no second half.
-
-    `join` puts the halves' conditions into one batch.
-    """
-    if scale in (0.0, 1.0):
-        return lambda x, t: model(x, t, cond)
-
-    def run(x: Tensor, t: Tensor) -> Tensor:
-        without, with_ = model(torch.cat([x, x]), torch.cat([t, t]), join([uncond, cond])).float().chunk(2)
-        return without + scale * (with_ - without)
-
-    return run
 
 
 @torch.no_grad()

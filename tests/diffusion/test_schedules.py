@@ -4,7 +4,8 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, TCDScheduler
 
-from hypersd_app.diffusion.samplers import guided, sample_ddim, sample_tcd
+from hypersd_app.diffusion.guidance import guided
+from hypersd_app.diffusion.samplers import sample_ddim, sample_tcd
 from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
 from hypersd_app.models.pocket import new_scheduler
 

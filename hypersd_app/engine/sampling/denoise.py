@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hypersd_app.diffusion.guidance import guide, is_guided
+from hypersd_app.diffusion.noise import noise
 from hypersd_app.engine.interfaces import Conditioning, ControlNetwork, Denoiser
-from hypersd_app.engine.sampling.schedules import Schedule, noise
+from hypersd_app.engine.sampling.schedules import Schedule
 from hypersd_app.engine.sampling.timing import Clock
 
 StepCallback = Callable[[int, int, Tensor], None]  # step, steps, and what the picture's latents look like by now
@@ -38,7 +40,7 @@ def sample(  # noqa: PLR0913 - one for one with the symbols of a sampling loop
     on_step: StepCallback | None = None,
 ) -> Tensor:
     """Latents float32 (B, C, h, w). With a guidance scale above 1, `conditioning` holds the unguided half first."""
-    guided = guidance_scale > 1
+    guided = is_guided(guidance_scale)
     latents = noise(generators, shape).to(device) * schedule.init_noise_sigma
     if guided and control is not None:
         control = ControlBatch(control.network, control.pictures.repeat(2, 1, 1, 1), control.scales.repeat(2, 1, 1, 1))
@@ -51,8 +53,7 @@ def sample(  # noqa: PLR0913 - one for one with the symbols of a sampling loop
         with clock("unet"):
             prediction = denoiser(model_input, t, conditioning, residuals)
         if guided:
-            without, with_ = prediction.chunk(2)
-            prediction = without + guidance_scale * (with_ - without)
+            prediction = guide(prediction, guidance_scale)
         latents, expected = schedule.step(number, prediction, latents, generators)
         if on_step is not None:
             on_step(number + 1, len(schedule.timesteps), expected)

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from hypersd_app.diffusion.guidance import is_guided
 from hypersd_app.engine.interfaces import Conditioning
 from hypersd_app.engine.model_manager import ModelManager, Pipeline
 from hypersd_app.engine.plan import Plan
@@ -31,7 +32,7 @@ def render(
 ) -> list[list[Pixels]]:
     """The pictures of each plan, uint8 (H, W, 3), in order; all plans share one pipeline key."""
     first, device = plans[0], pipeline.backend.hardware.torch_device
-    guided = first.guidance_scale > 1
+    guided = is_guided(first.guidance_scale)
     pipeline.denoiser.set_styles([(style, weight, factors["unet"]) for style, weight, factors in pipeline.styles])
     with clock("text"):
         conditioning = embeddings(pipelines, pipeline, plans, guided)

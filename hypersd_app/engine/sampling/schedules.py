@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from hypersd_app.catalog.specs import Recipe
+from hypersd_app.diffusion.noise import noise
 
 KEPT = 64  # schedules of one model and recipe; eta is any number a visitor likes
 LINEAR = ("TCDScheduler", "DDIMScheduler", "LCMScheduler")  # whose steps depend on nothing that came before
@@ -124,12 +125,6 @@ class WeightedSchedule:
         if following.noise:
             found = found.add(noise(generators, latents.shape[1:]).to(latents.device), alpha=following.noise)
         return found, found if expected == following else _sum(expected, latents, prediction)
-
-
-def noise(generators: Sequence[torch.Generator], shape: Sequence[int]) -> Tensor:
-    """One noise a generator, float32 (B, *shape), drawn on the CPU so that every device draws the same."""
-    made = [torch.randn((1, *shape), generator=generator) for generator in generators]
-    return made[0] if len(made) == 1 else torch.cat(made)
 
 
 def _weights(schedule: StepwiseSchedule, number: int) -> tuple[Weights, Weights]:

@@ -15,9 +15,12 @@ import torch
 from torch import Tensor
 
 from hypersd_app.catalog.builtin import POCKET_GUIDANCE
-from hypersd_app.diffusion.samplers import guided, sample_tcd
+from hypersd_app.diffusion.guidance import guided
+from hypersd_app.diffusion.noise import seeded_noise
+from hypersd_app.diffusion.samplers import sample_tcd
 from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
 from hypersd_app.models.controlnet import PocketControlNet
+from hypersd_app.models.layout import LATENT_SHAPE
 from hypersd_app.models.pictures import control_tensor
 from hypersd_app.models.pocket import PocketUNet, new_scheduler
 from hypersd_app.training.controlnet.dataset import DrawingConfig, DrawnPictures
@@ -31,7 +34,7 @@ from hypersd_app.training.core.lora import fuse_lora
 from hypersd_app.training.core.optim import ExponentialAverage, build_optimizers
 from hypersd_app.training.core.precision import MEMORY_FORMAT, mixed_precision
 from hypersd_app.training.critics.registry import trained
-from hypersd_app.training.pocket.teacher import Sampler, draw_timesteps, initial_noise
+from hypersd_app.training.pocket.teacher import Sampler, draw_timesteps
 from hypersd_app.training.workspace import Workspace
 
 
@@ -220,7 +223,7 @@ def draw_preview(
     chosen = np.sort(rng.choice(unseen, min(16, len(unseen)), replace=False))
     drawn = np.stack([scribble(np.ascontiguousarray(data.pictures[index]), rng) for index in chosen])
     prompts = [data.caption(int(index), 3) for index in chosen]
-    cond, uncond, noise = sampler.embed(prompts), sampler.embed([""] * len(chosen)), initial_noise(range(len(chosen)))
+    cond, uncond, noise = sampler.embed(prompts), sampler.embed([""] * len(chosen)), seeded_noise(range(len(chosen)), LATENT_SHAPE)
     scale, steps = (0.0, 1) if student else (POCKET_GUIDANCE, 10)
     times = trailing_timesteps(sampler.schedule.num_timesteps, steps)
     with mixed_precision():

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from hypersd_app.diffusion.samplers import guided
+from hypersd_app.diffusion.guidance import guided
 from hypersd_app.diffusion.schedules import NoiseSchedule
 from hypersd_app.training.core.conditioning import Conditioning
 from hypersd_app.training.core.distributed import Processes

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hypersd_app.diffusion.guidance import is_guided
+from hypersd_app.diffusion.noise import seeded_noise
 from hypersd_app.diffusion.samplers import sample_ddim
 from hypersd_app.diffusion.schedules import trailing_timesteps
 from hypersd_app.training.core.loop import Progress
@@ -19,7 +21,7 @@ _FIRST_SEED = 1 << 40  # no evaluation uses these seeds
 
 def pair_cost(count: int, steps: int, guidance_scale: float) -> float:
     """Forward passes that `count` pairs cost, guidance counting twice."""
-    return count * steps * (1.0 if guidance_scale in (0.0, 1.0) else 2.0)
+    return count * steps * (2.0 if is_guided(guidance_scale) else 1.0)
 
 
 def make_pairs(context: Context, path: Path, progress: Progress) -> Pairs:
@@ -30,7 +32,7 @@ def make_pairs(context: Context, path: Path, progress: Progress) -> Pairs:
     config = context.config.score
     latents, captions = context.source.batch(_FAR, config.pairs)
     seeds = range(_FIRST_SEED, _FIRST_SEED + config.pairs)
-    noise = torch.cat([torch.randn(latents[:1].shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+    noise = seeded_noise(seeds, latents.shape[1:])
     if context.processes.is_main_process:
         _fill(context, path, noise, captions, progress)
     context.processes.wait_for_everyone()

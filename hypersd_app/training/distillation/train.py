@@ -12,9 +12,11 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
+from hypersd_app.diffusion.noise import seeded_noise
 from hypersd_app.diffusion.samplers import sample_tcd
 from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
 from hypersd_app.errors import InvalidRequest, ModelUnavailable
+from hypersd_app.models.layout import LATENT_SHAPE
 from hypersd_app.models.pocket import new_scheduler
 from hypersd_app.training.core.contact_sheet import contact_sheet
 from hypersd_app.training.core.distributed import Processes
@@ -32,7 +34,7 @@ from hypersd_app.training.distillation.networks import ACCELERATOR, AdapterNetwo
 from hypersd_app.training.distillation.pocket_source import PocketSource
 from hypersd_app.training.distillation.regression_pairs import make_pairs
 from hypersd_app.training.distillation.step import Distiller
-from hypersd_app.training.pocket.teacher import Sampler, initial_noise
+from hypersd_app.training.pocket.teacher import Sampler
 from hypersd_app.training.workspace import Workspace
 
 __all__ = ["PRESETS", "FewStepSampler", "StudentConfig", "TeacherModel", "distil", "train"]
@@ -58,7 +60,7 @@ class FewStepSampler:
         for start in range(0, len(prompts), 24):
             some = prompts[start : start + 24]
             text = self.sampler.embed(some).to(unet.device)
-            noise = initial_noise(range(seed + start, seed + start + len(some))).to(unet.device)
+            noise = seeded_noise(range(seed + start, seed + start + len(some)), LATENT_SHAPE).to(unet.device)
             with mixed_precision():
                 parts.append(sample_tcd(_model(unet, text), noise, timesteps, schedule, eta, generator).cpu())
         return torch.cat(parts)

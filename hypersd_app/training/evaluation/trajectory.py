@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hypersd_app.diffusion.samplers import guided, sample_ddim
+from hypersd_app.diffusion.guidance import guided
+from hypersd_app.diffusion.samplers import sample_ddim
 from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
 from hypersd_app.training.core.precision import mixed_precision
 

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hypersd_app.catalog.builtin import POCKET_GUIDANCE
-from hypersd_app.diffusion.samplers import guided, sample_ddim
+from hypersd_app.diffusion.guidance import guided
+from hypersd_app.diffusion.noise import seeded_noise
+from hypersd_app.diffusion.samplers import sample_ddim
 from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
 from hypersd_app.models.autoencoder import PocketAutoencoder
+from hypersd_app.models.layout import LATENT_SHAPE
 from hypersd_app.models.pocket import PocketUNet, new_scheduler, new_unet
-from hypersd_app.models.shapes import LATENT_CHANNELS
 from hypersd_app.training.core.contact_sheet import contact_sheet, to_uint8
 from hypersd_app.training.core.eval_prompts import EVALUATION_PROMPTS
 from hypersd_app.training.core.loop import LoopConfig, Progress, RunFolder, TrainingState, run_loop
@@ -159,7 +161,7 @@ class Sampler:
         for start in range(0, len(prompts), chunk):
             some = prompts[start : start + chunk]
             cond, uncond = self.embed(some), self.embed([""] * len(some))
-            noise = initial_noise(range(seed + start, seed + start + len(some)))
+            noise = seeded_noise(range(seed + start, seed + start + len(some)), LATENT_SHAPE)
             with mixed_precision():
                 model = guided(lambda x, t, c: unet(x, t, c, return_dict=False)[0], cond, uncond, guidance_scale)
                 parts.append(sample_ddim(model, noise, timesteps, self.schedule))
@@ -171,12 +173,6 @@ class Sampler:
         with mixed_precision():
             parts = [to_uint8(self.autoencoder.decode(part, return_dict=False)[0]) for part in latents.split(16)]
         return np.concatenate(parts)
-
-
-def initial_noise(seeds: range | list[int]) -> Tensor:
-    """One noise a seed, float32 (B, 16, 16, 16), as the engine draws it."""
-    shape = (1, LATENT_CHANNELS, 16, 16)
-    return torch.cat([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
 
 def train(config: TeacherConfig, workspace: Workspace, folder: Path, progress: Progress, initial: Path | None = None) -> None:

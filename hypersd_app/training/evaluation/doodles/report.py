@@ -11,10 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hypersd_app.diffusion.samplers import guided, sample_tcd
+from hypersd_app.diffusion.guidance import guided
+from hypersd_app.diffusion.noise import seeded_noise
+from hypersd_app.diffusion.samplers import sample_tcd
 from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.models.controlnet import PocketControlNet
+from hypersd_app.models.layout import LATENT_SHAPE
 from hypersd_app.models.pictures import control_tensor
 from hypersd_app.models.pocket import new_scheduler
 from hypersd_app.training.controlnet.scribbles import BLACK
@@ -28,7 +31,7 @@ from hypersd_app.training.data.concepts import Concept
 from hypersd_app.training.data.thumbnails import framed
 from hypersd_app.training.evaluation.doodles.drawing import Doodle, read_doodles
 from hypersd_app.training.evaluation.doodles.metrics import colour_agreement, edge_recall, silhouette_overlap
-from hypersd_app.training.pocket.teacher import Sampler, initial_noise
+from hypersd_app.training.pocket.teacher import Sampler
 from hypersd_app.training.workspace import Workspace
 
 Pictures = NDArray[np.uint8]  # (N, 256, 256, 3)
@@ -62,7 +65,7 @@ class SketchedStudent:
         for start in range(0, len(prompts), CHUNK):
             text = self.sampler.embed(list(prompts[start : start + CHUNK]))
             control = control_tensor(torch.from_numpy(np.stack(list(controls[start : start + CHUNK]))))
-            noise = initial_noise(range(seed + start, seed + start + len(text)))
+            noise = seeded_noise(range(seed + start, seed + start + len(text)), LATENT_SHAPE)
             model = controlled(self.unet, self.controlnet, control, scale) if scale else self._uncontrolled
             with mixed_precision():
                 parts.append(sample_tcd(guided(model, text, text, 0.0), noise, steps, self.schedule, 0.0, generator))
