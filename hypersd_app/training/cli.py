@@ -26,8 +26,8 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `train`. Stage names are checked when it runs, so that `--help` needs no torch."""
     parser.add_argument(
         "stage",
-        help="data, autoencoder, latents, layout, teacher, student, sketches, controlnet, style, judge, style-judge, reward, "
-        "study or export",
+        help="data, vocabulary, autoencoder, latents, layout, teacher, student, sketches, controlnet, style, judge, style-judge, "
+        "reward, study or export",
     )
     parser.add_argument("--preset", default="pocket", help="a row of the stage's presets (default: pocket)")
     parser.add_argument("--set", dest="icon_set", help="style: learn this icon set (the same as --preset)")

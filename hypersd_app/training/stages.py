@@ -22,6 +22,8 @@ from hypersd_app.training.critics import registry
 from hypersd_app.training.critics import style as style_judge
 from hypersd_app.training.critics import text_image as judge
 from hypersd_app.training.data import dataset
+from hypersd_app.training.data.concepts import load_concepts
+from hypersd_app.training.data.vocabulary import write_vocabulary
 from hypersd_app.training.distillation import train as student
 from hypersd_app.training.pocket import autoencoder, layout_prior, teacher
 from hypersd_app.training.study import config as study_config
@@ -52,6 +54,14 @@ class Stage:
 
 def _data(config: dataset.DataConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
     dataset.build(config, folder, workspace.packages, lambda done, total: progress(done, total, {}))
+
+
+def _vocabulary(config: PlainConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
+    """The words of this workspace's pictures, with the names of today."""
+    named = {concept.label: concept for concept in load_concepts(workspace.packages)}
+    concepts = [named.get(concept.label, concept) for concept in workspace.data.concepts]
+    write_vocabulary(concepts, workspace.data.drawings, workspace.assets)
+    progress(1, 1, {})
 
 
 def _autoencoder(config: autoencoder.AutoencoderConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
@@ -109,6 +119,7 @@ STAGES: Mapping[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage("data", "fetch the icon sets, compose and render the training pictures", dataset.PRESETS, _data),
+        Stage("vocabulary", "the table of words Pocket knows, for the page's suggestions", _FAMILIES, _vocabulary),
         Stage("autoencoder", "256-px pictures to 16x16 latents and back", autoencoder.PRESETS, _autoencoder),
         Stage("latents", "encode all training pictures now, not as they are first drawn", _FAMILIES, _latents),
         Stage("layout", "captions to mean latents, which the teacher begins from", layout_prior.PRESETS, layout_prior.train),

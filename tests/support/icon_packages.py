@@ -39,6 +39,17 @@ def write_package(folder, package):
     return target
 
 
+def write_icons(folder, package, bodies):
+    """An unpacked icon package with these SVG bodies by name."""
+    target = folder / package.replace("/", "__").lstrip("@") / "package"
+    target.mkdir(parents=True)
+    (target / "package.json").write_text("{}")
+    (target / "icons.json").write_text(
+        json.dumps({"width": 100, "height": 100, "icons": {name: {"body": body} for name, body in bodies.items()}})
+    )
+    return target
+
+
 def write_all(folder):
     """Everything the tiny preset asks for."""
     for package in (*(ICON_SETS[key].package for key in ("noto", "twemoji")), NAMES_PACKAGE[0]):

@@ -22,9 +22,9 @@ from hypersd_app.models.shapes import LATENT_SIDE, MAX_TOKENS
 from hypersd_app.training.controlnet.augment import bent
 from hypersd_app.training.controlnet.scribbles import Share, scribble, silhouette
 from hypersd_app.training.core.loop import Progress
-from hypersd_app.training.data.captions import with_article
 from hypersd_app.training.data.compositions import moved
 from hypersd_app.training.data.dataset import PICTURE_SIZE, PictureData
+from hypersd_app.training.data.grammar import with_article
 from hypersd_app.training.data.latents import blank_latents, encode
 from hypersd_app.training.data.scenes import Scene
 from hypersd_app.training.pocket.layout_prior import fills_the_picture, remembered

@@ -18,8 +18,8 @@ from hypersd_app.training.core.loop import LoopConfig, Progress
 from hypersd_app.training.core.precision import MEMORY_FORMAT, mixed_precision
 from hypersd_app.training.critics.fit import train_network
 from hypersd_app.training.data.dataset import PictureData, SceneRenderer
+from hypersd_app.training.data.libraries import load_libraries
 from hypersd_app.training.data.scenes import Scene
-from hypersd_app.training.data.sources import load_libraries
 from hypersd_app.training.data.splits import REWARD, indices_of
 from hypersd_app.training.data.thumbnails import SIDE, shrink_tensor, thumbnails
 from hypersd_app.training.workspace import Workspace

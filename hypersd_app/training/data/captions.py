@@ -5,17 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from hypersd_app.training.data.concepts import COLOUR_WORDS, FACES, Concept
+from hypersd_app.training.data.concepts import COLOUR_WORDS, FACES, PEOPLE, Concept
+from hypersd_app.training.data.grammar import plural, with_article
 from hypersd_app.training.data.scenes import Drawing, Placement, Scene
-from hypersd_app.training.data.sources import ICON_SETS, MAIN_SET
+from hypersd_app.training.data.sources import ICON_SETS
 
-_PLURAL_ONLY = ("s",)
-_IRREGULAR = {"mouse": "mice", "fish": "fish", "sheep": "sheep", "goose": "geese", "foot": "feet", "knife": "knives",
-              "leaf": "leaves", "wolf": "wolves", "person": "people", "deer": "deer", "ox": "oxen", "tooth": "teeth"}  # fmt: skip
-# How often a caption names the style. The main set is what no style word means, so the others nearly always carry theirs:
-# words that leave the style open have to be answered with a mixture, and a mixture is blurred.
-_STYLE_SHARE = {MAIN_SET: 0.15}
-_DEFAULT_STYLE_SHARE = 0.97
+# How often a caption names the style. Words that leave it open may be answered by any set: pictures differ between seeds.
+# Looks that nobody expects unasked nearly always carry their words.
+_STYLE_SHARE = 0.5
+_LOOK_SHARE = 0.85
+_SHORT_SHARE = 0.15  # one or two words, as people type before they think
+_USUAL_SHARE = 0.65  # the usual name; else a synonym, or what the thing is one of
+_KIND_SHARE = 0.35  # of the other names
+_COLOUR_SHARE = 0.4
 
 # How people ask. The evaluation's own phrases are others, which no model is trained on.
 _REQUESTS = ("a picture of {}", "a drawing of {}", "cute {}", "{} emoji", "a cartoon of {}", "{} on a white background",
@@ -27,49 +29,32 @@ def as_request(caption: str, rng: random.Random) -> str:
     return rng.choice(_REQUESTS).format(caption)
 
 
-def with_article(noun: str) -> str:
-    """ "apple" to "an apple"; plural names keep none."""
-    last = noun.split()[-1]
-    if last.endswith(_PLURAL_ONLY) and not last.endswith(("ss", "us", "is")):
-        return noun
-    return f"{'an' if noun[0] in 'aeiou' and not noun.startswith(('uni', 'ufo', 'euro')) else 'a'} {noun}"
-
-
-def plural(noun: str) -> str:
-    """The plural of a name by its last word."""
-    head, _, last = noun.rpartition(" ")
-    prefix = f"{head} " if head else ""
-    if last in _IRREGULAR:
-        return prefix + _IRREGULAR[last]
-    if last.endswith("s") and not last.endswith(("ss", "us")):
-        return noun
-    if last.endswith(("ch", "sh", "x", "ss", "us", "z")):
-        return f"{prefix}{last}es"
-    if last.endswith("y") and last[-2:-1] not in "aeiou":
-        return f"{prefix}{last[:-1]}ies"
-    return f"{prefix}{last}s"
-
-
 class Captioner:
     """Writes captions for scenes over one table of concepts and drawings."""
 
     def __init__(self, concepts: Sequence[Concept], drawings: Sequence[Drawing]) -> None:
         self.concepts = concepts
-        self._drawing = {(row.set_key, row.concept): row for row in drawings}
+        self._drawing = {(row.set_key, row.icon): row for row in drawings}
 
     def caption(self, scene: Scene, rng: random.Random, style: bool = True) -> str:
         """One caption; different draws of `rng` give different phrasings of the same content."""
+        if scene.kind == "single" and rng.random() < _SHORT_SHARE:
+            return self._name(self.concepts[scene.placements[0].concept], rng, kinds=True)
         text = self._content(scene, rng)
-        share = _STYLE_SHARE.get(scene.set_key, _DEFAULT_STYLE_SHARE)
-        if style and rng.random() < share:
-            words = rng.choice(ICON_SETS[scene.set_key].style_words)
-            text = rng.choice((f"{text}, {words}", f"{text}, {words}", f"{text} in {words}"))
+        icon_set = ICON_SETS[scene.set_key]
+        if style and rng.random() < (_LOOK_SHARE if icon_set.look else _STYLE_SHARE):
+            words = rng.choice(icon_set.style_words)
+            text = rng.choice((f"{text}, {words}", f"{text}, {words}", f"{text} in {words}", f"{words}, {text}"))
         return text
 
-    def _name(self, concept: Concept, rng: random.Random) -> str:
-        if len(concept.names) == 1 or rng.random() < 0.6:
+    def _name(self, concept: Concept, rng: random.Random, kinds: bool = False) -> str:
+        """The usual name or another; `kinds` allows what it is one of, which says less than there is."""
+        others = concept.names[1:]
+        if rng.random() < _USUAL_SHARE or not (others or (kinds and concept.kinds)):
             return concept.names[0]
-        return rng.choice(concept.names[1:])
+        if kinds and concept.kinds and (not others or rng.random() < _KIND_SHARE):
+            return rng.choice(concept.kinds)
+        return rng.choice(others or concept.names)
 
     def _content(self, scene: Scene, rng: random.Random) -> str:
         concepts = [self.concepts[item.concept] for item in scene.placements]
@@ -88,19 +73,24 @@ class Captioner:
             wearer = name.removesuffix(" face") if rng.random() < 0.6 and concepts[0].group != FACES else name
             one, two = with_article(wearer), with_article(worn)
             return rng.choice((f"{one} with {two}", f"{one} wearing {two}", f"{wearer} with {worn}"))
-        return self._single(scene, concepts[0], name, rng)
+        return self._single(scene, concepts[0], rng)
 
-    def _single(self, scene: Scene, concept: Concept, name: str, rng: random.Random) -> str:
+    def _single(self, scene: Scene, concept: Concept, rng: random.Random) -> str:
+        name = self._name(concept, rng, kinds=True)
         if name.endswith(" face") and concept.group != FACES and rng.random() < 0.4:
             name = name.removesuffix(" face")
-        drawing = self._drawing.get((scene.set_key, scene.placements[0].concept))
+        drawing = self._drawing.get((scene.set_key, scene.placements[0].icon))
         coloured = drawing is not None and drawing.share >= 0.5 and name.split()[0] not in COLOUR_WORDS
-        if coloured and drawing is not None and concept.composable and rng.random() < 0.2:
+        if coloured and drawing is not None and concept.composable and rng.random() < _COLOUR_SHARE:
             name = f"{drawing.colour} {name}"
         draw = rng.random()
-        if draw < 0.12 and concept.tags:
+        if draw < 0.15 and concept.tags and concept.group in (FACES, PEOPLE):
             return f"{name}, {', '.join(rng.sample(concept.tags, min(2, len(concept.tags))))}"
-        return name if draw < 0.5 else with_article(name)
+        if draw < 0.2 and concept.kinds and name not in concept.kinds:
+            return f"{with_article(name)}, {with_article(rng.choice(concept.kinds))}"
+        if draw < 0.25:
+            return f"one {name}" if with_article(name) != name else name
+        return name if draw < 0.55 else with_article(name)
 
     def _coloured(self, item: Placement, rng: random.Random) -> str:
         concept = self.concepts[item.concept]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hypersd_app.training.data.sources import NAMES_PACKAGE, fetch_package
+from hypersd_app.training.data.words import tables
 
 FACES, PEOPLE, NATURE, FOOD, PLACES, ACTIVITIES, OBJECTS, SYMBOLS = 0, 1, 3, 4, 5, 6, 7, 8
 COLOUR_WORDS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "gray")
@@ -206,12 +207,13 @@ _KEPT_SYMBOLS = frozenset(
         "no entry",
     }
 )
+_THING_GROUPS = {"n": NATURE, "f": FOOD, "p": PLACES, "l": PLACES, "a": ACTIVITIES, "o": OBJECTS, "b": PEOPLE}
 _PICTURE_SUBGROUPS = frozenset(["place-geographic", "place-other"])  # fill the frame: never composed
 
 
 @dataclass(frozen=True)
 class Concept:
-    """One thing to draw. `names[0]` is the usual name; `tags` are loosely related words."""
+    """One thing to draw. `names[0]` is the usual name, `kinds` what it is one of; `tags` are loosely related words."""
 
     hexcode: str
     label: str
@@ -220,6 +222,7 @@ class Concept:
     names: tuple[str, ...]
     tags: tuple[str, ...]
     held_out: bool
+    kinds: tuple[str, ...] = ()
 
     @property
     def familiar(self) -> bool:
@@ -274,18 +277,42 @@ def concept_from_row(row: dict[str, object], subgroups: dict[str, str]) -> Conce
     subgroup = subgroups.get(str(row.get("subgroup")), "")
     if not isinstance(group, int) or not _is_wanted(label, group, subgroup):
         return None
-    names = _names(label)
+    words = tables.names().get(label, tables.Words())
+    names = tuple(dict.fromkeys((*_names(label), *filter(_may_be_said, words.names))))
     raw_tags = row.get("tags")
     tags = tuple(str(tag) for tag in raw_tags) if isinstance(raw_tags, list) else ()
     tags = tuple(tag for tag in tags if tag.lower() not in HELD_OUT_WORDS and tag not in names)
     held_out = label not in ALWAYS_TRAINED and stable_percent(f"concept:{label}") < HELD_OUT_PERCENT
-    return Concept(str(row["hexcode"]), label, group, subgroup, names, tags, held_out)
+    return Concept(str(row["hexcode"]), label, group, subgroup, names, tags, held_out, words.kinds)
+
+
+def _may_be_said(name: str) -> bool:
+    return not HELD_OUT_WORDS & set(name.split())
+
+
+def thing_concepts(measured: frozenset[str]) -> tuple[Concept, ...]:
+    """The things without an emoji of their own; some are held out, none of those a name of which is `measured`."""
+    found = []
+    for thing in tables.things():
+        names = tuple(filter(_may_be_said, thing.words.names))
+        held_out = not measured & set(names) and stable_percent(f"concept:{thing.label}") < HELD_OUT_PERCENT
+        subgroup = "place-other" if thing.group == "l" else "thing"
+        hexcode = thing.hexcodes[0] if thing.hexcodes else ""
+        found.append(Concept(hexcode, thing.label, _THING_GROUPS[thing.group], subgroup, names, (), held_out, thing.words.kinds))
+    return tuple(found)
 
 
 def load_concepts(package_folder: Path) -> tuple[Concept, ...]:
-    """Read all wanted concepts, in the order of the Unicode chart."""
+    """Read all wanted concepts: emoji in the order of the Unicode chart, then the things that have none."""
     package = fetch_package(*NAMES_PACKAGE, package_folder)
     rows = json.loads((package / "en" / "data.json").read_text())
     subgroups = json.loads((package / "meta" / "groups.json").read_text())["subgroups"]
     found = (concept_from_row(row, subgroups) for row in sorted(rows, key=lambda row: row.get("order", 1 << 30)))
-    return tuple(concept for concept in found if concept is not None)
+    return (*(concept for concept in found if concept is not None), *thing_concepts(measured_words()))
+
+
+def measured_words() -> frozenset[str]:
+    """The words whose pictures the evaluation asks for: never held out."""
+    lists = Path(__file__).parents[1] / "evaluation" / "words"
+    lines = (line.lower() for path in sorted(lists.glob("*.txt")) for line in path.read_text(encoding="utf-8").splitlines())
+    return frozenset(line for line in lines if line and not line.startswith("#"))

@@ -1,6 +1,7 @@
 """The data stage: icons to rendered pictures on disk, and the reader the other stages use.
 
-A built folder holds `pictures.npy` (uint8, (N, 256, 256, 3)), `scenes.jsonl`, `drawings.jsonl` and `config.json`.
+A built folder holds `pictures.npy` (uint8, (N, 256, 256, 4): RGB as it looks on white, and alpha), `scenes.jsonl`,
+`drawings.jsonl`, `concepts.jsonl` and `config.json`, which is written last.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
@@ -21,13 +22,17 @@ from PIL import Image
 
 from hypersd_app.training.data.captions import Captioner
 from hypersd_app.training.data.concepts import Concept, load_concepts
-from hypersd_app.training.data.recolour import main_colour, recolour
-from hypersd_app.training.data.render import nested_svg, on_white, render_svg
+from hypersd_app.training.data.drawings import find_drawings
+from hypersd_app.training.data.libraries import load_libraries
+from hypersd_app.training.data.looks import inked, pastel, pixelated
+from hypersd_app.training.data.recolour import recolour
+from hypersd_app.training.data.render import nested_svg, on_white_with_alpha, render_svg
 from hypersd_app.training.data.scenes import Drawing, Placement, Scene, ScenePlanner, plan_scenes
-from hypersd_app.training.data.sources import ICON_SETS, MAIN_SET, IconLibrary, load_libraries
+from hypersd_app.training.data.sources import EMOJI_SETS, ICON_SETS, MAIN_SET, IconLibrary
 
 logger = logging.getLogger(__name__)
 PICTURE_SIZE = 256
+SPAN = 250  # pictures that a worker renders at a time, and that an interrupted build may lose
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,9 @@ class DataConfig:
     set_keys: tuple[str, ...] = tuple(key for key, row in ICON_SETS.items() if not row.held_out)
     singles_per_drawing: int = 3
     composed: dict[str, int] = field(
-        default_factory=lambda: {"colour": 8000, "pair": 3000, "count": 1500, "size": 900, "accessory": 1800}
+        default_factory=lambda: {"colour": 8500, "pair": 3400, "count": 1700, "size": 1000, "accessory": 1800}
     )
-    main_share: int = 5  # compositions of the main set for each one of another set
+    main_share: int = 2  # compositions of the main set for each one of another set
     limit_concepts: int = 0
     part_colours: int = -1  # small in the middle: every composable drawing, the main set's in so many colours more; -1: none
     seed: int = 0
@@ -53,12 +58,13 @@ class DataConfig:
 
 PRESETS: dict[str, DataConfig] = {
     "pocket": DataConfig(),
+    "pocket2": DataConfig(),
     "tiny": DataConfig(
         set_keys=("noto", "twemoji"), singles_per_drawing=1, limit_concepts=60,
         composed={"colour": 20, "pair": 20, "count": 10, "size": 10, "accessory": 10}, part_colours=1, workers=1,
     ),
     # What the layout stage composes in latents: each thing once, and the main style's in three colours more.
-    "parts": DataConfig(singles_per_drawing=0, composed={}, part_colours=3, seed=2),
+    "parts": DataConfig(set_keys=EMOJI_SETS, singles_per_drawing=0, composed={}, part_colours=3, seed=2),
     "judge": DataConfig(
         singles_per_drawing=1, composed={"colour": 4000, "pair": 4000, "count": 2000, "size": 1000, "accessory": 1000}, seed=1
     ),
@@ -78,6 +84,8 @@ class SceneRenderer:
     def _draw(self, set_key: str, name: str, colour: str) -> Image.Image:
         icon = self.libraries[set_key].icon(name)
         body = recolour(icon.body, self.hues[set_key, name], colour) if colour else icon.body
+        if ICON_SETS[set_key].look == "ink":
+            body = inked(body, icon.width)
         rgba = render_svg([nested_svg(icon, body, 0, 0, 256, 0)], self.size)
         return Image.fromarray(rgba).convert("RGBa")  # premultiplied, so that resizing leaves no dark fringe
 
@@ -86,7 +94,9 @@ class SceneRenderer:
         canvas = Image.new("RGBa", (self.size, self.size))
         for item in scene.placements:
             self._place(canvas, self._drawn(scene.set_key, item.icon, item.colour), item)
-        return np.asarray(canvas.convert("RGBA"))
+        drawn = np.asarray(canvas.convert("RGBA"))
+        look = ICON_SETS[scene.set_key].look
+        return pixelated(drawn) if look == "pixel" else pastel(drawn) if look == "pastel" else drawn
 
     def _place(self, canvas: Image.Image, drawn: Image.Image, item: Placement) -> None:
         side = max(1, round(item.size * self.size))
@@ -104,45 +114,56 @@ class SceneRenderer:
         )
 
 
-def find_drawings(concepts: Sequence[Concept], libraries: dict[str, IconLibrary]) -> list[Drawing]:
-    """Every concept every set draws, with its main colour measured at 64 px."""
-    rows = []
-    for key, library in libraries.items():
-        for index, concept in enumerate(concepts):
-            name = library.find(concept.hexcode, (concept.label, *concept.names))
-            if name is None:
-                continue
-            icon = library.icon(name)
-            colour = main_colour(render_svg([nested_svg(icon, icon.body, 0, 0, 256, 0)], 64))
-            if colour is not None:
-                rows.append(Drawing(key, name, index, colour.name, round(colour.hue, 1), round(colour.share, 3)))
-    return rows
-
-
 def _hues(drawings: Iterable[Drawing]) -> dict[tuple[str, str], float]:
     return {(row.set_key, row.icon): row.hue for row in drawings}
 
 
-def _render_span(job: tuple[Path, Path, DataConfig, int, int]) -> int:
+def _render_span(job: tuple[Path, Path, DataConfig, int, int]) -> tuple[int, int]:
     """Worker: render scenes [start, stop) into the shared picture file."""
     folder, packages, config, start, stop = job
     data = PictureData(folder)
     renderer = SceneRenderer(load_libraries(packages, config.set_keys), _hues(data.drawings))
     pictures = np.load(folder / "pictures.npy", mmap_mode="r+")
     for index in range(start, stop):
-        pictures[index] = on_white(renderer.rgba(data.scenes[index]))
-    return stop - start
+        pictures[index] = on_white_with_alpha(renderer.rgba(data.scenes[index]))
+    pictures.flush()
+    return start, stop
 
 
 def build(
     config: DataConfig, folder: Path, packages: Path, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> None:
-    """Plan and render a data set into `folder`; a finished one with the same config is left alone."""
-    marker = folder / "config.json"
+    """Plan and render a data set into `folder`, or go on where it was stopped; a finished one of the same config is left alone."""
+    marker, begun = folder / "config.json", folder / "rendered.json"
     text = json.dumps(asdict(config), indent=1)
     if marker.exists() and marker.read_text() == text:
         return
     folder.mkdir(parents=True, exist_ok=True)
+    done = _rendered(begun, text)
+    if not done:
+        marker.unlink(missing_ok=True)
+        _plan(config, folder, packages)
+    total = len(PictureData(folder).scenes)
+    jobs = [(folder, packages, config, start, min(start + SPAN, total)) for start in range(0, total, SPAN) if start not in done]
+    # Spawned: a forked worker inherits signal handlers and locks of a process that has threads.
+    with ProcessPoolExecutor(config.workers, get_context("spawn")) as pool:
+        for start, _ in pool.map(_render_span, jobs):
+            done.add(start)
+            begun.write_text(json.dumps({"config": text, "spans": sorted(done)}))
+            progress(min(len(done) * SPAN, total), total)
+    marker.write_text(text)
+
+
+def _rendered(path: Path, config: str) -> set[int]:
+    """The spans that an interrupted build of the same config has finished."""
+    if not path.exists():
+        return set()
+    found = json.loads(path.read_text())
+    return set(found["spans"]) if found["config"] == config else set()
+
+
+def _plan(config: DataConfig, folder: Path, packages: Path) -> None:
+    """Write what is to be drawn, and an empty picture file of its size."""
     libraries = load_libraries(packages, config.set_keys)
     concepts = load_concepts(packages)
     concepts = concepts[:: max(1, len(concepts) // config.limit_concepts)] if config.limit_concepts else concepts
@@ -159,16 +180,7 @@ def build(
     write_lines(folder / "concepts.jsonl", (asdict(row) for row in concepts))
     write_lines(folder / "drawings.jsonl", (asdict(row) for row in drawings))
     write_lines(folder / "scenes.jsonl", (scene.to_json() for scene in scenes))
-    np.lib.format.open_memmap(folder / "pictures.npy", "w+", np.uint8, (len(scenes), PICTURE_SIZE, PICTURE_SIZE, 3)).flush()
-    span = 250
-    jobs = [(folder, packages, config, start, min(start + span, len(scenes))) for start in range(0, len(scenes), span)]
-    done = 0
-    # Spawned: a forked worker inherits signal handlers and locks of a process that has threads.
-    with ProcessPoolExecutor(config.workers, get_context("spawn")) as pool:
-        for count in pool.map(_render_span, jobs):
-            done += count
-            progress(done, len(scenes))
-    marker.write_text(text)
+    np.lib.format.open_memmap(folder / "pictures.npy", "w+", np.uint8, (len(scenes), PICTURE_SIZE, PICTURE_SIZE, 4)).flush()
 
 
 def write_lines(path: Path, rows: Iterable[dict[str, object]]) -> None:
@@ -193,7 +205,7 @@ class PictureData:
     def concepts(self) -> tuple[Concept, ...]:
         """The concept table."""
         return tuple(
-            Concept(**{**row, "names": tuple(row["names"]), "tags": tuple(row["tags"])})  # type: ignore[arg-type]
+            Concept(**{**row, **{key: tuple(row.get(key, ())) for key in ("names", "tags", "kinds")}})  # type: ignore[arg-type]
             for row in read_lines(self.folder / "concepts.jsonl")
         )
 
@@ -209,7 +221,12 @@ class PictureData:
 
     @cached_property
     def pictures(self) -> NDArray[np.uint8]:
-        """uint8, (N, 256, 256, 3), mapped from disk."""
+        """On white: uint8, (N, 256, 256, 3), mapped from disk."""
+        return self.rgba[..., :3]
+
+    @cached_property
+    def rgba(self) -> NDArray[np.uint8]:
+        """RGB as it looks on white, and alpha: uint8, (N, 256, 256, 4), mapped from disk."""
         return np.load(self.folder / "pictures.npy", mmap_mode="r")
 
     @cached_property

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _HEX = re.compile(r"#([0-9a-fA-F]{6}|[0-9a-fA-F]{3})\b")
+_LIGHTEST = 0.72  # of a paint on white
 _HUE_REACH = 50.0  # degrees around the main hue that change together: shades of one surface
 
 
@@ -45,6 +46,7 @@ class MainColour:
     name: str
     hue: float
     share: float
+    paint: str = "#808890"  # its middle shade
 
 
 def _hue_saturation_value(rgb: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
@@ -77,7 +79,8 @@ def main_colour(rgba: NDArray[np.uint8]) -> MainColour | None:
     name = str(values[counts.argmax()])
     angles = np.deg2rad(hue[names == name])
     centre = float(np.rad2deg(np.arctan2(np.sin(angles).mean(), np.cos(angles).mean())) % 360)
-    return MainColour(name, centre, float(counts.max() / len(pixels)))
+    red, green, blue = (round(255 * float(channel)) for channel in np.median(pixels[names == name], axis=0))
+    return MainColour(name, centre, float(counts.max() / len(pixels)), f"#{red:02x}{green:02x}{blue:02x}")
 
 
 def _repaint(colour: str, hue: float, paint: Paint) -> str:
@@ -90,6 +93,13 @@ def _repaint(colour: str, hue: float, paint: Paint) -> str:
     new_lightness = min(1.0, paint.lift + paint.scale * lightness)
     new_saturation = min(1.0, saturation * paint.saturation)
     rgb = colorsys.hls_to_rgb(((paint.hue + offset * 0.3) % 360) / 360, new_lightness, new_saturation)
+    return "#" + "".join(f"{round(255 * channel):02x}" for channel in rgb)
+
+
+def visible(paint: str) -> str:
+    """A paint that shows on white: very light ones are darkened to a light grey of their hue. "#rrggbb" both."""
+    hue, lightness, saturation = colorsys.rgb_to_hls(*(int(paint[i : i + 2], 16) / 255 for i in (1, 3, 5)))
+    rgb = colorsys.hls_to_rgb(hue, min(lightness, _LIGHTEST), saturation * min(1.0, _LIGHTEST / max(lightness, 1e-6)))
     return "#" + "".join(f"{round(255 * channel):02x}" for channel in rgb)
 
 

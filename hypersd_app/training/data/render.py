@@ -48,3 +48,8 @@ def on_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
     alpha = rgba[..., 3:].astype(np.uint16)
     mixed = rgba[..., :3].astype(np.uint16) * alpha + 255 * (255 - alpha)
     return ((mixed + 127) // 255).astype(np.uint8)
+
+
+def on_white_with_alpha(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What networks see of a straight-alpha picture: RGB laid on white and alpha, (H, W, 4) uint8."""
+    return np.dstack([on_white(rgba), rgba[..., 3]])

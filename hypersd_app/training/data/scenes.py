@@ -132,7 +132,10 @@ class ScenePlanner:
         return any(c.held_out for c in concepts) or stable_percent(f"scene:{text}") < HELD_OUT_COMPOSITIONS_PERCENT
 
     def _colour(self, set_key: str, rng: random.Random) -> Scene:
-        drawing = self._pick([row for row in self._composable[set_key] if row.recolourable], rng)
+        recolourable = [row for row in self._composable[set_key] if row.recolourable]
+        if not recolourable:
+            return self._pair(set_key, rng)
+        drawing = self._pick(recolourable, rng)
         colour = rng.choice(other_colours(drawing))
         single = self.single(drawing, rng, rng.choice((0.0, 1.0))).placements[0]
         placement = Placement(single.icon, single.concept, single.x, single.y, single.size, colour)
@@ -204,7 +207,7 @@ def plan_scenes(
 ) -> Iterator[Scene]:
     """All scenes in a fixed order: every drawing alone, then each kind of composition over `composed_sets` in turn."""
     for key in set_keys:
-        for index, drawing in enumerate(planner.by_set[key]):
+        for index, drawing in enumerate(planner.by_set.get(key, ())):
             for view in range(singles_per_drawing):
                 # The first view stands in the middle: where words say nothing of place, most pictures agree on one.
                 yield planner.single(drawing, random.Random(f"{seed}:single:{key}:{index}:{view}"), jitter=float(view > 0))

@@ -28,6 +28,9 @@ class IconSet:
     author: str
     style_words: tuple[str, ...]
     held_out: bool = False  # kept from the base model, to test a style it never saw
+    packages: tuple[str, ...] = ()  # what it is gathered from instead of one package, by the keys of `painted.PACKAGES`
+    drawn_from: str = ""  # the set whose drawings it shows in another `look`
+    look: str = ""
 
 
 ICON_SETS: dict[str, IconSet] = {
@@ -40,8 +43,24 @@ ICON_SETS: dict[str, IconSet] = {
         IconSet("twemoji", "@iconify-json/twemoji", "1.2.5", "CC-BY-4.0", "Twitter", ("simple style",)),
         IconSet("emojione", "@iconify-json/emojione", "1.2.3", "CC-BY-4.0", "Emoji One", ("classic style",)),
         IconSet("fxemoji", "@iconify-json/fxemoji", "1.2.2", "Apache-2.0", "Mozilla", ("retro style",), held_out=True),
+        IconSet("streamline", "@iconify-json/streamline-emojis", "1.2.4", "CC-BY-4.0", "Streamline", ("outlined style",)),
+        IconSet("comic", "", "", "", "", ("comic style",), packages=("ult",)),
+        IconSet("badge", "", "", "", "", ("round badge style",), packages=("kam",)),
+        IconSet("neon", "", "", "", "", ("neon style",), packages=("stick",)),
+        IconSet("office", "", "", "", "", ("office style",), packages=("fc", "flc")),
+        IconSet("plump", "", "", "", "", ("two tone style",), packages=("plump", "flex", "sc")),
+        IconSet("bold", "", "", "", "", ("bold outline style",), packages=("park",)),
+        IconSet("duotone", "", "", "", "", ("soft outline style",), packages=("ph",)),
+        IconSet(
+            "cutout", "", "", "", "", ("paper cutout style", "cutout style"), packages=("mdi", "solar", "tem", "game", "hi", "tab")
+        ),
+        IconSet("ink", "", "", "", "", ("ink outline", "black ink drawing"), drawn_from="twemoji", look="ink"),
+        IconSet("pixel", "", "", "", "", ("pixel art", "pixel art style"), drawn_from="noto", look="pixel"),
+        IconSet("pastel", "", "", "", "", ("pastel style", "pastel colours"), drawn_from="flat", look="pastel"),
     )
 }
+EMOJI_SETS = ("noto", "blob", "fluent", "flat", "twemoji", "emojione")
+LOOKS = tuple(key for key, row in ICON_SETS.items() if row.look)
 MAIN_SET = "noto"  # the style a prompt without style words gets
 NAMES_PACKAGE = ("emojibase-data", "17.0.0")
 
@@ -106,13 +125,18 @@ class IconLibrary:
         height = float(row.get("height", self._default_size[1]))
         return Icon(self.icon_set.key, name, row["body"], width, height)
 
+    def has_icon(self, name: str) -> bool:
+        """Whether the set has an icon of exactly that name."""
+        return name in self._icons or name in self._aliases
+
     def find(self, hexcode: str, names: tuple[str, ...]) -> str | None:
         """The set's icon name for an emoji, by code point first, then by any of its names."""
         for code in (hexcode.lower(), hexcode.lower().replace("-fe0f", "")):
             if code in self.name_of_hexcode:
                 return self.name_of_hexcode[code]
         for name in names:
-            found = self.name_of_squashed.get(squash(name))
+            # Where a set has several of a thing they are numbered.
+            found = self.name_of_squashed.get(squash(name)) or self.name_of_squashed.get(squash(name) + "1")
             if found is not None:
                 return found
         return None
@@ -121,10 +145,3 @@ class IconLibrary:
 def squash(name: str) -> str:
     """Letters and digits of a name, lower case."""
     return "".join(character for character in name.lower() if character.isalnum())
-
-
-def load_libraries(folder: Path, set_keys: tuple[str, ...]) -> dict[str, IconLibrary]:
-    """Fetch and open the named sets."""
-    return {
-        key: IconLibrary(ICON_SETS[key], fetch_package(ICON_SETS[key].package, ICON_SETS[key].version, folder)) for key in set_keys
-    }
