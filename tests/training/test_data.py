@@ -113,7 +113,8 @@ def test_plural(noun, expected):
         ("swimming", "swimming"),
         ("ring", "a ring"),
         ("person running", "a person running"),
-        ("theater mask", "a theater mask"), ("the eiffel tower", "the eiffel tower"),
+        ("theater mask", "a theater mask"),
+        ("the eiffel tower", "the eiffel tower"),
         ("glass of milk", "a glass of milk"),
     ],
 )

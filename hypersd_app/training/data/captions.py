@@ -77,7 +77,7 @@ class Captioner:
 
     def _single(self, scene: Scene, concept: Concept, rng: random.Random) -> str:
         name = self._name(concept, rng, kinds=True)
-        if name.endswith(" face") and concept.group != FACES and rng.random() < 0.4:
+        if name.endswith(" face") and not name.endswith(" a face") and concept.group != FACES and rng.random() < 0.4:
             name = name.removesuffix(" face")
         drawing = self._drawing.get((scene.set_key, scene.placements[0].icon))
         coloured = drawing is not None and drawing.share >= 0.5 and name.split()[0] not in COLOUR_WORDS
@@ -86,8 +86,9 @@ class Captioner:
         draw = rng.random()
         if draw < 0.15 and concept.tags and concept.group in (FACES, PEOPLE):
             return f"{name}, {', '.join(rng.sample(concept.tags, min(2, len(concept.tags))))}"
-        if draw < 0.2 and concept.kinds and name not in concept.kinds:
-            return f"{with_article(name)}, {with_article(rng.choice(concept.kinds))}"
+        kinds = [kind for kind in concept.kinds if kind not in name.split()]
+        if draw < 0.2 and kinds:
+            return f"{with_article(name)}, {with_article(rng.choice(kinds))}"
         if draw < 0.25:
             return f"one {name}" if with_article(name) != name else name
         return name if draw < 0.55 else with_article(name)

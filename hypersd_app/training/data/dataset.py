@@ -32,7 +32,7 @@ from hypersd_app.training.data.sources import EMOJI_SETS, ICON_SETS, MAIN_SET, I
 
 logger = logging.getLogger(__name__)
 PICTURE_SIZE = 256
-SPAN = 250  # pictures that a worker renders at a time, and that an interrupted build may lose
+SPAN = 125  # pictures that a worker renders at a time, and that an interrupted build may lose
 
 
 @dataclass(frozen=True)
@@ -121,13 +121,18 @@ def _hues(drawings: Iterable[Drawing]) -> dict[tuple[str, str], float]:
 def _render_span(job: tuple[Path, Path, DataConfig, int, int]) -> tuple[int, int]:
     """Worker: render scenes [start, stop) into the shared picture file."""
     folder, packages, config, start, stop = job
-    data = PictureData(folder)
-    renderer = SceneRenderer(load_libraries(packages, config.set_keys), _hues(data.drawings))
+    data, renderer = _opened(folder, packages, config.set_keys)
     pictures = np.load(folder / "pictures.npy", mmap_mode="r+")
     for index in range(start, stop):
         pictures[index] = on_white_with_alpha(renderer.rgba(data.scenes[index]))
-    pictures.flush()
     return start, stop
+
+
+@lru_cache(maxsize=1)
+def _opened(folder: Path, packages: Path, set_keys: tuple[str, ...]) -> tuple[PictureData, SceneRenderer]:
+    """What a worker needs for all its spans: reading the packages takes seconds."""
+    data = PictureData(folder)
+    return data, SceneRenderer(load_libraries(packages, set_keys), _hues(data.drawings))
 
 
 def build(
@@ -140,11 +145,17 @@ def build(
         return
     folder.mkdir(parents=True, exist_ok=True)
     done = _rendered(begun, text)
-    if not done:
+    if done is None:
         marker.unlink(missing_ok=True)
+        begun.unlink(missing_ok=True)
         _plan(config, folder, packages)
+        done = set()
+        begun.write_text(json.dumps({"config": text, "spans": []}))
     total = len(PictureData(folder).scenes)
-    jobs = [(folder, packages, config, start, min(start + SPAN, total)) for start in range(0, total, SPAN) if start not in done]
+    starts = [start for start in range(0, total, SPAN) if start not in done]
+    # Scenes stand in the order of their sets. Rendered in a mixed order, what an interrupted build leaves shows all of them.
+    random.Random(config.seed).shuffle(starts)
+    jobs = [(folder, packages, config, start, min(start + SPAN, total)) for start in starts]
     # Spawned: a forked worker inherits signal handlers and locks of a process that has threads.
     with ProcessPoolExecutor(config.workers, get_context("spawn")) as pool:
         for start, _ in pool.map(_render_span, jobs):
@@ -154,12 +165,12 @@ def build(
     marker.write_text(text)
 
 
-def _rendered(path: Path, config: str) -> set[int]:
-    """The spans that an interrupted build of the same config has finished."""
+def _rendered(path: Path, config: str) -> set[int] | None:
+    """The spans that an interrupted build of the same config has finished; None when it had not even planned."""
     if not path.exists():
-        return set()
+        return None
     found = json.loads(path.read_text())
-    return set(found["spans"]) if found["config"] == config else set()
+    return set(found["spans"]) if found["config"] == config else None
 
 
 def _plan(config: DataConfig, folder: Path, packages: Path) -> None:

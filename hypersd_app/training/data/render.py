@@ -13,16 +13,15 @@ from PIL import Image
 from hypersd_app.training.data.sources import Icon
 
 _IDS = re.compile(r'\bid="([^"]+)"')
+_USES = re.compile(r"""(\bid="|href="#|url\(['"]?#)([^"')]+)(?=["')])""")
 
 
 def own_ids(body: str, prefix: str) -> str:
     """Prefix every id of an SVG body, so that gradients of two icons in one picture never mix."""
-    for name in sorted(set(_IDS.findall(body)), key=len, reverse=True):
-        quoted = re.escape(name)
-        body = re.sub(rf'(\bid="){quoted}"', rf'\g<1>{prefix}{name}"', body)
-        body = re.sub(rf"(url\(['\"]?#){quoted}(['\"]?\))", rf"\g<1>{prefix}{name}\g<2>", body)
-        body = re.sub(rf'(href="#){quoted}"', rf'\g<1>{prefix}{name}"', body)
-    return body
+    names = set(_IDS.findall(body))
+    if not names:
+        return body
+    return _USES.sub(lambda use: f"{use.group(1)}{prefix}{use.group(2)}" if use.group(2) in names else use.group(0), body)
 
 
 def nested_svg(icon: Icon, body: str, x: float, y: float, size: float, index: int) -> str:
