@@ -21,8 +21,8 @@ def vocabulary(concepts: Sequence[Concept], drawings: Sequence[Drawing]) -> list
     known.sort(key=lambda index: (not concepts[index].familiar, index))
     found: dict[str, Entry] = {}
     for index in known:
-        row = _entry(concepts[index], colours[index])
-        found[row.word] = _merged(found[row.word], row) if row.word in found else row
+        entry = _entry(concepts[index], colours[index])
+        found[entry.word] = _merged(found[entry.word], entry) if entry.word in found else entry
     return [*found.values(), *_kinds(concepts, known, found)]
 
 
