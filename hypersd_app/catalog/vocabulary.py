@@ -78,10 +78,10 @@ class Vocabulary:
         """Entries by every name; a usual word goes before another's synonym."""
         found: dict[str, Entry] = {}
         for entry in self.entries:
-            found.setdefault(entry.word.casefold(), entry)
+            found.setdefault(plain(entry.word), entry)
         for entry in self.entries:
             for name in entry.synonyms:
-                found.setdefault(name.casefold(), entry)
+                found.setdefault(plain(name), entry)
         return found
 
     @cached_property
@@ -109,8 +109,8 @@ class Vocabulary:
         exact = self.find(text)
         if not typed:
             return []
-        ranked = [(rank, index) for index, entry in enumerate(self.entries) if (rank := _rank(entry, typed)) is not None]
-        found = [self.entries[index] for _, index in sorted(ranked)]
+        ranked = [(rank, entry) for entry in self.entries if (rank := _rank(entry, typed)) is not None]
+        found = [entry for _, entry in sorted(ranked, key=lambda row: (row[0], len(row[1].word)))]
         return list(dict.fromkeys([*([exact] if exact else []), *found]))[:limit]
 
     def nearest(self, text: str) -> Entry | None:
@@ -142,9 +142,9 @@ def _bare(emoji: str) -> str:
 
 
 def _rank(entry: Entry, typed: str) -> int | None:
-    if entry.word.casefold().startswith(typed):
+    if plain(entry.word).startswith(typed):
         return 0
-    if any(name.casefold().startswith(typed) for name in entry.synonyms):
+    if any(plain(name).startswith(typed) for name in entry.synonyms):
         return 1
     if any(word.startswith(typed) for name in entry.names for word in name.casefold().split()[1:]):
         return 2

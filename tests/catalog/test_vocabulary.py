@@ -14,6 +14,7 @@ ENTRIES = (
     Entry("cherries", ("cherry",), "🍒", "cherries"),
     Entry("heart", (), "❤️", "a red heart"),
     Entry("knife", (), "🔪", "a knife"),
+    Entry("the eiffel tower", (), "", "the eiffel tower"),
 )
 SHIPPED = Path(__file__).parents[2] / "assets" / "pocket"
 
@@ -46,7 +47,9 @@ def test_suggestions_are_limited(words):
     assert len(words.suggest("c", limit=2)) == 2
 
 
-@pytest.mark.parametrize("text", ["cat", "Cats", "an automobile", "fire engines", "knives", "cherries"])
+@pytest.mark.parametrize(
+    "text", ["cat", "Cats", "an automobile", "fire engines", "knives", "cherries", "the Eiffel tower", "eiffel tower"]
+)
 def test_known_words(words, text):
     assert words.knows(text)
 
