@@ -46,6 +46,17 @@ class StyleWeight:
 
 
 @dataclass(frozen=True)
+class StepReached:
+    """A finished sampling step, reported as progress in place of words."""
+
+    step: int
+    steps: int
+
+    def __str__(self) -> str:
+        return f"Step {self.step} of {self.steps}"
+
+
+@dataclass(frozen=True)
 class ControlInput:
     """A control picture: `image` is uint8, (H, W, 3), for kind "scribble" strokes on black (`models.ink`).
 

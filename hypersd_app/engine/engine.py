@@ -27,13 +27,13 @@ from hypersd_app.engine.sampling.generate import OnStep, render
 from hypersd_app.engine.sampling.timing import Clock
 from hypersd_app.errors import DeviceOutOfMemory, HyperSDError
 from hypersd_app.images.scribble import Pixels
-from hypersd_app.requests import LOADING_SHARE, ControlInput, GenerationRequest, GenerationResult
+from hypersd_app.requests import LOADING_SHARE, ControlInput, GenerationRequest, GenerationResult, StepReached
 from hypersd_app.settings import Settings
 from hypersd_app.weights.hub import Hub
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[..., None]  # (share, words), and in a long run now and then (share, words, picture)
+Progress = Callable[..., None]  # (share, words or StepReached), and in a long run now and then a picture too
 Drawn = tuple[list[list[Pixels]], dict[str, float], str]  # pictures of each plan, milliseconds, what drew them
 
 
@@ -237,6 +237,6 @@ def _step_report(progress: Progress | None) -> OnStep | None:
         return None
 
     def report(step: int, steps: int, *picture: Image.Image) -> None:
-        progress(LOADING_SHARE + (1 - LOADING_SHARE) * step / steps, f"Step {step} of {steps}", *picture)
+        progress(LOADING_SHARE + (1 - LOADING_SHARE) * step / steps, StepReached(step, steps), *picture)
 
     return report

@@ -15,7 +15,7 @@ from hypersd_app.server.http.middleware import MALFORMED
 from hypersd_app.server.http.tokens import TokenRefused
 from hypersd_app.server.http.wire import Message, unpack
 from hypersd_app.server.service import BoardService, answer, error_answer
-from hypersd_app.ui.page_calls import page_tasks
+from hypersd_app.ui.page_calls import page_calls
 from hypersd_app.ui.scripts import mount
 
 LANES = ("", "strip", "compare")
@@ -26,7 +26,7 @@ class Bridge:
 
     def __init__(self, service: BoardService, engine: ImageEngine, default_model: str) -> None:
         self._service = service
-        self._tasks = page_tasks(service, engine, default_model)
+        self._calls = page_calls(service, engine, default_model)
 
     def board_token(self) -> str:
         """A pass for the socket and for `board_frame`; Gradio's login stands before this call."""
@@ -58,8 +58,8 @@ class Bridge:
         try:
             message = json.loads(body.data["message"])
             self._service.signer.visitor(message.get("token"))
-            task = self._tasks[message["task"]]
-            return task(dict(message["values"]), body.files[0][1])
+            call = self._calls[message["task"]]
+            return call(dict(message["values"]), body.files[0][1])
         except TokenRefused as error:
             return {"type": "refused", "message": str(error)}
         except HyperSDError as error:

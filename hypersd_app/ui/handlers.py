@@ -17,9 +17,11 @@ from hypersd_app.server.http.board_requests import recipe_values, request_from_v
 from hypersd_app.server.http.images import open_picture
 from hypersd_app.server.http.png_recipes import read_recipe, with_grid, with_recipe
 from hypersd_app.server.scheduling.limits import BoardLimits
-from hypersd_app.ui.compare.grid import Grid, make_grid, model_of, styles_from_text
+from hypersd_app.ui.compare.grid import Grid, make_grid, styles_from_text
 from hypersd_app.ui.compare.sheet import contact_sheet
+from hypersd_app.ui.control_images import control_image
 from hypersd_app.ui.progress import Step, with_steps
+from hypersd_app.ui.recipe_matching import model_of
 
 MAX_API_STEPS = 8
 PICTURE = "a picture (PNG, JPEG, WebP, GIF or BMP)"
@@ -74,15 +76,11 @@ class Handlers:
         return read_recipe(Path(self._png(png)).read_bytes())
 
     def annotate(self, photograph: str | None, control: str, model: str) -> Image.Image:
-        """What a control kind sees in a photograph."""
-        row = model_of(self.engine, model or self.default_model)
-        kinds = {spec.kind: spec for spec in row.controls}
-        if control not in kinds:
-            raise InvalidRequest("control", control, ", ".join(kinds) or f"nothing: {row.title} follows no pictures")
+        """The control image that a control kind reads in a photograph."""
         if not photograph:
             raise InvalidRequest("photograph", photograph, PICTURE)
         picture = open_picture(self.bounded(photograph, "photograph"), "photograph", self.limits.sketch_pixels)
-        return Image.fromarray(self.engine.annotate(kinds[control].annotator, picture, (row.width, row.height)))
+        return control_image(self.engine, model or self.default_model, control, picture)
 
     def request(self, values: Mapping[str, Any]) -> GenerationRequest:
         """A request from JSON values, as the tabs collect them."""

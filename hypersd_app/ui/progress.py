@@ -1,10 +1,9 @@
-"""A long run told step by step: what the engine reports by callback, as an iterator that a page can show."""
+"""A long run step by step: the engine's progress reports as an iterator that a page can show."""
 
 from __future__ import annotations
 
 import contextvars
 import queue
-import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,17 +11,16 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
+from hypersd_app.requests import StepReached
 from hypersd_app.ui.i18n.texts import text
 
-STEP = re.compile(r"Step (\d+) of (\d+)")  # as the engine, which speaks English, reports one
-
 Result = TypeVar("Result")
-Progress = Callable[..., None]  # (share, words), and now and then (share, words, picture)
+Progress = Callable[..., None]  # (share, words or StepReached), and now and then a picture too
 
 
 @dataclass(frozen=True)
 class Step:
-    """How far a run is, 0..1, in words, and what the picture looks like by now if that is known."""
+    """How far a run is: a share from 0 to 1, a note in the page's language, and the unfinished picture where there is one."""
 
     share: float
     note: str
@@ -30,19 +28,19 @@ class Step:
 
 
 def with_steps(run: Callable[[Progress], Result]) -> Iterator[Step | Result]:
-    """Run `run(progress)` in a thread; yields each Step, then the result. Raises what `run` raises."""
+    """Run `run(progress)` in a thread; yields every Step, then the result. Raises what `run` raises."""
     reports: queue.Queue[tuple[str, Any]] = queue.Queue()
 
-    def progress(share: float, note: str, picture: Image.Image | None = None) -> None:
-        reports.put(("step", Step(share, spoken(note), picture)))
+    def progress(share: float, note: str | StepReached, picture: Image.Image | None = None) -> None:
+        reports.put(("step", Step(share, note_text(note), picture)))
 
     def work() -> None:
         try:
             reports.put(("done", run(progress)))
-        except BaseException as error:  # noqa: BLE001 - handed over to the caller's thread, whatever it is
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread, whatever it is
             reports.put(("failed", error))
 
-    # In this thread's context: who is asking must be known there too.
+    # In a copy of this thread's context, which knows the visitor who asks.
     threading.Thread(target=contextvars.copy_context().run, args=(work,), name="stepwise", daemon=True).start()
     while True:
         kind, value = reports.get()
@@ -53,7 +51,8 @@ def with_steps(run: Callable[[Progress], Result]) -> Iterator[Step | Result]:
             return
 
 
-def spoken(note: str) -> str:
-    """What the engine reports, in the page's language; what it says of files and loading stays as it is."""
-    step = STEP.fullmatch(note)
-    return note if step is None else text("text.status.step").format(step=step[1], steps=step[2])
+def note_text(note: str | StepReached) -> str:
+    """A progress note in the page's language; notes about files and loading stay in English."""
+    if isinstance(note, StepReached):
+        return text("text.status.step").format(step=note.step, steps=note.steps)
+    return note

@@ -1,4 +1,8 @@
-"""A recipe from elsewhere, fitted to what this server has: other programs and other machines name other models and styles."""
+"""Request values matched to what this server has and to what a recipe allows.
+
+Recipes come from other programs and other machines, which have other models and styles; values come from fields that were set for
+another recipe, or from an axis of the compare tab.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,41 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from hypersd_app.catalog.specs import ModelSpec, Recipe
+from hypersd_app.catalog.validation import one_of
+from hypersd_app.errors import InvalidRequest
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.server.http.board_requests import style_weights, whole, words
 from hypersd_app.ui.i18n.texts import text
+
+Values = dict[str, Any]  # a request as JSON values, see server/http/board_requests.py
+
+
+def model_of(engine: ImageEngine, name: object) -> ModelSpec:
+    """The named model. Raises InvalidRequest."""
+    models: dict[str, ModelSpec] = {row.name: row for row in engine.models()}
+    one_of("model", str(name), models)
+    return models[str(name)]
+
+
+def fitted(engine: ImageEngine, values: Values) -> Values:
+    """`values` as its recipe allows: steps go to the nearest it was made for, options it lacks are left out."""
+    model = model_of(engine, values.get("model"))
+    recipe = _recipe_row(engine, model, values.get("recipe") or "")
+    wanted = float(as_number("num_inference_steps", str(values.get("num_inference_steps", 1))))
+    steps = min(recipe.steps, key=lambda count: abs(count - wanted))
+    guidance = values.get("guidance_scale") if recipe.uses_guidance else None
+    matters = recipe.negative_prompt_matters(None if guidance is None else as_number("guidance_scale", str(guidance)))
+    known = {style.name for style in engine.styles(model.name)}
+    return {
+        **values,
+        "recipe": recipe.name,
+        "num_inference_steps": steps,
+        "negative_prompt": values.get("negative_prompt", "") if matters else "",
+        "eta": values.get("eta") if recipe.eta_matters(steps) else None,
+        "guidance_scale": guidance,
+        "styles": [style for style in values.get("styles") or () if style["name"] in known],
+    }
 
 
 def with_known_names(engine: ImageEngine, default_model: str, head: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -42,3 +78,18 @@ def with_known_names(engine: ImageEngine, default_model: str, head: Mapping[str,
         "decoder": decoder if decoder in [row.name for row in models[found].decoders] else "",
     }
     return values, missing
+
+
+def as_number(field: str, value: str) -> float:
+    """`value` as a number. Raises InvalidRequest."""
+    try:
+        return float(value)
+    except ValueError:
+        raise InvalidRequest(field, value, "a number") from None
+
+
+def _recipe_row(engine: ImageEngine, model: ModelSpec, name: str) -> Recipe:
+    rows: dict[str, Recipe] = {row.name: row for row in engine.recipes(model.name)}
+    if name:
+        one_of("recipe", name, rows)
+    return rows[name] if name else next(iter(rows.values()))

@@ -14,7 +14,7 @@ import transformers
 
 from hypersd_app.engine.engine import Engine
 from hypersd_app.errors import DeviceOutOfMemory, InvalidRequest
-from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
+from hypersd_app.requests import ControlInput, GenerationRequest, StepReached, StyleWeight
 from hypersd_app.weights.hub import Hub
 from tests.engine.conftest import HYPER, REFERENCE
 from tests.engine.test_equivalence import sketch
@@ -81,7 +81,7 @@ def test_the_published_recipe_equals_diffusers(online, transformers_hub, model):
     assert np.abs(made - expected).max() <= 2
     assert expected.std() > 3
     assert np.abs(expected - reference(transformers_hub, model, wanted, 0.0)).max() > 2, "the LoRA does something"
-    assert steps[-1] == f"Step {wanted.num_inference_steps} of {wanted.num_inference_steps}"
+    assert steps[-1] == StepReached(wanted.num_inference_steps, wanted.num_inference_steps)
     assert result.backend.startswith("torch")
 
 

@@ -17,7 +17,7 @@ from hypersd_app.catalog.scan import scan_styles
 from hypersd_app.catalog.specs import ControlSpec, DecoderSpec, ModelSpec, Recipe, StyleSpec, WeightSource
 from hypersd_app.catalog.validation import choose_recipe, one_of
 from hypersd_app.errors import HyperSDError
-from hypersd_app.requests import GenerationRequest, GenerationResult
+from hypersd_app.requests import GenerationRequest, GenerationResult, StepReached
 
 NOWHERE = WeightSource(path=Path("nowhere"))
 FAST = Recipe("unified", "Few steps, 1-8", tuple(range(1, 9)), "TCDScheduler", eta=(0.0, 1.0, 1.0))
@@ -127,7 +127,7 @@ def report_steps(request: GenerationRequest, progress: Any) -> None:
     steps = request.num_inference_steps
     for step in range(1, steps + 1):
         picture = (paint(replace(request, num_inference_steps=step)),) if step == steps // 2 else ()
-        progress(step / steps, f"Step {step} of {steps}", *picture)
+        progress(step / steps, StepReached(step, steps), *picture)
 
 
 def paint(request: GenerationRequest) -> Image.Image:

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from hypersd_app.errors import DeviceOutOfMemory, InvalidRequest
+from hypersd_app.requests import StepReached
 from hypersd_app.server.scheduling.limits import BoardLimits
 from hypersd_app.settings import from_environment
 from hypersd_app.ui.handlers import Handlers
 from hypersd_app.ui.i18n.texts import ENGLISH, LANGUAGES, counted, text, use_language
-from hypersd_app.ui.progress import spoken
+from hypersd_app.ui.progress import note_text
 from hypersd_app.ui.recipe_matching import with_known_names
 from hypersd_app.ui.tabs.text_to_image_events import DEPENDENT, NAMES, WEIGHTS, TextActions
 from tests.support.fake_engine import FakeEngine
@@ -236,7 +237,7 @@ def test_a_language_is_chosen() -> None:
     use_language("de")
     try:
         assert (counted("pictures", 1), counted("pictures", 3)) == ("1 Bild", "3 Bilder")
-        assert spoken("Step 3 of 8") == "Schritt 3 von 8" and spoken("Downloading x") == "Downloading x"
+        assert note_text(StepReached(3, 8)) == "Schritt 3 von 8" and note_text("Downloading x") == "Downloading x"
     finally:
         use_language("en")
     assert from_environment({"HYPERSD_LANGUAGE": "de"}).language == "de"

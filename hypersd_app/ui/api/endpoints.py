@@ -9,9 +9,9 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
 from hypersd_app.server.http.images import open_picture
+from hypersd_app.ui.animation import FRAME_PIXELS, MAX_FRAMES, animated_gif, check_frames
 from hypersd_app.ui.errors import for_people
 from hypersd_app.ui.handlers import Handlers
-from hypersd_app.ui.page_calls import GIF_PIXELS, MAX_GIF_FRAMES, check_frames, gif
 
 
 def add_named_endpoints(handlers: Handlers) -> None:
@@ -254,14 +254,14 @@ def _add_animate(handlers: Handlers) -> None:
         """
         paths = pictures or []
         check_frames(len(paths))
-        frames = [open_picture(handlers.bounded(path, "pictures"), "pictures", GIF_PIXELS * 4).convert("RGB") for path in paths]
-        path: str = save_bytes_to_cache(gif(frames, int(milliseconds)), "session.gif", film.GRADIO_CACHE)
+        frames = [open_picture(handlers.bounded(path, "pictures"), "pictures", FRAME_PIXELS * 4).convert("RGB") for path in paths]
+        path: str = save_bytes_to_cache(animated_gif(frames, int(milliseconds)), "session.gif", animation.GRADIO_CACHE)
         return path
 
-    film = gr.File(label="film")
+    animation = gr.File(label="animation")
     endpoint(
         animate,
-        [gr.File(label=f"pictures, at most {MAX_GIF_FRAMES}", file_count="multiple"), gr.Number(120, label="milliseconds")],
-        film,
+        [gr.File(label=f"pictures, at most {MAX_FRAMES}", file_count="multiple"), gr.Number(120, label="milliseconds")],
+        animation,
         concurrency_limit=1,
     )

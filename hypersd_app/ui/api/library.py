@@ -10,8 +10,8 @@ import gradio as gr
 from hypersd_app.catalog.specs import ModelSpec
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.ui.api.endpoints import endpoint
-from hypersd_app.ui.compare.grid import model_of
 from hypersd_app.ui.page_config import catalogue
+from hypersd_app.ui.recipe_matching import model_of
 from hypersd_app.ui.style_uploads import Library
 
 SHARED = {"concurrency_limit": 1, "concurrency_id": "library"}

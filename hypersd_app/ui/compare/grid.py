@@ -13,8 +13,8 @@ from hypersd_app.errors import InvalidRequest
 from hypersd_app.requests import MAX_PROMPT_LENGTH
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.ui.i18n.texts import text
+from hypersd_app.ui.recipe_matching import Values, as_number, fitted, model_of
 
-Values = dict[str, Any]  # a request as JSON values, see server/board_requests.py
 MAX_VALUES = 12  # an axis
 MAX_CELLS = 64
 NO_STYLE = "-"
@@ -85,40 +85,13 @@ def usual_axes(engine: ImageEngine, model: ModelSpec) -> dict[str, list[str]]:
     return {name: values for name, values in found.items() if len(values) > 1 and not idle.get(name)}
 
 
-def model_of(engine: ImageEngine, name: object) -> ModelSpec:
-    """The named model. Raises InvalidRequest."""
-    models: dict[str, ModelSpec] = {row.name: row for row in engine.models()}
-    one_of("model", str(name), models)
-    return models[str(name)]
-
-
-def fitted(engine: ImageEngine, values: Values) -> Values:
-    """`values` as its recipe allows: steps go to the nearest it was made for, options it lacks are left out."""
-    model = model_of(engine, values.get("model"))
-    recipe = _recipe(engine, model, values.get("recipe") or "")
-    wanted = float(_number("num_inference_steps", str(values.get("num_inference_steps", 1))))
-    steps = min(recipe.steps, key=lambda count: abs(count - wanted))
-    guidance = values.get("guidance_scale") if recipe.uses_guidance else None
-    matters = recipe.negative_prompt_matters(None if guidance is None else _number("guidance_scale", str(guidance)))
-    known = {style.name for style in engine.styles(model.name)}
-    return {
-        **values,
-        "recipe": recipe.name,
-        "num_inference_steps": steps,
-        "negative_prompt": values.get("negative_prompt", "") if matters else "",
-        "eta": values.get("eta") if recipe.eta_matters(steps) else None,
-        "guidance_scale": guidance,
-        "styles": [style for style in values.get("styles") or () if style["name"] in known],
-    }
-
-
 def styles_from_text(words: str) -> list[dict[str, Any]]:
     """`ink`, `ink:0.5` or `ink:0.5+clay` as rows of names and weights; "-" and "" are none. Raises InvalidRequest."""
     rows = []
     for part in words.replace(",", "+").split("+"):
         name, _, weight = part.strip().partition(":")
         if name and name != NO_STYLE:
-            rows.append({"name": name.strip(), "weight": _number("style weight", weight) if weight else 1.0})
+            rows.append({"name": name.strip(), "weight": as_number("style weight", weight) if weight else 1.0})
     return rows
 
 
@@ -141,25 +114,11 @@ def _cell_values(engine: ImageEngine, base: Mapping[str, Any], chosen: Sequence[
     return fitted(engine, values)
 
 
-def _recipe(engine: ImageEngine, model: ModelSpec, name: str) -> Recipe:
-    rows: dict[str, Recipe] = {row.name: row for row in engine.recipes(model.name)}
-    if name:
-        one_of("recipe", name, rows)
-    return rows[name] if name else next(iter(rows.values()))
-
-
-def _number(field: str, value: str) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        raise InvalidRequest(field, value, "a number") from None
-
-
 def _numbers(field: str, title: str, usual: Sequence[str], integer: bool = False) -> Axis:
     """An axis over one number of a request."""
 
     def apply(values: Values, value: str) -> None:
-        number = _number(field, value)
+        number = as_number(field, value)
         if integer and not number.is_integer():
             raise InvalidRequest(field, value, "a whole number")
         values[field] = int(number) if integer else number
@@ -178,7 +137,7 @@ def _set_recipe(values: Values, value: str) -> None:
     name, _, steps = value.partition("@")
     values["recipe"] = name
     if steps:
-        values["num_inference_steps"] = int(_number("num_inference_steps", steps))
+        values["num_inference_steps"] = int(as_number("num_inference_steps", steps))
 
 
 def _set_model(values: Values, value: str) -> None:
@@ -192,7 +151,7 @@ def _set_style(values: Values, value: str) -> None:
 def _set_weight(values: Values, value: str) -> None:
     if not values.get("styles"):
         raise InvalidRequest("style weight", value, "it with a style: choose one in the Styles tab, or use the axis Style")
-    weight = _number("style weight", value)
+    weight = as_number("style weight", value)
     values["styles"] = [{**style, "weight": weight} for style in values["styles"]]
 
 

@@ -16,12 +16,11 @@ from hypersd_app.images.metadata import request_of
 from hypersd_app.requests import MAX_STYLES, GenerationRequest, GenerationResult
 from hypersd_app.server.http.board_requests import recipe_values, whole
 from hypersd_app.server.http.images import encode_jpeg
-from hypersd_app.ui.compare.grid import model_of
 from hypersd_app.ui.handlers import Handlers, any_seed, pictures
 from hypersd_app.ui.i18n.texts import counted, text
 from hypersd_app.ui.page_config import recipe_choices, recipe_row
 from hypersd_app.ui.progress import Step
-from hypersd_app.ui.recipe_matching import with_known_names
+from hypersd_app.ui.recipe_matching import fitted, model_of, with_known_names
 
 WEIGHTS = tuple(f"weight_{i}" for i in range(MAX_STYLES))
 NAMES = (
@@ -40,7 +39,7 @@ class TextActions:
 
     def __init__(self, handlers: Handlers, patience: float = PATIENCE, clock: Callable[[], float] = time.monotonic) -> None:
         self._handlers = handlers
-        self._hang_detector = patience
+        self._tell_after = patience
         self._clock = clock
 
     def make(self, keep_seed: bool, *values: Any) -> Iterator[tuple[Any, ...]]:
@@ -81,12 +80,12 @@ class TextActions:
 
     def _run(self, request: GenerationRequest) -> Iterator[tuple[Any, ...]]:
         """How far the run is, once it has taken a while; then the result."""
-        tell_at = self._clock() + self._hang_detector
+        tell_at = self._clock() + self._tell_after
         for reached in self._handlers.stepwise(request):
             if not isinstance(reached, Step):
                 yield *shown(reached), request
             elif self._clock() >= tell_at:
-                tell_at = self._clock() + min(TELL_EVERY, self._hang_detector)
+                tell_at = self._clock() + min(TELL_EVERY, self._tell_after)
                 picture = gr.skip() if reached.picture is None else gr.update(value=[reached.picture], columns=1)
                 yield picture, f"{reached.note} · {reached.share:.0%}", gr.skip(), gr.skip()
 
@@ -99,24 +98,21 @@ class TextActions:
         found = dict(zip(NAMES, values, strict=True))
         engine, model = self._handlers.engine, model_of(self._handlers.engine, found["model"])
         row = recipe_row(engine, model.name, found["recipe"] or "")
-        known = {style.name for style in engine.styles(model.name)}
         weights = [found.pop(name) for name in WEIGHTS]
         chosen = zip(found["styles"] or (), weights, strict=False)
-        wanted = whole("num_inference_steps", found["num_inference_steps"])
-        steps = min(row.steps, key=lambda count: abs(count - wanted))
-        guidance = within(found["guidance_scale"], row.guidance) if row.uses_guidance else None
-        return {
+        wanted = {
             **found,
             "prompt": found["prompt"] or "",
             "recipe": row.name,
-            "num_inference_steps": steps,
-            "negative_prompt": found["negative_prompt"] or "" if row.negative_prompt_matters(guidance) else "",
-            "eta": within(found["eta"], row.eta) if row.eta_matters(steps) else None,
-            "guidance_scale": guidance,
+            "num_inference_steps": whole("num_inference_steps", found["num_inference_steps"]),
+            "negative_prompt": found["negative_prompt"] or "",
+            "eta": within(found["eta"], row.eta),
+            "guidance_scale": within(found["guidance_scale"], row.guidance),
             "width": None if model.fixed_size else size_slider(model, "width", found["width"])["value"],
             "height": None if model.fixed_size else size_slider(model, "height", found["height"])["value"],
-            "styles": [{"name": name, "weight": weight} for name, weight in chosen if name in known],
+            "styles": [{"name": name, "weight": weight} for name, weight in chosen],
         }
+        return fitted(engine, wanted)
 
     def options(self, model: str, recipe: str, steps: float, styles: list[str] | None, width: Any, height: Any) -> tuple[Any, ...]:
         """Show what means something. Returns updates of `TextTab.dependent`."""
