@@ -1,1 +1,1 @@
-"""The page: one file a tab, shared components, and the drawing board's own script."""
+"""The page: one module per tab, the named endpoints, and the ES modules of the drawing board."""

@@ -35,7 +35,7 @@ from hypersd_app.ui.visitors import current_visitor
 logger = logging.getLogger(__name__)
 
 QUEUE_LENGTH = 64
-PAGES_A_BOARD = 2  # whose state is kept for each drawing board that may be open
+PAGES_A_BOARD = 2  # sessions whose state Gradio keeps, per allowed drawing board
 DRAIN_SECONDS = 3.0  # for what is being drawn; closing connections may take another five
 
 
@@ -52,32 +52,32 @@ class Studio:
     def launch(self, **overrides: Any) -> tuple[Any, str, str]:
         """`gr.Blocks.launch` with the studio's arguments; returns (app, local address, public address)."""
         launched: tuple[Any, str, str] = self.page.launch(**{**self.arguments, **overrides})
-        # What the socket carries is PNG and JPEG: to deflate them again only takes time, which the pen waits for.
+        # The socket carries PNG and JPEG: deflating them again only adds latency.
         self.page.server.config.ws_per_message_deflate = False
         return launched
 
     def close(self, drain: float = 0.0) -> None:
-        """Finish what waits for up to `drain` seconds, then stop serving and free the device."""
+        """Finish queued requests for up to `drain` seconds, then stop serving and free the device."""
         self.service.close(drain)
         self.page.close(verbose=False)
         self.engine.close()
 
 
 def build_studio(engine: ImageEngine, settings: Settings, limits: BoardLimits | None = None, devices: int = 1) -> Studio:
-    """Everything but the start of the server."""
+    """Build the studio without starting its server."""
     use_language(settings.language)
-    engine.models()  # waits for a drawing process that is still starting
+    engine.models()  # waits for an engine process that is still starting
     request_log, readiness = RequestLog(Metrics(), settings.log_prompts), Readiness()
     service = BoardService(engine, limits or limits_of(settings.limits), TokenSigner(), request_log, devices)
     shared = ScheduledEngine(engine, service, current_visitor)
-    # On a public server visitors add no files.
+    # Visitors of a public server cannot add files.
     page = build_page(shared, service, settings.default_model, None if settings.public else settings.styles, usual_transport())
     page.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=4)
     return Studio(page, service, engine, launch_arguments(engine, service, readiness, settings), readiness)
 
 
 def usual_transport() -> str:
-    """How the page's frames reach the server unless that fails: ZeroGPU lends its device to Gradio's own events only."""
+    """The transport that the page tries first: on ZeroGPU only Gradio's own events get the device."""
     return "event" if os.environ.get("SPACES_ZERO_GPU") else "socket"
 
 
@@ -92,7 +92,7 @@ def launch_arguments(engine: ImageEngine, service: BoardService, readiness: Read
         "share": settings.share,
         "ssr_mode": False,
         "run_history": False,
-        # A quarter of a megabyte a page, which Gradio frees for a newer one only, and for thousands of visitors not at all.
+        # A page's state takes 0.25 MB, and Gradio frees it only to make room for a newer one.
         "state_session_capacity": PAGES_A_BOARD * service.limits.sessions,
         "max_file_size": upload_bytes,
         "app_kwargs": {**app, "routes": [*app["routes"], module_route()]},
@@ -107,7 +107,7 @@ def launch_arguments(engine: ImageEngine, service: BoardService, readiness: Read
 
 def serve(settings: Settings, engine: ImageEngine | None = None, devices: int = 1) -> None:
     """Build engine and page, and serve until a signal. Raises HyperSDError if the default model may not be served at all."""
-    limits = limits_of(settings.limits)  # wrong ones are told before a model is loaded
+    limits = limits_of(settings.limits)  # invalid limits are reported before a model is loaded
     settings = settings.for_visitors()
     share_one_heap()
     write_request_log()

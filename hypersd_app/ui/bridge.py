@@ -1,4 +1,4 @@
-"""The invisible component through which the page's scripts reach Python, and the board's two fallback transports."""
+"""The invisible component through which the page's scripts call Python, and the board's two fallback transports."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Bridge:
         self._calls = page_calls(service, engine, default_model)
 
     def board_token(self) -> str:
-        """A pass for the socket and for `board_frame`; Gradio's login stands before this call."""
+        """A token for the socket and for `board_frame`; this call is behind Gradio's login."""
         return self._service.signer.issue()
 
     def board_frame(self, body: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The one place where our errors become Gradio's."""
+"""HyperSDErrors turned into Gradio's errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def for_people(handler: Callable[P, R]) -> Callable[P, R]:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """HyperSDErrors of the block as gr.Error."""
+    """Raise HyperSDErrors of the block as gr.Error."""
     try:
         yield
     except HyperSDError as error:

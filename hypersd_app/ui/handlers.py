@@ -1,4 +1,4 @@
-"""What the page and the API ask of the engine: plain functions of plain values, tried without a browser."""
+"""Handlers of the page and the API: they build requests from plain values and return the engine's results."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Handlers:
         return pictures(self.engine.generate(request_from_values(self._api_values(values))))
 
     def scribble(self, sketch: str | None, values: Mapping[str, Any]) -> Image.Image:
-        """A picture that follows the lines of `sketch`, a path to a picture file."""
+        """An image that follows the lines of `sketch`, the path of an image file."""
         scale = values.get("controlnet_conditioning_scale")
         if not isinstance(scale, (int, float)):
             raise InvalidRequest("controlnet_conditioning_scale", scale, "a number from 0 to 2")
@@ -68,7 +68,7 @@ class Handlers:
         return self.engine.generate(request_from_values(values, control))
 
     def make_again(self, png: str | None) -> Image.Image:
-        """The picture that a PNG's recipe describes, made anew."""
+        """Make the image of a PNG's recipe again."""
         return pictures(self.engine.generate(read_request(Path(self._png(png)))))[0]
 
     def recipe_from_png(self, png: str | None) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class Handlers:
         return request_from_values({"model": self.default_model, **values})
 
     def stepwise(self, request: GenerationRequest) -> Iterator[Step | GenerationResult]:
-        """Run a request, telling of every step on the way; the result comes last."""
+        """Run a request: yields every step, then the result."""
         return with_steps(lambda progress: self.engine.generate(request, progress))
 
     def bounded(self, path: str, field: str) -> str:
@@ -141,5 +141,5 @@ def few_steps(value: object) -> int:
 
 
 def any_seed() -> int:
-    """A seed nobody has seen."""
+    """A random seed."""
     return secrets.randbelow(MAX_SEED + 1)

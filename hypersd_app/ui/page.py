@@ -29,7 +29,7 @@ CACHE_SECONDS = 6 * 3600
 def build_page(
     engine: ImageEngine, service: BoardService, default_model: str, styles: Path | None = None, transport: str = "socket"
 ) -> gr.Blocks:
-    """The Blocks of the app; nothing runs until they are launched. `styles` takes visitors' style files, None takes none.
+    """Build the Blocks of the app, not launched. `styles` is the folder of uploaded style files, None refuses uploads.
 
     `transport` is how the page's frames reach the server unless that fails: socket, call or event.
     """
@@ -57,7 +57,7 @@ def build_page(
         add_library_endpoints(library, default_model)
 
         def left(request: gr.Request) -> None:
-            service.forget(named(request)[0])  # nobody waits for the pictures that this page still has to come
+            service.forget(named(request)[0])  # results that are still being made for this page are not needed any more
 
         page.unload(left)
     return page

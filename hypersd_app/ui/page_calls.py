@@ -1,4 +1,4 @@
-"""What the page asks of Python besides frames: recipes in and out, grids and their sheets, control pictures, animations."""
+"""Calls of the page's scripts besides frames: recipes, grids and contact sheets, control images, animations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalogue as the page needs it: names, titles and what each recipe lets one change."""
+"""Configuration of the page's scripts: the catalogue with names, titles and the ranges of every recipe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ USUAL_SIDES = (256, 384, 512, 768, 1024)
 
 
 def page_config(engine: ImageEngine, default_model: str, transport: str) -> dict[str, Any]:
-    """All that the page's scripts know of the server, ready for JSON."""
+    """Everything the page's scripts know about the server, ready for JSON."""
     return {
         "texts": table(),
         "language": language(),
@@ -61,7 +61,7 @@ def _model(engine: ImageEngine, row: ModelSpec) -> dict[str, Any]:
         "recipes": [_recipe(recipe) for recipe in engine.recipes(row.name)],
         "styles": [_style(style) for style in engine.styles(row.name)],
         "decoders": [{"name": decoder.name, "title": decoder.title} for decoder in row.decoders],
-        # While the pen moves the fastest decoder does; a resting pen gets the full one, which is the default.
+        # The fastest decoder while the pen moves; the full one, which is the default, when it rests.
         "liveDecoder": "tiny" if "tiny" in decoders else "",
         "restDecoder": "",
         "sketch": bool(row.controls),

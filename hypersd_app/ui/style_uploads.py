@@ -27,7 +27,7 @@ UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 @dataclass(frozen=True)
 class Report:
-    """A style that was added, and what its file says of itself."""
+    """A style that was added, with its file's metadata."""
 
     style: StyleSpec
     metadata: Mapping[str, str]
@@ -89,7 +89,7 @@ class Library:
 
 
 def told(header: TensorFile) -> dict[str, str]:
-    """What of a file's metadata a person wants to read, cut to a line each."""
+    """The readable part of a file's metadata, one line per value."""
     return {key: header.metadata[key][:LONGEST_VALUE] for key in TELLING if header.metadata.get(key)}
 
 

@@ -60,7 +60,7 @@ def test_pictures_follow_the_typing_until_told_not_to(page: Page, studio: Served
 
 def test_an_empty_prompt_is_told_quietly(page: Page) -> None:
     page.locator("#hs-text-prompt textarea").fill("")
-    expect(page.locator("#hs-text-status")).to_contain_text("Say what to draw", timeout=WAIT)
+    expect(page.locator("#hs-text-status")).to_contain_text("Describe what to draw", timeout=WAIT)
     page.locator("#hs-text-make").click()
     expect(page.get_by_text("prompt: ''")).to_be_visible(timeout=WAIT)
 

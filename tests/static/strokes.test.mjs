@@ -37,15 +37,44 @@ test("a new stroke forgets what was undone", () => {
 });
 
 test("clearing and replacing are steps that undo takes back", () => {
-  const [a, b] = [line(), line()];
+  const a = line();
   const drawing = drawn(a);
   drawing.clear();
   assert.deepEqual(drawing.visible, []);
   drawing.clear();
   drawing.undo();
   assert.deepEqual(drawing.visible, [a], "an empty paper is not cleared again");
-  drawing.replace([b, b]);
-  assert.deepEqual(drawing.visible, [b, b]);
+  drawing.replace([brush(8, 8, 1), brush(9, 9, 1)]);
+  assert.deepEqual(drawing.visible.map((stroke) => stroke.points[0]), [8, 9]);
+  drawing.undo();
+  assert.deepEqual(drawing.visible, [a], "in one step");
+  drawing.redo();
+  assert.equal(drawing.visible.length, 2);
+});
+
+test("two tabs of a browser keep a drawing each, and a new one begins with the newest", () => {
+  const tab = () => ({ sessionStorage: new sessionStorage.constructor(), drawing: null });
+  const [first, second, third] = [tab(), tab(), tab()];
+  const inside = (each, work) => { window.sessionStorage = each.sessionStorage; return work(each); };
+  const open = (each) => inside(each, () => { each.drawing = new Drawing(KEY, () => {}); each.drawing.load(); return each.drawing; });
+  for (const each of [first, second]) open(each);
+  inside(first, ({ drawing }) => { drawing.add(brush(1, 1, 1)); drawing.saveNow(); });
+  inside(second, ({ drawing }) => { drawing.add(brush(2, 2, 1)); drawing.saveNow(); });
+  inside(first, ({ drawing }) => drawing.saveNow()); // it closes without a change
+  assert.equal(open(first).visible[0].points[0], 1);
+  assert.equal(open(second).visible[0].points[0], 2);
+  assert.equal(open(third).visible[0].points[0], 2, "the one that was drawn last");
+});
+
+test("what the drawing ends with is known, so that it is not added twice", () => {
+  const drawing = drawn(line());
+  const lines = [brush(1, 2, 0.5), brush(3, 4, 0.5)];
+  assert.equal(drawing.endsWith(lines), false);
+  drawing.addTogether(lines);
+  assert.equal(drawing.endsWith(lines), true);
+  assert.equal(drawing.endsWith([]), false);
+  drawing.add(line());
+  assert.equal(drawing.endsWith(lines), false);
 });
 
 test("strokes that came together are undone and redone together", () => {
@@ -148,7 +177,7 @@ test("a drawing is saved a moment after its last change, and while a long stroke
 
 test("full storage does not stop the drawing", () => {
   const drawing = drawn(line());
-  localStorage.full = true;
+  localStorage.full = sessionStorage.full = true;
   drawing.saveNow();
   drawing.add(line());
   assert.equal(drawing.visible.length, 2);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test, { beforeEach } from "node:test";
-import { Timeline } from "../../hypersd_app/ui/static/timeline/timeline.js";
+import { followed, Timeline } from "../../hypersd_app/ui/static/timeline/timeline.js";
 import { Clock, openPage } from "./support/page.mjs";
 
 let timeline;
@@ -44,4 +44,23 @@ test("forgetting leaves what is pinned", () => {
   timeline.pin(timeline.frames[1].id, true);
   timeline.forget();
   assert.deepEqual(timeline.frames.map((frame) => frame.head.seed), [1]);
+});
+
+test("who looks at the newest frame goes on to newer ones, others stay", () => {
+  const [a, b, c] = [{}, {}, {}];
+  assert.equal(followed(null, null, [a, b]), b);
+  assert.equal(followed(b, b, [a, b, c]), c);
+  assert.equal(followed(a, b, [a, b, c]), a);
+  assert.equal(followed(a, b, [b, c]), c, "the one that was looked at is gone");
+  assert.equal(followed(a, a, []), null);
+});
+
+test("a frame that is there already is known by its recipe and its strokes", () => {
+  const stroke = { tool: "brush", color: "#000", size: 9, points: [1, 2, 0.5] };
+  timeline.add(new Blob([]), { prompt: "a", seed: 1 }, null);
+  timeline.add(new Blob([]), { prompt: "b", seed: 1 }, [stroke]);
+  assert.equal(timeline.has({ prompt: "a", seed: 1 }, null), true);
+  assert.equal(timeline.has({ prompt: "a", seed: 2 }, null), false);
+  assert.equal(timeline.has({ prompt: "b", seed: 1 }, [{ ...stroke, group: "x" }]), true);
+  assert.equal(timeline.has({ prompt: "b", seed: 1 }, []), false);
 });

@@ -1,4 +1,4 @@
-"""Named endpoints for programs and MCP: their own hidden components, so that a redesign of the page breaks nobody."""
+"""Named endpoints for programs and MCP, on hidden components of their own: changes to the page do not change the API."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypersd_app.ui.handlers import Handlers
 
 
 def add_named_endpoints(handlers: Handlers) -> None:
-    """Add the endpoints that make or read pictures to the Blocks being built; `api_library` has the others."""
+    """Add the endpoints that make or read images to the Blocks being built; `api/library.py` has the others."""
     with gr.Row(visible=False):
         _add_text_to_image(handlers)
         _add_scribble(handlers)
@@ -26,18 +26,18 @@ def add_named_endpoints(handlers: Handlers) -> None:
 
 
 def endpoint(function: Callable[..., Any], inputs: Sequence[Any], output: Any, **options: Any) -> None:
-    """Offer `function` under its own name."""
+    """Register `function` as an endpoint of the same name."""
     shown = {"api_name": function.__name__, "concurrency_limit": 4, **options}
     gr.Button().click(for_people(function), list(inputs), output, **shown)
 
 
 def values_of(words: str) -> list[str]:
-    """Values with | between."""
+    """Split values separated by |."""
     return [value.strip() for value in words.split("|") if value.strip()]
 
 
 def _texts(*labels: str) -> list[gr.Textbox]:
-    """Text parameters that may be left out."""
+    """Optional text parameters."""
     return [gr.Textbox("", label=label) for label in labels]
 
 

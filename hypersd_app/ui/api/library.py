@@ -1,4 +1,4 @@
-"""Named endpoints about what there is: models, styles, and bringing in more of them."""
+"""Named endpoints that list models and styles, rescan for them and add styles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be compared: each axis reads values from text and puts one into a request; two axes make a grid."""
+"""Axes of the compare tab: each parses values from text and sets one in a request; one or two axes make a grid."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.ui.i18n.texts import text
 from hypersd_app.ui.recipe_matching import Values, as_number, fitted, model_of
 
-MAX_VALUES = 12  # an axis
+MAX_VALUES = 12  # per axis
 MAX_CELLS = 64
 NO_STYLE = "-"
 
@@ -72,7 +72,7 @@ def make_grid(engine: ImageEngine, base: Mapping[str, Any], axes: Mapping[str, A
 
 
 def usual_axes(engine: ImageEngine, model: ModelSpec) -> dict[str, list[str]]:
-    """Every axis that means something for `model`, with its usual values."""
+    """Every axis that applies to `model`, with its usual values."""
     place = Place(engine, model)
     found = {name: list(axis.usual(place)) for name, axis in AXES.items()}
     recipes: Sequence[Recipe] = list(engine.recipes(model.name))
@@ -107,7 +107,7 @@ def _axis(axes: Mapping[str, Any], side: str) -> tuple[str, list[str]]:
 
 def _cell_values(engine: ImageEngine, base: Mapping[str, Any], chosen: Sequence[tuple[str, str]]) -> Values:
     values: Values = copy.deepcopy(dict(base))
-    # A model goes in first, then a recipe: what the other axis says may depend on them.
+    # The model first, then the recipe: the other axis's value may depend on them.
     for name, value in sorted(chosen, key=lambda pair: {"model": 0, "recipe": 1, "style": 2}.get(pair[0], 3)):
         if name:
             AXES[name].apply(values, value)

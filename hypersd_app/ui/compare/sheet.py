@@ -1,4 +1,4 @@
-"""A compared grid as one picture: labels around, a caption under each."""
+"""A grid as one contact sheet: labels around, a caption under each image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tab "Compare": one prompt, seed and sketch into a labelled grid; everything that moves is in `static/`."""
+"""Tab "Compare": a labelled grid of images over one or two parameters. Its behaviour is in `static/compare/`."""
 
 from __future__ import annotations
 

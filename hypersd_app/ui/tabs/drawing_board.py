@@ -1,4 +1,4 @@
-"""Tab "Drawing board": our own canvas; everything that moves is in `static/`."""
+"""Tab "Drawing board": the live canvas. Its behaviour is in `static/board/`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tab "Styles": cards that show the visitor's own picture in every style, and ways to bring more styles in."""
+"""Tab "Styles": cards that show the visitor's own image in every style, and the upload of more styles."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class StylesTab:
 
 
 def add_catalogue() -> gr.HTML:
-    """The invisible component that hands a renewed catalogue to the scripts; outside the tabs, which are built when opened."""
+    """Add the invisible component that sends a new catalogue to the scripts; outside the tabs, which Gradio builds when opened."""
     return gr.HTML(
         value="", html_template="<span hidden></span>", elem_classes="hs-invisible",
         js_on_load=on_value("newCatalogue"),
@@ -57,7 +57,7 @@ def add_styles(library: Library, renewed: gr.HTML) -> StylesTab:
 
 
 def connect_styles(tab: StylesTab, text_tab: TextTab, library: Library, blocks: gr.Blocks) -> None:
-    """What the tab's buttons do, and the catalogue that every visitor gets on arrival: it may be newer than the page."""
+    """Connect the tab's buttons, and send every new visitor the current catalogue, which may be newer than the page."""
     actions = StyleActions(library, text_tab)
     lists = [tab.catalogue, *actions.choosers]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -74,7 +74,7 @@ def connect_styles(tab: StylesTab, text_tab: TextTab, library: Library, blocks: 
 
 
 class StyleActions:
-    """What the tab's events do."""
+    """Event handlers of the tab."""
 
     def __init__(self, library: Library, text_tab: TextTab) -> None:
         self._library = library
@@ -87,7 +87,7 @@ class StyleActions:
         chosen = model if model in dict(models).values() else models[0][1]
         choices = [(style.title, style.name) for style in engine.styles(chosen)]
         kept = [name for name in styles or () if name in dict(choices).values()]
-        # A value that stays is left out: setting it would count as a change, and draw the picture again.
+        # An unchanged value is left out: setting it would count as a change and make the image again.
         new_model: dict[str, Any] = {} if chosen == model else {"value": chosen}
         new_styles: dict[str, Any] = {} if kept == (styles or []) else {"value": kept}
         return (
@@ -97,20 +97,20 @@ class StyleActions:
         )
 
     def look_again(self, model: str, styles: list[str] | None) -> tuple[Any, ...]:
-        """The button: look at the folders again."""
+        """Rescan the folders (the button)."""
         found = self._library.rescan()
         count = sum(len(names) for names in found["styles"].values())
         said = text("styles.rescanned").format(models=counted("models", len(found["models"])), styles=counted("styles", count))
         return f'<p class="hs-quiet" role="status">{html.escape(said)}</p>', *self.renewed(model, styles)
 
     def take_in(self, path: str, model: str, styles: list[str] | None) -> tuple[Any, ...]:
-        """A file was dropped in. Clears the field and shows what was read."""
+        """Add an uploaded file, clear the field and show the file's metadata."""
         report = self._library.add(Path(path))
         return None, report_html(report), *self.renewed(model, styles)
 
 
 def report_html(report: Report) -> str:
-    """What a style file says of itself, safe to show: the words in it are a stranger's."""
+    """A style file's metadata as HTML, escaped: the file is not trusted."""
     style = report.style
     rows = {
         text("styles.report.model"): style.family,

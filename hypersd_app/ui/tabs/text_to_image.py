@@ -1,4 +1,4 @@
-"""Tab "Text to image": pictures from words, while they are typed."""
+"""Tab "Text to image": images from a prompt, made while it is typed."""
 
 from __future__ import annotations
 
@@ -133,9 +133,9 @@ def _controls(handlers: Handlers) -> dict[str, Any]:
 
 def _connect(tab: TextTab, actions: TextActions, uplink: gr.HTML, blocks: gr.Blocks) -> None:
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    # What the browser remembers of before a reload goes in first, in place of the uplink's value.
+    # The first input is what the browser kept over a reload, in place of the uplink's value.
     remembered = f"async (_, ...values) => [(await {imported()}).remembered(), ...values]"
-    # A restored recipe fills field after field, each a change: only all of them together are drawn.
+    # A restored recipe changes one field after another: an image is made only once all are set.
     unless_filling = f"async (live, ...values) => [live && !(await {imported()}).isFilling(), ...values]"
     filled = f"async (...values) => {{ (await {imported()}).filled(); return values; }}"
     for trigger in (tab.make.click, tab.prompt.submit):

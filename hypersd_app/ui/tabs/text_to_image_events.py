@@ -1,4 +1,4 @@
-"""What the events of tab "Text to image" do: values of its fields to requests, results and recipes to fields."""
+"""Event handlers of tab "Text to image": field values become requests, results and recipes become field values."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ NAMES = (
 )  # fmt: skip
 # What depends on model, recipe, steps and chosen styles, in the order of `TextTab.dependent`.
 DEPENDENT = ("recipe", "num_inference_steps", "negative_prompt", "eta", "guidance_scale", "width", "height", "styles", *WEIGHTS)
-PATIENCE = 0.8  # seconds until a run tells how far it is: shorter ones are over before it could be read
-TELL_EVERY = 0.25  # seconds: downloads report more often than anybody reads
+PATIENCE = 0.8  # seconds before progress is shown: shorter runs end before it could be read
+TELL_EVERY = 0.25  # seconds between two progress updates
 TIMELINE_SIDE = 256  # px
 
 
 class TextActions:
-    """What the tab's events do. Results come as (gallery, status, outbox, request)."""
+    """Event handlers of the tab. Results are (gallery, status, outbox, request)."""
 
     def __init__(self, handlers: Handlers, patience: float = PATIENCE, clock: Callable[[], float] = time.monotonic) -> None:
         self._handlers = handlers
@@ -43,7 +43,7 @@ class TextActions:
         self._clock = clock
 
     def make(self, keep_seed: bool, *values: Any) -> Iterator[tuple[Any, ...]]:
-        """The button: a new seed unless it is kept. Yields a result and the seed; in long runs what there is by now first."""
+        """The button. Takes a new seed unless it is kept. Yields progress of long runs, then the result, each with the seed."""
         collected = self.collect(*values)
         if not keep_seed:
             collected["seed"] = any_seed()
@@ -51,9 +51,9 @@ class TextActions:
             yield *reached, collected["seed"]
 
     def live(self, is_live: bool, drawn: GenerationRequest | None, *values: Any) -> Iterator[tuple[Any, ...]]:
-        """A change. Errors become the status line: raising would lose the keystroke that waits behind this one.
+        """A changed field. Errors go to the status line: raising would drop the change that is queued behind this one.
 
-        What is shown already is not drawn again: a model that is chosen, or a recipe that comes back, changes many fields.
+        A request that is shown already is not made again: choosing a model or restoring a recipe changes many fields.
         """
         if not is_live:
             yield (gr.skip(),) * 4
@@ -72,14 +72,14 @@ class TextActions:
             yield gr.skip(), str(error), gr.skip(), None
 
     def first(self, remembered: str, *values: Any) -> Iterator[tuple[Any, ...]]:
-        """The picture that greets a visitor: the one of before a reload, whose recipe the browser `remembered`, or a first one."""
+        """The first image of a page: from the recipe that the browser `remembered` over a reload, else from the fields."""
         if remembered:
             found = self._restored(remembered)
             values = tuple(found[name].get("value") for name in NAMES)
         yield from self.live(True, None, *values)
 
     def _run(self, request: GenerationRequest) -> Iterator[tuple[Any, ...]]:
-        """How far the run is, once it has taken a while; then the result."""
+        """Run a request: yields progress once the run has taken a while, then the result."""
         tell_at = self._clock() + self._tell_after
         for reached in self._handlers.stepwise(request):
             if not isinstance(reached, Step):
@@ -115,7 +115,7 @@ class TextActions:
         return fitted(engine, wanted)
 
     def options(self, model: str, recipe: str, steps: float, styles: list[str] | None, width: Any, height: Any) -> tuple[Any, ...]:
-        """Show what means something. Returns updates of `TextTab.dependent`."""
+        """Show the options that the chosen recipe has. Returns updates of `TextTab.dependent`."""
         found = self._options(model, recipe, steps, styles, width, height)
         return *(gr.update(**found[name]) for name in DEPENDENT), self.triggers(model, found["styles"]["value"])
 
@@ -164,7 +164,7 @@ class TextActions:
         row = recipe_row(self._handlers.engine, values["model"], values["recipe"])
         wanted = {
             **{name: values.get(name) for name in NAMES},
-            # What a recipe does not say was its usual value, whatever the sliders stand at now.
+            # A value missing from the recipe was the usual one, whatever the sliders show now.
             "eta": or_usual(values.get("eta"), row.eta),
             "guidance_scale": or_usual(values.get("guidance_scale"), row.guidance),
             "num_images": 1,
@@ -229,7 +229,7 @@ def shown(result: GenerationResult) -> tuple[Any, str, str]:
 
 
 def gallery_of(result: GenerationResult) -> Any:
-    """The gallery with a result's pictures, in as many columns as look well."""
+    """The gallery with a result's pictures, in a fitting number of columns."""
     count = len(result.images)
     return gr.update(value=pictures(result), columns={1: 1, 2: 2, 3: 3, 4: 2}.get(count, 4))
 

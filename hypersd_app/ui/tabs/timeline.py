@@ -1,4 +1,4 @@
-"""Tab "Timeline": every picture of the session, ready to go on from; everything that moves is in `static/`."""
+"""Tab "Timeline": every image of the session with its recipe. Its behaviour is in `static/timeline/`."""
 
 from __future__ import annotations
 

@@ -4,12 +4,14 @@ import { prepareImages } from "./painter.js";
 import { Paper } from "./paper.js";
 import { pngOf } from "./png.js";
 import { ReferenceImage } from "./reference_image.js";
-import { anySeed, Settings } from "./settings.js";
+import { anySeed } from "./seed.js";
+import { Settings } from "./settings.js";
 import { savePng } from "./save.js";
 import { Drawing } from "./strokes.js";
 import { Tools } from "./tools.js";
 import { bridge, config as pageConfig } from "../core/bridge.js";
 import { provide, ready } from "../core/parts.js";
+import { readOwn, writeOwn } from "../core/storage.js";
 import { toBase64 } from "../core/wire.js";
 import { FrameLink } from "../link/frame_link.js";
 import { Meter } from "../link/meter.js";
@@ -18,6 +20,7 @@ import { timeline } from "../timeline/current.js";
 
 const REST_AFTER = 450; // ms without a change: the pen rests, a better picture is asked for
 
+const [LAYOUT, OPACITY] = ["hypersd.layout", "hypersd.opacity"]; // kept over a reload
 const ZOOM_STEP = 1.5; // of a button or key
 const SMALL_SCREEN = "(max-width: 760px)"; // there the picture lies under the ink: both are seen while one draws
 
@@ -38,7 +41,8 @@ export class Board {
     this.strip = new StyleStrip(element.querySelector(".hs-strip"), this);
     this.strips = [this.strip];
     this.cursor = new BrushCursor(this.paperFrame, () => this.tools, this.paper);
-    if (matchMedia(SMALL_SCREEN).matches) this.toggleLayout();
+    const layout = readOwn(LAYOUT) || (matchMedia(SMALL_SCREEN).matches ? "overlay" : "side");
+    if (layout === "overlay") this.toggleLayout();
     this.begin();
   }
   find() {
@@ -48,7 +52,8 @@ export class Board {
     this.stateText = one(".hs-state"); this.told = one(".hs-told"); this.notice = one(".hs-notice");
     this.loadingBox = one(".hs-loading"); this.liveButton = one(".hs-live"); this.opacity = one(".hs-picture-opacity");
     this.liveButton.addEventListener("click", () => this.toggleLive());
-    this.opacity.addEventListener("input", () => this.showOpacity());
+    this.opacity.value = readOwn(OPACITY) ?? this.opacity.value;
+    this.opacity.addEventListener("input", () => { this.showOpacity(); writeOwn(OPACITY, this.opacity.value); });
     this.showOpacity();
     for (const fold of this.element.querySelectorAll(".hs-fold")) fold.addEventListener("click", () => this.unfold(fold));
   }
@@ -78,7 +83,7 @@ export class Board {
       totrace: () => { if (this.output.src) this.reference.use(this.output.src); },
       todrawing: () => { if (this.output.src) this.reference.draw(this.output.src); },
       tracelines: () => this.reference.toLines(), traceoff: () => this.reference.remove(),
-      save: () => savePng(this.recipe()),
+      save: () => savePng(this.recipeToSave()),
     };
   }
 
@@ -151,7 +156,13 @@ export class Board {
     this.meter.shown(answer, sent, performance.now() - started);
     this.setNotice("");
     this.advise();
-    timeline.add(blob, { ...sent.head, seed: answer.seed }, sent.operations);
+    const head = { ...sent.head, seed: answer.seed };
+    const first = !this.shown;
+    this.shown = { head, operations: sent.operations };
+    if (first) await timeline.loaded;
+    // A reload begins with the pictures that are there already; of a moving pen each is another.
+    if ((first || head.rest) && timeline.has(head, sent.operations)) return;
+    timeline.add(blob, head, sent.operations);
   }
   problem(answer) {
     this.loadingBox.hidden = true;
@@ -200,14 +211,19 @@ export class Board {
   toggleLayout() {
     const overlay = this.board.dataset.layout !== "overlay";
     this.board.dataset.layout = overlay ? "overlay" : "side";
+    writeOwn(LAYOUT, this.board.dataset.layout);
     this.tools.press("layout", overlay);
   }
   showOpacity() { this.under.style.opacity = Number(this.opacity.value) / 100; }
   // All that is needed to make the shown picture again.
   recipe() { return { head: { ...this.settings.head(this.rest), rest: this.rest }, operations: this.drawing.visible }; }
+  // While no pictures are made the shown one stays, whatever is changed: that is what is saved.
+  recipeToSave() { return this.link && !this.link.running && this.shown ? this.shown : this.recipe(); }
   restore(recipe) {
     this.settings.restore(recipe.head);
-    if (recipe.operations) this.drawing.replace(recipe.operations);
+    if (!recipe.operations) return;
+    this.reference.remove(); // it belongs to the drawing of before
+    this.drawing.replace(recipe.operations);
   }
 }
 

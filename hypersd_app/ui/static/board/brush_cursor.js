@@ -1,5 +1,5 @@
 // A ring around the pointer, as large as the brush: one sees what a stroke or the eraser will cover before it does.
-import { strokeWidth } from "./painter.js";
+import { strokeWidth } from "./pressure.js";
 import { PAPER } from "./strokes.js";
 
 const USUAL_PRESSURE = 0.5; // a mouse's

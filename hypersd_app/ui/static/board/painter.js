@@ -1,6 +1,8 @@
 // Draws operations onto a canvas of PAPER units, a stroke at a time or piece by piece while the pen moves.
+import { strokeWidth } from "./pressure.js";
 import { PAPER } from "./strokes.js";
 
+const [WIDTH_STEP, MOST_STEPS] = [1, 24]; // units of the paper by which a line's width changes at once, and pieces of a curve
 const images = new Map(); // sketches imported as pictures, decoded once
 
 // The copies a symmetry makes: 0 none, 1 left-right, 2 both axes.
@@ -8,8 +10,6 @@ function mirrors(symmetry) {
   const flips = [[1, 1], [-1, 1], [1, -1], [-1, -1]];
   return flips.slice(0, symmetry === 2 ? 4 : symmetry === 1 ? 2 : 1);
 }
-
-export const strokeWidth = (stroke, pressure) => Math.max(0.75, stroke.size * (0.35 + 0.65 * pressure));
 
 // Where a stroke begins; a tap is nothing else. A line of no length would not be drawn, its round caps included.
 function dot(context, stroke) {
@@ -29,11 +29,26 @@ function piece(context, stroke, i) {
   // A curve through the midpoints, steered by the point between: smooth without lagging behind the pen.
   const start = [(p[from] + p[before]) / 2, (p[from + 1] + p[before + 1]) / 2];
   const end = [(p[before] + p[i]) / 2, (p[before + 1] + p[i + 1]) / 2];
-  context.lineWidth = strokeWidth(stroke, p[i + 2]);
-  context.beginPath();
-  context.moveTo(start[0], start[1]);
-  context.quadraticCurveTo(p[before], p[before + 1], end[0], end[1]);
-  context.stroke();
+  const widths = [strokeWidth(stroke, (p[from + 2] + p[before + 2]) / 2), strokeWidth(stroke, (p[before + 2] + p[i + 2]) / 2)];
+  curve(context, [...start, p[before], p[before + 1], ...end], widths);
+}
+
+// A quadratic curve whose width goes from one to another in steps too small to be seen.
+export function curve(context, [x0, y0, cx, cy, x1, y1], [first, last]) {
+  const steps = Math.min(MOST_STEPS, Math.max(1, Math.ceil(Math.abs(last - first) / WIDTH_STEP)));
+  let [fromX, fromY] = [x0, y0];
+  for (let k = 1; k <= steps; k += 1) {
+    const [t, s] = [k / steps, (k - 1) / steps];
+    const at = (a, c, b) => (1 - t) * (1 - t) * a + 2 * t * (1 - t) * c + t * t * b;
+    const control = (a, c, b) => (1 - s) * (1 - t) * a + (s + t - 2 * s * t) * c + s * t * b;
+    const [toX, toY] = [at(x0, cx, x1), at(y0, cy, y1)];
+    context.lineWidth = first + (last - first) * t;
+    context.beginPath();
+    context.moveTo(fromX, fromY);
+    context.quadraticCurveTo(control(x0, cx, x1), control(y0, cy, y1), toX, toY);
+    context.stroke();
+    [fromX, fromY] = [toX, toY];
+  }
 }
 
 // The straight rest of a stroke, from where its curve ends to its last point. It stays only once the stroke is finished:

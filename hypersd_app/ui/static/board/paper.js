@@ -1,8 +1,9 @@
 // The paper: stacked layers (trace, picture, ink, prediction) under one pen, with pan and zoom.
 import { controlSheet, paintAll, paintStroke, Sheet, strokeBounds } from "./painter.js";
+import { pressureOf } from "./pressure.js";
 import { PAPER } from "./strokes.js";
+import { Touch } from "./touch.js";
 
-const PALM = 700; // ms after a sign of the pen in which a touch is the hand that holds it
 const ZOOM = [1, 8];
 const LINE = 16; // px: what a wheel that counts lines scrolls by
 const AHEAD = 64; // px by which the layer of what lies ahead of the ink grows
@@ -11,7 +12,7 @@ const FEWEST = 256; // px of ink while nobody sees the paper
 export class Paper {
   // hooks: {brush() -> {tool, color, size, symmetry}, moved(), lifted(), painted(now), viewed(zoom), isHand(), side()}
   constructor(frame, drawing, hooks) {
-    Object.assign(this, { frame, drawing, hooks, drawn: 0, pending: false, pointer: null, view: { x: 0, y: 0, zoom: 1 }, penAt: -Infinity });
+    Object.assign(this, { frame, drawing, hooks, drawn: 0, pending: false, touch: new Touch(), view: { x: 0, y: 0, zoom: 1 } });
     this.world = frame.querySelector(".hs-world");
     this.ink = new Sheet(frame.querySelector(".hs-ink"));
     this.control = controlSheet();
@@ -19,9 +20,10 @@ export class Paper {
     this.ahead.width = this.ahead.height = 0;
     this.aheadContext = this.ahead.getContext("2d");
     new ResizeObserver(() => this.fit()).observe(frame);
-    this.touches = new Map();
     this.listen();
   }
+  // The pointer that draws or moves the view, null without one.
+  get pointer() { return this.touch.pointer; }
   listen() {
     const on = (name, handler, options) => this.frame.addEventListener(name, handler, options);
     on("pointerdown", (event) => this.down(event));
@@ -36,62 +38,54 @@ export class Paper {
     const box = this.world.getBoundingClientRect();
     return [((event.clientX - box.left) / box.width) * PAPER, ((event.clientY - box.top) / box.height) * PAPER];
   }
-  pressure(event) { return event.pointerType === "mouse" || !event.pressure ? 0.5 : event.pressure; }
-
-  // A pen is used with the hand on the paper: touches beside it are no fingers, and one that came first was none either.
-  isPalm(event) {
-    const now = performance.now();
-    if (event.pointerType === "pen") this.penAt = now;
-    return event.pointerType === "touch" && now - this.penAt < PALM;
-  }
-  takeBack() {
-    if (this.pointer !== null && !this.hand) this.drawing.drop();
-    this.pointer = null;
-    this.predicted = [];
-    this.schedule();
-  }
-
   down(event) {
-    if (event.target.closest("button, input, label") || this.isPalm(event)) return;
+    if (event.target.closest("button, input, label")) return;
+    const { does, drop, keep } = this.touch.down(event, performance.now(), this.hooks.isHand());
+    if (keep) this.finish();
+    if (drop) this.takeBack();
+    if (!does) return;
     this.frame.setPointerCapture(event.pointerId);
     this.frame.focus({ preventScroll: true });
-    if (event.pointerType === "pen" && this.touches.size) { this.takeBack(); this.touches.clear(); this.pinch = null; }
-    if (event.pointerType === "touch") this.touches.set(event.pointerId, [event.clientX, event.clientY]);
-    if (this.touches.size === 2) return this.pinchStart();
-    if (this.pointer !== null) return;
-    this.pointer = event.pointerId;
-    this.hand = this.hooks.isHand() || event.button === 1;
-    if (this.hand) { this.grab = [event.clientX - this.view.x, event.clientY - this.view.y]; return; }
-    const tool = event.button === 5 ? "eraser" : null; // the other end of the pen
+    if (does === "pinch") this.pinch = { ...this.touch.span, view: { ...this.view } };
+    else if (does === "pan") this.grab = [event.clientX - this.view.x, event.clientY - this.view.y];
+    else this.begin(event, does);
+  }
+  begin(event, does) {
     const brush = this.hooks.brush();
-    this.drawing.begin({ ...brush, tool: tool || brush.tool, points: [] });
+    this.drawing.begin({ ...brush, tool: does === "erase" ? "eraser" : brush.tool, points: [] });
     this.drawn = 0;
     this.toldAtOnce = false;
     this.add(event);
   }
+  // The stroke that was begun was none.
+  takeBack() {
+    this.drawing.drop();
+    this.predicted = [];
+    this.schedule();
+  }
   move(event) {
-    this.isPalm(event); // a pen that hovers counts too
-    if (this.touches.has(event.pointerId)) this.touches.set(event.pointerId, [event.clientX, event.clientY]);
-    if (this.pinch) return this.pinchMove();
-    if (event.pointerId !== this.pointer) return;
-    if (this.hand) return this.setView(event.clientX - this.grab[0], event.clientY - this.grab[1], this.view.zoom);
+    this.touch.isPalm(event, performance.now()); // a pen that hovers counts too
+    const moves = this.touch.moved(event);
+    if (this.touch.pinching) return this.pinchMove();
+    if (!moves) return;
+    if (this.touch.mode === "pan") return this.setView(event.clientX - this.grab[0], event.clientY - this.grab[1], this.view.zoom);
     this.follow(event);
     this.predicted = event.getPredictedEvents ? event.getPredictedEvents().slice(0, 3) : [];
   }
   // Add where the pen has been. Where the browser tells of it at once, pointermove tells nothing new.
   follow(event) {
-    if (event.pointerId !== this.pointer || this.pinch || this.hand) return;
+    if (event.pointerId !== this.pointer || this.touch.mode === "pan") return;
     if (event.type === "pointerrawupdate") this.toldAtOnce = true;
     else if (this.toldAtOnce) return;
     const events = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
     for (const each of events.length ? events : [event]) this.add(each);
   }
   up(event) {
-    this.touches.delete(event.pointerId);
-    if (this.pinch) { if (this.touches.size < 2) this.pinch = null; return; }
-    if (event.pointerId !== this.pointer) return;
-    this.pointer = null;
-    if (this.hand) return;
+    const did = this.touch.up(event);
+    if (did === "draw" || did === "erase") this.finish();
+  }
+  // The stroke is complete: its tail is drawn, and it will not change any more.
+  finish() {
     this.predicted = [];
     this.paint();
     const stroke = this.drawing.growing; // none if something else, an undo perhaps, has finished it
@@ -103,22 +97,12 @@ export class Paper {
   add(event) {
     if (!this.drawing.growing) return;
     const [x, y] = this.point(event);
-    this.drawing.extend(x, y, this.pressure(event));
+    this.drawing.extend(x, y, pressureOf(event));
     this.schedule();
     this.hooks.moved();
   }
-  // Two fingers: the stroke the first one began is taken back, and the view follows both.
-  pinchStart() {
-    this.takeBack();
-    this.pinch = { ...this.fingers(), view: { ...this.view } };
-  }
-  fingers() {
-    const [a, b] = [...this.touches.values()];
-    return { x: (a[0] + b[0]) / 2, y: (a[1] + b[1]) / 2, gap: Math.hypot(a[0] - b[0], a[1] - b[1]) };
-  }
   pinchMove() {
-    if (this.touches.size < 2) return;
-    const now = this.fingers();
+    const now = this.touch.span;
     const { view, gap, x, y } = this.pinch;
     const box = this.frame.getBoundingClientRect();
     this.scaleView(view, now.gap / Math.max(1, gap), [x - box.left, y - box.top], [now.x - box.left, now.y - box.top]);
@@ -175,7 +159,7 @@ export class Paper {
     this.hasAhead = false;
     if (this.pointer === null || !stroke || stroke.tool === "eraser") return;
     const points = stroke.points.slice(-6);
-    for (const event of this.predicted || []) points.push(...this.point(event), this.pressure(event));
+    for (const event of this.predicted || []) points.push(...this.point(event), pressureOf(event));
     this.placeAhead(strokeBounds(stroke, points));
     paintStroke(aheadContext, { ...stroke, points }, 2, true); // from where the ink's curve ends
     this.hasAhead = true;

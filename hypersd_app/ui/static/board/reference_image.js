@@ -1,4 +1,5 @@
 // A faint picture under the ink, sketches brought in from files, and turning a picture into lines.
+import { inkOf, paperColor } from "./sketch_ink.js";
 import { edges, strokesOf } from "./vectorize.js";
 import { callServer, texts } from "../core/bridge.js";
 import { restoreFile } from "../core/navigation.js";
@@ -7,6 +8,7 @@ import { forgetValue, keepValue, keptValue } from "../core/storage.js";
 import { fromBase64 } from "../core/wire.js";
 
 const SIDE = 512;
+const RIM = 4; // px inside of a picture's border in which edges are the border's
 const LINE = 0.3; // grey value from which a detector's line is one
 const DRAWN_KINDS = ["canny", "lineart"]; // control kinds that read lines; the others read tones
 
@@ -25,21 +27,23 @@ async function copied(source) {
 }
 async function pngBytes(source) { return fromBase64((await copied(source)).toDataURL("image/png").split(",")[1]); }
 
-// The pixels of a picture fitted into a white square, RGBA.
+// A picture fitted into a square of its own paper: {data: RGBA, paper: [r, g, b], box: [left, top, right, bottom] of the picture}.
 function fitted(image) {
   const canvas = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.fillStyle = "#fff";
-  context.fillRect(0, 0, SIDE, SIDE);
   const scale = SIDE / Math.max(image.naturalWidth, image.naturalHeight);
-  const [w, h] = [image.naturalWidth * scale, image.naturalHeight * scale];
-  context.drawImage(image, (SIDE - w) / 2, (SIDE - h) / 2, w, h);
-  return context.getImageData(0, 0, SIDE, SIDE).data;
+  const [w, h] = [image.naturalWidth, image.naturalHeight].map((side) => Math.max(1, Math.round(side * scale)));
+  const [left, top] = [(SIDE - w) >> 1, (SIDE - h) >> 1];
+  context.drawImage(image, left, top, w, h);
+  const paper = paperColor(context.getImageData(left, top, w, h).data, w, h);
+  context.globalCompositeOperation = "destination-over";
+  context.fillStyle = `rgb(${paper})`;
+  context.fillRect(0, 0, SIDE, SIDE);
+  return { data: context.getImageData(0, 0, SIDE, SIDE).data, paper, box: [left, top, left + w, top + h] };
 }
 
-// Grey values 0..1.
-function greys(image) {
-  const data = fitted(image);
+// Grey values 0..1 of fitted pixels.
+function greys({ data }) {
   return Float32Array.from({ length: SIDE * SIDE }, (_, i) => (0.3 * data[4 * i] + 0.59 * data[4 * i + 1] + 0.11 * data[4 * i + 2]) / 255);
 }
 
@@ -53,28 +57,27 @@ function inkOperation(alpha, colorOf = () => [34, 37, 43]) {
   return { tool: "image", source: canvas.toDataURL("image/png") };
 }
 
-// A drawing's lines: what differs from its paper, whichever of the two is dark, in their colours. On dark paper
-// lightness is turned round and the hue kept: white chalk becomes black ink, red stays red.
+// A drawing's lines: what differs from its paper, in its colours.
 export async function sketchToInk(source) {
-  const data = fitted(await picture(source));
-  let sum = 0;
-  for (let i = 0; i < data.length; i += 4) sum += data[i] + data[i + 1] + data[i + 2];
-  const dark = sum / (0.75 * data.length) < 128;
-  const inks = Array.from({ length: SIDE * SIDE }, (_, i) => {
-    const color = [data[4 * i], data[4 * i + 1], data[4 * i + 2]];
-    const turn = dark ? 255 - Math.max(...color) - Math.min(...color) : 0;
-    return color.map((value) => value + turn);
-  });
-  const lines = Float32Array.from(inks, (color) => 1 - Math.min(...color) / 255);
-  return inkOperation(lines.map((value) => Math.min(1, Math.max(0, (value - 0.25) / 0.35))), (i) => inks[i]);
+  const { data, paper } = fitted(await picture(source));
+  const inks = inkOf(data, paper);
+  return inkOperation(Float32Array.from(inks, ([, alpha]) => alpha), (i) => inks[i][0]);
 }
 
-// A picture's edges as strokes.
-export const edgesToStrokes = async (source) => strokesOf(edges(greys(await picture(source)), SIDE), SIDE);
+// A picture's edges as strokes; where the picture ends is none.
+export async function edgesToStrokes(source) {
+  const found = fitted(await picture(source));
+  const [left, top, right, bottom] = found.box;
+  const inside = (i) => {
+    const [x, y] = [i % SIDE, Math.floor(i / SIDE)];
+    return x >= left + RIM && x < right - RIM && y >= top + RIM && y < bottom - RIM;
+  };
+  return strokesOf(edges(greys(found), SIDE).map((value, i) => (inside(i) ? value : 0)), SIDE);
+}
 
 // What a detector made of a picture, bright on black: its lines as strokes, or its tones as ink.
-export const linesToStrokes = async (source) => strokesOf(greys(await picture(source)).map((value) => (value > LINE ? value : 0)), SIDE);
-export const greysToInk = async (source) => inkOperation(greys(await picture(source)));
+export const linesToStrokes = async (source) => strokesOf(greys(fitted(await picture(source))).map((value) => (value > LINE ? value : 0)), SIDE);
+export const greysToInk = async (source) => inkOperation(greys(fitted(await picture(source))));
 
 export class ReferenceImage {
   constructor(element, board) {
@@ -82,16 +85,16 @@ export class ReferenceImage {
     this.opacity = element.querySelector(".hs-reference-opacity");
     this.opacity.addEventListener("input", () => this.fade());
     for (const input of element.querySelectorAll(".hs-file")) {
-      input.addEventListener("change", () => { if (input.files[0]) this.file(input.files[0], input.dataset.file); input.value = ""; });
+      input.addEventListener("change", () => { if (input.files[0]) this.take(input.files[0], input.dataset.file); input.value = ""; });
     }
     window.addEventListener("paste", (event) => this.paste(event, element));
   }
   paste(event, element) {
     const item = [...(event.clipboardData ? event.clipboardData.files : [])].find((file) => file.type.startsWith("image/"));
-    if (item && element.offsetParent) this.file(item, "trace");
+    if (item && element.offsetParent) this.pasted(item);
   }
-  async file(file, role) { if (!await restoreFile(file)) await this.take(file, role); }
-  // A picture without a recipe.
+  async pasted(file) { if (!await restoreFile(file)) await this.take(file, "trace"); }
+  // A picture, whether it has a recipe or not: who traces or imports it wants what is seen in it.
   async take(file, role) {
     const url = URL.createObjectURL(file);
     try {
@@ -126,6 +129,7 @@ export class ReferenceImage {
   async draw(source) {
     try {
       const drawn = await this.lines(source);
+      if (this.board.drawing.endsWith(drawn)) return true; // asked twice
       if (drawn.length) this.board.drawing.addTogether(drawn);
       else say(texts["board.nolines"]);
     } catch (error) {

@@ -1,10 +1,9 @@
 // The board's settings: kept in the browser, shown only where they mean something for the chosen recipe.
-import { writeText } from "../core/storage.js";
+import { readOwn, writeOwn } from "../core/storage.js";
+import { validSeed } from "./seed.js";
 
 const KEY = "hypersd.settings";
 const NUMBERS = ["steps", "restSteps", "scale", "seed", "eta", "guidance", "size"];
-
-export const anySeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 
 export class Settings {
   constructor(element, config, onChange) {
@@ -28,7 +27,7 @@ export class Settings {
   get control() { return this.model.controls.find((control) => control.name === this.values.control) || this.model.controls[0] || {}; }
   load() {
     try {
-      Object.assign(this.values, JSON.parse(localStorage.getItem(KEY) || "{}"));
+      Object.assign(this.values, JSON.parse(readOwn(KEY) || "{}"));
     } catch (error) {
       console.warn("the saved settings are unreadable", error);
     }
@@ -46,6 +45,7 @@ export class Settings {
   bind() {
     this.prompt = this.element.querySelector(".hs-prompt");
     this.prompt.addEventListener("input", () => this.set("prompt", this.prompt.value));
+    this.element.querySelector('[data-set="seed"]').addEventListener("change", () => this.tidySeed());
     for (const input of this.element.querySelectorAll("[data-set]")) {
       input.addEventListener("input", () => {
         const name = input.dataset.set;
@@ -53,6 +53,8 @@ export class Settings {
       });
     }
   }
+  // What is typed may not be a seed; what the field shows when it is left is.
+  tidySeed() { if (this.values.seed !== validSeed(this.values.seed)) this.set("seed", validSeed(this.values.seed)); }
   set(name, value) {
     this.values[name] = value;
     if (name === "model") this.tidy();
@@ -60,7 +62,7 @@ export class Settings {
   }
   update(values) { Object.assign(this.values, values); this.tidy(); this.changed(); }
   changed() {
-    writeText("localStorage", KEY, JSON.stringify(this.values));
+    writeOwn(KEY, JSON.stringify(this.values));
     this.show();
     this.onChange();
   }
@@ -120,7 +122,7 @@ export class Settings {
   head(rest) {
     const v = this.values;
     return {
-      prompt: v.prompt, model: this.model.name, recipe: v.recipe, seed: Math.max(0, Math.floor(v.seed) || 0),
+      prompt: v.prompt, model: this.model.name, recipe: v.recipe, seed: validSeed(v.seed),
       num_inference_steps: rest ? Math.max(v.steps, this.restSteps) : v.steps,
       negative_prompt: this.acts("negative") ? v.negative : "",
       eta: this.acts("eta") ? v.eta : null,

@@ -2,6 +2,7 @@
 // Coordinates are 0..1024 across the paper; points are flat [x, y, pressure, ...].
 import { texts } from "../core/bridge.js";
 import { say } from "../core/notify.js";
+import { readOwn, writeOwn } from "../core/storage.js";
 
 export const PAPER = 1024;
 const [SAVE_AFTER, WHILE_DRAWING] = [200, 1000]; // ms
@@ -72,6 +73,12 @@ export class Drawing {
     this.undone = [];
     this.changed();
   }
+  // Whether the last strokes are these.
+  endsWith(operations) {
+    const shape = ({ tool, points, source }) => [tool, points, source];
+    const last = this.visible.slice(-operations.length || Infinity);
+    return operations.length > 0 && JSON.stringify(last.map(shape)) === JSON.stringify(operations.map(shape));
+  }
   undo() { return this.move(this.operations, this.undone); }
   redo() { return this.move(this.undone, this.operations); }
   // One step from the end of one list to the other.
@@ -84,13 +91,10 @@ export class Drawing {
     return true;
   }
   clear() { if (this.visible.length) this.add({ tool: "clear" }); }
-  // Another drawing in place of this one, which undo brings back.
+  // Another drawing in place of this one, which one undo brings back.
   replace(operations) {
-    this.finish();
     const clearing = this.visible.length ? [{ tool: "clear" }] : [];
-    this.operations = [...this.operations, ...clearing, ...operations];
-    this.undone = [];
-    this.changed();
+    this.addTogether([...clearing, ...operations]);
   }
 
   changed() {
@@ -125,18 +129,15 @@ export class Drawing {
   saveNow() {
     clearTimeout(this.timer);
     this.timer = 0;
-    try {
-      localStorage.setItem(this.storageKey, JSON.stringify(this.kept()));
-      this.full = false;
-    } catch (error) {
-      console.warn("the drawing could not be saved", error); // storage full or forbidden: drawing goes on
-      if (!this.full) say(texts["board.unsaved"]);
-      this.full = true;
-    }
+    if (this.savedRevision === this.revision) return; // another tab may have saved a newer one
+    this.savedRevision = this.revision;
+    const kept = writeOwn(this.storageKey, JSON.stringify(this.kept()));
+    if (!kept && !this.full) say(texts["board.unsaved"]); // storage full or forbidden: drawing goes on
+    this.full = !kept;
   }
   load() {
     try {
-      const saved = JSON.parse(localStorage.getItem(this.storageKey) || "{}");
+      const saved = JSON.parse(readOwn(this.storageKey) || "{}");
       const drawn = (list) => (Array.isArray(list) ? list.filter((operation) => operation && operation.tool) : []);
       this.operations = drawn(Array.isArray(saved) ? saved : saved.operations); // earlier pages kept a bare list
       this.undone = drawn(saved.undone);
@@ -144,5 +145,6 @@ export class Drawing {
       console.warn("the saved drawing is unreadable", error);
     }
     this.revision += 1;
+    this.savedRevision = this.revision;
   }
 }

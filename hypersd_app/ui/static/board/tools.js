@@ -1,9 +1,11 @@
 // The toolbar and its keys: what is drawn with, and the buttons that act on the board.
 import { texts } from "../core/bridge.js";
+import { readOwn, writeOwn } from "../core/storage.js";
+import { isTyping, shortcut } from "./shortcuts.js";
+
+const KEY = "hypersd.tools";
 
 const INKS = { black: "#22252b", red: "#d6342c", orange: "#ee8a1d", yellow: "#f2c521", green: "#3d8f52", blue: "#2d6cc0", purple: "#8450ad", brown: "#7a4a2b" };
-const KEYS = { b: "brush", e: "eraser", h: "hand", m: "symmetry", d: "dice", s: "save", o: "layout", l: "live", 0: "fit",
-  "[": "smaller", "]": "larger", "+": "zoomin", "=": "zoomin", "-": "zoomout", Delete: "clear", Backspace: "clear" };
 // The texts that name a key, as "Brush (B)", in the order the list of keys shows them.
 const KEYED = ["brush", "eraser", "hand", "size", "color", "symmetry", "undo", "redo", "clear", "zoomin", "zoomout", "zoom", "wheel", "layout", "dice", "save", "live.hint"];
 
@@ -21,6 +23,13 @@ export class Tools {
     }
     document.addEventListener("keydown", (event) => this.key(event));
     document.addEventListener("keyup", (event) => { if (event.code === "Space") this.space = false; });
+    window.addEventListener("blur", () => { this.space = false; }); // another window hears the key go up
+    // A click with a pointer leaves the keys to the paper: Space would press the button again.
+    element.addEventListener("click", (event) => {
+      if (event.detail && event.target.closest(".hs-tools button")) element.querySelector(".hs-paper").focus({ preventScroll: true });
+    });
+    this.size.addEventListener("change", () => this.save());
+    this.load();
   }
   get hand() { return this.tool === "hand" || this.space; }
   brush() {
@@ -59,6 +68,7 @@ export class Tools {
       button.setAttribute("aria-pressed", String(button.dataset.color === color));
     }
     this.any.classList.toggle("hs-chosen-ink", color === this.any.value);
+    this.save();
   }
   pick(tool) {
     this.tool = tool;
@@ -76,33 +86,36 @@ export class Tools {
       this.symmetry = (this.symmetry + 1) % 3;
       this.press("symmetry", this.symmetry > 0);
       this.element.dataset.symmetry = this.symmetry;
-      return;
+      return this.save();
     }
     if (name === "smaller" || name === "larger") {
       this.size.value = Number(this.size.value) * (name === "larger" ? 1.25 : 0.8);
-      return;
+      return this.save();
     }
     if (["brush", "eraser", "hand"].includes(name)) return this.pick(name);
     if (this.actions[name]) this.actions[name]();
   }
   // Keys work while the board is on screen and nobody is typing.
   key(event) {
-    const typing = event.target.closest && event.target.closest("input:not([type=range]), textarea, select, [contenteditable=true]");
-    if (typing || !this.element.offsetParent) return;
-    if (event.ctrlKey || event.metaKey) {
-      const undo = event.key.toLowerCase() === "z";
-      const redo = event.key.toLowerCase() === "y" || (undo && event.shiftKey);
-      if (!undo && !redo) return;
-      event.preventDefault();
-      return this.act(redo ? "redo" : "undo");
-    }
-    if (event.altKey) return;
-    const ink = Object.values(INKS)[Number(event.key) - 1];
-    if (ink) return this.ink(ink);
+    if (isTyping(event) || !this.element.offsetParent) return;
     if (event.code === "Space" && !event.target.closest("button, summary, a")) { event.preventDefault(); this.space = true; return; }
-    const name = KEYS[event.key] || KEYS[event.key.toLowerCase()];
-    if (!name) return;
+    const asked = shortcut(event);
+    if (!asked) return;
     event.preventDefault();
-    this.act(name);
+    if (asked.action) this.act(asked.action);
+    else this.ink(Object.values(INKS)[asked.ink]);
+  }
+  // What a reload must not lose.
+  save() {
+    const { color, symmetry } = this;
+    writeOwn(KEY, JSON.stringify({ color, symmetry, any: this.any.value, size: this.size.value }));
+  }
+  load() {
+    let kept = {};
+    try { kept = JSON.parse(readOwn(KEY) || "{}"); } catch (error) { console.warn("the saved tools are unreadable", error); }
+    if (/^#[0-9a-f]{6}$/i.test(kept.any)) this.any.value = kept.any;
+    if (kept.size) this.size.value = kept.size;
+    if (/^#[0-9a-f]{6}$/i.test(kept.color)) this.ink(kept.color);
+    for (let turns = 0; turns < (kept.symmetry || 0) % 3; turns += 1) this.act("symmetry");
   }
 }

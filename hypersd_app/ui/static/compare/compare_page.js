@@ -1,5 +1,6 @@
 // The compare tab: a grid over one or two axes, a wipe between two pictures, and what makes the grid again.
 import { saveRecipe, sketchOf } from "../board/save.js";
+import { validSeed } from "../board/seed.js";
 import { callFrame, callServer, counted, texts } from "../core/bridge.js";
 import { restore } from "../core/navigation.js";
 import { copyText, download, say } from "../core/notify.js";
@@ -79,7 +80,7 @@ export class ComparePage {
     return { x, xs: values("x"), y, ys: y ? values("y") : [] };
   }
   base() {
-    const seed = Math.max(0, Math.floor(Number(this.one(".hs-c-seed").value)) || 0);
+    const seed = validSeed(this.one(".hs-c-seed").value);
     return { ...this.board.settings.head(false), prompt: this.one(".hs-c-prompt").value, seed, decoder: "" };
   }
   say(message) {
@@ -199,8 +200,10 @@ export class ComparePage {
   link() { copyText(recipeLink(this.recipe_)); }
   save() { saveRecipe(this.recipe_); }
   async paste() {
-    const recipe = parseRecipe(window.prompt(texts["compare.paste.ask"]) || "");
+    const pasted = window.prompt(texts["compare.paste.ask"]);
+    const recipe = parseRecipe(pasted || "");
     if (recipe) restore(recipe);
+    else if (pasted) say(texts["recipe.unreadable"]);
   }
   // A grid is made again; a single picture's recipe becomes what the next grid is about.
   restore({ head, operations, compare }) {

@@ -8,8 +8,19 @@ export function readText(storage, key) {
   try { return window[storage].getItem(key); } catch { return null; }
 }
 export function writeText(storage, key, value) {
-  try { window[storage].setItem(key, value); } catch (error) { console.warn("this browser keeps nothing", error); }
+  try {
+    window[storage].setItem(key, value);
+    return true;
+  } catch (error) {
+    console.warn("this browser keeps nothing, or no more", error);
+    return false;
+  }
 }
+
+// What belongs to this tab of the browser: over a reload it finds its own again, whatever other tabs keep meanwhile, and a new tab
+// begins with what was kept last anywhere. False if it could not be kept.
+export function readOwn(key) { return readText("sessionStorage", key) ?? readText("localStorage", key); }
+export function writeOwn(key, value) { return [writeText("sessionStorage", key, value), writeText("localStorage", key, value)].some(Boolean); }
 
 function database() {
   opening = opening || new Promise((resolve) => {

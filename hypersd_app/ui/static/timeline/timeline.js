@@ -20,6 +20,11 @@ async function shrunk(blob) {
 
 function moving(frame) { return !frame.pinned && frame.head.rest === false; }
 
+// The frame to show among `frames`: who looks at the newest goes on to newer ones, others stay where they are.
+export function followed(chosen, newest, frames) {
+  return chosen && chosen !== newest && frames.includes(chosen) ? chosen : frames.at(-1) || null;
+}
+
 export class Timeline extends EventTarget {
   static most = { moving: MOVING, meant: MEANT };
   constructor() {
@@ -55,6 +60,12 @@ export class Timeline extends EventTarget {
     if (!frame) return;
     frame.pinned = on;
     this.touched(frame);
+  }
+  // Whether a frame of this recipe is there already; strokes are compared as they are drawn.
+  has(head, operations) {
+    const key = (frame) => JSON.stringify([frame.head, (frame.operations || []).map(({ tool, color, size, symmetry, points, source }) => [tool, color, size, symmetry, points, source])]);
+    const wanted = key({ head, operations });
+    return this.frames.some((frame) => frame.head.prompt === head.prompt && frame.head.seed === head.seed && key(frame) === wanted);
   }
   get(id) { return this.frames.find((frame) => frame.id === id); }
   forget() {

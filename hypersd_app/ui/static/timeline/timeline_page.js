@@ -7,7 +7,7 @@ import { provide } from "../core/parts.js";
 import { recipeLink } from "../core/recipes.js";
 import { timeline } from "./current.js";
 import { animatedGif, video } from "./export.js";
-import { Timeline } from "./timeline.js";
+import { followed, Timeline } from "./timeline.js";
 
 // Whether two prompts are one on its way, as somebody typed it.
 function typedOn(one, other) { return one.startsWith(other) || other.startsWith(one); }
@@ -44,13 +44,15 @@ export class TimelinePage {
   }
   render() {
     const frames = this.frames();
+    const chosen = followed(this.chosen, this.newest, frames);
+    this.newest = frames.at(-1) || null;
     this.forgetGone();
     this.one(".hs-empty").hidden = frames.length > 0;
     this.scrub.hidden = this.one(".hs-t-stage").hidden = frames.length === 0;
     this.scrub.max = Math.max(0, frames.length - 1);
     const inside = this.list.contains(document.activeElement);
     this.list.replaceChildren(...this.groups(frames));
-    if (!frames.includes(this.chosen)) this.choose(frames[frames.length - 1]);
+    if (chosen !== this.chosen) this.choose(chosen);
     else this.mark();
     // Who goes by keyboard stays where they are, though their place was built anew.
     if (inside && this.chosen) this.items.get(this.chosen.id).focus({ preventScroll: true });
@@ -151,7 +153,12 @@ export class TimelinePage {
   async png() { if (this.chosen) savePng(this.recipe()); }
   link() { if (this.chosen) copyText(recipeLink(this.recipe())); }
   save() { if (this.chosen) saveRecipe(this.recipe()); }
-  forget() { timeline.forget(); this.render(); }
+  forget() {
+    const count = timeline.frames.filter((frame) => !frame.pinned).length;
+    if (!count || !window.confirm(texts["timeline.clear.ask"].replace("{pictures}", counted("pictures", count)))) return;
+    timeline.forget();
+    this.render();
+  }
 
   gif() { this.record(animatedGif); }
   video() { this.record(video); }
