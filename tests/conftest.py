@@ -1,7 +1,8 @@
-"""Marks by folder, so that `-m "not browser and not training"` leaves out what nobody has to mark one by one."""
+"""Marks by folder, so that `-m "not browser and not training"` leaves out what nobody has to mark one by one; quick collections."""
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(HERE).parts[0]
         if folder in MARKS:
             item.add_marker(MARKS[folder])
+
+
+def pytest_collection_finish() -> None:
+    """Leave what the imports made out of later garbage collections.
+
+    An engine that closes, or makes room, collects garbage: with torch, diffusers and Gradio imported each time would take longer
+    than most tests.
+    """
+    gc.collect()
+    gc.freeze()

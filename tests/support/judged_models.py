@@ -1,5 +1,11 @@
 """A workspace in which everything that judges has been trained for a few steps."""
 
+import atexit
+import functools
+import shutil
+import tempfile
+from pathlib import Path
+
 from hypersd_app.training.critics import registry
 from hypersd_app.training.critics import style as style_judge
 from hypersd_app.training.critics import text_image as judge
@@ -14,12 +20,26 @@ def no_progress(done, total, metrics):
 
 
 def judged_workspace(runs):
-    """Random models, pictures of four things in two sets, judges and rewards of a few steps."""
+    """Random models, pictures of four things in two sets, judges and rewards of a few steps; the caller's own in `runs`."""
+    shutil.copytree(template(), runs, dirs_exist_ok=True)
+    return opened(runs)
+
+
+def opened(runs):
+    return Workspace(runs, runs / "assets" / "tiny", "tiny")
+
+
+@functools.cache
+def template():
+    """Made once for all tests of a process: to train the judges takes longer than most of what is asked of them."""
+    runs = Path(tempfile.mkdtemp(prefix="judged-"))
+    atexit.register(shutil.rmtree, runs, ignore_errors=True)
     write_all(runs / "npm")
-    made = Workspace(runs, tiny_models.write_pocket(runs / "assets" / "tiny"), "tiny")
+    tiny_models.write_pocket(runs / "assets" / "tiny")
+    made = opened(runs)
     dataset.build(dataset.PRESETS["tiny"], made.run("data", "tiny"), made.packages)
     judge.train(judge.PRESETS["tiny"], made, made.run("judge", "tiny"), no_progress)
     style_judge.train(style_judge.PRESETS["tiny"], made, made.run("style-judge", "tiny"), no_progress)
     for name in ("agreement", "quality", "segmenter"):
         registry.train(registry.PRESETS[f"tiny-{name}"], made, made.run("reward", f"tiny-{name}"), no_progress)
-    return made
+    return runs
