@@ -8,23 +8,21 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-FALLBACK = 8 * 2**30  # where the system does not say
+import psutil
+
 ARENA_MAX = -8  # what glibc's `mallopt` calls the number of heaps
 
 
-def available_bytes(meminfo: Path = Path("/proc/meminfo")) -> int:
+def available_bytes() -> int:
     """Free memory of the machine, less if a container allows less."""
-    try:
-        lines = meminfo.read_text(encoding="ascii").splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration, ValueError):
-        return FALLBACK
-    return min(free, container_bytes() or free)
+    free = int(psutil.virtual_memory().available)
+    container = container_bytes()
+    return free if container is None else min(free, container)
 
 
-def resident_bytes(status: Path = Path("/proc/self/status")) -> int:
-    """Memory of this process that is in use now, 0 where the system does not say."""
-    return _kilobytes(status, "VmRSS") * 1024
+def resident_bytes() -> int:
+    """Memory of this process that is in use now."""
+    return int(psutil.Process().memory_info().rss)
 
 
 def peak_bytes(status: Path = Path("/proc/self/status")) -> int:

@@ -133,7 +133,7 @@ def measure_model(name: str, args: argparse.Namespace, settings: Settings) -> It
 
 def reference_fits(loader: Loader, engine: Engine, request: GenerationRequest) -> bool:
     """Whether the plain pipeline has room, which keeps all weights in float32."""
-    size = loader.footprint(make_plan(engine.catalog, request))
+    size = loader.footprint(make_plan(engine.catalog, request).choice)
     needed, free = 4 * (size.text + size.unet + size.decoder + size.control), available_bytes()
     if REFERENCE_MARGIN * needed < free:
         return True

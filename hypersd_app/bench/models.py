@@ -15,7 +15,7 @@ from hypersd_app.catalog.specs import ControlSpec, DecoderSpec, ModelSpec, Recip
 from hypersd_app.engine.loading.checkpoints import BASE_MODELS
 from hypersd_app.engine.loading.loader import Loader, read_json
 from hypersd_app.engine.memory.placement import Footprint
-from hypersd_app.engine.plan import Plan
+from hypersd_app.engine.plan import Choice
 from hypersd_app.engine.sampling.text import PromptEncoder
 from hypersd_app.weights.downloads import Progress
 from hypersd_app.weights.hub import Hub
@@ -46,11 +46,11 @@ class RandomLoader(Loader):
         super().__init__(hub, dtype)
         self.family = family
 
-    def footprint(self, plan: Plan, progress: Progress | None = None) -> Footprint:
+    def footprint(self, choice: Choice, progress: Progress | None = None) -> Footprint:
         """Counted on modules without values."""
-        control = 0 if plan.control is None else count(empty(lambda: new_controlnet(self.family)))
+        control = 0 if choice.control is None else count(empty(lambda: new_controlnet(self.family)))
         texts = sum(count(empty(make)) for make in text_encoders(self.family))
-        unet, decoder = empty(lambda: new_unet(self.family)), empty(lambda: self._new_decoder(plan.decoder))
+        unet, decoder = empty(lambda: new_unet(self.family)), empty(lambda: self._new_decoder(choice.decoder))
         return Footprint(texts, count(unet), count(decoder.decoder), control)
 
     def text(self, model: ModelSpec, progress: Progress | None = None) -> PromptEncoder:

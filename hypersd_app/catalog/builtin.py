@@ -21,6 +21,7 @@ from hypersd_app.errors import ModelUnavailable
 
 logger = logging.getLogger(__name__)
 POCKET_SIZE = 256
+ACCELERATOR = "accelerator.safetensors"  # what `train student` leaves
 POCKET_GUIDANCE = 3.0
 FAMILIES = ("pocket", "sd15", "sdxl", "sd3", "flux")
 
@@ -47,7 +48,7 @@ def pocket_model(folder: Path) -> ModelSpec:
 
 
 def _pocket_recipes(folder: Path) -> tuple[Recipe, ...]:
-    accelerator = folder / "accelerator.safetensors"
+    accelerator = folder / ACCELERATOR
     base = teacher(POCKET_GUIDANCE)
     return (accelerated("unified", "Few steps, 1-8", accelerator), base) if accelerator.exists() else (base,)
 
@@ -55,7 +56,7 @@ def _pocket_recipes(folder: Path) -> tuple[Recipe, ...]:
 def trained_students(runs: Path) -> dict[str, list[Recipe]]:
     """Every student that `train` left, by the family it was made for, so that Compare can run it beside the shipped one."""
     found: dict[str, list[Recipe]] = {}
-    for path in sorted(runs.glob("student/*/accelerator.safetensors")):
+    for path in sorted(runs.glob(f"student/*/{ACCELERATOR}")):
         try:
             metadata = read_header(path).metadata
         except ModelUnavailable as error:

@@ -25,6 +25,7 @@ class Catalog:
         self.pins = read_pins(settings.revisions)
         self._models: dict[str, ModelSpec] = {}
         self._styles: tuple[StyleSpec, ...] = ()
+        self.generation = 0  # another number after each rescan, for those who keep rows
         self.rescan()
 
     def rescan(self) -> None:
@@ -40,6 +41,7 @@ class Catalog:
         self._models = models
         shipped = scan_styles(settings.assets / "pocket" / "styles", "pocket")
         self._styles = distinct([*shipped, *scan_styles(settings.styles), *scan_styles(settings.models / A1111_STYLES)])
+        self.generation += 1
 
     def models(self) -> tuple[ModelSpec, ...]:
         """All models, the embedded one first."""

@@ -39,13 +39,8 @@ WEIGHTS = ("text_encoder", "text_encoder_2", "text_encoder_3", "transformer", "v
 StepReport = Callable[[int, int], None]
 
 
-def is_plain(model: ModelSpec) -> bool:
-    """True for a model that runs through diffusers' own pipeline."""
-    return model.family in CLASSES
-
-
 @dataclass(frozen=True)
-class PlainSizes:
+class DiffusersSizes:
     """Bytes of all parts of a pipeline together, and of its largest part."""
 
     total: int
@@ -62,21 +57,21 @@ class PlainSizes:
         return {Tier.RESIDENT: self.total, Tier.MODEL_OFFLOAD: self.largest, Tier.SEQUENTIAL_OFFLOAD: 0}[tier]
 
 
-def plain_sizes(hub: Hub, model: ModelSpec, hardware: Hardware, progress: Progress | None) -> PlainSizes:
+def sizes_of(hub: Hub, model: ModelSpec, hardware: Hardware, progress: Progress | None) -> DiffusersSizes:
     """Sizes by the files' headers. Raises ModelUnavailable."""
-    root = plain_folder(hub, model, progress)
+    root = model_folder(hub, model, progress)
     numbers = [sum(read_header(path).numbers() for path in weight_files(root / part)) for part in WEIGHTS]
-    return PlainSizes(sum(numbers) * hardware.dtype.itemsize, max(numbers) * hardware.dtype.itemsize)
+    return DiffusersSizes(sum(numbers) * hardware.dtype.itemsize, max(numbers) * hardware.dtype.itemsize)
 
 
-def plain_folder(hub: Hub, model: ModelSpec, progress: Progress | None) -> Path:
+def model_folder(hub: Hub, model: ModelSpec, progress: Progress | None) -> Path:
     """The model's files. Raises ModelUnavailable."""
     return hub.folder(model.source, [*SHARED, *COMPONENTS[model.family]], progress)
 
 
-def load_plain(hub: Hub, model: ModelSpec, recipe: Recipe, hardware: Hardware, tier: Tier, progress: Progress | None) -> Loaded:
+def load_diffusers(hub: Hub, model: ModelSpec, recipe: Recipe, hardware: Hardware, tier: Tier, progress: Progress | None) -> Loaded:
     """The whole pipeline, its accelerating LoRA fused. Raises ModelUnavailable."""
-    root = plain_folder(hub, model, progress)
+    root = model_folder(hub, model, progress)
     # Where a component has one set only, diffusers takes that, whatever the variant: SD3's text encoders come in half, its
     # transformer in full.
     half = next((found for found in (variant(root / part) for part in WEIGHTS) if found), None)
@@ -97,19 +92,28 @@ def load_plain(hub: Hub, model: ModelSpec, recipe: Recipe, hardware: Hardware, t
         pipeline.enable_model_cpu_offload(device=hardware.torch_device)
     else:
         pipeline.enable_sequential_cpu_offload(device=hardware.torch_device)
-    return Loaded(pipeline, PlainSizes(sum(sizes), max(sizes)).on_device(tier), pipeline.remove_all_hooks)
+    return Loaded(pipeline, DiffusersSizes(sum(sizes), max(sizes)).on_device(tier), pipeline.remove_all_hooks)
 
 
-@torch.inference_mode()
-def render_plain(pipeline: Any, plans: Sequence[Plan], clock: Clock, on_step: StepReport | None) -> list[list[Pixels]]:
-    """The pictures of each plan, one plan after another. Raises InvalidRequest for what these models cannot do here."""
-    return [_render_one(pipeline, plan, clock, on_step) for plan in plans]
+class DiffusersPipeline:
+    """A pipeline of diffusers' own, called like those that are made of parts."""
+
+    def __init__(self, pipeline: Any, label: str, synchronize: Callable[[], None]) -> None:
+        self._pipeline = pipeline
+        self.label = label
+        self.synchronize = synchronize
+
+    @torch.inference_mode()
+    def render(self, plans: Sequence[Plan], clock: Clock, on_step: StepReport | None) -> list[list[Pixels]]:
+        """The images of each plan, one plan after another. Raises InvalidRequest for what these models cannot do here."""
+        return [_render_one(self._pipeline, plan, clock, on_step) for plan in plans]
 
 
 def _render_one(pipeline: Any, plan: Plan, clock: Clock, on_step: StepReport | None) -> list[Pixels]:
-    if plan.styles:
-        raise InvalidRequest("styles", [style.name for style, _ in plan.styles], f"none with {plan.model.title}")
-    steps, count = plan.request.num_inference_steps, len(plan.seeds)
+    choice = plan.choice
+    if choice.styles:
+        raise InvalidRequest("styles", [style.name for style, _ in choice.styles], f"none with {choice.model.title}")
+    steps, count = choice.num_inference_steps, plan.request.num_images
 
     def report(_pipeline: Any, index: int, _t: Any, values: dict[str, Any]) -> dict[str, Any]:
         if on_step is not None:
@@ -117,16 +121,16 @@ def _render_one(pipeline: Any, plan: Plan, clock: Clock, on_step: StepReport | N
         return values
 
     arguments: dict[str, Any] = {}
-    if plan.recipe.negative_prompt and plan.request.negative_prompt:
+    if choice.recipe.negative_prompt and plan.request.negative_prompt:
         arguments["negative_prompt"] = [plan.request.negative_prompt] * count
     with clock("unet"):
         made = pipeline(
             prompt=[plan.prompt] * count,
-            width=plan.width,
-            height=plan.height,
+            width=choice.width,
+            height=choice.height,
             num_inference_steps=steps,
-            guidance_scale=plan.guidance_scale,
-            generator=[torch.Generator().manual_seed(seed) for seed in plan.seeds],
+            guidance_scale=choice.guidance_scale,
+            generator=[torch.Generator().manual_seed(seed) for seed in plan.request.seeds],
             callback_on_step_end=report,
             **arguments,
         ).images

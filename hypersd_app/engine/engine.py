@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -16,14 +15,13 @@ from PIL import Image
 from hypersd_app.catalog.catalog import Catalog
 from hypersd_app.catalog.specs import ModelSpec, Recipe, StyleSpec
 from hypersd_app.engine.annotators import Annotators
-from hypersd_app.engine.diffusers_pipelines import is_plain, render_plain
 from hypersd_app.engine.loading.loader import Loader
-from hypersd_app.engine.memory.budget import memory_budget, out_of_memory_named, release
+from hypersd_app.engine.memory.budget import memory_budget, raise_if_out_of_memory, release
 from hypersd_app.engine.memory.device import Hardware, choose_hardware, zero_gpu
 from hypersd_app.engine.memory.model_cache import ModelCache
 from hypersd_app.engine.model_manager import ModelManager
-from hypersd_app.engine.plan import Plan, make_plan
-from hypersd_app.engine.sampling.generate import OnStep, render
+from hypersd_app.engine.plan import Plan, Planner, leading
+from hypersd_app.engine.sampling.generate import OnStep
 from hypersd_app.engine.sampling.timing import Clock
 from hypersd_app.errors import DeviceOutOfMemory, HyperSDError
 from hypersd_app.images.scribble import Pixels
@@ -34,12 +32,11 @@ from hypersd_app.weights.hub import Hub
 logger = logging.getLogger(__name__)
 
 Progress = Callable[..., None]  # (share, words or StepReached), and in a long run now and then a picture too
-Drawn = tuple[list[list[Pixels]], dict[str, float], str]  # pictures of each plan, milliseconds, what drew them
+Drawn = tuple[list[list[Pixels]], dict[str, float], str]  # images of each plan, milliseconds, what drew them
 
 
-@dataclass(frozen=True)
-class EngineStatus(Mapping[str, Any]):
-    """What runs where. Also a mapping of plain values, for the health page."""
+class EngineStatus(TypedDict):
+    """What runs where, as plain values."""
 
     backend: str
     device: str
@@ -54,16 +51,7 @@ class EngineStatus(Mapping[str, Any]):
     prompt_hits: int
     prompt_misses: int
     pictures: int
-    milliseconds: dict[str, float] = field(default_factory=dict)  # of the last request, by part
-
-    def __getitem__(self, name: str) -> Any:
-        return asdict(self)[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(item.name for item in fields(self))
-
-    def __len__(self) -> int:
-        return len(fields(self))
+    milliseconds: dict[str, float]  # of the last request, by part
 
 
 class Engine:
@@ -77,57 +65,51 @@ class Engine:
         self.hardware = hardware or choose_hardware(settings)
         self._hub = hub or Hub(offline=settings.offline)
         budget = memory_budget(self.hardware.device, settings.memory_gb)
-        self._residency = ModelCache(budget, lambda: release(self.hardware.device))
+        self._planner = Planner(self.catalog)
+        self._model_cache = ModelCache(budget, lambda: release(self.hardware.device))
         loader = loader or Loader(self._hub, torch.float32)
-        self._pipelines = ModelManager(self.hardware, settings.cache, loader, self._residency)
-        self._annotators = Annotators(self._hub, self._residency, self.catalog.pins)
+        self._models = ModelManager(self.hardware, settings.cache, loader, self._model_cache)
+        self._annotators = Annotators(self._hub, self._model_cache, self.catalog.pins)
         self._device = threading.Lock()
         self._draw_on_lent_gpu = zero_gpu(self._draw_or_error)
         self._pictures = 0
         self._milliseconds: dict[str, float] = {}
-        logger.info("engine: %s, budget %.1f GB", self.hardware.label, self._residency.budget / 1e9)
+        logger.info("engine: %s, budget %.1f GB", self.hardware.label, self._model_cache.budget / 1e9)
 
     def generate(self, request: GenerationRequest, progress: Progress | None = None) -> GenerationResult:
-        """Make the pictures of one request. Raises HyperSDError: InvalidRequest, ModelUnavailable or DeviceOutOfMemory."""
-        return self._run([make_plan(self.catalog, request)], progress)[0]
+        """Make the images of one request. Raises HyperSDError: InvalidRequest, ModelUnavailable or DeviceOutOfMemory."""
+        return self._run([self._planner.plan(request)], progress)[0]
 
     def generate_batch(self, requests: Sequence[GenerationRequest]) -> list[GenerationResult]:
-        """One result a request, in order; those whose pipeline is the same run as one batch. Raises HyperSDError."""
-        plans = [make_plan(self.catalog, request) for request in requests]
-        results: dict[int, GenerationResult] = {}
-        for indices in batches(plans):
-            made = self._run([plans[i] for i in indices], None)
-            results.update(zip(indices, made, strict=True))
-        return [results[i] for i in range(len(plans))]
+        """One result a request, in order, drawn as one batch: all share a `BatchKey`. Raises HyperSDError."""
+        return self._run([self._planner.plan(request) for request in requests], None)
 
     def _run(self, plans: list[Plan], progress: Progress | None) -> list[GenerationResult]:
         loading = None if progress is None else lambda share, text: progress(LOADING_SHARE * share, text)
-        with self._cleanup_after_exhaustion():
+        try:
             if self._draw_on_lent_gpu is None:
-                pictures, milliseconds, label = self._draw(plans, loading, _step_report(progress))
+                images, milliseconds, label = self._draw(plans, loading, _step_report(progress))
             else:
-                with self._open(plans, loading):  # loaded here, and inherited by the process that has the GPU
+                with self._models.open(leading(plans), loading):  # loaded here, and inherited by the process that has the GPU
                     drawn = self._draw_on_lent_gpu(plans)
                 if isinstance(drawn, HyperSDError):
                     raise drawn
-                pictures, milliseconds, label = drawn
+                images, milliseconds, label = drawn
+        except DeviceOutOfMemory:
+            self._free()
+            raise
         self._milliseconds = milliseconds
-        self._pictures += sum(len(row) for row in pictures)
-        return [GenerationResult(tuple(row), plan.request, milliseconds, label) for plan, row in zip(plans, pictures, strict=True)]
-
-    def _open(self, plans: Sequence[Plan], loading: Progress | None) -> AbstractContextManager[Any]:
-        """The pipeline that fits all of `plans`, which share a key but for blank sketches."""
-        if is_plain(plans[0].model):
-            return self._pipelines.open_plain(plans[0], loading)
-        return self._pipelines.open(next((plan for plan in plans if plan.control is not None), plans[0]), loading)
+        self._pictures += sum(len(row) for row in images)
+        return [GenerationResult(tuple(row), plan.filled, milliseconds, label) for plan, row in zip(plans, images, strict=True)]
 
     def _draw(self, plans: list[Plan], loading: Progress | None = None, on_step: OnStep | None = None) -> Drawn:
-        with self._open(plans, loading) as pipeline, self._device, out_of_memory_named("drawing"):
-            clock = Clock(self._pipelines.synchronize)
-            if is_plain(plans[0].model):
-                label = replace(self.hardware, backend="torch", compile=False).label
-                return render_plain(pipeline, plans, clock, on_step), clock.finished(), label
-            return render(self._pipelines, pipeline, plans, clock, on_step), clock.finished(), pipeline.label
+        with self._models.open(leading(plans), loading) as pipeline, self._device:
+            clock = Clock(pipeline.synchronize)
+            try:
+                return pipeline.render(plans, clock, on_step), clock.finished(), pipeline.label
+            except (MemoryError, RuntimeError) as error:
+                raise_if_out_of_memory(error, "drawing")
+                raise
 
     def _draw_or_error(self, plans: list[Plan]) -> Drawn | HyperSDError:
         """As `_draw`, in a process whose exceptions lose their words on the way back."""
@@ -136,14 +118,10 @@ class Engine:
         except HyperSDError as error:
             return error
 
-    @contextmanager
-    def _cleanup_after_exhaustion(self) -> Iterator[None]:
-        try:
-            yield
-        except DeviceOutOfMemory:
-            self._residency.clear()
-            release(self.hardware.device)
-            raise
+    def _free(self) -> None:
+        """Unload what is not in use and give its memory back."""
+        self._model_cache.clear()
+        release(self.hardware.device)
 
     def annotate(self, kind: str, photograph: Image.Image, size: tuple[int, int]) -> Pixels:
         """A photograph as a control picture, uint8 (H, W, 3); `size` is (W, H). Raises InvalidRequest and ModelUnavailable."""
@@ -164,7 +142,7 @@ class Engine:
 
     def status(self) -> EngineStatus:
         """What is loaded, and how the last request's time was spent."""
-        counts, prompts = self._residency.statistics(), self._pipelines.prompts
+        counts, prompts = self._model_cache.statistics(), self._models.prompts
         return EngineStatus(
             backend=self.hardware.backend,
             device=self.hardware.device,
@@ -184,9 +162,13 @@ class Engine:
 
     def prepare(self, request: GenerationRequest, progress: Progress | None = None) -> None:
         """Load what `request` needs, beside the work of others, and draw nothing. Raises HyperSDError."""
-        plan = make_plan(self.catalog, request)
-        with self._cleanup_after_exhaustion(), self._open([plan], progress):
-            logger.debug("ready: %s", plan.key)
+        plan = self._planner.plan(request)
+        try:
+            with self._models.open(plan, progress):
+                logger.debug("ready: %s", request.batch_key())
+        except DeviceOutOfMemory:
+            self._free()
+            raise
 
     def warm_up(self, model: str) -> None:
         """Load and compile what the model's first recipe needs, with and without a sketch. Raises HyperSDError."""
@@ -196,7 +178,7 @@ class Engine:
         if row.controls:
             stroke = np.zeros((row.height, row.width, 3), np.uint8)
             stroke[row.height // 2] = 255
-            self.generate(warmed_with(request, stroke, row.controls[0].kind))
+            self.generate(replace(request, control=ControlInput(stroke, row.controls[0].kind)))
 
     def rescan(self) -> None:
         """Look again for models, students and styles, without a restart."""
@@ -205,31 +187,8 @@ class Engine:
     def close(self) -> None:
         """Free the device."""
         with self._device:
-            self._residency.clear()
-            self._pipelines.prompts.clear()
-            release(self.hardware.device)
-
-
-def batches(plans: Sequence[Plan]) -> list[list[int]]:
-    """Indices of plans that can run together. A blank sketch joins a drawn one: with scale 0 it is no control."""
-    groups: dict[object, list[int]] = {}
-    kinds = {base_key(plan): plan.control.kind for plan in plans if plan.control is not None}
-    for i, plan in enumerate(plans):
-        kind = plan.control.kind if plan.control is not None else kinds.get(base_key(plan), "")
-        groups.setdefault((base_key(plan), kind), []).append(i)
-    return list(groups.values())
-
-
-def base_key(plan: Plan) -> object:
-    """The pipeline key without the control kind."""
-    key = asdict(plan.key)
-    key.pop("control")
-    return tuple(key.values())
-
-
-def warmed_with(request: GenerationRequest, stroke: Pixels, kind: str) -> GenerationRequest:
-    """The warm-up request with a sketch."""
-    return replace(request, control=ControlInput(stroke, kind))
+            self._models.prompts.clear()
+            self._free()
 
 
 def _step_report(progress: Progress | None) -> OnStep | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
@@ -12,24 +12,19 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Conditioning:
-    """Text of B pictures: `hidden` is (B, L, D).
+    """Text of B images: `hidden` is (B, L, D).
 
-    SDXL has `pooled` (B, P) and `time_ids` (B, 6) besides, Pocket the `layout` (B, 16, 16, 16) that its prior reads off the words.
+    SDXL has `pooled` (B, P) and `time_ids` (B, 6) besides, Pocket the `layout` (B, 16, 16, 16) that its prior predicts.
     """
 
     hidden: Tensor
     pooled: Tensor | None = None
     time_ids: Tensor | None = None
     layout: Tensor | None = None
-    parts: tuple[Conditioning, ...] = ()  # that were stacked, by which each row is known again
+    parts: tuple[Conditioning, ...] = ()  # what was stacked: identifies each row, since the same words may come in another batch
 
     def __len__(self) -> int:
         return len(self.hidden)
-
-    @property
-    def rows(self) -> tuple[Hashable, ...]:
-        """What tells each row from others: the same words of another batch are the same row."""
-        return self.parts or tuple((self, row) for row in range(len(self)))
 
     @staticmethod
     def stack(parts: Sequence[Conditioning]) -> Conditioning:

@@ -1,45 +1,53 @@
-"""The manager: which parts a plan needs, loaded once, shared between pipelines, kept while memory allows."""
+"""The model manager: which parts a plan needs, loaded once, shared between pipelines, kept while memory allows."""
 
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from cachetools import LRUCache
 
 from hypersd_app.catalog.specs import ControlSpec, Recipe, StyleSpec, WeightSource
-from hypersd_app.engine.backends.base import Backend, StyledDenoiser
+from hypersd_app.engine.backends.base import Backend
 from hypersd_app.engine.backends.registry import Backends
-from hypersd_app.engine.diffusers_pipelines import WEIGHTS, PlainSizes, load_plain, plain_sizes
-from hypersd_app.engine.interfaces import Conditioning, ControlNetwork, Decoder
-from hypersd_app.engine.loading.fingerprint import TOP, Fingerprint, stamp
+from hypersd_app.engine.diffusers_pipelines import CLASSES, WEIGHTS, DiffusersPipeline, DiffusersSizes, load_diffusers, sizes_of
+from hypersd_app.engine.interfaces import ControlNetwork
+from hypersd_app.engine.loading.fingerprint import TOP, Fingerprint, file_stamp, stamp
 from hypersd_app.engine.loading.loader import Loader, decoder_components, text_components
-from hypersd_app.engine.loading.lora import FactorCache, Factors, StyleKey, StylePatch
+from hypersd_app.engine.loading.lora import FactorCache, Factors, StyleKey
 from hypersd_app.engine.memory.budget import out_of_memory_named
 from hypersd_app.engine.memory.device import Hardware
-from hypersd_app.engine.memory.model_cache import Loaded, ModelCache
+from hypersd_app.engine.memory.model_cache import Entry, Loaded, ModelCache
 from hypersd_app.engine.memory.placement import Footprint, Placement, Placements, Tier
-from hypersd_app.engine.plan import Plan
+from hypersd_app.engine.plan import Choice, Plan
+from hypersd_app.engine.sampling.generate import DenoisingPipeline, OnStep
 from hypersd_app.engine.sampling.schedules import Schedulers
-from hypersd_app.engine.sampling.text import PromptCache, PromptEncoder, PromptKey
+from hypersd_app.engine.sampling.text import PromptCache, TextPart
+from hypersd_app.engine.sampling.timing import Clock
+from hypersd_app.images.scribble import Pixels
 from hypersd_app.weights.downloads import Progress
 
 logger = logging.getLogger(__name__)
 
 Fingerprints = Mapping[str, Fingerprint]  # of the files that each part of a plan is read from
+LOOK_EVERY = 0.5  # seconds between two looks at the files of a pipeline that is open
+KEPT_OPEN = 8  # pipelines; one that has styles keeps their factors, as many as `FactorCache` does
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PartKey:
     """Everything that changes a part: what it is, whose weights, what is fused into it, and where it runs."""
 
     part: str
     source: WeightSource
-    stamp: Fingerprint
+    fingerprint: Fingerprint
     recipe: Recipe | None
     hardware: str
 
@@ -48,194 +56,216 @@ class PartKey:
         return f"{self.part} of {self.source}{fused}"
 
 
-class TextPart:
-    """A prompt encoder with the styles that may act on it. Use under the device lock."""
-
-    def __init__(self, encoder: PromptEncoder, arrive: Callable[[], None]) -> None:
-        self.encoder = encoder
-        self._arrive = arrive
-        self._patches = {name: StylePatch(module) for name, module in encoder.modules.items()}
+class Pipeline(Protocol):
+    """What draws plans of one choice. Use under the device lock."""
 
     @property
-    def bytes(self) -> int:
-        """Memory of the weights kept for taking styles off again."""
-        return sum(patch.bytes for patch in self._patches.values())
+    def label(self) -> str:
+        """What runs it and where its weights are, for people."""
+        ...
 
-    def embed(self, key: PartKey, cache: PromptCache, text: str, negative: bool, styles: Any) -> Conditioning:
-        """The embedding of one prompt; the encoder is patched and run only if the cache doesn't have it."""
-        acting = [(style, weight, factors) for style, weight, factors in styles if any(factors[name] for name in self._patches)]
-        names = tuple((style, weight) for style, weight, _ in acting)
+    @property
+    def synchronize(self) -> Callable[[], None]:
+        """What waits until the device has done its work."""
+        ...
 
-        def encode() -> Conditioning:
-            for component, patch in self._patches.items():
-                patch.set(names, [(factors[component], weight) for _, weight, factors in acting])
-            self._arrive()
-            return self.encoder(text, negative)
-
-        return cache.get(PromptKey(key, names, negative, text), encode)
+    def render(self, plans: Sequence[Plan], clock: Clock, on_step: OnStep | None) -> list[list[Pixels]]:
+        """The images of each plan, uint8 (H, W, 3), in order. Raises HyperSDError."""
+        ...
 
 
-@dataclass(frozen=True)
-class Pipeline:
-    """The parts of one plan, ready to run. Use under the device lock."""
+@dataclass(eq=False)
+class Opened:
+    """A pipeline with its entries in the model cache. `fingerprints` are those of its files when they were last looked at."""
 
-    backend: Backend
-    label: str  # what runs it and where its weights are, for people
-    text: TextPart
-    text_key: PartKey
-    denoiser: StyledDenoiser
-    decoder: Decoder
-    control: ControlNetwork | None
-    schedulers: Schedulers
-    styles: Sequence[tuple[StyleKey, float, Factors]]
+    pipeline: Pipeline
+    entries: Sequence[Entry]
+    fingerprints: Fingerprints
+    looked: float = field(default_factory=time.monotonic)
 
 
 class ModelManager:
     """Opens pipelines for plans. Thread-safe; a part is loaded by whoever asks first, the others wait for it."""
 
-    def __init__(self, hardware: Hardware, cache: Path, loader: Loader, residency: ModelCache) -> None:
+    def __init__(self, hardware: Hardware, cache: Path, loader: Loader, model_cache: ModelCache) -> None:
         self.hardware = hardware
         self.loader = loader
-        self.residency = residency
-        self._backends = Backends(hardware, cache)
-        self._placements = Placements(hardware, residency.budget)
-        self._plain_sizes: dict[tuple[WeightSource, Fingerprint], PlainSizes] = {}
+        self.model_cache = model_cache
+        model_cache.forget = self._forget
+        self.backends = Backends(hardware, cache)
+        self.placements = Placements(hardware, model_cache.budget)
+        self._diffusers_sizes: dict[tuple[WeightSource, Fingerprint], DiffusersSizes] = {}
+        self._opened: LRUCache[Choice, Opened] = LRUCache(KEPT_OPEN)
+        self._lock = threading.Lock()
         self.prompts = PromptCache()
         self.factors = FactorCache()
 
     @contextmanager
     def open(self, plan: Plan, progress: Progress | None = None) -> Iterator[Pipeline]:
         """The plan's pipeline, none of it evicted while the block runs. Raises ModelUnavailable and DeviceOutOfMemory."""
-        stamps = plan_stamps(plan)
-        placement, size = self._placement(plan, stamps, progress)
+        with self._lock:
+            opened = self._opened.get(plan.choice)
+        looking = opened is None or time.monotonic() - opened.looked > LOOK_EVERY
+        if looking:
+            opened = self._looked_at(plan.choice, opened)
+        if opened is None or not self.model_cache.hold(opened.entries):
+            looking, opened = True, self._open(plan, progress)
         try:
-            with ExitStack() as leases:
-                yield Opening(self, plan, stamps, placement, size, leases, progress).pipeline()
+            yield opened.pipeline
         finally:
-            self.residency.trim()
+            self.model_cache.release(opened.entries)
+            if looking:
+                self.model_cache.trim()  # styles and prompts grow what is loaded
 
-    def _placement(self, plan: Plan, stamps: Fingerprints, progress: Progress | None) -> tuple[Placement, Footprint]:
-        model = " with ".join(str(source) for source in (plan.model.source, plan.recipe.unet) if source is not None)
-        parts = (plan.decoder.source, None if plan.control is None else plan.control.source, *stamps.values())
-        return self._placements.of(model, parts, lambda: self.loader.footprint(plan, progress))
+    def _looked_at(self, choice: Choice, opened: Opened | None) -> Opened | None:
+        """`opened`, unless one of its files was replaced meanwhile."""
+        if opened is None or opened.fingerprints != fingerprints(choice):
+            return None
+        opened.looked = time.monotonic()
+        return opened
 
-    @contextmanager
-    def open_plain(self, plan: Plan, progress: Progress | None = None) -> Iterator[Any]:
-        """The plan's pipeline of diffusers' own making, for the models that run through one."""
-        model, hardware = plan.model, replace(self.hardware, backend="torch")
-        version = (model.source, stamp(model.source, WEIGHTS))
-        if version not in self._plain_sizes:
-            self._plain_sizes[version] = plain_sizes(self.loader.hub, model, hardware, progress)
-        sizes = self._plain_sizes[version]
-        tier = sizes.tier(hardware, self.residency.budget)
-        stamps = version[1] + stamp(plan.recipe.lora)
-        key = PartKey("pipeline", model.source, stamps, plan.recipe, self.label(Placement("torch", tier)))
+    def _open(self, plan: Plan, progress: Progress | None) -> Opened:
+        """Load what is not loaded yet; the entries of what comes back are held."""
+        entries: list[Entry] = []
+        opener = self._open_diffusers if plan.choice.model.family in CLASSES else self._open_parts
+        found = fingerprints(plan.choice)
+        try:
+            opened = Opened(opener(plan, found, entries, progress), entries, found)
+        except BaseException:
+            self.model_cache.release(entries)
+            raise
+        with self._lock:
+            self._opened[plan.choice] = opened
+        return opened
+
+    def _forget(self) -> None:
+        """Something was evicted: what is open would keep it in memory."""
+        with self._lock:
+            self._opened.clear()
+
+    def _open_parts(self, plan: Plan, found: Fingerprints, entries: list[Entry], progress: Progress | None) -> Pipeline:
+        choice = plan.choice
+        model = " with ".join(str(source) for source in (choice.model.source, choice.recipe.unet) if source is not None)
+        parts = (choice.decoder.source, None if choice.control is None else choice.control.source, *found.values())
+        placement, size = self.placements.of(model, parts, lambda: self.loader.footprint(choice, progress))
+        return Opening(
+            manager=self,
+            choice=choice,
+            fingerprints=found,
+            placement=placement,
+            size=size,
+            entries=entries,
+            progress=progress,
+        ).pipeline()
+
+    def _open_diffusers(self, plan: Plan, found: Fingerprints, entries: list[Entry], progress: Progress | None) -> Pipeline:
+        model, recipe, hardware = plan.choice.model, plan.choice.recipe, replace(self.hardware, backend="torch")
+        version = (model.source, found["pipeline"])
+        if version not in self._diffusers_sizes:
+            self._diffusers_sizes[version] = sizes_of(self.loader.hub, model, hardware, progress)
+        sizes = self._diffusers_sizes[version]
+        tier = sizes.tier(hardware, self.model_cache.budget)
+        placement = Placement("torch", tier)
+        key = PartKey(
+            part="pipeline",
+            source=model.source,
+            fingerprint=found["pipeline"] + found["lora"],
+            recipe=recipe,
+            hardware=self.placements.label(placement),
+        )
 
         def load() -> Loaded:
-            return load_plain(self.loader.hub, model, plan.recipe, hardware, tier, progress)
+            return load_diffusers(self.loader.hub, model, recipe, hardware, tier, progress)
 
-        with self.residency.lease(key, lambda: named(key, load), sizes.on_device(tier)) as pipeline:
-            yield pipeline
-
-    def synchronize(self) -> None:
-        """Wait until the device has done its work."""
-        self.backend(Placement("torch")).synchronize()
-
-    def backend(self, placement: Placement) -> Backend:
-        """What runs a placement."""
-        return self._backends.of(placement)
-
-    def label(self, placement: Placement) -> str:
-        """A placement, for people."""
-        return self._placements.label(placement)
+        entries.append(self.model_cache.acquire(key, lambda: named(key, load), sizes.on_device(tier)))
+        label = replace(hardware, compile=False).label
+        return DiffusersPipeline(entries[0].value, label, self.backends.of(Placement("torch")).synchronize)
 
 
+@dataclass(eq=False, kw_only=True)
 class Opening:
-    """One plan's way from names to leased parts."""
+    """One choice's way from names to parts that are loaded and held."""
 
-    def __init__(
-        self,
-        pipelines: ModelManager,
-        plan: Plan,
-        stamps: Fingerprints,
-        placement: Placement,
-        size: Footprint,
-        leases: ExitStack,
-        progress: Progress | None,
-    ) -> None:
-        self._pipelines = pipelines
-        self._plan = plan
-        self._stamps = stamps
-        self._placement = placement
-        self._size = size
-        self._leases = leases
-        self._progress = progress
-        self._backend = pipelines.backend(placement)
-        self._label = pipelines.label(placement)
+    manager: ModelManager
+    choice: Choice
+    fingerprints: Fingerprints
+    placement: Placement
+    size: Footprint
+    entries: list[Entry]
+    progress: Progress | None
 
-    def pipeline(self) -> Pipeline:
+    def __post_init__(self) -> None:
+        self._backend: Backend = self.manager.backends.of(self.placement)
+        self._label = self.manager.placements.label(self.placement)
+
+    def pipeline(self) -> DenoisingPipeline:
         """The parts, each loaded if it isn't there. Raises ModelUnavailable and DeviceOutOfMemory."""
-        plan, source = self._plan, self._plan.model.source
+        choice, source = self.choice, self.choice.model.source
         text_key = self._key("text", "text", source)
-        decoder = self._key("decoder", f"{plan.decoder.name} decoder", plan.decoder.source)
-        return Pipeline(
-            backend=self._backend,
+        decoder = self._key("decoder", f"{choice.decoder.name} decoder", choice.decoder.source)
+        styles = [self._style(style, weight) for style, weight in choice.styles]
+        return DenoisingPipeline(
+            prompts=self.manager.prompts,
+            synchronize=self._backend.synchronize,
             label=self._label,
-            text=self._lease(text_key, "text", self._load_text),
+            text=self._part(text_key, "text", self._load_text),
             text_key=text_key,
-            denoiser=self._lease(self._key("unet", "unet", source, plan.recipe), "unet", self._load_unet),
-            decoder=self._lease(decoder, "decoder", self._load_decoder),
-            control=None if plan.control is None else self._lease_control(plan.control),
-            schedulers=self._lease(self._key("scheduler", "scheduler", source, plan.recipe), "", self._load_scheduler),
-            styles=[self._style(style, weight) for style, weight in plan.styles],
+            denoiser=self._part(self._key("unet", "unet", source, choice.recipe), "unet", self._load_unet),
+            decoder=self._part(decoder, "decoder", self._load_decoder),
+            control=None if choice.control is None else self._control(choice.control),
+            schedulers=self._part(self._key("scheduler", "scheduler", source, choice.recipe), "", self._load_scheduler),
+            styles=styles,
+            unet_styles=[(style, weight, factors["unet"]) for style, weight, factors in styles],
+            device=self._backend.hardware.torch_device,
         )
 
     def _style(self, style: StyleSpec, weight: float) -> tuple[StyleKey, float, Factors]:
-        key, factors = self._pipelines.factors.get(style.path, style.family)
+        key, factors = self.manager.factors.get(style.path, style.family)
         return key, weight, factors
 
     def _key(self, part: str, title: str, source: WeightSource, recipe: Recipe | None = None) -> PartKey:
-        return PartKey(title, source, self._stamps[part], recipe, self._label)
+        return PartKey(part=title, source=source, fingerprint=self.fingerprints[part], recipe=recipe, hardware=self._label)
 
-    def _lease(self, key: PartKey, part: str, load: Callable[[], Loaded]) -> Any:
+    def _part(self, key: PartKey, part: str, load: Callable[[], Loaded]) -> Any:
         hardware, estimate = self._backend.hardware, 0
-        if part and (hardware.device == "cpu" or self._placement.tier is Tier.RESIDENT):
+        if part and (hardware.device == "cpu" or self.placement.tier is Tier.RESIDENT):
             # Room is made before the load, so that the old and the new are never there together.
-            estimate = getattr(self._size, part) * self._placement.weight_bytes(hardware, part)
-        return self._leases.enter_context(self._pipelines.residency.lease(key, lambda: named(key, load), estimate))
+            estimate = getattr(self.size, part) * self.placement.weight_bytes(hardware, part)
+        self.entries.append(self.manager.model_cache.acquire(key, lambda: named(key, load), estimate))
+        return self.entries[-1].value
 
-    def _lease_control(self, control: ControlSpec) -> ControlNetwork:
-        return self._lease(self._key("control", "controlnet", control.source), "control", lambda: self._load_controlnet(control))
+    def _control(self, control: ControlSpec) -> ControlNetwork:
+        return self._part(self._key("control", "controlnet", control.source), "control", lambda: self._load_controlnet(control))
 
     def _loader(self, dtype: torch.dtype) -> Loader:
-        return self._pipelines.loader.reading(dtype)
+        return self.manager.loader.reading(dtype)
 
     def _load_text(self) -> Loaded:
-        encoder = self._loader(self._backend.text_dtype()).text(self._plan.model, self._progress)
+        encoder = self._loader(self._backend.text_dtype()).text(self.choice.model, self.progress)
         placed = self._backend.text(list(encoder.modules.values()))
         part = TextPart(encoder, placed.value)
         return Loaded(part, placed.bytes, placed.close, lambda: part.bytes)
 
     def _load_unet(self) -> Loaded:
-        model, recipe = self._plan.model, self._plan.recipe
+        model, recipe = self.choice.model, self.choice.recipe
         return self._backend.denoiser(
-            f"{model.name}-{recipe.name}", lambda dtype: self._loader(dtype).unet(model, recipe, self._progress)
+            f"{model.name}-{recipe.name}", lambda dtype: self._loader(dtype).unet(model, recipe, self.progress)
         )
 
     def _load_decoder(self) -> Loaded:
-        model, decoder = self._plan.model, self._plan.decoder
+        model, decoder = self.choice.model, self.choice.decoder
         return self._backend.decoder(
-            f"{model.name}-{decoder.name}", lambda dtype: self._loader(dtype).decoder(model, decoder, self._progress)
+            f"{model.name}-{decoder.name}", lambda dtype: self._loader(dtype).decoder(model, decoder, self.progress)
         )
 
     def _load_controlnet(self, control: ControlSpec) -> Loaded:
         return self._backend.controlnet(
-            f"control-{control.kind}", lambda dtype: self._loader(dtype).controlnet(control, self._progress)
+            f"control-{control.kind}", lambda dtype: self._loader(dtype).controlnet(control, self.progress)
         )
 
     def _load_scheduler(self) -> Loaded:
-        plan = self._plan
-        return Loaded(Schedulers(plan.recipe, self._pipelines.loader.scheduler_config(plan.model, self._progress)), 0)
+        choice = self.choice
+        return Loaded(Schedulers(choice.recipe, self.manager.loader.scheduler_config(choice.model, self.progress)), 0)
 
 
 def named(key: PartKey, load: Callable[[], Loaded]) -> Loaded:
@@ -245,13 +275,16 @@ def named(key: PartKey, load: Callable[[], Loaded]) -> Loaded:
         return load()
 
 
-def plan_stamps(plan: Plan) -> Fingerprints:
+def fingerprints(choice: Choice) -> Fingerprints:
     """What the files of every part look like now, all looked at before any of them is read."""
-    source, recipe = plan.model.source, plan.recipe
+    source, recipe = choice.model.source, choice.recipe
+    if choice.model.family in CLASSES:
+        return {"pipeline": stamp(source, WEIGHTS), "lora": stamp(recipe.lora)}
     return {
-        "text": stamp(source, [*TOP, *text_components(plan.model)]),
+        "text": stamp(source, [*TOP, *text_components(choice.model)]),
         "unet": stamp(source, ["unet"]) + stamp(recipe.lora) + stamp(recipe.unet),
-        "decoder": stamp(plan.decoder.source, decoder_components(plan.decoder)),
-        "control": () if plan.control is None else stamp(plan.control.source),
+        "decoder": stamp(choice.decoder.source, decoder_components(choice.decoder)),
+        "control": () if choice.control is None else stamp(choice.control.source),
         "scheduler": stamp(source, ["scheduler"]),
+        "styles": tuple(row for style, _ in choice.styles for row in file_stamp(style.path)),
     }

@@ -2,109 +2,150 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 from PIL import Image
 
 from hypersd_app.catalog import validation
 from hypersd_app.catalog.catalog import Catalog
 from hypersd_app.catalog.specs import ControlSpec, DecoderSpec, ModelSpec, Recipe, StyleSpec
+from hypersd_app.diffusion.guidance import is_guided
 from hypersd_app.images.ink import white_strokes
-from hypersd_app.requests import GenerationRequest
+from hypersd_app.requests import BatchKey, GenerationRequest
 
 AppliedStyles = tuple[tuple[StyleSpec, float], ...]
+KEPT = 256  # choices; a visitor who moves a slider makes one at every notch
 
 
-@dataclass(frozen=True)
-class PipelineKey:
-    """Everything that changes the result beyond prompt, seed and control picture: plans that share it run as one batch."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Choice:
+    """What a batch key means: rows of the catalogue, values for all options. Compared by identity: there is one for each key."""
 
-    model: str
-    recipe: str
-    decoder: str
-    control: str
-    styles: tuple[tuple[str, float], ...]
-    num_inference_steps: int
-    guidance_scale: float
-    eta: float
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A request that can be run. `request` has all options filled in; `pixels` is uint8, (height, width, 3), or None."""
-
-    request: GenerationRequest
     model: ModelSpec
     recipe: Recipe
     decoder: DecoderSpec
     control: ControlSpec | None
-    pixels: NDArray[np.uint8] | None
     styles: AppliedStyles
+    num_inference_steps: int
     guidance_scale: float
+    guided: bool  # whether that scale needs the unconditional prediction too
     eta: float
     width: int
     height: int
 
-    @property
-    def key(self) -> PipelineKey:
-        """What decides whether two plans fit one batch."""
-        request = self.request
-        return PipelineKey(
-            request.model,
-            request.recipe,
-            request.decoder,
-            "" if self.control is None else self.control.kind,
-            tuple((style.name, weight) for style, weight in self.styles),
-            request.num_inference_steps,
-            self.guidance_scale,
-            self.eta,
-            self.width,
-            self.height,
-        )
+    def fits(self, other: Choice) -> bool:
+        """Whether both can run as one batch. One without a control image can: with scale 0 the other's ControlNet adds nothing."""
+        if self is other:
+            return True
+        if self.control is not None and other.control is not None and self.control != other.control:
+            return False
+        return all(getattr(self, name) == getattr(other, name) for name in SHARED)
+
+
+SHARED = ("model", "recipe", "decoder", "styles", "num_inference_steps", "guidance_scale", "eta", "width", "height")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A request that can be run. `pixels` is its control image, uint8 (height, width, 3), or None."""
+
+    request: GenerationRequest
+    choice: Choice
+    pixels: NDArray[np.uint8] | None
 
     @property
-    def seeds(self) -> tuple[int, ...]:
-        """Image i of a request uses its own seed, `seed + i`, so that each can be made again alone."""
-        return tuple((self.request.seed + i) % 2**32 for i in range(self.request.num_images))
+    def filled(self) -> GenerationRequest:
+        """The request with all options filled in."""
+        choice = self.choice
+        return replace(
+            self.request,
+            recipe=choice.recipe.name,
+            guidance_scale=choice.guidance_scale,
+            eta=choice.eta,
+            width=choice.width,
+            height=choice.height,
+            decoder=choice.decoder.name,
+        )
 
     @property
     def prompt(self) -> str:
         """The prompt with the styles' trigger words, where they are not in it already."""
-        words = [style.trigger for style, _ in self.styles if style.trigger]
+        words = [style.trigger for style, _ in self.choice.styles if style.trigger]
         missing = [word for word in words if word.lower() not in self.request.prompt.lower()]
         return ", ".join([self.request.prompt.strip(), *missing])
 
 
+class Planner:
+    """Plans requests against a catalogue; what a batch key means is looked up once. Thread-safe."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._known: LRUCache[tuple[int, BatchKey], Choice] = LRUCache(KEPT)
+        self._lock = threading.Lock()
+
+    def plan(self, request: GenerationRequest) -> Plan:
+        """The plan of `request`. Raises InvalidRequest, naming field, value and what is allowed."""
+        key, control = request.batch_key(), request.control
+        if control is not None and not control.image.any():
+            key, control = replace(key, control=""), None  # a blank one means no control, whatever the model can follow
+        choice = self._choice(key)
+        pixels = None if control is None else control_pixels(control.image, choice.width, choice.height)
+        if pixels is not None and choice.control is not None and choice.control.white_strokes:
+            pixels = white_strokes(pixels)
+        if request.negative_prompt:
+            validation.check_negative_prompt(choice.recipe, request.negative_prompt, choice.guidance_scale)
+        return Plan(request=request, choice=choice, pixels=pixels)
+
+    def _choice(self, key: BatchKey) -> Choice:
+        generation = self._catalog.generation
+        with self._lock:
+            found = self._known.get((generation, key))
+        if found is None:
+            found = choose(self._catalog, key)
+            with self._lock:
+                found = self._known.setdefault((generation, key), found)
+        return found
+
+
 def make_plan(catalog: Catalog, request: GenerationRequest) -> Plan:
-    """Check `request` against the catalogue. Raises InvalidRequest, naming field, value and what is allowed."""
-    model = catalog.model(request.model)
-    recipe = validation.choose_recipe(model, request.recipe, request.num_inference_steps)
-    validation.check_steps(recipe, request.num_inference_steps)
-    guidance_scale = validation.allowed_guidance(recipe, request.guidance_scale)
-    validation.check_negative_prompt(recipe, request.negative_prompt, guidance_scale)
-    eta = validation.allowed_eta(recipe, request.eta)
-    width = validation.check_size(model, "width", request.width, model.width)
-    height = validation.check_size(model, "height", request.height, model.height)
-    decoder = catalog.decoder(model, request.decoder)
-    pixels = None if request.control is None else control_pixels(request.control.image, width, height)
-    control = None if pixels is None or request.control is None else catalog.control(model, request.control.kind)
-    filled = replace(
-        request, recipe=recipe.name, guidance_scale=guidance_scale, eta=eta, width=width, height=height, decoder=decoder.name
+    """The plan of one request. Raises InvalidRequest."""
+    return Planner(catalog).plan(request)
+
+
+def choose(catalog: Catalog, key: BatchKey) -> Choice:
+    """Look everything up that `key` names. Raises InvalidRequest."""
+    model = catalog.model(key.model)
+    recipe = validation.choose_recipe(model, key.recipe, key.num_inference_steps)
+    validation.check_steps(recipe, key.num_inference_steps)
+    guidance_scale = validation.allowed_guidance(recipe, key.guidance_scale)
+    return Choice(
+        model=model,
+        recipe=recipe,
+        guidance_scale=guidance_scale,
+        guided=is_guided(guidance_scale),
+        eta=validation.allowed_eta(recipe, key.eta),
+        width=validation.check_size(model, "width", key.width, model.width),
+        height=validation.check_size(model, "height", key.height, model.height),
+        decoder=catalog.decoder(model, key.decoder),
+        control=catalog.control(model, key.control) if key.control else None,
+        styles=tuple((catalog.style(model, style.name), style.weight) for style in key.styles if style.weight),
+        num_inference_steps=key.num_inference_steps,
     )
-    styles = tuple((catalog.style(model, style.name), style.weight) for style in request.styles if style.weight)
-    if pixels is not None and control is not None and control.white_strokes:
-        pixels = white_strokes(pixels)
-    return Plan(filled, model, recipe, decoder, control, pixels, styles, guidance_scale, eta, width, height)
 
 
-def control_pixels(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8] | None:
-    """The control picture at the drawn size, resampled as diffusers does; None if it is blank, which means no control."""
-    if not image.any():
-        return None
+def leading(plans: Sequence[Plan]) -> Plan:
+    """The plan whose pipeline draws all of `plans`: one with a control image, if there is one."""
+    assert all(plans[0].choice.fits(plan.choice) for plan in plans[1:]), "only requests that share a batch key run as one batch"
+    return next((plan for plan in plans if plan.pixels is not None), plans[0])
+
+
+def control_pixels(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """The control image at the drawn size, resampled as diffusers does."""
     if image.shape[:2] == (height, width):
         return image
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hypersd_app.images.ink import control_from_ink
+from hypersd_app.images.ink import control_from_ink, white_strokes
+from hypersd_app.requests import SCRIBBLE, ControlInput
 
 Picture = Image.Image | NDArray[np.uint8]
 Pixels = NDArray[np.uint8]
@@ -37,6 +38,18 @@ def scribble_control(picture: Picture, size: tuple[int, int]) -> Pixels:
         return control
     filter_ = Image.Resampling.BOX if _shrinks(image.size, size) else Image.Resampling.BILINEAR
     return np.asarray(Image.fromarray(control).resize(size, filter_))
+
+
+def sketch_control(sketch: Image.Image, scale: float, kind: str = SCRIBBLE) -> ControlInput:
+    """A visitor's sketch as a control picture, its inks and strokes found whichever way it was drawn.
+
+    Kinds other than scribbles (edges, depth) have no colours: what is drawn reaches them white.
+    """
+    largest = max(sketch.size)
+    shrink = min(1.0, LARGEST_READ / largest)
+    size = (max(1, round(sketch.width * shrink)), max(1, round(sketch.height * shrink)))
+    image = scribble_control(sketch, size)
+    return ControlInput(image=image if kind == SCRIBBLE else white_strokes(image), kind=kind, scale=scale)
 
 
 def separated(pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

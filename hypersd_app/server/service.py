@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from hypersd_app.errors import HyperSDError, Overloaded
-from hypersd_app.requests import GenerationRequest, GenerationResult
+from hypersd_app.images.files import encode_jpeg, open_picture
+from hypersd_app.images.scribble import sketch_control
+from hypersd_app.requests import GenerationRequest, GenerationResult, control_of, request_from_json
 from hypersd_app.server.engines.protocol import ConcurrentEngine, ImageEngine
-from hypersd_app.server.http.board_requests import lazy_frame_request
-from hypersd_app.server.http.images import encode_jpeg
 from hypersd_app.server.http.tokens import TokenSigner
 from hypersd_app.server.http.wire import Message
 from hypersd_app.server.observability.metrics import Metrics
 from hypersd_app.server.observability.request_log import DROPPED, PICTURE, Record, RequestLog, outcome_of
-from hypersd_app.server.scheduling.fair_queue import SchedulerLimits
+from hypersd_app.server.scheduling.fair_queue import LazyRequest, SchedulerLimits
 from hypersd_app.server.scheduling.limits import BoardLimits
 from hypersd_app.server.scheduling.scheduler import Deliver, Frame, FrameScheduler, Outcome
 
@@ -26,15 +26,6 @@ logger = logging.getLogger(__name__)
 
 # What OpenVINO's graphs are compiled for: any other batch would run as several, and only make its first frame wait.
 BATCH_SIZES = {"openvino": (1, 4)}
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the page is told of one frame: `head["type"]` is picture, dropped or error; before that, maybe, loading."""
-
-    sequence: int
-    head: Mapping[str, Any]
-    picture: bytes = b""
 
 
 class BoardService:
@@ -92,8 +83,8 @@ class BoardService:
             deliver(frame)
 
         try:
-            draft, request = lazy_frame_request(message.head, message.picture, self.limits)
-            self._scheduler.submit(visitor, message.sequence, draft, noted, loading)
+            lazy, request = lazy_request(message, self.limits)
+            self._scheduler.submit(visitor, message.sequence, lazy, noted, loading)
         except HyperSDError as error:
             self._note(transport, visitor, Frame(message.sequence, error=error), request, bool(message.picture))
             raise
@@ -107,7 +98,17 @@ class BoardService:
         elif frame.error is not None:
             outcome = outcome_of(frame.error)
         self.request_log.write(
-            Record(transport, visitor, outcome, request, sketch, frame.sequence, milliseconds, frame.batch, frame.error)
+            Record(
+                transport=transport,
+                visitor=visitor,
+                outcome=outcome,
+                request=request,
+                sketch=sketch,
+                sequence=frame.sequence,
+                milliseconds=milliseconds,
+                batch=frame.batch,
+                error=frame.error,
+            )
         )
 
     def render(self, visitor: str, message: Message, transport: str = "call") -> Frame:
@@ -121,9 +122,9 @@ class BoardService:
 
     def render_aside(self, visitor: str, message: Message, transport: str = "call") -> Frame:
         """A frame that is no stroke (a style card, a place of a grid): takes its turn among the jobs. Raises HyperSDError."""
-        draft, _ = lazy_frame_request(message.head, message.picture, self.limits)
+        lazy, _ = lazy_request(message, self.limits)
         started = time.perf_counter()
-        result = self.generate(draft.build(), visitor=visitor, transport=transport)
+        result = self.generate(lazy.build(), visitor=visitor, transport=transport)
         return Frame(message.sequence, result=result, rendered=(time.perf_counter() - started) * 1000, batch=1)
 
     def generate(
@@ -133,9 +134,13 @@ class BoardService:
         try:
             result = self._scheduler.run(visitor, request, progress)
         except HyperSDError as error:
-            self.request_log.write(Record(transport, visitor, outcome_of(error), request, error=error))
+            self.request_log.write(
+                Record(transport=transport, visitor=visitor, outcome=outcome_of(error), request=request, error=error)
+            )
             raise
-        self.request_log.write(Record(transport, visitor, PICTURE, result.request, milliseconds=result.milliseconds))
+        self.request_log.write(
+            Record(transport=transport, visitor=visitor, outcome=PICTURE, request=result.request, milliseconds=result.milliseconds)
+        )
         return result
 
     def forget(self, visitor: str) -> None:
@@ -156,10 +161,27 @@ class BoardService:
         self._scheduler.close(drain)
 
 
-def answer(frame: Frame) -> Answer:
+def lazy_request(message: Message, limits: BoardLimits) -> tuple[LazyRequest, GenerationRequest]:
+    """The request in a frame, its sketch to be decoded when its turn comes; then the request without it.
+
+    An empty `message.picture` means no sketch. Raises InvalidRequest for wrong types and ranges.
+    """
+    request = request_from_json(message.head)
+    if not message.picture:
+        return LazyRequest(request.batch_key(), lambda: request, request.model), request
+    kind, scale = control_of(message.head)
+
+    def build() -> GenerationRequest:
+        sketch = open_picture(message.picture, "sketch", limits.picture_pixels)
+        return replace(request, control=sketch_control(sketch, scale, kind))
+
+    return LazyRequest(request.batch_key(kind), build, request.model), request
+
+
+def answer(frame: Frame) -> Message:
     """What to tell the page of `frame`; encodes the picture."""
     if frame.dropped:
-        return Answer(frame.sequence, {"type": "dropped", "seq": frame.sequence, "turn": round(frame.turn)})
+        return Message(frame.sequence, {"type": "dropped", "seq": frame.sequence, "turn": round(frame.turn)})
     if frame.error is not None:
         return error_answer(frame.sequence, frame.error)
     assert frame.result is not None
@@ -170,14 +192,14 @@ def answer(frame: Frame) -> Answer:
         "batch": frame.batch,
         **_ran(frame.result),
     }
-    return Answer(frame.sequence, head, encode_jpeg(frame.result.images[0]))
+    return Message(frame.sequence, head, encode_jpeg(frame.result.images[0]))
 
 
-def error_answer(sequence: int, error: Exception) -> Answer:
+def error_answer(sequence: int, error: Exception) -> Message:
     """What to tell the page of an error a visitor may read; `retry_after` is in seconds, where coming back helps."""
     head = {"type": "error", "seq": sequence, "message": str(error), "field": getattr(error, "field", "")}
     retry_after = getattr(error, "retry_after", None)
-    return Answer(sequence, head if retry_after is None else {**head, "retry_after": retry_after})
+    return Message(sequence, head if retry_after is None else {**head, "retry_after": retry_after})
 
 
 def _milliseconds(frame: Frame, result: GenerationResult) -> dict[str, float]:

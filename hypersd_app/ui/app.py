@@ -66,7 +66,8 @@ class Studio:
 def build_studio(engine: ImageEngine, settings: Settings, limits: BoardLimits | None = None, devices: int = 1) -> Studio:
     """Build the studio without starting its server."""
     use_language(settings.language)
-    engine.models()  # waits for an engine process that is still starting
+    if isinstance(engine, WorkerEngine):
+        engine.await_ready()
     request_log, readiness = RequestLog(Metrics(), settings.log_prompts), Readiness()
     service = BoardService(engine, limits or limits_of(settings.limits), TokenSigner(), request_log, devices)
     shared = ScheduledEngine(engine, service, current_visitor)

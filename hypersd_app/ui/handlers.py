@@ -10,11 +10,19 @@ from typing import Any
 from PIL import Image
 
 from hypersd_app.errors import InvalidRequest
+from hypersd_app.images.files import open_picture
 from hypersd_app.images.metadata import read_request, request_of
-from hypersd_app.requests import MAX_SEED, GenerationRequest, GenerationResult, check_integer
+from hypersd_app.images.scribble import sketch_control
+from hypersd_app.requests import (
+    MAX_SEED,
+    GenerationRequest,
+    GenerationResult,
+    check_integer,
+    request_from_json,
+    request_to_json,
+    whole,
+)
 from hypersd_app.server.engines.protocol import ImageEngine
-from hypersd_app.server.http.board_requests import recipe_values, request_from_values, sketch_control, whole
-from hypersd_app.server.http.images import open_picture
 from hypersd_app.server.http.png_recipes import read_recipe, with_grid, with_recipe
 from hypersd_app.server.scheduling.limits import BoardLimits
 from hypersd_app.ui.compare.grid import Grid, make_grid, styles_from_text
@@ -37,7 +45,7 @@ class Handlers:
 
     def text_to_image(self, values: Mapping[str, Any]) -> list[Image.Image]:
         """Pictures for a prompt; picture i has seed `seed + i`. `styles` may be text, as in "ink:0.5, clay"."""
-        return pictures(self.engine.generate(request_from_values(self._api_values(values))))
+        return pictures(self.engine.generate(request_from_json(self._api_values(values))))
 
     def scribble(self, sketch: str | None, values: Mapping[str, Any]) -> Image.Image:
         """An image that follows the lines of `sketch`, the path of an image file."""
@@ -48,7 +56,7 @@ class Handlers:
             raise InvalidRequest("sketch", sketch, PICTURE)
         picture = open_picture(self.bounded(sketch, "sketch"), "sketch", self.limits.sketch_pixels)
         control = sketch_control(picture, float(scale), values.get("control") or "scribble")
-        return pictures(self.engine.generate(request_from_values(self._api_values(values), control)))[0]
+        return pictures(self.engine.generate(request_from_json(self._api_values(values), control)))[0]
 
     def compare(self, values: Mapping[str, Any], axes: Mapping[str, Any], sketch: str | None) -> tuple[Image.Image, dict[str, Any]]:
         """A grid as a contact sheet that carries its recipe, and what each place shows."""
@@ -58,14 +66,14 @@ class Handlers:
         made = [self._cell(cell.values, drawn) for cell in grid.cells]
         captions = [f"{result.milliseconds.get('total', 0):.0f} ms" for result in made]
         sheet = contact_sheet([result.images[0] for result in made], grid.columns, grid.rows, captions, str(base["prompt"]))
-        recipe = {"head": recipe_values(made[0].request) | base, "operations": [], "compare": dict(axes)}
+        recipe = {"head": request_to_json(made[0].request) | base, "operations": [], "compare": dict(axes)}
         return with_grid(sheet, recipe), {"recipe": recipe, "pictures": told(grid, made)}
 
     def _cell(self, values: Mapping[str, Any], drawn: Image.Image | None) -> GenerationResult:
         control = None
         if drawn is not None and model_of(self.engine, values["model"]).controls:
             control = sketch_control(drawn, float(values["controlnet_conditioning_scale"]), values.get("control") or "scribble")
-        return self.engine.generate(request_from_values(values, control))
+        return self.engine.generate(request_from_json(values, control))
 
     def make_again(self, png: str | None) -> Image.Image:
         """Make the image of a PNG's recipe again."""
@@ -84,7 +92,7 @@ class Handlers:
 
     def request(self, values: Mapping[str, Any]) -> GenerationRequest:
         """A request from JSON values, as the tabs collect them."""
-        return request_from_values({"model": self.default_model, **values})
+        return request_from_json({"model": self.default_model, **values})
 
     def stepwise(self, request: GenerationRequest) -> Iterator[Step | GenerationResult]:
         """Run a request: yields every step, then the result."""
@@ -122,7 +130,7 @@ def told(grid: Grid, made: list[GenerationResult]) -> list[dict[str, Any]]:
             "column": grid.columns[cell.column],
             "row": grid.rows[cell.row] if grid.rows else "",
             "milliseconds": round(result.milliseconds.get("total", 0.0), 1),
-            "request": recipe_values(result.request),
+            "request": request_to_json(result.request),
         }
         for cell, result in zip(grid.cells, made, strict=True)
     ]

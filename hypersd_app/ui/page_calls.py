@@ -9,12 +9,12 @@ from typing import Any
 from PIL import Image
 
 from hypersd_app.errors import InvalidRequest
+from hypersd_app.images.files import open_picture
 from hypersd_app.images.metadata import file_name
 from hypersd_app.server.engines.protocol import ImageEngine
-from hypersd_app.server.http.board_requests import frame_request
-from hypersd_app.server.http.images import open_picture
 from hypersd_app.server.http.png_recipes import png_bytes, read_recipe, with_grid, with_recipe
-from hypersd_app.server.service import BoardService
+from hypersd_app.server.http.wire import Message
+from hypersd_app.server.service import BoardService, lazy_request
 from hypersd_app.ui.animation import FRAME_PIXELS, animated_gif, split
 from hypersd_app.ui.compare.grid import MAX_CELLS, make_grid
 from hypersd_app.ui.compare.sheet import contact_sheet as sheet_of
@@ -30,7 +30,7 @@ def page_calls(service: BoardService, engine: ImageEngine, default_model: str) -
     def save_png(values: dict[str, Any], sketch: bytes) -> dict[str, Any]:
         """A recipe's picture at full quality (the full decoder), as PNG with the recipe inside."""
         head = {**values["head"], "decoder": "", "num_images": 1}
-        request = frame_request(head, sketch if len(sketch) > 1 else b"", service.limits)
+        request = lazy_request(Message(0, head, sketch if len(sketch) > 1 else b""), service.limits)[0].build()
         result = service.generate(request)
         picture = with_recipe(result.images[0], result.request, values.get("operations", ()), bool(head.get("rest")))
         return {"png": base64.b64encode(png_bytes(picture)).decode(), "name": file_name(result.request)}

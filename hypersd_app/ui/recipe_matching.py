@@ -13,11 +13,11 @@ from typing import Any
 from hypersd_app.catalog.specs import ModelSpec, Recipe
 from hypersd_app.catalog.validation import one_of
 from hypersd_app.errors import InvalidRequest
+from hypersd_app.requests import style_weights, whole, words
 from hypersd_app.server.engines.protocol import ImageEngine
-from hypersd_app.server.http.board_requests import style_weights, whole, words
 from hypersd_app.ui.i18n.texts import text
 
-Values = dict[str, Any]  # a request as JSON values, see server/http/board_requests.py
+Values = dict[str, Any]  # a request as JSON values, see `requests.request_from_json`
 
 
 def model_of(engine: ImageEngine, name: object) -> ModelSpec:

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
+from hypersd_app.images.files import encode_jpeg
 from hypersd_app.requests import GenerationRequest, StyleWeight
-from hypersd_app.server.http.images import encode_jpeg
 from hypersd_app.server.http.png_recipes import png_bytes, read_recipe, with_recipe
 from hypersd_app.ui.i18n.texts import ENGLISH
 from tests.catalog.test_catalog import ATTENTION, style_file

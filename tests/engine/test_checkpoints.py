@@ -74,7 +74,7 @@ def test_a_checkpoint_draws_what_its_folder_draws(engine, opened, family):
 def test_every_weight_of_a_checkpoint_is_the_folders(engine, opened, family):
     states = []
     for which, name in ((engine, family), (opened, f"dream-{family}")):
-        row, loader = which.catalog.model(name), which._pipelines.loader
+        row, loader = which.catalog.model(name), which._models.loader
         unet, vae = loader.unet(row, row.recipes[0]), loader.decoder(row, row.decoders[0])
         states.append([module.state_dict() for module in (unet, vae, *loader.text(row).encoders)])
     for one, other in zip(*states, strict=True):

@@ -111,7 +111,7 @@ def test_models_trained_without_colours_get_white_strokes():
 def test_each_model_gets_strokes_as_it_was_trained(settings, model, coloured):
     control = ControlInput(scribble_control(drawing("white", "#2d6cae").resize((512, 512)), (512, 512)))
     plan = make_plan(Catalog(settings), GenerationRequest("a cat", model=model, control=control))
-    middle = plan.pixels[plan.height // 2, plan.width // 2].astype(int)
+    middle = plan.pixels[plan.choice.height // 2, plan.choice.width // 2].astype(int)
     assert middle.max() > 240 and (np.ptp(middle) > 60) == coloured
 
 

@@ -133,5 +133,5 @@ def test_one_that_is_too_large_is_refused_before_it_is_read(transformers_hub, se
     engine = Engine(replace(settings, memory_gb=1e-5), hardware=REFERENCE, hub=FolderHub(transformers_hub))
     with pytest.raises(DeviceOutOfMemory, match="pipeline of stabilityai"):
         engine.generate(request("sd3"))
-    assert engine.status().loads == 1
+    assert engine.status()["loads"] == 1
     engine.close()

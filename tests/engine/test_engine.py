@@ -51,7 +51,6 @@ def test_a_micro_batch_equals_its_requests_alone(engine):
         replace(CAT, control=ControlInput(sketch(256), scale=0.5)),
         replace(CAT, prompt="a dog", seed=9, control=ControlInput(BLANK)),
         replace(CAT, seed=11),
-        replace(CAT, seed=12, num_inference_steps=2),
         replace(CAT, seed=13, control=ControlInput(sketch(256)[::-1], scale=1.2), num_images=2),
     ]
     together = engine.generate_batch(requests)
@@ -71,8 +70,8 @@ def test_prompts_are_encoded_once(engine):
     for seed in range(3):
         engine.generate(replace(CAT, seed=seed))
     status = engine.status()
-    assert (status.prompt_misses, status.prompt_hits) == (1, 2)
-    assert dict(status)["pictures"] == 3
+    assert (status["prompt_misses"], status["prompt_hits"]) == (1, 2)
+    assert status["pictures"] == 3
 
 
 def test_trigger_words_are_added_once(engine):
@@ -101,7 +100,7 @@ def test_a_new_style_needs_no_restart(engine, settings):
 
 def test_models_switch_within_a_budget_and_never_mix(settings, repositories, engine):
     engine.generate(CAT)
-    budget = engine.status().bytes * 1.05 / 1e9
+    budget = engine.status()["bytes"] * 1.05 / 1e9
     small = Engine(replace(settings, memory_gb=budget), hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
     requests = [
         CAT,
@@ -112,8 +111,8 @@ def test_models_switch_within_a_budget_and_never_mix(settings, repositories, eng
     for i in range(9):
         assert np.array_equal(pixels(small.generate(requests[i % 3])), wanted[i % 3])
     status = small.status()
-    assert status.evictions > 0
-    assert status.bytes <= status.budget
+    assert status["evictions"] > 0
+    assert status["bytes"] <= status["budget"]
     small.close()
 
 
@@ -121,12 +120,12 @@ def test_out_of_memory_while_loading_is_clear_and_the_next_request_works(setting
     small = GenerationRequest("a cat", model="sd15", width=256, height=256)
     need = Engine(settings, hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
     need.generate(small)
-    budget = need.status().bytes * 1.05 / 1e9
+    budget = need.status()["bytes"] * 1.05 / 1e9
     engine = Engine(replace(settings, memory_gb=budget), hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
     engine.generate(small)
     with pytest.raises(DeviceOutOfMemory, match="budget"):
         engine.generate(CAT)
-    assert engine.status().resident == ()
+    assert engine.status()["resident"] == ()
     assert engine.generate(small).images
 
 
@@ -135,7 +134,7 @@ def test_out_of_memory_while_drawing_frees_the_cache(engine, monkeypatch):
     monkeypatch.setattr("hypersd_app.engine.sampling.generate.decode", exhausted)
     with pytest.raises(DeviceOutOfMemory, match="while drawing"):
         engine.generate(CAT)
-    assert engine.status().resident == ()
+    assert engine.status()["resident"] == ()
     monkeypatch.undo()
     assert engine.generate(CAT).images
 
@@ -153,7 +152,7 @@ def test_ten_threads_load_once_and_agree(engine):
         thread.join(60)
     assert len(results) == 10
     assert all(np.array_equal(result, results[0]) for result in results)
-    assert engine.status().loads == 4
+    assert engine.status()["loads"] == 4
 
 
 def test_progress_rises_to_one(engine):
@@ -184,9 +183,9 @@ def test_a_student_trained_further_is_loaded_anew(own_assets, settings, reposito
 
 def test_warm_up_loads_what_a_sketch_needs(engine):
     engine.warm_up("pocket")
-    loads = engine.status().loads
+    loads = engine.status()["loads"]
     engine.generate(replace(CAT, control=ControlInput(sketch(256))))
-    assert engine.status().loads == loads
+    assert engine.status()["loads"] == loads
 
 
 def test_a_negative_prompt_without_guidance_is_refused_not_ignored(engine):
@@ -205,12 +204,12 @@ def test_a_sketch_after_text_loads_one_part(engine, model):
     before = engine.status()
     engine.generate(drawn)
     after = engine.status()
-    assert after.loads == before.loads + 1
-    (new,) = set(after.resident) - set(before.resident)
+    assert after["loads"] == before["loads"] + 1
+    (new,) = set(after["resident"]) - set(before["resident"])
     assert new.startswith("controlnet of")
     engine.generate(words)
     engine.generate(drawn)
-    assert engine.status().loads == after.loads
+    assert engine.status()["loads"] == after["loads"]
 
 
 def test_wrong_names_are_refused_with_the_right_ones(engine):

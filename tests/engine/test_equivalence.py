@@ -34,7 +34,7 @@ def reference_pipeline(engine, model, recipe, control, repositories, pocket):
         parts = {
             "vae": PocketAutoencoder.from_pretrained(folder / "vae"),
             "text_encoder": MaskedBertModel.from_pretrained(folder / "text_encoder").float(),
-            "tokenizer": engine._pipelines.loader.text(engine.catalog.model("pocket")).tokenizers[0],
+            "tokenizer": engine._models.loader.text(engine.catalog.model("pocket")).tokenizers[0],
             "unet": PocketUNet.from_pretrained(folder / "unet"),
             "scheduler": diffusers.DDPMScheduler.from_pretrained(folder / "scheduler"),
             "safety_checker": None, "feature_extractor": None, "requires_safety_checker": False,

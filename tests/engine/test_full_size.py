@@ -46,7 +46,7 @@ def test_the_true_size_loads_and_draws_within_its_memory(settings, tmp_path, cap
     engine = Engine(settings, hardware=choose_hardware(settings), hub=tiny_models.FolderHub(tmp_path / "hub"))
     # The base model alone: no accelerating LoRA of this size is at hand.
     picture = engine.generate(GenerationRequest("a cat", model="sd15", recipe="teacher", num_inference_steps=8)).images[0]
-    resident = engine.status().bytes
+    resident = engine.status()["bytes"]
     engine.close()
     with capsys.disabled():
         print(f"\nSD1.5 at full size: peak {peak_bytes() / 1e9:.2f} GB, of which weights {resident / 1e9:.2f} GB")

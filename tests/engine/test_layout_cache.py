@@ -68,7 +68,7 @@ def test_an_engine_asks_the_prior_once_a_prompt(engine, steps):
 
     request = GenerationRequest(prompt=f"{steps} green frogs", model="pocket", num_inference_steps=steps)
     engine.generate(request)
-    with engine._pipelines.open(make_plan(engine.catalog, request)) as pipeline:
+    with engine._models.open(make_plan(engine.catalog, request)) as pipeline:
         module = pipeline.denoiser.network.module
     asked = []
     hook = module.layout.register_forward_hook(lambda *_: asked.append(1))

@@ -89,7 +89,7 @@ def test_a_style_change_compiles_nothing(settings, repositories, converted):
     other = opened(settings, repositories, converted, SINGLE)
     rows = [("ink", 0.7), ("clay", 1.0), ("ink", -0.3), ("clay", 0.2)]
     pictures = [other.generate(request(styles=(StyleWeight(*rows[0]),))).images[0]]
-    with other._pipelines.open(plan_of(other, request())) as pipeline:
+    with other._models.open(plan_of(other, request())) as pipeline:
         denoiser = pipeline.denoiser
     compiled = [network.compilations for network in denoiser._networks.values()]
     pictures += [other.generate(request(styles=(StyleWeight(*row),))).images[0] for row in rows[1:]]
@@ -101,16 +101,16 @@ def test_a_style_change_compiles_nothing(settings, repositories, converted):
 def test_a_first_batch_of_four_does_not_wait_for_its_compilation(engine, settings, repositories, converted):
     other, wanted = opened(settings, repositories, converted, SINGLE), request(num_images=4, control=ControlInput(sketch(256)))
     first = [*other.generate(wanted).images, *other.generate(wanted).images]
-    with other._pipelines.open(plan_of(other, wanted)) as pipeline:
+    with other._models.open(plan_of(other, wanted)) as pipeline:
         networks = [*pipeline.denoiser._networks.values(), pipeline.control._network]
     for network in networks:
         network.settle()
         assert sorted(shapes[0][0] for shapes in network._requests) == [1, 4], "compiled beside the drawing"
-    size = other.status().bytes
+    size = other.status()["bytes"]
     later = other.generate(wanted).images
     expected = engine.generate(wanted).images
     assert min(decibels(a, b) for a, b in zip([*first, *later], [*expected] * 3, strict=True)) >= 45
-    assert other.status().bytes == size, "and counted in the memory budget"
+    assert other.status()["bytes"] == size, "and counted in the memory budget"
     assert pipeline.denoiser.grown > 0
     other.close()
 

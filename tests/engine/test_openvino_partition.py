@@ -67,7 +67,7 @@ def test_a_prompt_is_read_once_and_other_words_steps_and_styles_anew(engine, set
     drawing = ControlInput(sketch(256), scale=0.8)
 
     def known() -> list[int]:
-        with other._pipelines.open(plan_of(other, request(control=drawing))) as pipeline:
+        with other._models.open(plan_of(other, request(control=drawing))) as pipeline:
             networks = [*pipeline.denoiser._networks.values(), pipeline.control._network]
         return [len(compiled.first._known) for network in networks for compiled in network._requests.values() if compiled.first]
 
@@ -98,7 +98,7 @@ def test_guided_pictures_come_out_as_in_torch(engine, settings, repositories, tm
     for _ in range(2):
         made, expected = other.generate(wanted).images[0], engine.generate(wanted).images[0]
         assert np.abs(np.asarray(made, int) - np.asarray(expected, int)).max() <= 6
-    with other._pipelines.open(plan_of(other, wanted)) as pipeline:
+    with other._models.open(plan_of(other, wanted)) as pipeline:
         (network,) = pipeline.denoiser._networks.values()
         assert pipeline.denoiser.grown > 0 and network.kept > 0, "counted in the memory budget"
     assert [len(compiled.first._known) for compiled in network._requests.values()] == [16], "eight steps, with and without words"

@@ -17,7 +17,7 @@ from hypersd_app.engine import model_manager
 from hypersd_app.engine.backends.offload import Stage, sequential_offload
 from hypersd_app.engine.backends.registry import Backends
 from hypersd_app.engine.backends.torch_backend import TorchBackend
-from hypersd_app.engine.diffusers_pipelines import PlainSizes
+from hypersd_app.engine.diffusers_pipelines import DiffusersSizes
 from hypersd_app.engine.engine import Engine
 from hypersd_app.engine.memory.device import Hardware
 from hypersd_app.engine.memory.placement import Footprint, Placement, Placements, Tier, choose_placement
@@ -81,7 +81,7 @@ def test_what_stepped_down_stays_there():
 
 
 def test_large_foreign_pipelines_are_moved_by_parts_or_layers():
-    sizes = PlainSizes(total=30 * GB, largest=20 * GB)
+    sizes = DiffusersSizes(total=30 * GB, largest=20 * GB)
     assert [sizes.tier(GPU, budget * GB) for budget in (32, 24, 16)] == [Tier.RESIDENT, Tier.MODEL_OFFLOAD, Tier.SEQUENTIAL_OFFLOAD]
     assert sizes.tier(REFERENCE, 16 * GB) is Tier.RESIDENT, "on the CPU there is nowhere to move from"
     assert [sizes.on_device(tier) for tier in (Tier.RESIDENT, Tier.MODEL_OFFLOAD, Tier.SEQUENTIAL_OFFLOAD)] == [30 * GB, 20 * GB, 0]
@@ -145,7 +145,7 @@ def request(model: str) -> GenerationRequest:
 
 def forced(settings, repositories, monkeypatch, tier: Tier) -> Engine:
     engine = Engine(settings, hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
-    monkeypatch.setattr(engine._pipelines._placements, "of", lambda *_: (Placement("torch", tier), Footprint(0, 0, 0)))
+    monkeypatch.setattr(engine._models.placements, "of", lambda *_: (Placement("torch", tier), Footprint(0, 0, 0)))
     return engine
 
 
@@ -171,19 +171,19 @@ def test_streamed_weights_draw_the_same_but_for_their_sixteen_bits(engine, setti
     before = np.asarray(streamed.generate(plain).images[0])
     streamed.generate(styled)
     assert np.array_equal(np.asarray(streamed.generate(plain).images[0]), before), "styles leave nothing behind here too"
-    assert streamed.status().bytes < 0.85 * engine.status().bytes or model != "pocket"
+    assert streamed.status()["bytes"] < 0.85 * engine.status()["bytes"] or model != "pocket"
     streamed.close()
 
 
 def test_a_model_that_does_not_fit_in_single_precision_is_streamed_and_says_so(engine, settings, repositories):
     wanted = replace(request("pocket"), styles=(), control=None)
     whole = engine.generate(wanted)
-    budget = engine.status().bytes * 0.8 / 1e9
+    budget = engine.status()["bytes"] * 0.8 / 1e9
     short = Engine(replace(settings, memory_gb=budget), hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
     made = short.generate(wanted)
     assert "16 bits" in made.backend
     assert "16 bits" not in whole.backend
-    assert short.status().bytes <= short.status().budget
+    assert short.status()["bytes"] <= short.status()["budget"]
     assert decibels(made.images[0], whole.images[0]) >= 30
     short.close()
 
@@ -192,7 +192,7 @@ def test_openvino_steps_aside_where_it_does_not_fit(engine, settings, repositori
     pytest.importorskip("openvino")
     wanted = replace(request("pocket"), styles=(), control=None)
     expected = engine.generate(wanted)
-    budget = engine.status().bytes * 1.05 / 1e9  # enough for torch, not for a conversion beside it
+    budget = engine.status()["bytes"] * 1.05 / 1e9  # enough for torch, not for a conversion beside it
     short = Engine(replace(settings, memory_gb=budget), hardware=OPENVINO, hub=tiny_models.FolderHub(repositories))
     made = short.generate(wanted)
     assert made.backend.startswith("torch")

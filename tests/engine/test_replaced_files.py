@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hypersd_app.catalog.specs import WeightSource
+from hypersd_app.engine import model_manager
 from hypersd_app.engine.engine import Engine
 from hypersd_app.engine.loading.fingerprint import stamp
 from hypersd_app.engine.loading.loader import Loader
@@ -25,6 +28,12 @@ from tests.support import tiny_models
 from tests.support.checkpoints import write_checkpoint
 
 CAT = GenerationRequest("a cat", recipe="unified", seed=7)
+
+
+@pytest.fixture(autouse=True)
+def always_looking(monkeypatch):
+    """A look at the files before every picture, not twice a second."""
+    monkeypatch.setattr(model_manager, "LOOK_EVERY", -1.0)
 
 
 def pixels(engine: Engine, request: GenerationRequest) -> np.ndarray:
@@ -128,3 +137,32 @@ def test_a_replaced_style_acts_at_once(own_assets, settings, repositories, backe
     scaled(own_assets / "pocket" / "styles" / "clay.safetensors", 2.0)
     assert np.abs(pixels(engine, styled) - before).max() > 2
     engine.close()
+
+
+def test_an_open_pipeline_looks_at_its_files_now_and_then_only(own_assets, settings, repositories, monkeypatch):
+    monkeypatch.setattr(model_manager, "LOOK_EVERY", 1000.0)
+    engine = Engine(replace(settings, assets=own_assets), hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
+    before = pixels(engine, CAT)
+    looks, held = [], engine.status()["hits"]
+    monkeypatch.setattr(model_manager, "fingerprints", looks.append)
+    scaled(next((own_assets / "pocket" / "unet").glob("*.safetensors")), 1.5)
+    assert np.array_equal(before, pixels(engine, CAT)) and looks == []
+    assert engine.status()["hits"] == held + 4, "its parts are in use all the same"
+    monkeypatch.undo()
+    monkeypatch.setattr(model_manager, "LOOK_EVERY", -1.0)
+    assert np.abs(pixels(engine, CAT) - before).max() > 2
+    engine.close()
+
+
+def test_what_is_evicted_is_not_kept_by_an_open_pipeline(engine, monkeypatch):
+    monkeypatch.setattr(model_manager, "LOOK_EVERY", 1000.0)
+    before = pixels(engine, CAT)
+    with engine._models.open(engine._planner.plan(CAT)) as pipeline:
+        denoiser = weakref.ref(pipeline.denoiser)
+        engine._model_cache.clear()
+        assert denoiser() is not None and engine.status()["evictions"] == 0, "what is in use stays"
+    del pipeline
+    engine._model_cache.clear()
+    gc.collect()
+    assert denoiser() is None and engine.status()["resident"] == ()
+    assert np.array_equal(before, pixels(engine, CAT)) and engine.status()["loads"] == 8

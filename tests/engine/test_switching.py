@@ -94,12 +94,12 @@ def test_switching_styles_and_models_leaves_nothing_behind(settings, repositorie
     assert spread(switch(engine, STYLES, fresh, STYLE_SWITCHES)) <= TOLERANCE
     engine.close()
     engine.generate(MODELS[0])
-    budget = engine.status().bytes * 1.05 / 1e9  # enough for one model at a time
+    budget = engine.status()["bytes"] * 1.05 / 1e9  # enough for one model at a time
     engine.close()
     short = Engine(replace(settings, memory_gb=budget), hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
     assert spread(switch(short, MODELS, fresh[len(STYLES) :], MODEL_SWITCHES)) <= TOLERANCE
-    assert short.status().evictions >= MODEL_SWITCHES / 4, "models really came and went"
-    assert short.status().bytes <= short.status().budget
+    assert short.status()["evictions"] >= MODEL_SWITCHES / 4, "models really came and went"
+    assert short.status()["bytes"] <= short.status()["budget"]
     short.close()
 
 
@@ -115,11 +115,11 @@ def test_so_it_is_with_compiled_networks(settings, repositories):
     engine.close()
     engine.generate(MODELS[0])
     # Enough for one model at a time and for the conversion beside it, without which torch would draw.
-    budget = engine.status().bytes * 1.6 / 1e9
+    budget = engine.status()["bytes"] * 1.6 / 1e9
     engine.close()
     short = Engine(replace(settings, memory_gb=budget), hardware=hardware, hub=tiny_models.FolderHub(repositories))
     assert all(short.generate(request).backend.startswith("openvino") for request in MODELS)
     assert spread(switch(short, MODELS, fresh[len(STYLES) :], OPENVINO_MODEL_SWITCHES)) <= TOLERANCE
-    assert short.status().evictions >= OPENVINO_MODEL_SWITCHES / 4
-    assert short.status().bytes <= short.status().budget
+    assert short.status()["evictions"] >= OPENVINO_MODEL_SWITCHES / 4
+    assert short.status()["bytes"] <= short.status()["budget"]
     short.close()

@@ -14,8 +14,9 @@ from hypersd_app.engine.commands import open_image
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.images.files import open_picture
 from hypersd_app.images.scribble import scribble_control
-from hypersd_app.server.http.board_requests import frame_request
+from hypersd_app.server.http.wire import Message
 from hypersd_app.server.scheduling.limits import BoardLimits
+from hypersd_app.server.service import lazy_request
 from tests.support.bounded import bounded
 from tests.support.recipe_files import png
 
@@ -88,7 +89,7 @@ def stroke(control: np.ndarray) -> np.ndarray:
 
 
 def at_the_board(data: bytes, _folder: Path) -> np.ndarray:
-    request = frame_request({"prompt": "a cat"}, data, BoardLimits())
+    request = lazy_request(Message(0, {"prompt": "a cat"}, data), BoardLimits())[0].build()
     assert request.control is not None
     return request.control.image
 

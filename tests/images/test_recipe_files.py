@@ -15,8 +15,7 @@ from hypersd_app.errors import InvalidRequest
 from hypersd_app.images.recipes.a1111 import parse_a1111
 from hypersd_app.images.recipes.foreign import fitted
 from hypersd_app.images.recipes.texts import image_texts, unpack
-from hypersd_app.requests import MAX_SEED
-from hypersd_app.server.http.board_requests import request_from_values
+from hypersd_app.requests import MAX_SEED, request_from_json
 from hypersd_app.server.http.png_recipes import read_recipe
 from tests.support.bounded import bounded
 from tests.support.recipe_files import (
@@ -43,7 +42,7 @@ PLAIN = {"prompt": "a red apple", "negative_prompt": "blurry, dark", "seed": 424
 def read(data: bytes) -> tuple[dict[str, Any], str]:
     """Head and what was changed, as one text; the head makes a request."""
     recipe = read_recipe(data)
-    request_from_values(recipe["head"])
+    request_from_json(recipe["head"])
     return recipe["head"], "; ".join(recipe["changed"])
 
 
@@ -280,7 +279,7 @@ SYNTAX = st.lists(
 def test_any_settings_text_makes_a_request_that_is_allowed(text: str) -> None:
     head, changed = fitted(parse_a1111(text))
     if head["prompt"].strip():
-        request_from_values({**head, "prompt": head["prompt"].encode("utf-8", "ignore").decode() or "x"})
+        request_from_json({**head, "prompt": head["prompt"].encode("utf-8", "ignore").decode() or "x"})
     assert all(isinstance(sentence, str) and len(sentence) < 400 for sentence in changed)
 
 

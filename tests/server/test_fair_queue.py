@@ -46,7 +46,10 @@ class World:
 
     def submit(self, visitor: str, key: Hashable = "plain", kind: str = LIVE) -> QueuedRequest:
         self.sequences[visitor] += 1
-        entry = QueuedRequest(visitor, self.sequences[visitor], LazyRequest(key, nothing), lambda _: None, self.now, self.now, kind)
+        entry = QueuedRequest(
+            visitor=visitor, sequence=self.sequences[visitor], request=LazyRequest(key, nothing), deliver=lambda _: None,
+            since=self.now, first=self.now, kind=kind,
+        )  # fmt: skip
         replaced = self.turns.put(entry)
         if replaced is not None:
             self.replaced.append(replaced)
@@ -118,7 +121,7 @@ def test_whatever_happens_each_state_comes_to_one_end_and_the_newest_wins(seed: 
     assert len(taken) + len(world.replaced) + len(gone) == len(submitted), "each state is drawn, replaced or given up, once"
     ends = Counter((entry.visitor, entry.sequence) for entry in (*taken, *world.replaced, *gone))
     assert ends == Counter((entry.visitor, entry.sequence) for entry in submitted)
-    assert all(len({entry.draft.key for entry in batch}) == 1 for _, batch in world.taken)
+    assert all(len({entry.key for entry in batch}) == 1 for _, batch in world.taken)
     assert all(len(batch) in sizes for _, batch in world.taken)
     assert world.turns.idle
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -92,6 +93,29 @@ def test_who_was_in_flight_is_told_and_the_next_stroke_is_drawn(server: Server, 
         print(f"{fault}: served again after {time.monotonic() - began:.1f} s")
     assert server.get("/health").status_code == 200
     assert "hypersd_worker_restarts 0.0" not in server.get("/metrics").text
+
+
+def test_a_drawing_process_that_stands_still_is_replaced_and_readiness_says_so(server: Server) -> None:
+    with server.board() as socket:
+        assert drawn(socket, 1)["type"] == "picture" and server.get("/ready").status_code == 200
+        first = drawing_process(server)
+        os.kill(first, signal.SIGSTOP)
+        told, states = drawn(socket, 2), {server.get("/ready").json()["state"]}
+        assert told["type"] == "error" and "started again" in str(told["message"])
+        deadline = time.monotonic() + PATIENCE
+        while server.get("/ready").status_code != 200 and time.monotonic() < deadline:
+            states.add(server.get("/ready").json()["state"])
+            time.sleep(0.05)
+        assert drawn(socket, 3)["type"] == "picture" and drawing_process(server) != first
+        assert states <= {"ready", "restarting"}
+
+
+def drawing_process(server: Server) -> int:
+    """The child of the server that draws, by its start method."""
+    for child in psutil.Process(server.process.pid).children():
+        if "spawn_main" in " ".join(child.cmdline()):
+            return child.pid
+    raise AssertionError("nobody draws")
 
 
 def test_running_out_of_memory_costs_one_frame(server: Server) -> None:

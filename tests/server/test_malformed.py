@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 from hypersd_app.catalog.lora_check import check_lora
 from hypersd_app.catalog.scan import scan_styles
 from hypersd_app.errors import InvalidRequest, ModelUnavailable
-from hypersd_app.server.http.images import open_picture
+from hypersd_app.images.files import open_picture
 from hypersd_app.server.http.png_recipes import read_recipe
 from hypersd_app.server.http.wire import Message, pack, unpack
 from hypersd_app.server.scheduling.limits import BoardLimits

@@ -120,7 +120,7 @@ def living() -> Counter[str]:
 
 @pytest.mark.skipif(heaps() == 0, reason="the C library does not tell its heaps")
 def test_threads_of_the_drawing_process_share_one_heap() -> None:
-    worker = WorkerEngine(build)
+    worker = WorkerEngine(build, FakeEngine())
     try:
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(worker.generate, [GenerationRequest("a cat")] * THREADS))

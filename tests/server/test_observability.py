@@ -76,7 +76,7 @@ def test_metrics_count_what_happens(studio: Served) -> None:
         assert drawn(socket, " ")["type"] == "error"
         now = samples(studio)
     grown = {key: value - before.get(key, 0) for key, value in now.items()}
-    assert grown["hypersd_requests_total", "socket,picture"] == 1 and grown["hypersd_requests_total", "socket,error"] == 1
+    assert grown["hypersd_requests_total", "picture,socket"] == 1 and grown["hypersd_requests_total", "error,socket"] == 1
     assert grown["hypersd_errors_total", "InvalidRequest"] == 1 and grown["hypersd_batch_size_count", ""] == 1
     assert {"unet", "safety", "waited", "rendered"} <= {label for name, label in now if name == "hypersd_part_seconds_count"}
     assert now["hypersd_boards", ""] >= 1 and now["process_resident_memory_bytes", ""] > 1e7
@@ -125,9 +125,20 @@ def test_the_log_has_a_line_a_request_and_no_prompt() -> None:
     write_request_log(stream)
     try:
         error = InvalidRequest("prompt", "my secret words", "others")
-        RequestLog(Metrics()).write(Record("socket", "v1", "picture", request, True, 5, {"unet": 16.64}, 2))
-        RequestLog(Metrics()).write(Record("api", "v2", "error", request, error=error))
-        RequestLog(Metrics(), log_prompts=True).write(Record("socket", "v1", "dropped", request))
+        RequestLog(Metrics()).write(
+            Record(
+                transport="socket",
+                visitor="v1",
+                outcome="picture",
+                request=request,
+                sketch=True,
+                sequence=5,
+                milliseconds={"unet": 16.64},
+                batch=2,
+            )
+        )
+        RequestLog(Metrics()).write(Record(transport="api", visitor="v2", outcome="error", request=request, error=error))
+        RequestLog(Metrics(), log_prompts=True).write(Record(transport="socket", visitor="v1", outcome="dropped", request=request))
     finally:
         journal_module.logger.handlers, journal_module.logger.propagate = handlers, propagate
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]

@@ -15,8 +15,7 @@ from hypersd_app.errors import InvalidRequest
 from hypersd_app.images.metadata import parameters_text, result_png
 from hypersd_app.images.recipes.a1111 import parse_a1111 as parsed
 from hypersd_app.images.recipes.foreign import fitted
-from hypersd_app.requests import ControlInput, GenerationRequest, GenerationResult, StyleWeight
-from hypersd_app.server.http.board_requests import request_from_values
+from hypersd_app.requests import ControlInput, GenerationRequest, GenerationResult, StyleWeight, request_from_json
 from hypersd_app.server.http.png_recipes import png_bytes, read_recipe, with_recipe
 
 REQUEST = GenerationRequest(
@@ -32,7 +31,7 @@ def parse_a1111(text: str) -> dict[str, Any]:
 def test_everything_comes_back() -> None:
     data = png_bytes(with_recipe(Image.new("RGB", (256, 256)), REQUEST, STROKES))
     recipe = read_recipe(data)
-    assert request_from_values(recipe["head"]) == REQUEST
+    assert request_from_json(recipe["head"]) == REQUEST
     assert recipe["operations"] == STROKES
 
 
@@ -58,7 +57,7 @@ def test_other_programs_find_their_text() -> None:
 
 def test_a1111_text_is_read() -> None:
     values = parse_a1111(parameters_text(REQUEST))
-    made = request_from_values(values)
+    made = request_from_json(values)
     assert (made.prompt, made.negative_prompt, made.seed, made.styles) == (
         REQUEST.prompt, REQUEST.negative_prompt, REQUEST.seed, REQUEST.styles,
     )  # fmt: skip

@@ -340,3 +340,37 @@ def test_nothing_of_one_visitor_ever_reaches_another(seed: int) -> None:
         assert [frame.sequence for frame in shown] == sorted(frame.sequence for frame in shown), "never an older one after"
         assert sorted(frame.sequence for frame in inbox.frames) == list(asked), "every state is answered once"
         assert shown[-1].sequence == 79, "the last state is always drawn"
+
+
+def test_whatever_goes_wrong_beside_the_drawing_costs_one_batch() -> None:
+    faults = iter([RuntimeError("no metrics"), None])
+
+    def report(_size: int, _seconds: float) -> None:
+        fault = next(faults)
+        if fault is not None:
+            raise fault
+
+    made = FrameScheduler(lambda requests, _progress: [GenerationResult((), request) for request in requests], report=report)
+    inbox = Inbox()
+    submit(made, "a", 1, inbox)
+    assert inbox.wait(1)[0].error is not None
+    submit(made, "a", 2, inbox)
+    assert inbox.wait(1)[1].result is not None, "the device's thread is still there"
+    made.close()
+
+
+def test_an_engine_that_forgets_one_of_a_batch_costs_that_batch() -> None:
+    made, inbox = FrameScheduler(lambda _requests, _progress: []), Inbox()
+    for sequence in (1, 2):
+        submit(made, "a", sequence, inbox)
+        assert inbox.wait(1)[-1].error is not None
+    made.close()
+
+
+def test_what_cannot_be_compared_is_refused_where_it_comes_in(scheduler: FrameScheduler, device: Device) -> None:
+    with pytest.raises(TypeError):
+        scheduler.submit("a", 1, LazyRequest(["no", "key"], lambda: GenerationRequest("x")), Inbox())
+    inbox = Inbox()
+    submit(scheduler, "a", 2, inbox)
+    device.run()
+    assert inbox.wait(1)[0].result is not None

@@ -15,6 +15,7 @@ import pytest
 
 from hypersd_app.errors import HyperSDError, InvalidRequest, ModelUnavailable, Overloaded, WorkerLost
 from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
+from hypersd_app.server.engines import worker as worker_module
 from hypersd_app.server.engines.worker import WorkerEngine
 from tests.support.fake_engine import STYLES, FakeEngine
 from tests.support.faulty_engine import build, cannot_build
@@ -24,7 +25,7 @@ GOOD = GenerationRequest("a cat", seed=3)
 
 @pytest.fixture(scope="module")
 def worker() -> Iterator[WorkerEngine]:
-    made = WorkerEngine(build, hang_seconds=1.0)
+    made = WorkerEngine(build, FakeEngine(), hang_seconds=1.0)
     yield made
     made.close()
 
@@ -94,19 +95,21 @@ def test_a_process_that_hangs_is_killed_and_replaced(worker: WorkerEngine) -> No
 
 
 def test_an_engine_that_cannot_be_made_says_why_and_is_not_tried_again() -> None:
-    worker = WorkerEngine(cannot_build)
+    worker = WorkerEngine(cannot_build, FakeEngine())
     with pytest.raises(ModelUnavailable, match="no such model"):
-        worker.models()
+        worker.await_ready()
     assert worker.restarts == 0
     worker.close()
     with pytest.raises((ModelUnavailable, Overloaded)):
-        worker.models()
+        worker.generate(GOOD)
 
 
 def test_no_drawing_process_outlives_its_server() -> None:
     code = (
-        "import time\nfrom hypersd_app.server.engines.worker import WorkerEngine\nfrom tests.support.faulty_engine import build\n"
-        "worker = WorkerEngine(build)\nworker.models()\nprint(worker.pid, flush=True)\ntime.sleep(60)\n"
+        "import time\nfrom hypersd_app.server.engines.worker import WorkerEngine\n"
+        "from tests.support.fake_engine import FakeEngine\n"
+        "from tests.support.faulty_engine import build\n"
+        "worker = WorkerEngine(build, FakeEngine())\nworker.await_ready()\nprint(worker.pid, flush=True)\ntime.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
@@ -126,3 +129,38 @@ def _runs(pid: int) -> bool:
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_a_process_that_is_stopped_is_noticed_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "SILENCE", (4.0, 4.0))
+    worker = WorkerEngine(build, FakeEngine(), hang_seconds=6.0)
+    try:
+        assert worker.generate(GOOD).images and worker.alive
+        first, stopped = worker.pid, time.monotonic()
+        assert first is not None
+        os.kill(first, signal.SIGSTOP)
+        with pytest.raises(WorkerLost):
+            # Full of pixels, so that the pipe is full too: whoever sends waits, and the watchdog must not.
+            worker.generate(GenerationRequest("a cat", control=ControlInput(np.full((1024, 1024, 3), 255, np.uint8))))
+        assert time.monotonic() - stopped < 30
+        assert worker.generate(GOOD).images and worker.pid != first and worker.restarts == 1
+    finally:
+        worker.close()
+
+
+def test_a_busy_process_answers_heartbeats(worker: WorkerEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "SILENCE", (4.0, 4.0))
+    worker.generate(GOOD)
+    before = worker.restarts
+    for _ in range(5):
+        assert worker.generate(GenerationRequest("slow")).images
+    assert worker.restarts == before and worker.alive
+
+
+def test_the_catalogue_is_read_here(worker: WorkerEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(worker, "_call", lambda method, *_arguments, **_options: calls.append(method))
+    assert worker.models() and worker.recipes("pocket") and worker.styles("pocket")
+    assert calls == []
+    worker.rescan()
+    assert calls == ["rescan"]

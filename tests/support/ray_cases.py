@@ -21,8 +21,7 @@ from hypersd_app.errors import HyperSDError, InvalidRequest, ModelUnavailable, W
 from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
 from hypersd_app.server.engines.factory import open_engine
 from hypersd_app.server.engines.ray.engine import RayEngine
-from hypersd_app.server.engines.ray.model_ids import base_of, model_id
-from hypersd_app.server.engines.ray.router import rank
+from hypersd_app.server.engines.ray.router import base_of, rank
 from hypersd_app.server.engines.ray.start import open_ray_engine
 from hypersd_app.server.scheduling.scheduler import Outcome
 from hypersd_app.settings import Settings
@@ -227,6 +226,10 @@ def test_the_same_pictures_as_in_one_process() -> None:
         await_replicas(engine, 2)  # one that draws may be late to say how it is
     finally:
         engine.close()
+
+
+def model_id(request: GenerationRequest) -> str:
+    return request.batch_key().weights
 
 
 def test_a_name_has_the_base_and_the_styles() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from hypersd_app.images.scribble import sketch_control
 from hypersd_app.requests import GenerationRequest
 from hypersd_app.server.engines.protocol import ImageEngine
-from hypersd_app.server.http.board_requests import sketch_control
 
 SIDE = 512
 

@@ -26,13 +26,18 @@ class StyledTorchDenoiser:
         self.network = network
         self.in_channels = network.in_channels
         self.patch = StylePatch(network.module)
+        self._acting: UNetStyles | None = None
 
     def __call__(self, latents: Tensor, t: Tensor, conditioning: Conditioning, residuals: Residuals | None) -> Tensor:
         return self.network(latents, t, conditioning, residuals)
 
     def set_styles(self, styles: UNetStyles) -> None:
         """Patch the weights; the same styles again cost nothing."""
+        if styles is self._acting:
+            return
+        self._acting = None  # should one not fit
         self.patch.set(styles_key(styles), [(factors, weight) for _, weight, factors in styles])
+        self._acting = styles
 
     def prepared(self, words: Conditioning) -> Conditioning:
         """Pocket's layout is computed once."""

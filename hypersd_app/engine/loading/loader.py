@@ -22,7 +22,7 @@ from hypersd_app.catalog.specs import ControlSpec, DecoderSpec, ModelSpec, Recip
 from hypersd_app.engine.loading.checkpoints import BASE_MODELS, Checkpoint, count_checkpoint, is_checkpoint
 from hypersd_app.engine.loading.lora import SDXL_BLOCKS, fuse, read_factors
 from hypersd_app.engine.memory.placement import Footprint
-from hypersd_app.engine.plan import Plan
+from hypersd_app.engine.plan import Choice
 from hypersd_app.engine.sampling.text import PromptEncoder
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.models.autoencoder import PocketAutoencoder
@@ -53,9 +53,9 @@ class Loader:
         other.dtype = dtype
         return other
 
-    def footprint(self, plan: Plan, progress: Progress | None = None) -> Footprint:
-        """How many weights the plan's parts have, by the headers of their files. Raises ModelUnavailable."""
-        model, unet, decoder, control = plan.model, plan.recipe.unet, plan.decoder, plan.control
+    def footprint(self, choice: Choice, progress: Progress | None = None) -> Footprint:
+        """How many weights the parts of a choice have, by the headers of their files. Raises ModelUnavailable."""
+        model, unet, decoder, control = choice.model, choice.recipe.unet, choice.decoder, choice.control
         if is_checkpoint(model.source):
             assert model.source.path is not None
             counts = count_checkpoint(model.source.path)

@@ -47,12 +47,18 @@ def out_of_memory_named(doing: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        text = str(error).lower()
-        if not isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) and not any(w in text for w in OUT_OF_MEMORY_WORDS):
-            raise
-        logger.warning("out of memory while %s: %s", doing, error)
-        message = f"Out of memory while {doing}. Memory was freed: try again, or fewer or smaller pictures."
-        raise DeviceOutOfMemory(message) from error
+        raise_if_out_of_memory(error, doing)
+        raise
+
+
+def raise_if_out_of_memory(error: Exception, doing: str) -> None:
+    """Raise DeviceOutOfMemory if that is what `error` means."""
+    text = str(error).lower()
+    if not isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) and not any(w in text for w in OUT_OF_MEMORY_WORDS):
+        return
+    logger.warning("out of memory while %s: %s", doing, error)
+    message = f"Out of memory while {doing}. Memory was freed: try again, or fewer or smaller images."
+    raise DeviceOutOfMemory(message) from error
 
 
 def release(device: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hypersd_app.diffusion.guidance import guide, is_guided
+from hypersd_app.diffusion.guidance import guide
 from hypersd_app.diffusion.noise import noise
 from hypersd_app.engine.interfaces import Conditioning, ControlNetwork, Denoiser
 from hypersd_app.engine.sampling.schedules import Schedule
@@ -34,25 +34,24 @@ def sample(  # noqa: PLR0913 - one for one with the symbols of a sampling loop
     conditioning: Conditioning,
     *,
     device: torch.device,
-    guidance_scale: float = 0.0,
+    guidance_scale: float | None = None,
     control: ControlBatch | None = None,
     clock: Clock,
     on_step: StepCallback | None = None,
 ) -> Tensor:
-    """Latents float32 (B, C, h, w). With a guidance scale above 1, `conditioning` holds the unguided half first."""
-    guided = is_guided(guidance_scale)
+    """Latents float32 (B, C, h, w). With a guidance scale, `conditioning` holds the unconditional half first."""
     latents = noise(generators, shape).to(device) * schedule.init_noise_sigma
-    if guided and control is not None:
+    if guidance_scale is not None and control is not None:
         control = ControlBatch(control.network, control.pictures.repeat(2, 1, 1, 1), control.scales.repeat(2, 1, 1, 1))
     for number, t in enumerate(schedule.timesteps):
-        model_input = torch.cat([latents, latents]) if guided else latents
+        model_input = torch.cat([latents, latents]) if guidance_scale is not None else latents
         residuals = None
         if control is not None:
             with clock("control"):
                 residuals = control.network(model_input, t, conditioning, control.pictures, control.scales)
         with clock("unet"):
             prediction = denoiser(model_input, t, conditioning, residuals)
-        if guided:
+        if guidance_scale is not None:
             prediction = guide(prediction, guidance_scale)
         latents, expected = schedule.step(number, prediction, latents, generators)
         if on_step is not None:

@@ -1,108 +1,128 @@
-"""One batch of plans on an open pipeline: text, noise, steps, pixels. Runs under the device lock."""
+"""One batch of plans on open parts: text, noise, steps, pixels. Runs under the device lock."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from cachetools import LRUCache
 from PIL import Image
 from torch import Tensor
 
-from hypersd_app.diffusion.guidance import is_guided
-from hypersd_app.engine.interfaces import Conditioning
-from hypersd_app.engine.model_manager import ModelManager, Pipeline
+from hypersd_app.engine.interfaces import Conditioning, ControlNetwork, Decoder
 from hypersd_app.engine.plan import Plan
 from hypersd_app.engine.sampling.denoise import ControlBatch, sample
-from hypersd_app.engine.sampling.text import size_ids
+from hypersd_app.engine.sampling.schedules import Schedulers
+from hypersd_app.engine.sampling.text import PromptCache, TextPart, size_ids
 from hypersd_app.engine.sampling.timing import Clock
 from hypersd_app.errors import HyperSDError
 from hypersd_app.images.scribble import Pixels
 
+if TYPE_CHECKING:
+    from hypersd_app.engine.backends.base import StyledDenoiser, UNetStyles
+    from hypersd_app.engine.loading.lora import Factors, StyleKey
+
 OnStep = Callable[..., None]  # (step, steps), and now and then (step, steps, picture)
 PREVIEW_EVERY = 1.0  # seconds; short runs are over before they have one
+KEPT_PROMPTS = 64  # of one pipeline, ready for its UNet
 
 
-@torch.inference_mode()
-def render(
-    pipelines: ModelManager, pipeline: Pipeline, plans: Sequence[Plan], clock: Clock, on_step: OnStep | None
-) -> list[list[Pixels]]:
-    """The pictures of each plan, uint8 (H, W, 3), in order; all plans share one pipeline key."""
-    first, device = plans[0], pipeline.backend.hardware.torch_device
-    guided = is_guided(first.guidance_scale)
-    pipeline.denoiser.set_styles([(style, weight, factors["unet"]) for style, weight, factors in pipeline.styles])
-    with clock("text"):
-        conditioning = embeddings(pipelines, pipeline, plans, guided)
-    factor = pipeline.decoder.factor
-    shape = (pipeline.denoiser.in_channels, first.height // factor, first.width // factor)
-    latents = sample(
-        pipeline.denoiser,
-        pipeline.schedulers.schedule(first.request.num_inference_steps, first.eta),
-        [torch.Generator().manual_seed(seed) for plan in plans for seed in plan.seeds],
-        shape,
-        conditioning,
-        device=device,
-        guidance_scale=first.guidance_scale,
-        control=control_batch(pipeline, plans, device),
-        clock=clock,
-        on_step=None if on_step is None else with_previews(pipeline, on_step, clock),
-    )
-    with clock("decode"):
-        pixels = decode(pipeline, latents)
-    pictures = iter(pixels)
-    return [list(islice(pictures, plan.request.num_images)) for plan in plans]
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DenoisingPipeline:
+    """The parts of one choice, ready to run: text encoder, UNet, decoder, maybe a ControlNet. Use under the device lock."""
 
+    synchronize: Callable[[], None]  # wait until the device has done its work
+    label: str  # what runs it and where its weights are, for people
+    prompts: PromptCache
+    text: TextPart
+    text_key: object
+    denoiser: StyledDenoiser
+    decoder: Decoder
+    control: ControlNetwork | None
+    schedulers: Schedulers
+    styles: Sequence[tuple[StyleKey, float, Factors]]
+    unet_styles: UNetStyles  # the same object for every stroke, by which the denoiser knows them again
+    device: torch.device
+    _known: LRUCache[tuple[str, bool, int, int], Conditioning] = field(default_factory=lambda: LRUCache(KEPT_PROMPTS))
 
-def embeddings(pipelines: ModelManager, pipeline: Pipeline, plans: Sequence[Plan], guided: bool) -> Conditioning:
-    """Text of every picture of the batch, the unguided half first where guidance needs one."""
-    rows = [_row(pipelines, pipeline, plan, plan.prompt, negative=False) for plan in plans for _ in plan.seeds]
-    if guided:
-        without = [
-            _row(pipelines, pipeline, plan, plan.request.negative_prompt.strip(), negative=True)
-            for plan in plans
-            for _ in plan.seeds
-        ]
-        rows = [*without, *rows]
-    return Conditioning.stack(rows)
+    @torch.inference_mode()
+    def render(self, plans: Sequence[Plan], clock: Clock, on_step: OnStep | None) -> list[list[Pixels]]:
+        """The images of each plan, uint8 (H, W, 3), in order; all plans share one choice, but for blank sketches."""
+        choice = plans[0].choice
+        self.denoiser.set_styles(self.unet_styles)
+        with clock("text"):
+            conditioning = self._embedded(plans, choice.guided)
+        factor = self.decoder.factor
+        latents = sample(
+            self.denoiser,
+            self.schedulers.schedule(choice.num_inference_steps, choice.eta),
+            [torch.Generator().manual_seed(seed) for plan in plans for seed in plan.request.seeds],
+            (self.denoiser.in_channels, choice.height // factor, choice.width // factor),
+            conditioning,
+            device=self.device,
+            guidance_scale=choice.guidance_scale if choice.guided else None,
+            control=control_batch(self.control, plans, self.device),
+            clock=clock,
+            on_step=None if on_step is None else with_previews(self.decoder, on_step, clock),
+        )
+        with clock("decode"):
+            images = iter(decode(self.decoder, latents))
+        return [list(islice(images, plan.request.num_images)) for plan in plans]
 
+    def _embedded(self, plans: Sequence[Plan], guided: bool) -> Conditioning:
+        """Text of every image of the batch, the unguided half first where guidance needs one."""
+        rows = [self._row(plan, plan.prompt, negative=False) for plan in plans for _ in range(plan.request.num_images)]
+        if guided:
+            words = [(plan, plan.request.negative_prompt.strip()) for plan in plans for _ in range(plan.request.num_images)]
+            rows = [*(self._row(plan, text, negative=True) for plan, text in words), *rows]
+        return rows[0] if len(rows) == 1 else Conditioning.stack(rows)
 
-def _row(pipelines: ModelManager, pipeline: Pipeline, plan: Plan, text: str, *, negative: bool) -> Conditioning:
-    words = pipeline.text.embed(pipeline.text_key, pipelines.prompts, text, negative, pipeline.styles)
-    found = pipeline.denoiser.prepared(words)
-    if found.pooled is None:
+    def _row(self, plan: Plan, text: str, *, negative: bool) -> Conditioning:
+        key = (text, negative, plan.choice.width, plan.choice.height)
+        found = self._known.get(key)
+        if found is not None:
+            self.prompts.hits += 1
+            return found
+        words = self.text.embed(self.text_key, self.prompts, text, negative, self.styles)
+        found = self.denoiser.prepared(words)
+        if found.pooled is not None:
+            found = Conditioning(found.hidden, found.pooled, size_ids(plan.choice.width, plan.choice.height, found.pooled))
+        self._known[key] = found
         return found
-    return Conditioning(found.hidden, found.pooled, size_ids(plan.width, plan.height, found.pooled))
 
 
-def control_batch(pipeline: Pipeline, plans: Sequence[Plan], device: torch.device) -> ControlBatch | None:
+def control_batch(network: ControlNetwork | None, plans: Sequence[Plan], device: torch.device) -> ControlBatch | None:
     """Every picture's control; a plan without one takes part with scale 0, which is the same as none."""
-    if pipeline.control is None:
+    if network is None:
         return None
     pictures, scales = [], []
     for plan in plans:
         there = plan.pixels is not None and plan.request.control is not None
-        pixels = plan.pixels if plan.pixels is not None else np.zeros((plan.height, plan.width, 3), np.uint8)
+        pixels = plan.pixels if plan.pixels is not None else np.zeros((plan.choice.height, plan.choice.width, 3), np.uint8)
         scale = plan.request.control.scale if there and plan.request.control is not None else 0.0
         pictures += [pixels] * plan.request.num_images
         scales += [scale] * plan.request.num_images
     values = torch.from_numpy(np.stack(pictures)).to(device)
-    return ControlBatch(pipeline.control, values, torch.tensor(scales, device=device).view(-1, 1, 1, 1))
+    return ControlBatch(network, values, torch.tensor(scales, device=device).view(-1, 1, 1, 1))
 
 
-def decode(pipeline: Pipeline, latents: Tensor) -> list[Pixels]:
+def decode(decoder: Decoder, latents: Tensor) -> list[Pixels]:
     """Latents to pictures, uint8 (H, W, 3), one at a time: decoding is where memory peaks. Raises HyperSDError."""
     if not math.isfinite(float(latents.abs().sum())):
         raise HyperSDError(
             "The picture came out as not-a-number: the weights do not suit this precision, or a style is too strong."
         )
     # Copied, for the next call may overwrite what this one gave.
-    return [np.array(pipeline.decoder(row)[0].cpu()) for row in latents.split(1)]
+    return [np.array(decoder(row)[0].cpu()) for row in latents.split(1)]
 
 
-def with_previews(pipeline: Pipeline, on_step: OnStep, clock: Clock) -> Callable[[int, int, Tensor], None]:
+def with_previews(decoder: Decoder, on_step: OnStep, clock: Clock) -> Callable[[int, int, Tensor], None]:
     """A sampling callback that adds a decoded picture of the first latents to `on_step`, once in a while."""
     shown = time.perf_counter()
 
@@ -112,7 +132,7 @@ def with_previews(pipeline: Pipeline, on_step: OnStep, clock: Clock) -> Callable
             on_step(step, steps)
             return
         with clock("preview"):
-            picture = Image.fromarray(decode(pipeline, latents[:1])[0])
+            picture = Image.fromarray(decode(decoder, latents[:1])[0])
         shown = time.perf_counter()
         on_step(step, steps, picture)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from weakref import WeakKeyDictionary
 
+from cachetools import FIFOCache
 from torch import Tensor, nn
 
 from hypersd_app.engine.interfaces import Conditioning
@@ -19,15 +19,13 @@ class LayoutCache:
 
     def __init__(self, prior: Callable[[Tensor], Tensor]) -> None:
         self._prior = prior
-        self._known: WeakKeyDictionary[Conditioning, OrderedDict[object, Conditioning]] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[Conditioning, FIFOCache[object, Conditioning]] = WeakKeyDictionary()
 
     def added_to(self, words: Conditioning, styles: object) -> Conditioning:
         """`words` with their layout, while `styles` act on the prior."""
-        known = self._known.setdefault(words, OrderedDict())
+        known = self._known.setdefault(words, FIFOCache(STYLES_KEPT))
         if styles not in known:
             known[styles] = replace(words, layout=self._prior(words.hidden))
-            while len(known) > STYLES_KEPT:
-                known.popitem(last=False)
         return known[styles]
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from cachetools import LRUCache
 from torch import Tensor, nn
 
 from hypersd_app.engine.interfaces import Conditioning
-from hypersd_app.engine.loading.lora import StyleKey
+from hypersd_app.engine.loading.lora import StyleKey, StylePatch
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,7 @@ class PromptCache:
     """The last embeddings, by key; thread-safe."""
 
     def __init__(self, capacity: int = 512) -> None:
-        self._capacity = capacity
-        self._entries: OrderedDict[PromptKey, Conditioning] = OrderedDict()
+        self._entries: LRUCache[PromptKey, Conditioning] = LRUCache(capacity)
         self._lock = threading.Lock()
         self.hits = 0
         self.misses = 0
@@ -72,21 +71,45 @@ class PromptCache:
         with self._lock:
             found = self._entries.get(key)
             if found is not None:
-                self._entries.move_to_end(key)
                 self.hits += 1
                 return found
         made = encode()
         with self._lock:
             self.misses += 1
             self._entries[key] = made
-            while len(self._entries) > self._capacity:
-                self._entries.popitem(last=False)
         return made
 
     def clear(self) -> None:
         """Forget all embeddings."""
         with self._lock:
             self._entries.clear()
+
+
+class TextPart:
+    """A prompt encoder with the styles that may act on it. Use under the device lock."""
+
+    def __init__(self, encoder: PromptEncoder, arrive: Callable[[], None]) -> None:
+        self.encoder = encoder
+        self._arrive = arrive
+        self._patches = {name: StylePatch(module) for name, module in encoder.modules.items()}
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the weights kept for taking styles off again."""
+        return sum(patch.bytes for patch in self._patches.values())
+
+    def embed(self, key: object, cache: PromptCache, text: str, negative: bool, styles: Any) -> Conditioning:
+        """The embedding of one prompt; the encoder is patched and run only if the cache doesn't have it."""
+        acting = [(style, weight, factors) for style, weight, factors in styles if any(factors[name] for name in self._patches)]
+        names = tuple((style, weight) for style, weight, _ in acting)
+
+        def encode() -> Conditioning:
+            for component, patch in self._patches.items():
+                patch.set(names, [(factors[component], weight) for _, weight, factors in acting])
+            self._arrive()
+            return self.encoder(text, negative)
+
+        return cache.get(PromptKey(key, names, negative, text), encode)
 
 
 def size_ids(width: int, height: int, like: Tensor) -> Tensor:

@@ -17,10 +17,9 @@ def open_engine(settings: Settings) -> ImageEngine:
         from hypersd_app.server.engines.ray.start import open_ray_engine
 
         return open_ray_engine(settings, build_engine, Catalog(settings))
-    build = functools.partial(build_engine, settings)
     if settings.worker and not os.environ.get("SPACES_ZERO_GPU"):
-        return WorkerEngine(build, settings.hang_seconds)
-    return build()
+        return WorkerEngine(functools.partial(build_engine, settings), Catalog(settings), settings.hang_seconds)
+    return build_engine(settings)
 
 
 def build_engine(settings: Settings) -> ImageEngine:

@@ -9,21 +9,20 @@ MOST_KINDS = 4096  # of work whose time is remembered
 
 
 class HangDetector:
-    """Longest times of each kind of work, since one process began. What has run before has nothing left to compile."""
+    """Time limits for each kind of work, learned since one process began. What has run before has nothing left to compile."""
 
     def __init__(self, hang_seconds: float) -> None:
         self._hang_seconds = hang_seconds
-        self._seen: dict[Hashable, float] = {}
+        self.limits: dict[Hashable, float] = {}  # seconds for which work that has run before may be silent
 
     def limit(self, kind: Hashable) -> float:
         """Seconds for which such work may be silent."""
-        longest = self._seen.get(kind)
-        return FIRST_TIME if longest is None else self._hang_seconds + 5 * longest
+        return self.limits.get(kind, FIRST_TIME)
 
     def learn(self, kind: Hashable, seconds: float) -> None:
         """Such work was done. Its first time says nothing about the next."""
-        longest = self._seen.get(kind)
-        if longest is not None:
-            self._seen[kind] = max(longest, seconds)
-        elif len(self._seen) < MOST_KINDS:
-            self._seen[kind] = 0.0
+        known = self.limits.get(kind)
+        if known is not None:
+            self.limits[kind] = max(known, self._hang_seconds + 5 * seconds)
+        elif len(self.limits) < MOST_KINDS:
+            self.limits[kind] = self._hang_seconds

@@ -7,6 +7,7 @@ import itertools
 import logging
 import multiprocessing
 import os
+import select
 import signal
 import threading
 import time
@@ -18,9 +19,9 @@ from typing import Any
 
 from hypersd_app.errors import HyperSDError, Overloaded, WorkerLost
 from hypersd_app.requests import GenerationRequest, GenerationResult
-from hypersd_app.server.engines.protocol import ImageEngine
+from hypersd_app.server.engines.protocol import CatalogReader, ImageEngine
 from hypersd_app.server.engines.watchdog import FIRST_TIME, HangDetector
-from hypersd_app.server.scheduling.scheduler import Outcome, batch_key
+from hypersd_app.server.scheduling.scheduler import Outcome
 from hypersd_app.system import share_one_heap
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,10 @@ logger = logging.getLogger(__name__)
 START = 300.0  # seconds to start in
 CALLS = 16  # threads in the drawing process
 LONGEST_PAUSE = 30.0  # between starts of a process that dies before it has done anything
+# Seconds without an answer to a heartbeat from which on the process is taken for hung. A conversion may keep it from answering
+# for a while, so one that loads or compiles has as long as `hang_seconds`.
+SILENCE = (5.0, 30.0)  # at least and at most
+PING = "ping"
 LOST = "The drawing process stopped and is being started again. Your drawing is safe."
 
 
@@ -56,6 +61,8 @@ class _Process:
         self.useful = False  # it has answered a call
         self.failure: HyperSDError | None = None  # why the engine could not be made
         self.started = time.monotonic()
+        self._asked: float | None = None  # since when nobody has answered, None if somebody has
+        self._pinged = False  # a heartbeat is on its way since then
         self._connection: Connection = ours
         self._sending = threading.Lock()
         self._calls: dict[int, _Call] = {}
@@ -68,7 +75,7 @@ class _Process:
         try:
             with self._sending:
                 self._connection.send((number, call.method, arguments, call.progress is not None))
-        except (OSError, ValueError):
+        except (OSError, ValueError, TypeError):  # the last, where it is closed while this thread waits for a full pipe
             self._calls.pop(number, None)
             raise WorkerLost(LOST, retry_after=3.0) from None
         if self.lost:  # it ended between the two
@@ -81,13 +88,14 @@ class _Process:
         with contextlib.suppress(EOFError, OSError):
             while True:
                 number, kind, value = self._connection.recv()
+                self._asked, self._pinged = None, False
                 if kind == "ready":
                     self.ready.set()
                 elif kind == "failed":
                     self.failure = value
                 elif kind == "progress":
                     self._progress(number, value)
-                else:
+                elif kind != PING:
                     self._answer(number, kind, value)
 
     def _progress(self, number: int, value: tuple[Any, ...]) -> None:
@@ -108,12 +116,44 @@ class _Process:
         else:
             call.future.set_result(value)
 
-    def overdue(self, now: float) -> str:
-        """Which call has gone too long without a sign of life, "" for none."""
+    def ping(self) -> None:
+        """Ask whether anybody is there, unless the last question is still open.
+
+        Never waits: a process that reads nothing leaves the pipe full, and whoever sends to it waiting.
+        """
+        if self._asked is None:
+            self._asked = time.monotonic()
+        if self._pinged or not self._sending.acquire(blocking=False):
+            return
+        try:
+            if select.select([], [self._connection], [], 0)[1]:
+                self._pinged = True  # before sending: the answer may come at once
+                self._connection.send((-1, PING, (), False))
+        except (OSError, ValueError):
+            return  # it has ended, and whoever reads knows
+        finally:
+            self._sending.release()
+
+    def overdue(self, now: float, hang_seconds: float) -> str:
+        """What has gone too long without a sign of life, "" for nothing."""
         if not self.ready.is_set():
             return "start" if now - self.started > START else ""
-        late = [call.method for call in list(self._calls.values()) if call.limit is not None and now - call.sign > call.limit]
-        return late[0] if late else ""
+        calls = list(self._calls.values())
+        late = [call.method for call in calls if call.limit is not None and now - call.sign > call.limit]
+        if late:
+            return late[0]
+        return "heartbeat" if self.silent(now) > self._longest_silence(calls, hang_seconds) else ""
+
+    def silent(self, now: float) -> float:
+        """Seconds for which a heartbeat has gone unanswered."""
+        asked = self._asked
+        return 0.0 if asked is None else now - asked
+
+    @staticmethod
+    def _longest_silence(calls: Sequence[_Call], hang_seconds: float) -> float:
+        least, most = SILENCE
+        loading = any(call.limit is not None and call.limit >= FIRST_TIME for call in calls)
+        return max(least, hang_seconds if loading else min(most, hang_seconds))
 
     def end(self) -> None:
         """Kill the process if it still runs, and tell whoever waits for it."""
@@ -131,11 +171,13 @@ class _Process:
 class WorkerEngine:
     """An `ImageEngine` whose work happens in another process. `build` makes the engine there; it must be picklable.
 
-    A call that dies with the process raises WorkerLost; calls that come while it starts again wait for it.
+    `catalog` is read in this process, which sees the same folders. A call that dies with the process raises WorkerLost; calls
+    that come while it starts again wait for it.
     """
 
-    def __init__(self, build: Callable[[], ImageEngine], hang_seconds: float = 120.0) -> None:
+    def __init__(self, build: Callable[[], ImageEngine], catalog: CatalogReader, hang_seconds: float = 120.0) -> None:
         self._build = build
+        self._catalog = catalog
         self._hang_seconds = hang_seconds
         self._closed = threading.Event()
         self._changed = threading.Condition()
@@ -156,9 +198,13 @@ class WorkerEngine:
 
     @property
     def alive(self) -> bool:
-        """True if the process is there and has started."""
+        """True if the process is there, has started and answers."""
         process = self._process
-        return process.ready.is_set() and not process.lost
+        return process.ready.is_set() and not process.lost and process.silent(time.monotonic()) < SILENCE[0]
+
+    def await_ready(self) -> None:
+        """Wait for a process that is still starting. Raises HyperSDError if the engine cannot be made."""
+        self._await_process()
 
     def _keep_alive(self) -> None:
         pause = 0.0
@@ -181,7 +227,8 @@ class WorkerEngine:
     def _watch(self) -> None:
         while not self._closed.wait(min(1.0, self._hang_seconds / 4)):
             process = self._process
-            late = process.overdue(time.monotonic())
+            process.ping()
+            late = process.overdue(time.monotonic(), self._hang_seconds)
             if late and not process.lost:
                 logger.error("no sign of life from %r: killing the drawing process", late)
                 process.process.kill()
@@ -207,19 +254,22 @@ class WorkerEngine:
     def _drawn(self, key: Any, method: str, *arguments: Any, progress: Callable[..., None] | None = None) -> Any:
         """A call that uses the device; how long it may be silent depends on whether its kind has run before."""
         process = self._await_process()  # a start is no part of what the work takes
-        patience, started = self._hang_detector, time.monotonic()
-        value = process.call(_Call(method, patience.limit(key), progress), arguments)
-        patience.learn(key, time.monotonic() - started)
+        detector, started = self._hang_detector, time.monotonic()
+        limit = detector.limits.get(key, FIRST_TIME)
+        value = process.call(_Call(method, limit, progress), arguments)
+        seconds = time.monotonic() - started
+        if limit == FIRST_TIME or self._hang_seconds + 5 * seconds > limit:
+            detector.learn(key, seconds)  # else it was no slower than before
         return value
 
     def generate(self, request: GenerationRequest, progress: Any = None) -> GenerationResult:
         """Run one request. Raises HyperSDError, WorkerLost among them."""
-        result: GenerationResult = self._drawn(batch_key(request), "generate", request, progress=progress or _nobody)
+        result: GenerationResult = self._drawn(request.batch_key(), "generate", request, progress=progress or _nobody)
         return result
 
     def generate_batch(self, requests: Sequence[GenerationRequest]) -> Sequence[Outcome]:
         """Run requests at once. Raises HyperSDError, WorkerLost among them."""
-        key = (len(requests), batch_key(requests[0]) if requests else ())
+        key = (len(requests), requests[0].batch_key())
         outcomes: Sequence[Outcome] = self._drawn(key, "generate_batch", list(requests))
         return outcomes
 
@@ -233,25 +283,23 @@ class WorkerEngine:
 
     def models(self) -> Sequence[Any]:
         """Rows of the catalogue's models."""
-        rows: Sequence[Any] = self._call("models")
-        return rows
+        return self._catalog.models()
 
     def recipes(self, model: str) -> Sequence[Any]:
-        """Rows of the recipes that `model` can run."""
-        rows: Sequence[Any] = self._call("recipes", model)
-        return rows
+        """Rows of the recipes that `model` can run. Raises InvalidRequest."""
+        return self._catalog.recipes(model)
 
     def styles(self, model: str) -> Sequence[Any]:
-        """Rows of the styles that fit `model`."""
-        rows: Sequence[Any] = self._call("styles", model)
-        return rows
+        """Rows of the styles that fit `model`. Raises InvalidRequest."""
+        return self._catalog.styles(model)
 
     def annotate(self, kind: str, photograph: Any, size: tuple[int, int]) -> Any:
         """A photograph as a control picture. Raises HyperSDError."""
         return self._drawn(("annotate", kind), "annotate", kind, photograph, size)
 
     def rescan(self) -> None:
-        """Look again for models and styles on the disk."""
+        """Look again for models and styles on the disk, here and in the drawing process."""
+        self._catalog.rescan()
         self._call("rescan")
 
     def status(self) -> Mapping[str, Any]:
@@ -289,6 +337,9 @@ def serve_engine(connection: Connection, build: Callable[[], ImageEngine]) -> No
         with ThreadPoolExecutor(CALLS, thread_name_prefix="calls") as pool:
             while True:
                 number, method, arguments, wants_progress = connection.recv()
+                if method == PING:
+                    answers.send(number, PING, None)
+                    continue
                 pool.submit(answers.answer, engine, number, method, arguments, wants_progress)
     os._exit(0)  # the server is gone: nobody waits for threads that may hang
 
@@ -312,7 +363,7 @@ class _Answers:
             options["progress"] = lambda *values: self.send(number, "progress", values)
         try:
             value = getattr(engine, method)(*arguments, **options)
-            self.send(number, "result", dict(value) if method == "status" else value)
+            self.send(number, "result", value)
         except HyperSDError as error:
             self.send(number, "error", error)
         except Exception:

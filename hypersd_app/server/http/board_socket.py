@@ -19,13 +19,13 @@ from hypersd_app.server.http.tokens import TokenRefused
 from hypersd_app.server.http.wire import Message, pack, unpack
 from hypersd_app.server.scheduling.limits import RateBucket, is_loopback
 from hypersd_app.server.scheduling.scheduler import Frame
-from hypersd_app.server.service import Answer, BoardService, answer, error_answer
+from hypersd_app.server.service import BoardService, answer, error_answer
 from hypersd_app.system import available_bytes
 
 logger = logging.getLogger(__name__)
 
 PAUSE = 0.25  # seconds for which who is over the rate is not read from
-PING, PONG = "ping", Answer(0, {"type": "pong"})  # a page that waits long for a picture asks whether anybody is there
+PING, PONG = "ping", Message(0, {"type": "pong"})  # a page that waits long for a picture asks whether anybody is there
 
 # Close codes; 4000 and up are ours to define.
 REFUSED, TOO_MANY, IDLE, POLICY = 4401, 4429, 4408, 1008
@@ -93,7 +93,7 @@ class _Connection:
         self._service = service
         self._visitor = f"socket-{secrets.token_hex(8)}"
         self._loop = asyncio.get_running_loop()
-        self._outbox: asyncio.Queue[Frame | Answer] = asyncio.Queue(maxsize=8)
+        self._outbox: asyncio.Queue[Frame | Message] = asyncio.Queue(maxsize=8)
         self._frames = RateBucket(service.limits.frames_per_second, service.limits.burst)
         self._bytes = RateBucket(service.limits.bytes_per_second, max(service.limits.bytes_per_second, service.limits.frame_bytes))
 
@@ -176,14 +176,14 @@ class _Connection:
         """Called on a thread that loads a model."""
         head = {"type": "loading", "seq": sequence, "share": round(share, 3), "message": words}
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._put_aside, Answer(sequence, head))
+            self._loop.call_soon_threadsafe(self._put_aside, Message(sequence, head))
 
-    def _put_aside(self, item: Answer) -> None:
+    def _put_aside(self, item: Message) -> None:
         """Tell what may be left out: nothing that a frame waits for makes room for it."""
         if self._outbox.empty():
             self._outbox.put_nowait(item)
 
-    def _put(self, item: Frame | Answer) -> None:
+    def _put(self, item: Frame | Message) -> None:
         if self._outbox.full():
             self._outbox.get_nowait()  # a visitor who does not read gets the newest, not a growing queue
         self._outbox.put_nowait(item)
@@ -191,18 +191,18 @@ class _Connection:
     async def _send_all(self) -> None:
         while True:
             item = await self._outbox.get()
-            await self._send(item if isinstance(item, Answer) else await self._answered(item))
+            await self._send(item if isinstance(item, Message) else await self._answered(item))
 
     @staticmethod
-    async def _answered(frame: Frame) -> Answer:
+    async def _answered(frame: Frame) -> Message:
         """The answer, its picture encoded beside the loop unless it is so small that the way there would take longer."""
         pictures = () if frame.result is None else frame.result.pixels
         small = all(picture.size <= SMALL for picture in pictures)
         return answer(frame) if small else await asyncio.to_thread(answer, frame)
 
-    async def _send(self, reply: Answer) -> None:
+    async def _send(self, reply: Message) -> None:
         if reply.picture:
-            await self._websocket.send_bytes(pack(Message(reply.sequence, reply.head, reply.picture)))
+            await self._websocket.send_bytes(pack(reply))
             return
         head: dict[str, Any] = dict(reply.head)
         await self._websocket.send_json(head)

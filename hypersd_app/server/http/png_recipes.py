@@ -24,9 +24,7 @@ from hypersd_app.images.png import encode_png
 from hypersd_app.images.recipes.foreign import fitted
 from hypersd_app.images.recipes.programs import ALLOWED, foreign_recipe
 from hypersd_app.images.recipes.texts import image_texts
-from hypersd_app.requests import ControlInput, GenerationRequest
-from hypersd_app.server.http.board_requests import recipe_values
-from hypersd_app.server.http.board_requests import request_from_values as request_from_head
+from hypersd_app.requests import ControlInput, GenerationRequest, request_from_json, request_to_json
 
 
 def with_recipe(
@@ -44,7 +42,7 @@ def with_recipe(
 
 def with_grid(sheet: Image.Image, recipe: Mapping[str, Any]) -> Image.Image:
     """A contact sheet carrying its grid's recipe {"head", "operations", "compare"}. Raises InvalidRequest for a wrong head."""
-    carrying = with_recipe(sheet, request_from_head(recipe["head"]), recipe.get("operations") or ())
+    carrying = with_recipe(sheet, request_from_json(recipe["head"]), recipe.get("operations") or ())
     document = json.loads(carrying.info[JSON_KEY])
     carrying.info[JSON_KEY] = json.dumps({**document, "compare": recipe["compare"]}, ensure_ascii=False)
     return carrying
@@ -84,7 +82,7 @@ def _own(document: Mapping[str, Any]) -> dict[str, Any]:
     if not operations and request.control is not None:
         operations = [ink_operation(request.control)]
     rest = {"rest": True} if document.get("rest") else {}
-    found = {"head": {**recipe_values(request), **rest}, "operations": operations, "changed": []}
+    found = {"head": {**request_to_json(request), **rest}, "operations": operations, "changed": []}
     return found if compared is None else {**found, "compare": compared}
 
 

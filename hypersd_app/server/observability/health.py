@@ -18,22 +18,29 @@ STATUS_SECONDS = 5.0
 
 
 class Readiness:
-    """`state` is starting, ready, or "failed: " and why."""
+    """Whether visitors may come: the default model is warm, and the process that draws is there and answers."""
 
     def __init__(self) -> None:
-        self.state = "starting"
+        self._warm = "starting"
+        self._engine: object = None
+
+    @property
+    def state(self) -> str:
+        """starting, ready, restarting, or "failed: " and why."""
+        return self._warm if getattr(self._engine, "alive", True) or self._warm != "ready" else "restarting"
 
     def warm_up(self, engine: ImageEngine, model: str) -> None:
         """Load the model on a thread of its own. One that can't be loaded is told to whoever asks for it."""
+        self._engine = engine
         threading.Thread(target=self._run, args=(engine, model), name="warm-up", daemon=True).start()
 
     def _run(self, engine: ImageEngine, model: str) -> None:
         try:
             engine.warm_up(model)
-            self.state = "ready"
+            self._warm = "ready"
         except HyperSDError as error:
             logger.warning("%s is not ready: %s", model, error)
-            self.state = f"failed: {error}"
+            self._warm = f"failed: {error}"
 
 
 class StatusReader:

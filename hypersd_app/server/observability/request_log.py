@@ -19,7 +19,7 @@ logger = logging.getLogger("hypersd.requests")
 PICTURE, DROPPED, ERROR, REFUSED = "picture", "dropped", "error", "refused"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """A request at its end. `transport` is the way it came: socket, call, event, page or api."""
 

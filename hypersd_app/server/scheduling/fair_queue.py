@@ -5,17 +5,28 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
+
+from cachetools import LRUCache
 
 from hypersd_app.errors import Overloaded
 from hypersd_app.requests import GenerationRequest
 
-LIVE, JOB = "live", "job"
+
+class Kind(Enum):
+    """What waits: a state of a stroke, or a job (one-off images beside the strokes)."""
+
+    LIVE = "live"
+    JOB = "job"
+
+
+LIVE, JOB = Kind.LIVE, Kind.JOB
 WEIGHTS = {LIVE: 4.0, JOB: 1.0}  # shares of the device while both wait
 SLOW = 1.5  # seconds a frame from which on the device waits until the pen rests
 REST, LONGEST_REST = 0.25, 3.0  # seconds after the last change, and at most after the first
 LEARNING = 0.3  # how fast the cost of a frame rises to what is measured; it falls at once
-MOST_COSTS = 256  # kinds of frames whose cost is remembered
+MOST_COSTS = 256  # batch keys whose cost is remembered
 MOST_REMEMBERED = 4096  # visitors, far more than may wait at once
 MOST_AHEAD = 1  # turns that one visitor may be ahead of another who waits
 
@@ -32,18 +43,23 @@ class LazyRequest:
     model: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class QueuedRequest:
     """One state of one visitor, waiting or on the device. Times are in seconds of whatever clock the scheduler uses."""
 
     visitor: str
     sequence: int
-    draft: LazyRequest
+    request: LazyRequest
     deliver: Callable[[Any], None]
     since: float
     first: float  # when the oldest state that this one replaced came
-    kind: str = LIVE
+    kind: Kind = LIVE
     progress: Callable[..., None] | None = None  # (share, words); a stroke's is told of loading only
+
+    @property
+    def key(self) -> Hashable:
+        """What it must share with others to run as one batch."""
+        return self.request.key
 
 
 @dataclass(frozen=True)
@@ -73,10 +89,10 @@ class FairQueue:
         self.limits = limits or SchedulerLimits()
         self._live: OrderedDict[str, QueuedRequest] = OrderedDict()
         self._jobs: OrderedDict[str, deque[QueuedRequest]] = OrderedDict()
-        self._in_flight: set[tuple[str, str]] = set()
-        self._turns: OrderedDict[str, int] = OrderedDict()
+        self._in_flight: set[tuple[Kind, str]] = set()
+        self._turns: LRUCache[str, int] = LRUCache(MOST_REMEMBERED)
         self._used = {LIVE: 0.0, JOB: 0.0}
-        self._costs: OrderedDict[Hashable, float] = OrderedDict()
+        self._costs: LRUCache[Hashable, float] = LRUCache(MOST_COSTS)
         self._pace = 0.0  # seconds a stroke, of all kinds and batches
         self._held: set[Hashable] = set()
 
@@ -99,9 +115,6 @@ class FairQueue:
     def _count_turns(self, visitor: str) -> None:
         """Who comes anew starts level with those who wait; who left without a word is forgotten in time."""
         self._turns[visitor] = max(self._turns.get(visitor, 0), self._fewest_turns())
-        self._turns.move_to_end(visitor)
-        while len(self._turns) > MOST_REMEMBERED:
-            self._turns.popitem(last=False)
 
     def _put_job(self, entry: QueuedRequest) -> None:
         queue = self._jobs.get(entry.visitor, deque())
@@ -112,13 +125,13 @@ class FairQueue:
         queue.append(entry)
         self._jobs[entry.visitor] = queue
 
-    def _join(self, kind: str) -> None:
+    def _join(self, kind: Kind) -> None:
         """A kind that comes back after a pause has saved up no claim on the device."""
         if not self._waiting_of(kind) and not any(flying == kind for flying, _ in self._in_flight):
             other = JOB if kind == LIVE else LIVE
             self._used[kind] = max(self._used[kind], self._used[other])
 
-    def _waiting_of(self, kind: str) -> bool:
+    def _waiting_of(self, kind: Kind) -> bool:
         return bool(self._live) if kind == LIVE else bool(self._jobs)
 
     def _fewest_turns(self) -> int:
@@ -136,14 +149,14 @@ class FairQueue:
 
     def _ready(self, now: float) -> Iterator[QueuedRequest]:
         for entry in self._live.values():
-            if (LIVE, entry.visitor) in self._in_flight or entry.draft.key in self._held:
+            if (LIVE, entry.visitor) in self._in_flight or entry.key in self._held:
                 continue
             if self.ready_at(entry) <= now:
                 yield entry
 
     def ready_at(self, entry: QueuedRequest) -> float:
         """When the entry may run: at once, or on a slow device when its visitor's pen has rested."""
-        if self._costs.get(entry.draft.key, 0.0) <= SLOW:
+        if self._costs.get(entry.key, 0.0) <= SLOW:
             return entry.since
         return min(entry.since + REST, entry.first + LONGEST_REST)
 
@@ -151,7 +164,7 @@ class FairQueue:
         times = [
             self.ready_at(entry)
             for entry in self._live.values()
-            if (LIVE, entry.visitor) not in self._in_flight and entry.draft.key not in self._held
+            if (LIVE, entry.visitor) not in self._in_flight and entry.key not in self._held
         ]
         return min((time for time in times if time > now), default=None)
 
@@ -160,14 +173,14 @@ class FairQueue:
 
     def _first_job(self) -> QueuedRequest | None:
         for visitor, queue in self._jobs.items():
-            if (JOB, visitor) not in self._in_flight and queue[0].draft.key not in self._held:
+            if (JOB, visitor) not in self._in_flight and queue[0].key not in self._held:
                 return queue[0]
         return None
 
     def _take_live(self, first: QueuedRequest, now: float) -> list[QueuedRequest]:
         """The first in line, and those further back who fit its batch and are not ahead of others who wait."""
-        fewest, size = self._fewest_turns(), self.batch_size(first.draft.key)
-        fitting = [entry for entry in self._ready(now) if entry.draft.key == first.draft.key and entry is not first]
+        fewest, size = self._fewest_turns(), self.batch_size(first.key)
+        fitting = [entry for entry in self._ready(now) if entry.key == first.key and entry is not first]
         joining = [entry for entry in fitting if self._turns[entry.visitor] <= fewest + MOST_AHEAD]
         size = max(allowed for allowed in self.limits.sizes if allowed <= min(size, 1 + len(joining)))
         batch = [first, *joining[: size - 1]]
@@ -199,7 +212,7 @@ class FairQueue:
         if kind == LIVE:
             self._pace += LEARNING * (seconds / len(batch) - self._pace)
         if learn and kind == LIVE:
-            self._learn(batch[0].draft.key, seconds / len(batch))
+            self._learn(batch[0].key, seconds / len(batch))
 
     def _learn(self, key: Hashable, each: float) -> None:
         """The first frame of a kind also loads and compiles, and a new batch size may again: neither says what one costs."""
@@ -210,9 +223,6 @@ class FairQueue:
             self._costs[key] = each
         else:
             self._costs[key] = known + LEARNING * (min(each, 2 * known) - known)
-        self._costs.move_to_end(key)
-        while len(self._costs) > MOST_COSTS:
-            self._costs.popitem(last=False)
 
     def turn_in(self, visitor: str) -> float:
         """Seconds until the visitor's waiting stroke will run, as things go now; 0 if none waits.
@@ -226,7 +236,7 @@ class FairQueue:
 
     def loading(self, model: str) -> list[QueuedRequest]:
         """Those who wait for what `model` needs."""
-        return [entry for entry in self.entries() if entry.draft.model == model and entry.draft.key in self._held]
+        return [entry for entry in self.entries() if entry.request.model == model and entry.key in self._held]
 
     def hold(self, key: Hashable) -> None:
         """Nothing with `key` runs until it is released: what it needs is being loaded."""
@@ -235,7 +245,7 @@ class FairQueue:
     def release(self, key: Hashable) -> list[QueuedRequest]:
         """Let `key` run again; returns what waits for it."""
         self._held.discard(key)
-        return [entry for entry in self.entries() if entry.draft.key == key]
+        return [entry for entry in self.entries() if entry.key == key]
 
     def remove(self, entry: QueuedRequest) -> None:
         """Take an entry out, wherever it waits."""

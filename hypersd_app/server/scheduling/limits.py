@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
+
+from cachetools import LRUCache
 
 from hypersd_app.errors import InvalidRequest
 
@@ -106,14 +107,13 @@ class AddressBuckets:
     def __init__(self, rate: float, burst: float) -> None:
         self._rate = rate
         self._burst = burst
-        self._buckets: OrderedDict[str, RateBucket] = OrderedDict()
+        self._buckets: LRUCache[str, RateBucket] = LRUCache(MOST_REMEMBERED)
 
     def retry_after(self, address: str) -> float:
         """Take one for `address`; seconds to wait if there is none left, else 0."""
-        bucket = self._buckets.setdefault(address, RateBucket(self._rate, self._burst))
-        self._buckets.move_to_end(address)
-        while len(self._buckets) > MOST_REMEMBERED:
-            self._buckets.popitem(last=False)
+        bucket = self._buckets.get(address)
+        if bucket is None:
+            bucket = self._buckets[address] = RateBucket(self._rate, self._burst)
         return 0.0 if bucket.take() else bucket.wait()
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from cachetools import LRUCache
+
 from hypersd_app.errors import HyperSDError, Overloaded, WorkerLost
-from hypersd_app.requests import LOADING_SHARE, MAX_SEED, GenerationRequest, GenerationResult
+from hypersd_app.requests import LOADING_SHARE, GenerationRequest, GenerationResult
 from hypersd_app.server.scheduling.fair_queue import JOB, LIVE, FairQueue, LazyRequest, QueuedRequest, SchedulerLimits
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ Progress = Callable[..., None]
 Render = Callable[[Sequence[GenerationRequest], Progress | None], Sequence[Outcome]]
 Prepare = Callable[[GenerationRequest, Progress], None]
 LEFT = "The page was closed."
+FAILED = "The picture could not be made; the server's log says why."
 MOST_GONE = 4096  # visitors who are remembered to have left
 LOADERS = 2  # kinds of request that load at once
 MOST_LOADING = 32  # kinds that may wait to be loaded
@@ -54,26 +56,9 @@ class Frame:
 Deliver = Callable[[Frame], None]
 
 
-def batch_key(request: GenerationRequest, control: str = "") -> Hashable:
-    """What two requests must share to run as one batch; `control` is the kind of a control picture yet to be decoded."""
-    return (
-        request.model,
-        request.recipe,
-        request.num_inference_steps,
-        request.num_images,
-        request.width,
-        request.height,
-        request.guidance_scale,
-        request.eta,
-        request.styles,
-        request.decoder,
-        control if request.control is None else request.control.kind,
-    )
-
-
 def lazy(request: GenerationRequest) -> LazyRequest:
     """A request that needs no more decoding."""
-    return LazyRequest(batch_key(request), lambda: request, request.model)
+    return LazyRequest(request.batch_key(), lambda: request, request.model)
 
 
 class FrameScheduler:
@@ -103,7 +88,7 @@ class FrameScheduler:
         self._changed = threading.Condition()
         self._closed = False
         self._ready: dict[Hashable, float] = {}
-        self._gone: OrderedDict[str, float] = OrderedDict()  # visitors who left, the latest ones, and when
+        self._gone: LRUCache[str, float] = LRUCache(MOST_GONE)  # visitors who left, the latest ones, and when
         self._loaders = threading.Semaphore(LOADERS)
         self._started: dict[int, float] = {}  # device thread -> when its batch began
         self._decoders = ThreadPoolExecutor(self._queue.limits.max_batch, thread_name_prefix="sketches")
@@ -112,14 +97,23 @@ class FrameScheduler:
             thread.start()
 
     def submit(
-        self, visitor: str, sequence: int, draft: LazyRequest, deliver: Deliver, loading: Callable[[float, str], None] | None = None
+        self,
+        visitor: str,
+        sequence: int,
+        request: LazyRequest,
+        deliver: Deliver,
+        loading: Callable[[float, str], None] | None = None,
     ) -> None:
         """Put a state into the visitor's mailbox; `loading` is told how far its model is.
 
         Raises Overloaded when too many visitors wait, or after close.
         """
         now = time.perf_counter()
-        replaced, turn = self._put(QueuedRequest(visitor, sequence, draft, deliver, now, now, progress=loading))
+        replaced, turn = self._put(
+            QueuedRequest(
+                visitor=visitor, sequence=sequence, request=request, deliver=deliver, since=now, first=now, progress=loading
+            )
+        )
         if replaced is not None:
             replaced.deliver(Frame(replaced.sequence, turn=turn * 1000))
 
@@ -129,7 +123,9 @@ class FrameScheduler:
         """A picture or several beside the live frames, in parts, so that strokes come between. Raises HyperSDError."""
         began, results = time.perf_counter(), []
         for part in parts_of(request, self._queue.limits.max_batch):
-            if self._gone.get(visitor, 0.0) > began:
+            with self._changed:
+                gone = self._gone.get(visitor, 0.0) > began
+            if gone:
                 raise HyperSDError(LEFT)
             results.append(self._run_part(visitor, part, progress, timeout))
         return joined(request, results)
@@ -137,7 +133,16 @@ class FrameScheduler:
     def _run_part(self, visitor: str, request: GenerationRequest, progress: Progress | None, timeout: float) -> GenerationResult:
         future: Future[Frame] = Future()
         now = time.perf_counter()
-        entry = QueuedRequest(visitor, 0, lazy(request), future.set_result, now, now, JOB, progress)
+        entry = QueuedRequest(
+            visitor=visitor,
+            sequence=0,
+            request=lazy(request),
+            deliver=future.set_result,
+            since=now,
+            first=now,
+            kind=JOB,
+            progress=progress,
+        )
         self._put(entry)
         try:
             frame = future.result(timeout)
@@ -153,6 +158,7 @@ class FrameScheduler:
 
     def _put(self, entry: QueuedRequest) -> tuple[QueuedRequest | None, float]:
         """Let an entry wait; returns what it replaced, and the seconds until its turn."""
+        hash(entry.key)  # one that cannot be compared with others must fail here, not on the device's thread
         with self._changed:
             if self._closed:
                 raise Overloaded("The server is shutting down.", retry_after=5.0)
@@ -166,9 +172,6 @@ class FrameScheduler:
         with self._changed:
             left = self._queue.forget(visitor)
             self._gone[visitor] = time.perf_counter()
-            self._gone.move_to_end(visitor)
-            while len(self._gone) > MOST_GONE:
-                self._gone.popitem(last=False)
         for entry in left:
             if entry.kind == JOB:
                 self._hand_over(entry, Frame(entry.sequence, error=HyperSDError(LEFT)))
@@ -202,7 +205,7 @@ class FrameScheduler:
 
     def _load_first(self, entry: QueuedRequest) -> None:
         """Before a kind of request runs for the first time, load what it needs on a thread of its own."""
-        key, now = entry.draft.key, time.perf_counter()
+        key, now = entry.key, time.perf_counter()
         if self._prepare is None or self._ready.get(key, 0.0) > now:
             return
         self._ready = {other: until for other, until in self._ready.items() if until > now}
@@ -215,10 +218,10 @@ class FrameScheduler:
 
     def _load(self, entry: QueuedRequest) -> None:
         assert self._prepare is not None
-        key = entry.draft.key
+        key = entry.key
         try:
             with self._loaders:
-                self._prepare(entry.draft.build(), self._loading(entry.draft.model))
+                self._prepare(entry.request.build(), self._loading(entry.request.model))
         except HyperSDError:
             logger.debug("not prepared: the request itself will say why")
         except Exception:
@@ -253,13 +256,13 @@ class FrameScheduler:
                 if not batch:
                     return
                 self._started[threading.get_ident()] = started = time.perf_counter()
-            drawn = self._serve(batch)
+            drawn = self._served(batch)
             with self._changed:
                 del self._started[threading.get_ident()]
                 self._queue.finished(batch, drawn or time.perf_counter() - started, learn=drawn > 0)
                 for entry in batch:
-                    if self._ready.get(entry.draft.key, 0.0) < float("inf"):
-                        self._ready[entry.draft.key] = time.perf_counter() + KEPT_READY
+                    if self._ready.get(entry.key, 0.0) < float("inf"):
+                        self._ready[entry.key] = time.perf_counter() + KEPT_READY
                 self._changed.notify_all()
 
     def _await_batch(self) -> list[QueuedRequest]:
@@ -275,6 +278,16 @@ class FrameScheduler:
             if self._closed and self._queue.idle:
                 return []
             self._changed.wait(None if wake is None else max(0.0, wake - now))
+
+    def _served(self, batch: list[QueuedRequest]) -> float:
+        """As `_serve`; whatever goes wrong here costs this batch alone, never the thread."""
+        try:
+            return self._serve(batch)
+        except Exception:
+            logger.exception("a batch failed")
+            for entry in batch:
+                self._hand_over(entry, Frame(entry.sequence, error=HyperSDError(FAILED)))
+            return 0.0
 
     def _serve(self, batch: list[QueuedRequest]) -> float:
         """Decode, render and deliver a batch; the seconds it took on the device, 0 if not all went well."""
@@ -321,7 +334,7 @@ class FrameScheduler:
         except Exception:
             # The thread boundary: whatever one frame runs into, the next visitor must still be served.
             logger.exception("a frame failed")
-            failure = HyperSDError("The picture could not be made; the server's log says why.")
+            failure = HyperSDError(FAILED)
         if len(requests) == 1:
             return [failure]
         return [self._outcomes([request], progress)[0] for request in requests]
@@ -339,7 +352,7 @@ class FrameScheduler:
 
 def _built(entry: QueuedRequest) -> GenerationRequest | HyperSDError:
     try:
-        return entry.draft.build()
+        return entry.request.build()
     except HyperSDError as error:
         return error
     except Exception:
@@ -358,7 +371,7 @@ def parts_of(request: GenerationRequest, most: int) -> Iterator[GenerationReques
     """`request` in parts of at most `most` pictures; picture i keeps its seed, `seed + i`."""
     for first in range(0, request.num_images, most):
         count = min(most, request.num_images - first)
-        yield replace(request, seed=(request.seed + first) % (MAX_SEED + 1), num_images=count)
+        yield replace(request, seed=request.seeds[first], num_images=count)
 
 
 def joined(request: GenerationRequest, results: Sequence[GenerationResult]) -> GenerationResult:

@@ -12,10 +12,9 @@ import gradio as gr
 
 from hypersd_app.catalog.specs import ModelSpec, Range
 from hypersd_app.errors import HyperSDError, InvalidRequest
+from hypersd_app.images.files import encode_jpeg
 from hypersd_app.images.metadata import request_of
-from hypersd_app.requests import MAX_STYLES, GenerationRequest, GenerationResult
-from hypersd_app.server.http.board_requests import recipe_values, whole
-from hypersd_app.server.http.images import encode_jpeg
+from hypersd_app.requests import MAX_STYLES, GenerationRequest, GenerationResult, request_to_json, whole
 from hypersd_app.ui.handlers import Handlers, any_seed, pictures
 from hypersd_app.ui.i18n.texts import counted, text
 from hypersd_app.ui.page_config import recipe_choices, recipe_row
@@ -249,6 +248,6 @@ def outbox_of(result: GenerationResult) -> str:
     for i, image in enumerate(result.images):
         small = image.copy()
         small.thumbnail((TIMELINE_SIDE, TIMELINE_SIDE))
-        head = recipe_values(request_of(result, i))
+        head = request_to_json(request_of(result, i))
         frames.append({"head": head, "picture": base64.b64encode(encode_jpeg(small)).decode()})
     return json.dumps(frames)

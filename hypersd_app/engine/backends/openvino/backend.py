@@ -153,7 +153,8 @@ class Parts:
     ) -> Steady:
         """Timestep, words and styles. A large network has too much of the first two to keep, and too little of its time in them."""
         until = 2 + len(self.words(conditioning, slice(0, 1))) if self.wide else 1
-        return Steady(until, [(float(t), row) for row in conditioning.rows], factors, styles)
+        rows = conditioning.parts or [(conditioning, row) for row in range(len(conditioning.hidden))]
+        return Steady(until, [(float(t), row) for row in rows], factors, styles)
 
 
 class OpenVinoDenoiser:
@@ -168,6 +169,7 @@ class OpenVinoDenoiser:
         self._plan = SlotPlan()
         self._networks: dict[tuple[SlotPlan, Size], CompiledNetwork] = {}
         self._styles: Hashable = ()
+        self._acting: UNetStyles | None = None  # the very object that is in force
         self._factors: list[NDArray[np.float32]] = []
         self._none: list[NDArray[np.float32]] = []
         self._prior_patch = None if parts.prior is None else StylePatch(parts.prior)
@@ -182,8 +184,12 @@ class OpenVinoDenoiser:
 
     def set_styles(self, styles: UNetStyles) -> None:
         """Lay the styles' factors out for the slots. Compiles nothing, unless they touch layers no style touched before."""
+        if styles is self._acting:
+            return
+        self._acting, given = None, styles
         key = styles_key(styles)
         if key == self._styles:
+            self._acting = given
             return
         self._styles = None  # should a style not fit, the next one finds none in force
         if self._prior_patch is not None:
@@ -195,7 +201,7 @@ class OpenVinoDenoiser:
             self._plan = plan
         else:
             self._factors = []
-        self._styles = key
+        self._styles, self._acting = key, given
 
     def prepared(self, words: Conditioning) -> Conditioning:
         """Pocket's layout is computed once."""

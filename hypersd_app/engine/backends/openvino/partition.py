@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
+from enum import Enum
 from typing import Any
 
 import numpy as np
 import openvino as ov
+from cachetools import LRUCache
 from numpy.typing import NDArray
 from openvino import opset13
 from openvino.passes import ConstantFolding, Manager
@@ -32,12 +33,12 @@ def cut(model: ov.Model, steady: Sequence[int]) -> tuple[ov.Model, ov.Model] | N
     found: dict[tuple[str, int], Any] = {}
     given: list[Any] = []
     for node in model.get_ordered_ops():
-        if kinds[node.get_name()] != "moving":
+        if kinds[node.get_name()] is not Depends.MOVING:
             continue
         for entry in node.inputs():
             source = entry.get_source_output()
             name = (source.get_node().get_name(), source.get_index())
-            if kinds[name[0]] != "steady":
+            if kinds[name[0]] is not Depends.STEADY:
                 continue
             if name not in found:
                 found[name] = opset13.parameter(source.get_partial_shape(), source.get_element_type())
@@ -50,16 +51,24 @@ def cut(model: ov.Model, steady: Sequence[int]) -> tuple[ov.Model, ov.Model] | N
     return first, ov.Model(model.get_results(), [*kept, *found.values()])
 
 
-def _kinds(model: ov.Model, steady: set[str], moving: set[str]) -> dict[str, str]:
+class Depends(Enum):
+    """What a node's value depends on."""
+
+    CONSTANTS = "constants"
+    STEADY = "steady"  # words and timestep
+    MOVING = "moving"  # what changes with every image
+
+
+def _kinds(model: ov.Model, steady: set[str], moving: set[str]) -> dict[str, Depends]:
     """What each node depends on, by name: something moving, else something steady, else constants alone."""
-    kinds: dict[str, str] = {}
+    kinds: dict[str, Depends] = {}
     for node in model.get_ordered_ops():
         name = node.get_name()
         sources = {kinds[entry.get_source_output().get_node().get_name()] for entry in node.inputs()}
-        if name in moving or "moving" in sources:
-            kinds[name] = "moving"
+        if name in moving or Depends.MOVING in sources:
+            kinds[name] = Depends.MOVING
         else:
-            kinds[name] = "steady" if name in steady or "steady" in sources else "constant"
+            kinds[name] = Depends.STEADY if name in steady or Depends.STEADY in sources else Depends.CONSTANTS
     return kinds
 
 
@@ -68,21 +77,22 @@ class SteadyPart:
 
     def __init__(self, compiled: ov.CompiledModel) -> None:
         self._request = compiled.create_infer_request()
-        self._known: OrderedDict[Hashable, list[ov.Tensor]] = OrderedDict()
+        self._known: LRUCache[Hashable, list[ov.Tensor]] = LRUCache(KEPT)
+        self._each = 0  # bytes of one result: shapes are static, so all are alike
 
     @property
     def bytes(self) -> int:
         """What is kept, without the model's weights."""
-        return sum(tensor.get_byte_size() for tensors in list(self._known.values()) for tensor in tensors)
+        return len(self._known) * self._each
 
     def __call__(self, key: Hashable, inputs: Arrays) -> list[ov.Tensor]:
         """What it gives for `inputs`, which are the same whenever `key` is."""
-        if key in self._known:
-            self._known.move_to_end(key)
-            return self._known[key]
+        known = self._known.get(key)
+        if known is not None:
+            return known
         values = {i: np.ascontiguousarray(array) for i, array in enumerate(inputs)}
         found = self._request.infer(values, share_inputs=True, share_outputs=True)
-        while len(self._known) >= KEPT:
-            self._known.popitem(last=False)
-        self._known[key] = [ov.Tensor(np.array(found[i])) for i in range(len(found))]
-        return self._known[key]
+        made = [ov.Tensor(np.array(found[i])) for i in range(len(found))]
+        self._known[key] = made
+        self._each = sum(tensor.get_byte_size() for tensor in made)
+        return made

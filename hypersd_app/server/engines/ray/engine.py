@@ -16,7 +16,6 @@ from ray.serve.schema import ReplicaState
 from hypersd_app.errors import HyperSDError, Overloaded, WorkerLost
 from hypersd_app.requests import GenerationRequest, GenerationResult
 from hypersd_app.server.engines.protocol import CatalogReader
-from hypersd_app.server.engines.ray.model_ids import model_id
 from hypersd_app.server.engines.watchdog import FIRST_TIME
 from hypersd_app.server.scheduling.scheduler import Outcome
 
@@ -66,7 +65,7 @@ class RayEngine:
     def generate(self, request: GenerationRequest, progress: Any = None) -> GenerationResult:
         """Run one request. Raises HyperSDError, WorkerLost among them."""
         with self._told():
-            there = self._handle.options(method_name="generate", stream=True, multiplexed_model_id=model_id(request))
+            there = self._handle.options(method_name="generate", stream=True, multiplexed_model_id=request.batch_key().weights)
             told: Iterable[tuple[str, Any]] = there.remote(request)  # type: ignore[assignment]
             for kind, value in told:
                 if kind != "progress":
@@ -93,7 +92,7 @@ class RayEngine:
         return self._call("annotate", None, kind, photograph, size)
 
     def _call(self, method: str, request: GenerationRequest | None, *arguments: Any) -> Any:
-        name = "" if request is None else model_id(request)
+        name = "" if request is None else request.batch_key().weights
         with self._told():
             reply = self._handle.options(method_name=method, multiplexed_model_id=name).remote(*arguments)
             return self._value(*reply.result(timeout_s=FIRST_TIME))

@@ -18,9 +18,7 @@ from hypersd_app.errors import HyperSDError
 from hypersd_app.requests import GenerationRequest
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.server.engines.ray.loopback import keep_to_loopback
-from hypersd_app.server.engines.ray.model_ids import model_id
 from hypersd_app.server.engines.watchdog import HangDetector
-from hypersd_app.server.scheduling.scheduler import batch_key
 from hypersd_app.system import resident_bytes, share_one_heap
 
 logger = logging.getLogger(__name__)
@@ -64,21 +62,21 @@ class EngineReplica:
 
     async def generate_batch(self, requests: list[GenerationRequest]) -> Answer:
         """One outcome a request, in order."""
-        kind = (len(requests), batch_key(requests[0]))
+        kind = (len(requests), requests[0].batch_key())
         return await self._answered(requests[0], kind, self._engine.generate_batch, requests)
 
     async def generate(self, request: GenerationRequest) -> AsyncIterator[Answer]:
         """Progress as it comes, then the outcome."""
         loop = asyncio.get_running_loop()
         told: asyncio.Queue[Answer | None] = asyncio.Queue()
-        work = self._begin(batch_key(request))
+        work = self._begin(request.batch_key())
 
         def progress(*values: Any) -> None:
             work.sign = time.monotonic()
             loop.call_soon_threadsafe(told.put_nowait, ("progress", values))
 
         drawing = asyncio.create_task(
-            self._answered(request, batch_key(request), self._engine.generate, request, progress, work=work)
+            self._answered(request, request.batch_key(), self._engine.generate, request, progress, work=work)
         )
         drawing.add_done_callback(lambda _: told.put_nowait(None))
         while (item := await told.get()) is not None:
@@ -87,7 +85,7 @@ class EngineReplica:
 
     async def prepare(self, request: GenerationRequest) -> Answer:
         """Load what `request` needs."""
-        return await self._answered(request, ("prepare", model_id(request)), lambda: None)
+        return await self._answered(request, ("prepare", request.batch_key().weights), lambda: None)
 
     async def annotate(self, kind: str, photograph: Any, size: tuple[int, int]) -> Answer:
         """A photograph as a control picture."""
@@ -115,7 +113,7 @@ class EngineReplica:
         return name
 
     async def _ready(self, request: GenerationRequest) -> None:
-        name = model_id(request)
+        name = request.batch_key().weights
         self._wanted[name] = request
         try:
             await self.load(name)

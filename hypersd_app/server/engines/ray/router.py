@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ray.serve.request_router import PendingRequest, RequestRouter, RunningReplica
+import json
 
-from hypersd_app.server.engines.ray.model_ids import base_of
+from ray.serve.request_router import PendingRequest, RequestRouter, RunningReplica
 
 
 class WarmFirstRouter(RequestRouter):
@@ -37,3 +37,8 @@ def rank(wanted: str, loaded: set[str], waiting: int) -> int:
     if has_base and waiting == 1:
         return 2
     return 3 if waiting == 0 else 4
+
+
+def base_of(name: str) -> str:
+    """The model in a name made by `BatchKey.weights`."""
+    return str(json.loads(name)[0])
