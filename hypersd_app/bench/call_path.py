@@ -128,6 +128,9 @@ class Recorder:
 
 def build_recorded(settings: Settings) -> Any:
     """The engine of the drawing process; its status also tells the calls since the status was last asked for."""
+    from hypersd_app.engine import model_manager  # brings torch into the drawing process alone
+
+    model_manager.LOOK_EVERY = float("inf")  # twice a second a stroke also looks whether files were replaced: not this one
     recorder = Recorder()
     engine: Any = build_engine(settings)
     status = engine.status
@@ -204,7 +207,6 @@ async def stroke_path(service: BoardService, engine: WorkerEngine, recorder: Rec
     for _ in range(WARM_UP):
         await board.draw()
     await asyncio.sleep(SETTLE)
-    await board.draw()  # the manager looks at a pipeline's files now and then: not at the next stroke
     await asyncio.to_thread(drawing_path, engine)
     recorder.armed = True
     assert await board.draw()
