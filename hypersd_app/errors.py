@@ -9,7 +9,7 @@ class HyperSDError(Exception):
     """Base of all errors whose message may be shown to a user."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled by what it says, not by how it was made: errors cross from the drawing process to the server."""
+        """Pickled with its message, not its constructor arguments: errors cross from the drawing process to the server."""
         return _restored, (type(self), self.args, self.__dict__)
 
 
@@ -40,7 +40,7 @@ class DeviceOutOfMemory(HyperSDError):
 
 
 class Refused(HyperSDError):
-    """The safety gate let a prompt or a picture not pass."""
+    """A prompt or image was rejected by the safety filter."""
 
 
 class Overloaded(HyperSDError):

@@ -1,4 +1,4 @@
-"""The engine: requests in, pictures out. The one thing that pages, the API and the command line talk to."""
+"""The engine: requests in, images out. The interface for pages, the API and the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The studio's service: one scheduler, and the same way in for every transport, tab and endpoint."""
+"""The studio's service: one scheduler behind every transport, tab and endpoint."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BATCH_SIZES = {"openvino": (1, 4)}
 
 
 class BoardService:
-    """Frames of all visitors, and their other pictures, over one engine of `devices` devices."""
+    """Schedules the frames and jobs of all visitors on one engine with `devices` devices."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class BoardService:
         )
 
     def render(self, visitor: str, message: Message, transport: str = "call") -> Frame:
-        """Queue a frame and wait for what becomes of it: for transports that answer calls. Raises HyperSDError."""
+        """Queue a frame and wait for its outcome, for request-response transports. Raises HyperSDError."""
         future: Future[Frame] = Future()
         self.submit(visitor, message, future.set_result, transport)
         try:
@@ -121,7 +121,7 @@ class BoardService:
             raise Overloaded("The picture took too long; fewer steps help.", retry_after=5.0) from None
 
     def render_aside(self, visitor: str, message: Message, transport: str = "call") -> Frame:
-        """A frame that is no stroke (a style card, a place of a grid): takes its turn among the jobs. Raises HyperSDError."""
+        """Run a frame that is no stroke (a style card, a grid cell) as a job. Raises HyperSDError."""
         lazy, _ = lazy_request(message, self.limits)
         started = time.perf_counter()
         result = self.generate(lazy.build(), visitor=visitor, transport=transport)
@@ -130,7 +130,7 @@ class BoardService:
     def generate(
         self, request: GenerationRequest, progress: Any = None, visitor: str = "page", transport: str = "page"
     ) -> GenerationResult:
-        """Pictures beside the live frames: they share the device by weight, so no stroke waits for all. Raises HyperSDError."""
+        """Run a job beside the live frames, which share the device with jobs by weight. Raises HyperSDError."""
         try:
             result = self._scheduler.run(visitor, request, progress)
         except HyperSDError as error:
@@ -144,19 +144,19 @@ class BoardService:
         return result
 
     def forget(self, visitor: str) -> None:
-        """A visitor left."""
+        """Forget a visitor who left."""
         self._scheduler.forget(visitor)
 
     def waiting(self) -> tuple[int, int]:
-        """Visitors with a frame waiting, and one-off pictures waiting."""
+        """Numbers of waiting strokes and jobs."""
         return self._scheduler.waiting()
 
     def busy_seconds(self) -> float:
-        """How long the batch on the device has been running."""
+        """Seconds for which the oldest running batch has run."""
         return self._scheduler.busy_seconds()
 
     def close(self, drain: float = 0.0) -> None:
-        """Stop making frames; what waits is still made if it takes no longer than `drain` seconds."""
+        """Shut down, draining the queue for up to `drain` seconds."""
         self.draining = True
         self._scheduler.close(drain)
 
@@ -179,7 +179,7 @@ def lazy_request(message: Message, limits: BoardLimits) -> tuple[LazyRequest, Ge
 
 
 def answer(frame: Frame) -> Message:
-    """What to tell the page of `frame`; encodes the picture."""
+    """The message that answers `frame`, its image encoded as JPEG."""
     if frame.dropped:
         return Message(frame.sequence, {"type": "dropped", "seq": frame.sequence, "turn": round(frame.turn)})
     if frame.error is not None:
@@ -196,7 +196,7 @@ def answer(frame: Frame) -> Message:
 
 
 def error_answer(sequence: int, error: Exception) -> Message:
-    """What to tell the page of an error a visitor may read; `retry_after` is in seconds, where coming back helps."""
+    """The message for an error; `retry_after` is in seconds, present where trying again helps."""
     head = {"type": "error", "seq": sequence, "message": str(error), "field": getattr(error, "field", "")}
     retry_after = getattr(error, "retry_after", None)
     return Message(sequence, head if retry_after is None else {**head, "retry_after": retry_after})

@@ -137,4 +137,4 @@ class TorchBackend:
 
 
 def _nothing() -> None:
-    """What stays on the device need not come."""
+    """No-op: the weights are already on the device."""

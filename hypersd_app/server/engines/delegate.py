@@ -1,4 +1,4 @@
-"""An engine in front of another one, which passes everything on: what others build on to change a part of it."""
+"""An engine that delegates to another one; subclasses override parts of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypersd_app.server.scheduling.scheduler import Outcome
 
 
 class DelegatingEngine:
-    """An `ImageEngine` that asks `engine`."""
+    """An `ImageEngine` that delegates every call to `engine`."""
 
     def __init__(self, engine: ImageEngine) -> None:
         self.engine = engine

@@ -1,4 +1,4 @@
-"""Making the engine that the settings ask for: behind the safety gate, and in a process of its own or several of Ray's."""
+"""Builds the engine that the settings ask for: behind the safety gate, in a worker process or on Ray replicas."""
 
 from __future__ import annotations
 

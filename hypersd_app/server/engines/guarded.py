@@ -16,7 +16,7 @@ from hypersd_app.server.scheduling.scheduler import Outcome
 
 
 class GuardedEngine(DelegatingEngine):
-    """`engine` with every prompt checked before and every picture after."""
+    """`engine` with every prompt checked before and every image after drawing."""
 
     def __init__(self, engine: ImageEngine, gate: SafetyGate) -> None:
         super().__init__(engine)
@@ -28,7 +28,7 @@ class GuardedEngine(DelegatingEngine):
         return self._after(self.engine.generate(request, self._unseen(request, progress)))
 
     def generate_batch(self, requests: Sequence[GenerationRequest]) -> Sequence[Outcome]:
-        """One outcome a request, in order: who is refused is refused alone."""
+        """One outcome per request, in order; a refusal affects its own request only."""
         refused = {i: error for i, request in enumerate(requests) if (error := self._refusal(request)) is not None}
         passing = [request for i, request in enumerate(requests) if i not in refused]
         drawn = iter(self.engine.generate_batch(passing) if passing else ())

@@ -1,4 +1,4 @@
-"""The engine as the tabs and endpoints see it: the same catalogue, and every picture takes its turn on the device."""
+"""The engine for tabs and endpoints: every request goes through the scheduler."""
 
 from __future__ import annotations
 

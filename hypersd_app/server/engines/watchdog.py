@@ -1,4 +1,4 @@
-"""How long work may be silent before whoever does it is taken for dead."""
+"""Time limits after which a silent worker counts as hung."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine in a process of its own: when it dies or hangs, the server stays, says so, and starts another."""
+"""The engine in a worker process that is restarted when it dies or hangs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _Call:
 
 
 class _Process:
-    """One life of the drawing process, and the calls it has in hand."""
+    """One drawing process and its pending calls."""
 
     def __init__(self, build: Callable[[], ImageEngine]) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would copy this process's threads' locks
@@ -84,7 +84,7 @@ class _Process:
         return call.future.result()
 
     def read(self) -> None:
-        """Hand out what comes back, until the process ends."""
+        """Dispatch messages from the process until it ends."""
         with contextlib.suppress(EOFError, OSError):
             while True:
                 number, kind, value = self._connection.recv()
@@ -117,7 +117,7 @@ class _Process:
             call.future.set_result(value)
 
     def ping(self) -> None:
-        """Ask whether anybody is there, unless the last question is still open.
+        """Send a heartbeat unless one is unanswered.
 
         Never waits: a process that reads nothing leaves the pipe full, and whoever sends to it waiting.
         """
@@ -135,7 +135,7 @@ class _Process:
             self._sending.release()
 
     def overdue(self, now: float, hang_seconds: float) -> str:
-        """What has gone too long without a sign of life, "" for nothing."""
+        """What has exceeded its time limit, "" for nothing."""
         if not self.ready.is_set():
             return "start" if now - self.started > START else ""
         calls = list(self._calls.values())
@@ -156,7 +156,7 @@ class _Process:
         return max(least, hang_seconds if loading else min(most, hang_seconds))
 
     def end(self) -> None:
-        """Kill the process if it still runs, and tell whoever waits for it."""
+        """Kill the process if it still runs and fail its pending calls."""
         self.lost = True
         if self.process.is_alive():
             self.process.kill()
@@ -318,7 +318,7 @@ class WorkerEngine:
 
 
 def _nobody(*_progress: object) -> None:
-    """Asked for so that progress counts as a sign of life."""
+    """Requested so that progress counts as a sign of life."""
 
 
 def serve_engine(connection: Connection, build: Callable[[], ImageEngine]) -> None:

@@ -1,4 +1,4 @@
-"""Whose turn it is on the device. Policy only: no thread and no clock of its own, so that it can be tried in virtual time."""
+"""Fair queueing of requests for a device. Policy only, without threads or a clock, so tests can run it in virtual time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypersd_app.requests import GenerationRequest
 
 
 class Kind(Enum):
-    """What waits: a state of a stroke, or a job (one-off images beside the strokes)."""
+    """Kinds of queued work: a state of a live stroke, or a job (one-off images)."""
 
     LIVE = "live"
     JOB = "job"
@@ -33,7 +33,7 @@ MOST_AHEAD = 1  # turns that one visitor may be ahead of another who waits
 
 @dataclass(frozen=True)
 class LazyRequest:
-    """A request whose sketch is not decoded yet: states that are replaced before their turn never are.
+    """A request whose sketch is decoded only when it runs: states that are replaced earlier never are.
 
     `key` is what two requests must share to run as one batch; `build` raises InvalidRequest.
     """
@@ -45,7 +45,7 @@ class LazyRequest:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class QueuedRequest:
-    """One state of one visitor, waiting or on the device. Times are in seconds of whatever clock the scheduler uses."""
+    """One visitor's request, waiting or running. Times are in seconds of the scheduler's clock."""
 
     visitor: str
     sequence: int
@@ -58,13 +58,13 @@ class QueuedRequest:
 
     @property
     def key(self) -> Hashable:
-        """What it must share with others to run as one batch."""
+        """Requests with equal keys can run as one batch."""
         return self.request.key
 
 
 @dataclass(frozen=True)
 class SchedulerLimits:
-    """How many may wait, and run at once. `budget` is the seconds that a batch may take: a full one delays nobody for long."""
+    """Limits on queued and batched requests. `budget` is the most seconds for one batch, so that none delays others for long."""
 
     sizes: tuple[int, ...] = (1, 2, 3, 4)  # batches that run as one on this device
     budget: float = 0.5
@@ -97,7 +97,7 @@ class FairQueue:
         self._held: set[Hashable] = set()
 
     def put(self, entry: QueuedRequest) -> QueuedRequest | None:
-        """Let `entry` wait; returns the state it replaced. Raises Overloaded when too many wait already."""
+        """Queue `entry`; returns the state it replaced. Raises Overloaded when the queue is full."""
         self._join(entry.kind)
         if entry.kind == JOB:
             self._put_job(entry)
@@ -113,7 +113,7 @@ class FairQueue:
         return replaced
 
     def _count_turns(self, visitor: str) -> None:
-        """Who comes anew starts level with those who wait; who left without a word is forgotten in time."""
+        """A new visitor starts level with those waiting; the least recently seen are forgotten."""
         self._turns[visitor] = max(self._turns.get(visitor, 0), self._fewest_turns())
 
     def _put_job(self, entry: QueuedRequest) -> None:
@@ -126,7 +126,7 @@ class FairQueue:
         self._jobs[entry.visitor] = queue
 
     def _join(self, kind: Kind) -> None:
-        """A kind that comes back after a pause has saved up no claim on the device."""
+        """A kind that was idle accumulates no credit."""
         if not self._waiting_of(kind) and not any(flying == kind for flying, _ in self._in_flight):
             other = JOB if kind == LIVE else LIVE
             self._used[kind] = max(self._used[kind], self._used[other])
@@ -138,7 +138,7 @@ class FairQueue:
         return min((self._turns.get(visitor, 0) for visitor in self._live), default=0)
 
     def next(self, now: float) -> tuple[list[QueuedRequest], float | None]:
-        """The next batch, [] if nobody is ready; then the time when somebody will be, None if only a change can tell."""
+        """The next batch ([] if nothing is ready) and the time when something will be, None if unknown."""
         live, job = self._first_live(now), self._first_job()
         if live is None and job is None:
             return [], self._wake(now)
@@ -155,7 +155,7 @@ class FairQueue:
                 yield entry
 
     def ready_at(self, entry: QueuedRequest) -> float:
-        """When the entry may run: at once, or on a slow device when its visitor's pen has rested."""
+        """When the entry may run: immediately, or on a slow device once the pen has rested."""
         if self._costs.get(entry.key, 0.0) <= SLOW:
             return entry.since
         return min(entry.since + REST, entry.first + LONGEST_REST)
@@ -178,7 +178,7 @@ class FairQueue:
         return None
 
     def _take_live(self, first: QueuedRequest, now: float) -> list[QueuedRequest]:
-        """The first in line, and those further back who fit its batch and are not ahead of others who wait."""
+        """The first in line and later entries that fit its batch, unless their visitor is ahead of others who wait."""
         fewest, size = self._fewest_turns(), self.batch_size(first.key)
         fitting = [entry for entry in self._ready(now) if entry.key == first.key and entry is not first]
         joining = [entry for entry in fitting if self._turns[entry.visitor] <= fewest + MOST_AHEAD]
@@ -199,12 +199,12 @@ class FairQueue:
         return entry
 
     def batch_size(self, key: Hashable) -> int:
-        """How many frames of a kind fit the budget; one, until it is known what one costs."""
+        """How many frames with `key` fit the budget; one until the cost of a frame is known."""
         cost = self._costs.get(key, 0.0)
         return max(1, min(self.limits.max_batch, int(self.limits.budget / cost))) if cost > 0 else 1
 
     def finished(self, batch: list[QueuedRequest], seconds: float, *, learn: bool = True) -> None:
-        """The device is done with `batch` after `seconds`. Batches that failed teach nothing: `learn` False."""
+        """Record that `batch` took `seconds`. With `learn` False (it failed) its cost is not updated."""
         for entry in batch:
             self._in_flight.discard((entry.kind, entry.visitor))
         kind = batch[0].kind
@@ -215,7 +215,7 @@ class FairQueue:
             self._learn(batch[0].key, seconds / len(batch))
 
     def _learn(self, key: Hashable, each: float) -> None:
-        """The first frame of a kind also loads and compiles, and a new batch size may again: neither says what one costs."""
+        """Update the cost of a frame. The first one also loads and compiles, so its time is not counted."""
         known = self._costs.get(key)
         if known is None:
             self._costs[key] = 0.0
@@ -235,20 +235,20 @@ class FairQueue:
         return 0.0
 
     def loading(self, model: str) -> list[QueuedRequest]:
-        """Those who wait for what `model` needs."""
+        """Entries that wait until `model` is loaded."""
         return [entry for entry in self.entries() if entry.request.model == model and entry.key in self._held]
 
     def hold(self, key: Hashable) -> None:
-        """Nothing with `key` runs until it is released: what it needs is being loaded."""
+        """Hold back entries with `key` while what they need is being loaded."""
         self._held.add(key)
 
     def release(self, key: Hashable) -> list[QueuedRequest]:
-        """Let `key` run again; returns what waits for it."""
+        """Stop holding `key` back; returns the entries that were waiting for it."""
         self._held.discard(key)
         return [entry for entry in self.entries() if entry.key == key]
 
     def remove(self, entry: QueuedRequest) -> None:
-        """Take an entry out, wherever it waits."""
+        """Remove an entry from whichever queue holds it."""
         if self._live.get(entry.visitor) is entry:
             del self._live[entry.visitor]
         queue = self._jobs.get(entry.visitor)
@@ -258,7 +258,7 @@ class FairQueue:
                 del self._jobs[entry.visitor]
 
     def forget(self, visitor: str) -> list[QueuedRequest]:
-        """A visitor left: what they had waiting, taken out."""
+        """Remove and return all entries of a visitor who left."""
         gone = [entry for entry in self.entries() if entry.visitor == visitor]
         for entry in gone:
             self.remove(entry)
@@ -266,12 +266,12 @@ class FairQueue:
         return gone
 
     def entries(self) -> list[QueuedRequest]:
-        """All that wait."""
+        """All waiting entries."""
         return [*self._live.values(), *(entry for queue in self._jobs.values() for entry in queue)]
 
     @property
     def waiting(self) -> tuple[int, int]:
-        """How many strokes and jobs wait."""
+        """Numbers of waiting strokes and jobs."""
         return len(self._live), sum(len(queue) for queue in self._jobs.values())
 
     @property

@@ -1,4 +1,4 @@
-"""How much one visitor, and all together, may ask of the server."""
+"""Limits per visitor and for the whole server."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def limits_of(text: str) -> BoardLimits:
 
 
 class RateBucket:
-    """A token bucket: `burst` at once, then `rate` a second. Not for use from several threads."""
+    """A token bucket: `burst` at once, then `rate` per second. Not thread-safe."""
 
     def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
@@ -87,7 +87,7 @@ class RateBucket:
         self._at = clock()
 
     def take(self, amount: float = 1.0) -> bool:
-        """Take `amount`; False, and nothing is taken, when there is less left."""
+        """Take `amount` if it is available, else take nothing and return False."""
         now = self._clock()
         self._level = min(self._burst, self._level + (now - self._at) * self._rate)
         self._at = now
@@ -102,7 +102,7 @@ class RateBucket:
 
 
 class AddressBuckets:
-    """A bucket for each address; the ones not heard of for longest are forgotten. For the event loop's thread only."""
+    """A bucket per address; the least recently used are forgotten. Not thread-safe."""
 
     def __init__(self, rate: float, burst: float) -> None:
         self._rate = rate
@@ -110,7 +110,7 @@ class AddressBuckets:
         self._buckets: LRUCache[str, RateBucket] = LRUCache(MOST_REMEMBERED)
 
     def retry_after(self, address: str) -> float:
-        """Take one for `address`; seconds to wait if there is none left, else 0."""
+        """Take one token for `address`; returns the seconds to wait if there is none, else 0."""
         bucket = self._buckets.get(address)
         if bucket is None:
             bucket = self._buckets[address] = RateBucket(self._rate, self._burst)
@@ -118,7 +118,7 @@ class AddressBuckets:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an address is this machine's own: its visitors, or a proxy that does not say whom it brings."""
+    """Whether an address is loopback: a local visitor, or a proxy that does not forward the client's address."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:

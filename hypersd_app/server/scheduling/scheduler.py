@@ -1,4 +1,4 @@
-"""Frames for many visitors on a device: the newest wins for each, in turn for all. Threads around `turns`; knows no network."""
+"""Device threads around the fair queue: per visitor only the newest frame counts. Knows nothing of the network."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KEPT_READY = 60.0  # seconds for which what was loaded once is taken to be still
 
 @dataclass(frozen=True)
 class Frame:
-    """What became of one submitted request: a result, an error, or neither when a newer one replaced it.
+    """The outcome of a submitted request: a result, an error, or neither if a newer one replaced it.
 
     `waited` and `rendered` are milliseconds in the mailbox and on the device, `batch` how many ran at once; of a replaced
     one `turn` says in how many milliseconds the one in its place will run.
@@ -57,7 +57,7 @@ Deliver = Callable[[Frame], None]
 
 
 def lazy(request: GenerationRequest) -> LazyRequest:
-    """A request that needs no more decoding."""
+    """A request that needs no decoding."""
     return LazyRequest(request.batch_key(), lambda: request, request.model)
 
 
@@ -120,7 +120,7 @@ class FrameScheduler:
     def run(
         self, visitor: str, request: GenerationRequest, progress: Progress | None = None, timeout: float = 600.0
     ) -> GenerationResult:
-        """A picture or several beside the live frames, in parts, so that strokes come between. Raises HyperSDError."""
+        """Run a job in parts, so that strokes can run in between. Raises HyperSDError."""
         began, results = time.perf_counter(), []
         for part in parts_of(request, self._queue.limits.max_batch):
             with self._changed:
@@ -157,7 +157,7 @@ class FrameScheduler:
         return frame.result
 
     def _put(self, entry: QueuedRequest) -> tuple[QueuedRequest | None, float]:
-        """Let an entry wait; returns what it replaced, and the seconds until its turn."""
+        """Queue an entry; returns the one it replaced and the seconds until it will run."""
         hash(entry.key)  # one that cannot be compared with others must fail here, not on the device's thread
         with self._changed:
             if self._closed:
@@ -168,7 +168,7 @@ class FrameScheduler:
             return replaced, self._queue.turn_in(entry.visitor)
 
     def forget(self, visitor: str) -> None:
-        """A visitor left: nothing is delivered for the strokes they have waiting, and their jobs end."""
+        """Drop a visitor's waiting strokes without delivery, and end their jobs."""
         with self._changed:
             left = self._queue.forget(visitor)
             self._gone[visitor] = time.perf_counter()
@@ -177,17 +177,17 @@ class FrameScheduler:
                 self._hand_over(entry, Frame(entry.sequence, error=HyperSDError(LEFT)))
 
     def waiting(self) -> tuple[int, int]:
-        """Strokes and jobs that wait."""
+        """Numbers of waiting strokes and jobs."""
         with self._changed:
             return self._queue.waiting
 
     def busy_seconds(self) -> float:
-        """How long the oldest batch has been on a device; 0 when none is."""
+        """Seconds for which the oldest running batch has run; 0 if none runs."""
         now = time.perf_counter()
         return max((now - started for started in list(self._started.values())), default=0.0)
 
     def close(self, drain: float = 0.0) -> None:
-        """Refuse new work, finish what waits for up to `drain` seconds, deliver the rest as dropped, stop the threads."""
+        """Refuse new work, drain the queue for up to `drain` seconds, deliver the rest as dropped, stop the threads."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -204,7 +204,7 @@ class FrameScheduler:
         self._decoders.shutdown(wait=False)
 
     def _load_first(self, entry: QueuedRequest) -> None:
-        """Before a kind of request runs for the first time, load what it needs on a thread of its own."""
+        """Load what a batch key needs on a thread of its own, before its first request runs."""
         key, now = entry.key, time.perf_counter()
         if self._prepare is None or self._ready.get(key, 0.0) > now:
             return
@@ -232,7 +232,7 @@ class FrameScheduler:
             self._changed.notify_all()
 
     def _loading(self, model: str) -> Progress:
-        """Tells all who wait for a model how far its loading is, now and then, whatever else they changed meanwhile."""
+        """Progress callback that reports loading to everybody who waits for `model`, at a bounded rate."""
         told = 0.0
 
         def progress(share: float, words: str, *_picture: object) -> None:
@@ -266,7 +266,7 @@ class FrameScheduler:
                 self._changed.notify_all()
 
     def _await_batch(self) -> list[QueuedRequest]:
-        """The next batch; [] when it is time to stop. Called with the lock held."""
+        """Wait for the next batch; [] on shutdown. Called with the lock held."""
         while True:
             if self._slots is not None and len(self._started) >= self._slots() and not self._closed:
                 self._changed.wait(LOOK_AGAIN)
@@ -280,7 +280,7 @@ class FrameScheduler:
             self._changed.wait(None if wake is None else max(0.0, wake - now))
 
     def _served(self, batch: list[QueuedRequest]) -> float:
-        """As `_serve`; whatever goes wrong here costs this batch alone, never the thread."""
+        """Run `_serve`; an unexpected exception fails this batch, not the thread."""
         try:
             return self._serve(batch)
         except Exception:
@@ -290,7 +290,7 @@ class FrameScheduler:
             return 0.0
 
     def _serve(self, batch: list[QueuedRequest]) -> float:
-        """Decode, render and deliver a batch; the seconds it took on the device, 0 if not all went well."""
+        """Decode, render and deliver a batch; returns its seconds on the device, 0 if a frame failed."""
         started = time.perf_counter()
         runnable = [(entry, request) for entry, request in self._decoded(batch) if request is not None]
         if not runnable:
@@ -305,7 +305,7 @@ class FrameScheduler:
         return self._drawn(outcomes, rendered)
 
     def _drawn(self, outcomes: Sequence[Outcome], rendered: float) -> float:
-        """Seconds of a batch on its device, 0 if a frame failed. Where several draw, waiting for one is no part of it."""
+        """Seconds of a batch on its device, 0 if a frame failed; with several devices, without the wait for a free one."""
         results = [outcome for outcome in outcomes if isinstance(outcome, GenerationResult)]
         if len(results) < len(outcomes):
             return 0.0
@@ -313,7 +313,7 @@ class FrameScheduler:
         return there or rendered
 
     def _decoded(self, batch: list[QueuedRequest]) -> Iterator[tuple[QueuedRequest, GenerationRequest | None]]:
-        """Each entry's request; who sent an unreadable sketch is told, and gets None."""
+        """Each entry with its decoded request; None, after an error was delivered, if the sketch is unreadable."""
         # One alone is done here before another thread would have woken up.
         several = map(_built, batch) if len(batch) == 1 else self._decoders.map(_built, batch)
         for entry, built in zip(batch, several, strict=True):
@@ -324,7 +324,7 @@ class FrameScheduler:
                 yield entry, built
 
     def _outcomes(self, requests: list[GenerationRequest], progress: Progress | None) -> Sequence[Outcome]:
-        """A result or an error for each; of a batch that failed, each runs alone, so that nobody's error is another's."""
+        """A result or an error per request. If a batch fails, each request is retried alone."""
         try:
             return self._render(requests, progress)
         except WorkerLost as error:
@@ -368,14 +368,14 @@ def _frame(entry: QueuedRequest, outcome: Outcome, started: float, rendered: flo
 
 
 def parts_of(request: GenerationRequest, most: int) -> Iterator[GenerationRequest]:
-    """`request` in parts of at most `most` pictures; picture i keeps its seed, `seed + i`."""
+    """Split `request` into parts of at most `most` images; image i keeps its seed, `seed + i`."""
     for first in range(0, request.num_images, most):
         count = min(most, request.num_images - first)
         yield replace(request, seed=request.seeds[first], num_images=count)
 
 
 def joined(request: GenerationRequest, results: Sequence[GenerationResult]) -> GenerationResult:
-    """The results of `parts_of(request)` as one."""
+    """Merge the results of `parts_of(request)`."""
     if len(results) == 1:
         return results[0]
     milliseconds: dict[str, float] = {}

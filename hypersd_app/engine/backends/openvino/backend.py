@@ -102,7 +102,7 @@ class OpenVinoBackend:
 
 
 def _nothing() -> None:
-    """Text encoders need not come from anywhere."""
+    """No-op: the weights are already on the device."""
 
 
 class Parts:
