@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
@@ -29,6 +29,7 @@ from hypersd_app.training.data.recolour import recolour
 from hypersd_app.training.data.render import nested_svg, on_white_with_alpha, render_svg
 from hypersd_app.training.data.scenes import Drawing, Placement, Scene, ScenePlanner, plan_scenes
 from hypersd_app.training.data.sources import EMOJI_SETS, ICON_SETS, MAIN_SET, IconLibrary
+from hypersd_app.training.data.words.tables import things
 
 logger = logging.getLogger(__name__)
 PICTURE_SIZE = 256
@@ -173,11 +174,20 @@ def _rendered(path: Path, config: str) -> set[int] | None:
     return set(found["spans"]) if found["config"] == config else None
 
 
+def _some(concepts: Sequence[Concept], limit: int) -> Sequence[Concept]:
+    """About `limit` of the concepts that are emoji, and a quarter as many of the others; 0 is all."""
+    if not limit:
+        return concepts
+    others = {thing.label for thing in things()}
+    emoji = [concept for concept in concepts if concept.label not in others]
+    rest = [concept for concept in concepts if concept.label in others]
+    return [*emoji[:: max(1, len(emoji) // limit)], *rest[:: max(1, 4 * len(rest) // limit)]]
+
+
 def _plan(config: DataConfig, folder: Path, packages: Path) -> None:
     """Write what is to be drawn, and an empty picture file of its size."""
     libraries = load_libraries(packages, config.set_keys)
-    concepts = load_concepts(packages)
-    concepts = concepts[:: max(1, len(concepts) // config.limit_concepts)] if config.limit_concepts else concepts
+    concepts = _some(load_concepts(packages), config.limit_concepts)
     drawings = find_drawings(concepts, libraries)
     planner = ScenePlanner(concepts, drawings)
     scenes = list(
