@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hypersd_app.catalog.legacy_keys import current_key
+from hypersd_app.catalog.lora.contents import read_contents
+from hypersd_app.catalog.lora.fit import Fit, best_fit
+from hypersd_app.catalog.lora.layers import known_networks
 from hypersd_app.catalog.safetensors_header import read_header
-from hypersd_app.catalog.scan import DOWN
 from hypersd_app.catalog.specs import ModelSpec
 from hypersd_app.errors import ModelUnavailable
 
@@ -20,22 +21,33 @@ LARGEST_HEADER = 8 * 1024 * 1024  # bytes; a LoRA of SDXL with the notes of its 
 MOST_TENSORS = 20_000
 MOST_DIMENSIONS = 4
 HIGHEST_RANK = 512
-SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I64": 8, "I32": 4}
-UP = {"lora_A": "lora_B", "lora_down": "lora_up", "lora.down": "lora.up", "lora_linear_layer.down": "lora_linear_layer.up"}
-PREFIXES = ("base_model.model.", "unet.", "lora_unet_")
+SIZES = {
+    "F64": 8,
+    "F32": 4,
+    "F16": 2,
+    "BF16": 2,
+    "F8_E4M3": 1,
+    "F8_E5M2": 1,
+    "I64": 8,
+    "I32": 4,
+    "I16": 2,
+    "I8": 1,
+    "U8": 1,
+    "BOOL": 1,
+}
 
-Shape = tuple[int, ...]
 
+def check_lora(path: Path, bases: Iterable[ModelSpec] = ()) -> Fit:
+    """How much of a LoRA file acts on that of `bases` which takes most of it; of those not on this machine only names are known.
 
-def check_lora(path: Path, bases: Iterable[ModelSpec] = ()) -> None:
-    """Raise ModelUnavailable unless `path` is a sound LoRA file that fits one of `bases` whose shapes are known here."""
+    Raises ModelUnavailable unless it is a sound LoRA file that the engine can apply.
+    """
     rows = _rows(path)
     _check_tensors(path, rows)
-    shapes = {name: tuple(row["shape"]) for name, row in rows.items()}
-    changed = _changed_layers(path, shapes)
-    known = [shapes for shapes in (base_shapes(model) for model in bases) if shapes]
-    if known and not any(_fits(changed, base) for base in known):
-        raise ModelUnavailable(f"{path.name} does not fit its model: the layers it changes have other shapes there.")
+    contents = read_contents(read_header(path))
+    if contents.rank > HIGHEST_RANK:
+        raise ModelUnavailable(f"{path.name} has the rank {contents.rank}; ranks up to {HIGHEST_RANK} are taken.")
+    return best_fit(contents, known_networks(bases))
 
 
 def _rows(path: Path) -> dict[str, Any]:
@@ -76,42 +88,3 @@ def _check_tensors(path: Path, rows: Mapping[str, Any]) -> None:
 
 def _whole_numbers(values: object, most: int) -> bool:
     return isinstance(values, list) and len(values) <= most and all(type(v) is int and 0 <= v < 2**40 for v in values)
-
-
-def _changed_layers(path: Path, shapes: Mapping[str, Shape]) -> dict[str, tuple[int, int]]:
-    """Module -> (numbers going in, numbers coming out) of each pair of factors."""
-    changed = {}
-    for name, down in shapes.items():
-        found = DOWN.search(name)
-        if found is None:
-            continue
-        up = shapes.get(name[: found.start(1)] + UP[found.group(1)] + name[found.end(1) :])
-        if up is None or len(down) < 2 or len(up) < 2 or up[1] != down[0] or not 0 < down[0] <= HIGHEST_RANK:
-            raise ModelUnavailable(f"{path.name}: {name[:80]!r} is no pair of factors of rank 1 to {HIGHEST_RANK}.")
-        changed[DOWN.sub("", name)] = (math.prod(down[1:]), up[0])
-    if not changed:
-        raise ModelUnavailable(f"{path.name} holds no LoRA weights.")
-    return changed
-
-
-def base_shapes(model: ModelSpec) -> dict[str, Shape]:
-    """Weight shapes of a model's UNet that lies on this machine, {} where it does not: then the engine checks, on the CPU."""
-    if model.source.path is None or not model.source.path.is_dir():
-        return {}
-    found: dict[str, Shape] = {}
-    for path in sorted((model.source.path / "unet").glob("*.safetensors")):
-        found |= {flat(name.removesuffix(".weight")): shape for name, shape in read_header(path).shapes.items()}
-    return found
-
-
-def flat(module: str) -> str:
-    """A module's name as both diffusers' and kohya's files can be compared by."""
-    for prefix in PREFIXES:
-        module = module.removeprefix(prefix)
-    return current_key(module).replace(".", "_")
-
-
-def _fits(changed: Mapping[str, tuple[int, int]], base: Mapping[str, Shape]) -> bool:
-    """Whether what is known by name has the right shape. Names the base lacks are the engine's to judge: some are renamed."""
-    named = [(base[flat(name)], sizes) for name, sizes in changed.items() if flat(name) in base]
-    return all((math.prod(shape[1:]), shape[0]) == sizes for shape, sizes in named)

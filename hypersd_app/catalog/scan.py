@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from hypersd_app.catalog.builtin import FAMILIES, stable_diffusion
+from hypersd_app.catalog.lora.contents import read_contents
+from hypersd_app.catalog.lora.fit import best_fit, notes
+from hypersd_app.catalog.lora.layers import known_networks
 from hypersd_app.catalog.safetensors_header import TensorFile, read_header
 from hypersd_app.catalog.sidecars import NOTHING, Sidecar, read_sidecar
 from hypersd_app.catalog.specs import ModelSpec, StyleSpec, WeightSource
@@ -16,8 +19,7 @@ from hypersd_app.errors import ModelUnavailable
 
 logger = logging.getLogger(__name__)
 
-TEXT_WIDTHS = {384: "pocket", 768: "sd15", 2048: "sdxl"}  # what the cross-attention of a family reads
-DOWN = re.compile(r"\.(lora_A|lora_down|lora\.down|lora_linear_layer\.down)(\.[^.]*)?\.weight$")
+OTHER_VERSIONS = ("sd_v2", "sd_2", "stable-diffusion-v2", "sd3", "stable-diffusion-v3", "flux", "Flux", "kolors", "stable-cascade")
 MOST_FILES = 2000  # of one folder; more is a mistake, and would be read at every scan
 A1111_CHECKPOINTS, A1111_STYLES = "Stable-diffusion", "Lora"  # folders of its `models`
 DATA_URL = re.compile(r"data:image/(png|jpeg|webp);base64,[A-Za-z0-9+/=]+$")
@@ -38,15 +40,17 @@ def scan_styles(folder: Path, family: str = "") -> Iterator[StyleSpec]:
             logger.warning("style left out: %s", error)
 
 
-def read_style(path: Path, family: str = "", beside: Sidecar = NOTHING) -> StyleSpec:
-    """A style's row from its header. Raises ModelUnavailable if it is no LoRA or its family can't be told."""
+def read_style(path: Path, family: str = "", beside: Sidecar = NOTHING, bases: Iterable[ModelSpec] = ()) -> StyleSpec:
+    """A style's row from its header. Raises ModelUnavailable if it can't be applied or its family can't be told.
+
+    `family` is what its folder says: layers that only another family has outweigh it. `bases` are models it may be for.
+    """
     header = read_header(path)
-    down = {DOWN.sub("", key): shape for key, shape in header.shapes.items() if DOWN.search(key)}
-    if not down or not all(len(shape) >= 2 for shape in down.values()):
-        raise ModelUnavailable(f"{path.name} holds no LoRA weights.")
-    found = family or _style_family(header, down) or beside.family
+    contents = read_contents(header)
+    found = contents.family or family or _told_family(header) or beside.family
     if not found:
         raise ModelUnavailable(f"{path.name}: cannot tell which model this style is for.")
+    fitting = best_fit(contents, known_networks(model for model in bases if model.family == found))
     metadata = header.metadata
     return StyleSpec(
         name=path.stem,
@@ -55,22 +59,24 @@ def read_style(path: Path, family: str = "", beside: Sidecar = NOTHING) -> Style
         path=path,
         trigger=first(metadata, "trigger", "trigger_words", "modelspec.trigger_phrase") or beside.trigger,
         preview=data_url(first(metadata, "preview", "modelspec.thumbnail")) or beside.preview,
-        rank=max(shape[0] for shape in down.values()),
-        modules=tuple(sorted(down)),
+        rank=contents.rank,
+        modules=contents.layers,
+        notes=notes(contents, fitting),
     )
 
 
-def _style_family(header: TensorFile, down: dict[str, tuple[int, ...]]) -> str:
-    named = header.metadata.get("family") or header.metadata.get("model") or ""
+def _told_family(header: TensorFile) -> str:
+    """The family that a file says it is for. Raises ModelUnavailable if it says one that does not run here."""
+    metadata = header.metadata
+    named = metadata.get("family") or metadata.get("model") or ""
     if named in FAMILIES:
         return named
-    for key, shape in down.items():
-        if "attn2" in key and ("to_k" in key or "to_v" in key):
-            return TEXT_WIDTHS.get(shape[1], "")
-    version = first(header.metadata, "ss_base_model_version", "modelspec.architecture")
+    version = first(metadata, "ss_base_model_version", "modelspec.architecture")
+    if version.startswith(OTHER_VERSIONS) or metadata.get("ss_v2") == "True":
+        raise ModelUnavailable(f"{header.path.name} is made for {version or 'SD2.x'}, which does not run here.")
     if version.startswith(("sdxl", "stable-diffusion-xl")):
         return "sdxl"
-    return "sd15" if version.startswith(("sd_v1", "stable-diffusion-v1")) else ""
+    return "sd15" if version.startswith(("sd_v1", "sd_1", "stable-diffusion-v1")) else ""
 
 
 def first(metadata: Mapping[str, str], *keys: str) -> str:

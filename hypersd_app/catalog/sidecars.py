@@ -45,7 +45,7 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_NOTE:
             return {}
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8-sig"))  # editors on Windows begin a file with a mark
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -107,6 +107,7 @@ class StyleSpec:
     preview: str = ""  # a data URL, or ""
     rank: int = 0
     modules: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what in the file does nothing here, a sentence each
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,7 @@ class Opening:
         )
 
     def _style(self, style: StyleSpec, weight: float) -> tuple[StyleKey, float, Factors]:
-        key, factors = self.manager.factors.get(style.path, style.family)
+        key, factors = self.manager.factors.get(style.path)
         return key, weight, factors
 
     def _key(self, part: str, title: str, source: WeightSource, recipe: Recipe | None = None) -> PartKey:

@@ -56,10 +56,11 @@ class Library:
             raise InvalidRequest("style file", f"{path.stat().st_size / 1024**3:.1f} GB", f"at most {LARGEST_STYLE // 1024**3} GB")
         check_lora(path)
         family = read_style(path).family
-        check_lora(path, [row for row in self.engine.models() if row.family == family])
+        bases = [row for row in self.engine.models() if row.family == family]
+        check_lora(path, bases)
         kept = self._keep(path, family)
         self.engine.rescan()
-        return Report(read_style(kept, family), told(read_header(kept)), kept.stat().st_size)
+        return Report(read_style(kept, family, bases=bases), told(read_header(kept)), kept.stat().st_size)
 
     def _keep(self, path: Path, family: str) -> Path:
         """Copy into the family's folder under a name that is free, or is this very file's already."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from hypersd_app.engine.interfaces import Conditioning, Denoiser
-from hypersd_app.engine.loading.lora import LowRank, StyleKey
+from hypersd_app.engine.loading.lora import Changes, StyleKey
 from hypersd_app.engine.memory.device import Hardware
 from hypersd_app.engine.memory.model_cache import Loaded
 
-UNetStyles = Sequence[tuple[StyleKey, float, Mapping[str, LowRank]]]
+UNetStyles = Sequence[tuple[StyleKey, float, Changes]]
 Load = Callable[[torch.dtype], Any]
 
 

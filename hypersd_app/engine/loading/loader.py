@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from hypersd_app.catalog.safetensors_header import read_header
 from hypersd_app.catalog.specs import ControlSpec, DecoderSpec, ModelSpec, Recipe, WeightSource
 from hypersd_app.engine.loading.checkpoints import BASE_MODELS, Checkpoint, count_checkpoint, is_checkpoint
-from hypersd_app.engine.loading.lora import SDXL_BLOCKS, fuse, read_factors
+from hypersd_app.engine.loading.lora import fuse, read_factors
 from hypersd_app.engine.memory.placement import Footprint
 from hypersd_app.engine.plan import Choice
 from hypersd_app.engine.sampling.text import PromptEncoder
@@ -120,7 +120,7 @@ class Loader:
         else:
             unet = self._model(PocketUNet if model.family == "pocket" else UNet2DConditionModel, model.source, "unet", progress)
         if recipe.lora is not None:
-            factors = read_factors(self.hub.file(recipe.lora, progress), SDXL_BLOCKS if model.family == "sdxl" else None)
+            factors = read_factors(self.hub.file(recipe.lora, progress))
             fuse(unet, factors["unet"], recipe.lora_scale)
         return unet
 

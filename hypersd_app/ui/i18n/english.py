@@ -173,6 +173,7 @@ ENGLISH: Mapping[str, str] = {
     "styles.report.model": "Made for",
     "styles.report.trigger": "Trigger words",
     "styles.report.rank": "Rank",
+    "styles.report.unused": "Without effect",
     "styles.report.size": "Size",
     "styles.weight": "Strength",
     "compare.lead": "One prompt, one seed, one sketch: change one thing at a time and compare the results.",

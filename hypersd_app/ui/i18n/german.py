@@ -170,6 +170,7 @@ GERMAN: Mapping[str, str] = {
     "styles.report.model": "Gemacht für",
     "styles.report.trigger": "Auslöser",
     "styles.report.rank": "Rang",
+    "styles.report.unused": "Ohne Wirkung",
     "styles.report.size": "Größe",
     "styles.weight": "Stärke",
     "compare.lead": "Eine Beschreibung, ein Startwert, eine Skizze: Ändern Sie eins nach dem anderen und vergleichen Sie.",

@@ -117,6 +117,7 @@ def report_html(report: Report) -> str:
         text("styles.report.trigger"): style.trigger or text("styles.notrigger"),
         text("styles.report.rank"): style.rank,
         text("styles.report.size"): f"{report.bytes / 1e6:.1f} MB",
+        **({text("styles.report.unused"): " ".join(style.notes)} if style.notes else {}),
         **report.metadata,
     }
     lines = "".join(f"<tr><th scope='row'>{html.escape(str(k))}</th><td>{html.escape(str(v))}</td></tr>" for k, v in rows.items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +14,31 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hypersd_app.catalog.lora.layers import parameter_name
 from hypersd_app.engine.backends.base import Load, UNetStyles, styles_key
 from hypersd_app.engine.backends.openvino.graphs import (
+    BIAS,
     ControlGraph,
     DecoderGraph,
     SlotPlan,
     UNetGraph,
+    is_low_rank,
     leading_residuals,
     residual_shapes,
 )
 from hypersd_app.engine.backends.openvino.network import CompiledNetwork, Steady, array, weights_hash
 from hypersd_app.engine.interfaces import Conditioning, Residuals
-from hypersd_app.engine.loading.lora import LowRank, StylePatch
+from hypersd_app.engine.loading.lora import Change, Changes, LowRank, StylePatch, placed
 from hypersd_app.engine.memory.budget import module_bytes
 from hypersd_app.engine.memory.device import Hardware, cores
 from hypersd_app.engine.memory.model_cache import Loaded
 from hypersd_app.engine.sampling.layout_cache import LayoutCache, layout_prior, reads_layout
-from hypersd_app.errors import ModelUnavailable
 
 logger = logging.getLogger(__name__)
 
 PRECISIONS = {torch.bfloat16: "bf16", torch.float16: "f16", torch.float32: "f32"}
 Size = tuple[int, ...]
-PRIOR = "layout."  # what the names of a layout prior's layers begin with
+PRIOR = "layout_"  # what the names of a layout prior's layers begin with
 MAX_NETWORKS = 4  # graphs of one UNet in memory
 WIDE = 300_000_000  # bytes up to which a network is compiled for several pictures too: a large one gains nothing by it
 
@@ -124,8 +126,15 @@ class Parts:
         prior_bytes = 0 if self.prior is None else module_bytes(self.prior)
         self.bytes = (module_bytes(module) - prior_bytes) // (2 if half else 1) + prior_bytes
         self.wide = self.bytes <= WIDE
-        weights = ((name.removesuffix(".weight"), value) for name, value in module.state_dict().items() if name.endswith(".weight"))
-        self.shapes = {name: tuple(value.shape) for name, value in weights}
+        values = [(name.removesuffix(".weight"), value) for name, value in module.state_dict().items()]
+        self.shapes = {name: tuple(value.shape) for name, value in values}  # of parameters; a weight has its layer's name
+        self.names = {flat_name(name): name for name in self.shapes}
+
+    def bases(self, names: Iterable[str]) -> dict[str, Tensor]:
+        """Values of some parameters, float32."""
+        wanted = set(names)
+        found = {name.removesuffix(".weight"): value for name, value in self.load(torch.float32).state_dict().items()}
+        return {name: found[name].clone() for name in wanted}
 
     def network(self, variant: str, wrap: Callable[[Any], nn.Module], named: int) -> CompiledNetwork:
         """The network of one variant of the graph."""
@@ -171,6 +180,7 @@ class OpenVinoDenoiser:
         self._styles: Hashable = ()
         self._acting: UNetStyles | None = None  # the very object that is in force
         self._factors: list[NDArray[np.float32]] = []
+        self._bases: dict[str, Tensor] = {}
         self._none: list[NDArray[np.float32]] = []
         self._prior_patch = None if parts.prior is None else StylePatch(parts.prior)
         self._layouts = None if parts.prior is None else LayoutCache(parts.prior)
@@ -180,7 +190,8 @@ class OpenVinoDenoiser:
         """Bytes beyond those of one compiled network: other batch sizes, the graph with slots, styles, what is kept of words."""
         copies = sum(1 + network.extra for network in self._networks.values()) - 1
         kept = sum(network.kept for network in self._networks.values()) + (self._prior_patch.bytes if self._prior_patch else 0)
-        return max(0, copies) * self._parts.bytes + sum(array.nbytes for array in self._factors) + kept
+        fed = sum(array.nbytes for array in self._factors) + sum(base.nbytes for base in self._bases.values())
+        return max(0, copies) * self._parts.bytes + fed + kept
 
     def set_styles(self, styles: UNetStyles) -> None:
         """Lay the styles' factors out for the slots. Compiles nothing, unless they touch layers no style touched before."""
@@ -195,34 +206,41 @@ class OpenVinoDenoiser:
         if self._prior_patch is not None:
             self._prior_patch.set(key, [(of_prior(factors), weight) for _, weight, factors in styles])
             styles = [(style, weight, not_of_prior(factors)) for style, weight, factors in styles]
-        if any(factors for _, _, factors in styles):
-            plan = self._plan.grown([factors for _, _, factors in styles])
-            self._factors = slot_inputs(self._shapes(plan), plan, styles)
+        acting = [(self._named(changes), weight) for _, weight, changes in styles]
+        plan = self._plan.grown([changes for changes, _ in acting])
+        self._factors = []
+        self._bases = self._bases_for([changes for changes, _ in acting])
+        if any(changes for changes, _ in acting):
+            self._factors = slot_inputs(self._parts.shapes, plan, acting, self._bases)
             self._plan = plan
-        else:
-            self._factors = []
         self._styles, self._acting = key, given
+
+    def _named(self, changes: Changes) -> dict[str, Change]:
+        """Those changes that this network can take, by its own names. Raises ModelUnavailable."""
+        names, shapes = self._parts.names, self._parts.shapes
+        return {names[flat]: change for flat, change in placed(changes, {flat: shapes[names[flat]] for flat in names}).items()}
+
+    def _bases_for(self, styles: Iterable[Mapping[str, Change]]) -> dict[str, Tensor]:
+        """The parameters that some changes are computed from; read only if there are such changes, and kept while they act."""
+        needed = {name for changes in styles for name, change in changes.items() if change.needs_base}
+        if not needed:
+            return {}
+        return self._bases if needed <= self._bases.keys() else self._parts.bases(needed)
 
     def prepared(self, words: Conditioning) -> Conditioning:
         """Pocket's layout is computed once."""
         return words if self._layouts is None else self._layouts.added_to(words, self._styles)
 
-    def _shapes(self, plan: SlotPlan) -> dict[str, tuple[int, ...]]:
-        """Weight shapes of the slotted layers. Raises ModelUnavailable."""
-        missing = [name for name in plan.modules if name not in self._parts.shapes]
-        if missing:
-            raise ModelUnavailable(f"The style does not fit this model: it has no layer {missing[0]!r}.")
-        return self._parts.shapes
-
     def _network(self, latents: Tensor) -> CompiledNetwork:
         plan, size = self._plan if self._factors else SlotPlan(), fixed_size(self._parts.config, *latents.shape[2:])
         if (plan, size) not in self._networks:
             for other in list(self._networks):
-                if other[0].modules and plan.modules and other[0] != plan:
+                if other[0].layers and plan.layers and other[0] != plan:
                     del self._networks[other]  # outgrown slots
             while len(self._networks) >= MAX_NETWORKS:
                 del self._networks[next(iter(self._networks))]
             slots = f"s{plan.rank}-{len(plan.modules)}-{abs(hash_text(plan.modules)):x}"
+            slots += f"-w{len(plan.whole)}-{abs(hash_text(plan.whole)):x}" if plan.whole else ""
             variant = "-".join(["unet", slots, *(str(side) for side in size)])
             self._networks[plan, size] = self._parts.network(variant, lambda module: UNetGraph(module, plan), 3)
         return self._networks[plan, size]
@@ -288,36 +306,51 @@ def fixed_size(config: Any, height: int, width: int) -> Size:
     return (height, width) if height % factor or width % factor else ()
 
 
-def slot_inputs(shapes: dict[str, tuple[int, ...]], plan: SlotPlan, styles: UNetStyles) -> list[NDArray[np.float32]]:
-    """Down and up factors of every slot, float32, padded with zeros to the slots' width; weights go into the up factor."""
+NamedStyles = Sequence[tuple[Mapping[str, Change], float]]  # changes by the network's own names
+
+
+def slot_inputs(
+    shapes: Mapping[str, tuple[int, ...]], plan: SlotPlan, styles: NamedStyles, bases: Mapping[str, Tensor]
+) -> list[NDArray[np.float32]]:
+    """What every slot is fed, float32: down and up factors, then whole differences. Weights of styles are in it."""
     inputs: list[NDArray[np.float32]] = []
     for name in plan.modules:
-        out_size, *in_shape = shapes[name]
-        down = np.zeros((plan.rank, *in_shape), np.float32)
-        up = np.zeros((out_size, plan.rank), np.float32)
-        start = 0
-        for _, weight, factors in styles:
-            if name not in factors:
-                continue
-            change = factors[name]
-            end = start + change.rank
-            if change.down.numel() != change.rank * int(np.prod(in_shape)) or change.up.shape[0] != out_size:
-                raise ModelUnavailable(f"The style does not fit this model: layer {name!r} has another shape.")
-            down[start:end] = array(change.down).reshape(change.rank, *in_shape)
-            up[:, start:end] = array(change.up).reshape(out_size, change.rank) * (change.scale * weight)
-            start = end
-        inputs += [down, up]
+        inputs += slot_factors(shapes[name], plan.rank, [(some[name], weight) for some, weight in styles if name in some])
+    for name in plan.whole:
+        base = bases.get(name, torch.zeros(1)).expand(shapes[name])
+        changes = [(some[name], weight) for some, weight in styles if name in some and not is_low_rank(name, some[name])]
+        inputs.append(array(sum((change.of(base, weight) for change, weight in changes), torch.zeros(shapes[name]))))
     return inputs
 
 
-def of_prior(factors: Mapping[str, LowRank]) -> dict[str, LowRank]:
+def slot_factors(shape: tuple[int, ...], rank: int, changes: Sequence[tuple[Change, float]]) -> list[NDArray[np.float32]]:
+    """Factors of a layer of this shape beside each other, padded with zeros to `rank`; weights go into the up factor."""
+    out_size, *in_shape = shape
+    down, up = np.zeros((rank, *in_shape), np.float32), np.zeros((out_size, rank), np.float32)
+    start = 0
+    for change, weight in changes:
+        if isinstance(change, LowRank):
+            end = start + change.rank
+            down[start:end] = array(change.down).reshape(change.rank, *in_shape)
+            up[:, start:end] = array(change.up).reshape(out_size, change.rank) * (change.scale * weight)
+            start = end
+    return [down, up]
+
+
+def flat_name(parameter: str) -> str:
+    """How changes name a parameter that is called "<layer>" or "<layer>.bias" here."""
+    layer = parameter.removesuffix(BIAS)
+    return parameter_name(layer, "bias" if layer != parameter else "weight")
+
+
+def of_prior(changes: Changes) -> dict[str, Change]:
     """The changes of the layout prior, by its own names."""
-    return {name.removeprefix(PRIOR): change for name, change in factors.items() if name.startswith(PRIOR)}
+    return {name.removeprefix(PRIOR): change for name, change in changes.items() if name.startswith(PRIOR)}
 
 
-def not_of_prior(factors: Mapping[str, LowRank]) -> dict[str, LowRank]:
+def not_of_prior(changes: Changes) -> dict[str, Change]:
     """The changes of all other layers."""
-    return {name: change for name, change in factors.items() if not name.startswith(PRIOR)}
+    return {name: change for name, change in changes.items() if not name.startswith(PRIOR)}
 
 
 def hash_text(names: tuple[str, ...]) -> int:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hypersd_app.engine.backends.torch_networks import pixels
-from hypersd_app.engine.loading.lora import LowRank, layer
+from hypersd_app.engine.loading.lora import Change, LowRank
 from hypersd_app.engine.sampling.layout_cache import reads_layout
 from hypersd_app.models.pictures import control_tensor
 
@@ -33,13 +33,18 @@ class Precomputed(nn.Module):
 
 
 class LoRASlot(nn.Module):
-    """A layer with room for a low-rank change that is an input of the graph: other styles, same compiled network."""
+    """A layer with room for changes that are inputs of the graph: other styles, same compiled network.
+
+    Low-rank changes come as factors; others as whole differences of the weight or the bias.
+    """
 
     def __init__(self, base: nn.Module) -> None:
         super().__init__()
         self.base = base
         self.down: Tensor | None = None
         self.up: Tensor | None = None
+        self.difference: Tensor | None = None
+        self.bias_difference: Tensor | None = None
 
     @property
     def weight(self) -> Tensor:
@@ -47,30 +52,70 @@ class LoRASlot(nn.Module):
         return self.base.weight  # type: ignore[return-value]
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        assert self.down is not None
-        assert self.up is not None
+        if isinstance(self.base, nn.GroupNorm | nn.LayerNorm):
+            return self._normed(x)
         y = self.base(x)
+        if self.down is not None and self.up is not None:
+            y = y + self._low_rank(x, self.down, self.up)
+        if self.difference is not None:
+            y = y + self._applied(x, self.difference)
+        if self.bias_difference is not None:
+            y = y + self.bias_difference.view(-1, *[1] * (2 if isinstance(self.base, nn.Conv2d) else 0))
+        return y
+
+    def _low_rank(self, x: Tensor, down: Tensor, up: Tensor) -> Tensor:
         if isinstance(self.base, nn.Conv2d):
-            inner = nn.functional.conv2d(x, self.down, stride=self.base.stride, padding=self.base.padding)
-            return y + nn.functional.conv2d(inner, self.up[:, :, None, None])
-        return y + (x @ self.down.T) @ self.up.T
+            return nn.functional.conv2d(self._applied(x, down), up[:, :, None, None])
+        return (x @ down.T) @ up.T
+
+    def _applied(self, x: Tensor, weight: Tensor) -> Tensor:
+        """What the layer would compute with another weight, without its bias."""
+        if isinstance(self.base, nn.Conv2d):
+            return nn.functional.conv2d(x, weight, stride=self.base.stride, padding=self.base.padding)
+        return x @ weight.T
+
+    def _normed(self, x: Tensor) -> Tensor:
+        weight: Any = self.base.weight
+        bias: Any = self.base.bias
+        weight = weight if self.difference is None else weight + self.difference
+        bias = bias if self.bias_difference is None else bias + self.bias_difference
+        if isinstance(self.base, nn.GroupNorm):
+            return nn.functional.group_norm(x, self.base.num_groups, weight, bias, self.base.eps)
+        assert isinstance(self.base, nn.LayerNorm)
+        return nn.functional.layer_norm(x, self.base.normalized_shape, weight, bias, self.base.eps)
+
+
+BIAS = ".bias"
 
 
 @dataclass(frozen=True)
 class SlotPlan:
-    """Which layers have slots, and how wide they are."""
+    """Which layers have slots for factors, how wide these are, and which parameters have slots for whole differences."""
 
     modules: tuple[str, ...] = ()
     rank: int = 0
+    whole: tuple[str, ...] = ()  # layers, or "<layer>.bias"
 
-    def grown(self, changes: Sequence[Mapping[str, LowRank]]) -> SlotPlan:
+    def grown(self, changes: Sequence[Mapping[str, Change]]) -> SlotPlan:
         """A plan that also holds `changes` together; the same plan if they fit already."""
-        modules = sorted({*self.modules, *(name for some in changes for name in some)})
-        needed = max((sum(some[name].rank for some in changes if name in some) for name in modules), default=0)
-        rank = max(self.rank, RANK_STEP)
+        factors = [{name: change for name, change in some.items() if is_low_rank(name, change)} for some in changes]
+        modules = sorted({*self.modules, *(name for some in factors for name in some)})
+        needed = max((sum(some[name].rank for some in factors if name in some) for name in modules), default=0)  # type: ignore[attr-defined]
+        rank = max(self.rank, RANK_STEP if modules else 0)
         while rank < needed:
             rank *= 2
-        return SlotPlan(tuple(modules), rank)
+        whole = sorted({*self.whole, *(name for some in changes for name in some if not is_low_rank(name, some[name]))})
+        return SlotPlan(tuple(modules), rank, tuple(whole))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """All layers with slots of either kind."""
+        return tuple(sorted({*self.modules, *(name.removesuffix(BIAS) for name in self.whole)}))
+
+
+def is_low_rank(name: str, change: Change) -> bool:
+    """Whether a change can be fed in as factors."""
+    return isinstance(change, LowRank) and not name.endswith(BIAS)
 
 
 class Graph(nn.Module):
@@ -83,14 +128,23 @@ class Graph(nn.Module):
         self.large = getattr(module, "add_time_proj", None) is not None
         if self.large:
             self.sizes = module.add_time_proj = Precomputed()
-        self.slots = [self._slot(name) for name in slots.modules]
+        self.plan = slots
+        self.slots = {name: self._slot(name) for name in slots.layers}
 
     def _slot(self, name: str) -> LoRASlot:
-        base = layer(self.network, name)
+        base = self.network.get_submodule(name)
         parent_name, _, own = name.rpartition(".")
         slot = LoRASlot(base)
         setattr(self.network.get_submodule(parent_name), own, slot)
         return slot
+
+    def fill(self, given: Sequence[Tensor]) -> None:
+        """Hand the slots their changes: two factors for each layer of the plan, then the whole differences."""
+        for i, name in enumerate(self.plan.modules):
+            self.slots[name].down, self.slots[name].up = given[2 * i], given[2 * i + 1]
+        for name, difference in zip(self.plan.whole, given[2 * len(self.plan.modules) :], strict=True):
+            slot = self.slots[name.removesuffix(BIAS)]
+            setattr(slot, "bias_difference" if name.endswith(BIAS) else "difference", difference)
 
     def take_conditions(self, latents: Tensor, time: Tensor, extra: list[Tensor]) -> dict[str, Tensor] | None:
         """Hand the projections over; Pocket's layout, or SDXL's pooled text and sizes, come first in `extra`."""
@@ -124,7 +178,7 @@ def leading_residuals(module: nn.Module) -> tuple[int, ...]:
 
 
 class UNetGraph(Graph):
-    """(latents, time, hidden, [layout] or [pooled, sizes], residuals..., [down, up, ...]) to the prediction.
+    """(latents, time, hidden, [layout] or [pooled, sizes], residuals..., [down, up, ...], differences...) to the prediction.
 
     There are always residuals, zeros where there is no ControlNet: a second graph without them would hold all weights again.
     """
@@ -137,9 +191,7 @@ class UNetGraph(Graph):
         rest = list(extra)
         added = self.take_conditions(latents, time, rest)
         added_residuals = rest[: self.residuals]
-        factors = rest[self.residuals :]
-        for i, slot in enumerate(self.slots):
-            slot.down, slot.up = factors[2 * i], factors[2 * i + 1]
+        self.fill(rest[self.residuals :])
         return self.network(
             latents,
             torch.zeros(1),
