@@ -20,7 +20,11 @@ from hypersd_app.engine.loading.lora import StylePatch, fuse, read_factors
 from tests.support import lora_files, tiny_models
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
-EXACT = {"atol": 2e-5, "rtol": 2e-4}
+
+
+def assert_same(found: Tensor, expected: Tensor) -> None:
+    """Equal up to what single precision leaves of sums taken in another order."""
+    torch.testing.assert_close(found, expected, atol=1e-4 * float(expected.abs().max()), rtol=1e-4)
 
 
 @functools.cache
@@ -103,7 +107,7 @@ def test_lycoris_computes_the_same(tmp_path, kind, family):
     path = lora_files.write(tmp_path / "style.safetensors", tensors)
     expected, plain = by_lycoris(tensors, family), output(small_unet(family), family)
     assert (expected - plain).abs().max() > 0.02
-    torch.testing.assert_close(ours(path, family), expected, **EXACT)
+    assert_same(ours(path, family), expected)
 
 
 def test_norms_and_biases_of_lycoris(tmp_path):
@@ -122,7 +126,7 @@ def test_norms_and_biases_of_lycoris(tmp_path):
         layer.weight.data += tensors.get(f"{flat}.w_norm", tensors.get(f"{flat}.diff"))
         layer.bias.data += tensors.get(f"{flat}.b_norm", tensors.get(f"{flat}.diff_b"))
     path = lora_files.write(tmp_path / "norms.safetensors", tensors, {"ss_base_model_version": "sd_v1"})
-    torch.testing.assert_close(ours(path, "sd15"), output(unet, "sd15"), **EXACT)
+    assert_same(ours(path, "sd15"), output(unet, "sd15"))
 
 
 def with_adapter(family: str, config: peft.PeftConfig) -> tuple[nn.Module, dict[str, Tensor]]:
@@ -165,13 +169,13 @@ def metadata(config: peft.LoraConfig) -> dict[str, object]:
 @pytest.mark.parametrize("family", ["sd15", "sdxl"])
 @pytest.mark.parametrize("kind", PEFT)
 def test_peft_computes_the_same(tmp_path, kind, family):
-    targets = [target for target in TARGETS if kind != "bias" or target != "to_q"]
+    targets = TARGETS if kind != "bias" else ["to_out.0", "conv1", "ff.net.2"]  # PEFT gives a bias to layers without one
     config = peft.LoraConfig(target_modules=targets, **PEFT[kind])
     model, tensors = with_adapter(family, config)
     named = {key.replace("base_model.model.", "unet."): value for key, value in tensors.items()}
     path = lora_files.write(tmp_path / "style.safetensors", named, metadata(config))
     assert (output(model, family) - output(small_unet(family), family)).abs().max() > 0.02
-    torch.testing.assert_close(ours(path, family), output(model, family), **EXACT)
+    assert_same(ours(path, family), output(model, family))
 
 
 @pytest.mark.parametrize("config", [
@@ -183,7 +187,7 @@ def test_peft_computes_the_same(tmp_path, kind, family):
 def test_pefts_other_adapters_compute_the_same(tmp_path, config):
     model, tensors = with_adapter("sd15", config)
     path = lora_files.write(tmp_path / "style.safetensors", tensors)
-    torch.testing.assert_close(ours(path, "sd15"), output(model, "sd15"), **EXACT)
+    assert_same(ours(path, "sd15"), output(model, "sd15"))
 
 
 @pytest.mark.parametrize("form", lora_files.RENAMED)
@@ -196,7 +200,7 @@ def test_names_of_every_program_mean_the_same_layers(tmp_path, form):
         model, _ = with_adapter("sdxl", peft.LoraConfig(r=4, lora_alpha=4, target_modules=r"mid_block\..*\.to_(q|k|v|out\.0)"))
         peft.set_peft_model_state_dict(model, {f"base_model.model.{key}": value for key, value in plain.items()})
     path = lora_files.write(tmp_path / "style.safetensors", lora_files.renamed(plain, form))
-    torch.testing.assert_close(ours(path, "sdxl"), output(model, "sdxl"), **EXACT)
+    assert_same(ours(path, "sdxl"), output(model, "sdxl"))
 
 
 def test_names_of_two_programs_in_one_file(tmp_path):
@@ -206,7 +210,7 @@ def test_names_of_two_programs_in_one_file(tmp_path):
     rest = {key: value for key, value in plain.items() if key not in middle}
     mixed = lora_files.renamed(middle, "stability") | lora_files.renamed(rest, "kohya")
     path = lora_files.write(tmp_path / "mixed.safetensors", mixed)
-    torch.testing.assert_close(ours(path, "sdxl"), output(model, "sdxl"), **EXACT)
+    assert_same(ours(path, "sdxl"), output(model, "sdxl"))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2])
@@ -215,7 +219,7 @@ def test_every_precision_is_read(tmp_path, dtype):
     stored = {name: value if name.endswith("alpha") else value.to(dtype) for name, value in tensors.items()}
     path = lora_files.write(tmp_path / "style.safetensors", stored)
     same = {name: value.float() for name, value in stored.items()}
-    torch.testing.assert_close(ours(path, "sd15"), by_lycoris(same, "sd15"), **EXACT)
+    assert_same(ours(path, "sd15"), by_lycoris(same, "sd15"))
 
 
 @pytest.mark.parametrize("projected", [False, True])
@@ -234,7 +238,7 @@ def test_text_encoders_compute_the_same(tmp_path, projected):
     tokens = torch.tensor([[54, 3, 9, 55]])
     expected = model(input_ids=tokens)[0]
     fuse(encoder, factors[prefix.removesuffix(".")])
-    torch.testing.assert_close(encoder(input_ids=tokens)[0], expected, **EXACT)
+    assert_same(encoder(input_ids=tokens)[0], expected)
 
 
 def test_half_a_weight_is_half_the_change_and_none_is_none(tmp_path):

@@ -13,7 +13,6 @@ from typing import Any
 from hypersd_app.catalog.lora.adapters import FULL, IA3, LOHA, LOKR, LORA, Adapter, BrokenAdapter, Tensor, layer_adapters
 from hypersd_app.catalog.lora.foreign import foreign_lora, unused_adapter, without_adapters
 from hypersd_app.catalog.lora.keys import TEXT_2, UNET, Key, parse_key
-from hypersd_app.catalog.lora.layers import is_known_layer
 from hypersd_app.catalog.safetensors_header import TensorFile
 from hypersd_app.errors import ModelUnavailable
 
@@ -87,14 +86,7 @@ def read_contents(header: TensorFile) -> LoraContents:
 
 
 def _understood(contents: LoraContents, tensors: int) -> None:
-    """Raise ModelUnavailable if most of the file would do nothing."""
-    known = [adapter for adapter in contents.adapters if is_known_layer(adapter.place)]
-    total = len(contents.adapters)
-    if 2 * len(known) < total:
-        lost = [adapter.place.module for adapter in contents.adapters if adapter not in known]
-        raise ModelUnavailable(
-            f"{contents.name} does not fit: only {len(known)} of its {total} layers are layers of models here, not {named(lost)}."
-        )
+    """Raise ModelUnavailable if most of the file has no meaning."""
     if 2 * len(contents.strays) > tensors:
         raise ModelUnavailable(
             f"{contents.name} cannot be read as a LoRA: {len(contents.strays)} of its {tensors} tensors have no meaning here, "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hypersd_app.catalog.lora.adapters import Adapter
 from hypersd_app.catalog.lora.contents import LoraContents, named
+from hypersd_app.catalog.lora.keys import COMPONENTS
 from hypersd_app.catalog.lora.layers import Networks, is_known_layer
 from hypersd_app.errors import ModelUnavailable
 
@@ -43,7 +44,10 @@ def fit(contents: LoraContents, networks: Networks) -> Fit:
 
 
 def best_fit(contents: LoraContents, known: Sequence[Networks]) -> Fit:
-    """The fit to the model that takes most of it. Raises ModelUnavailable if none takes it."""
+    """The fit to the model that takes most of it. Raises ModelUnavailable if none takes it.
+
+    Of the changes of each network at least half have to be there: of a file whose half does nothing the rest means little.
+    """
     fits = [fit(contents, networks) for networks in known] or [fit(contents, {})]
     best = max(fits, key=lambda one: (not one.misshapen, one.share))
     if best.misshapen:
@@ -51,11 +55,14 @@ def best_fit(contents: LoraContents, known: Sequence[Networks]) -> Fit:
             f"{contents.name} does not fit its model: {len(best.misshapen)} of the {len(contents.adapters)} layers it changes have "
             f"other shapes there, {named([adapter.place.module for adapter in best.misshapen])}."
         )
-    if 2 * len(best.placed) < len(contents.adapters):
-        raise ModelUnavailable(
-            f"{contents.name} does not fit its model: only {len(best.placed)} of its {len(contents.adapters)} layers are there, "
-            f"not {named([adapter.place.module for adapter in best.unknown])}."
-        )
+    for component in COMPONENTS:
+        placed = sum(adapter.place.component == component for adapter in best.placed)
+        lost = [adapter.place.module for adapter in best.unknown if adapter.place.component == component]
+        if placed < len(lost):
+            raise ModelUnavailable(
+                f"{contents.name} does not fit its model: only {placed} of its {placed + len(lost)} layers are there, "
+                f"not {named(lost)}."
+            )
     return best
 
 
