@@ -24,7 +24,7 @@ ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 
 def assert_same(found: Tensor, expected: Tensor) -> None:
     """Equal up to what single precision leaves of sums taken in another order."""
-    torch.testing.assert_close(found, expected, atol=1e-4 * float(expected.abs().max()), rtol=1e-4)
+    torch.testing.assert_close(found, expected, atol=3e-4 * float(expected.abs().max()), rtol=1e-3)
 
 
 @functools.cache
