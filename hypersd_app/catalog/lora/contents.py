@@ -147,7 +147,7 @@ class _PeftConfig:
         if isinstance(alpha, bool) or not isinstance(alpha, int | float):
             raise ValueError(f"lora_alpha is {alpha!r}, no number")
         root = 0.5 if self._values.get(f"{prefix}use_rslora") else 1.0
-        return float(alpha) / adapter.rank**root
+        return float(alpha / adapter.rank**root)
 
 
 def matches(pattern: str, module: str) -> bool:
