@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from hypersd_app.errors import DeviceOutOfMemory
-from tests.support.board_page import BoardPage
+from tests.support.board_page import BoardPage, next_frame
 from tests.support.studio import Served, free_port
 
 pytestmark = pytest.mark.browser
@@ -96,7 +96,10 @@ def test_live_stops_when_stopped(board: BoardPage, studio: Served) -> None:
     shown, asked = board.value("hypersd.board.shownSeq"), board.value("hypersd.board.link.seq")
     board.stroke((0.2, 0.2), (0.8, 0.8))
     board.describe("something else")
-    board.page.wait_for_timeout(700)
+    board.wait_for("hypersd.board.drawing.visible.length === 1 && !hypersd.board.link.wanted")
+    board.value("hypersd.board.rested()")  # what the resting pen asks for at last
+    for _ in range(3):
+        next_frame(board)
     assert (board.value("hypersd.board.shownSeq"), board.value("hypersd.board.link.seq")) == (shown, asked)
     board.page.locator(".hs-live").click()
     board.wait_for(f"hypersd.board.shownSeq > {shown}")
@@ -125,7 +128,7 @@ def test_no_older_picture_is_ever_shown(board: BoardPage, studio: Served) -> Non
     board.pen_down(0.1, 0.1)
     for i in range(8):
         board.pen_to(0.1 + 0.1 * i, 0.9 - 0.1 * (i % 3), steps=4)
-        board.page.wait_for_timeout(40)
+        next_frame(board)
     board.pen_up()
     board.settle()
     seen = board.value("window.seen")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.board_page import WAIT, BoardPage
+from tests.support.board_page import WAIT, BoardPage, still
 from tests.support.studio import Served
 
 pytestmark = pytest.mark.browser
@@ -74,11 +74,11 @@ def test_everything_can_be_read_and_has_a_name(page: Page) -> None:
     faint: dict[str, list[str]] = {}
     for tab in TABS:
         page.get_by_role("tab", name=tab, exact=True).click()
-        page.wait_for_timeout(250)
+        still(page)
         assert page.evaluate(NAMELESS) == [], tab
         for theme in ("light", "dark"):
             page.evaluate("(dark) => document.body.classList.toggle('dark', dark)", theme == "dark")
-            page.wait_for_timeout(300)  # colours fade from one to the other
+            still(page)  # colours fade from one to the other
             faint[f"{tab}, {theme}"] = page.evaluate(FAINT)
     assert {where: what for where, what in faint.items() if what} == {}
 
@@ -88,7 +88,7 @@ def test_nothing_sticks_out_at_any_width(page: Page) -> None:
         page.set_viewport_size({"width": width, "height": 900})
         for tab in TABS:
             page.get_by_role("tab", name=tab, exact=True).click()
-            page.wait_for_timeout(120)
+            still(page)
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{tab} at {width} px"
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 from playwright.sync_api import expect
 
-from tests.support.board_page import WAIT, BoardPage
+from tests.support.board_page import WAIT, BoardPage, next_frame, still
 from tests.support.pen import Hands
 from tests.support.studio import Served
 
@@ -324,7 +324,7 @@ def test_a_movement_that_is_told_twice_is_one_point(board: BoardPage) -> None:
     board.pen_down(0.2, 0.5)
     for step in range(1, 9):
         board.page.mouse.move(*board.point(0.2 + 0.05 * step, 0.5))
-        board.page.wait_for_timeout(30)
+        next_frame(board)
     board.pen_up()
     (points,) = board.points()
     assert {"pointermove", "pointerrawupdate"} <= set(board.value("told")), "this browser tells of it twice"
@@ -386,5 +386,5 @@ def test_inks_can_be_hit_with_a_mouse_and_all_with_a_finger(board: BoardPage, st
     assert [each for each in small if "range" not in each] == []
     phone = visitor(studio.address, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True).open()
     phone.page.get_by_role("button", name="Settings", exact=True).click()
-    phone.page.wait_for_timeout(300)
+    still(phone.page)
     assert phone.page.evaluate(SMALL_TARGETS, 43.9) == []

@@ -25,6 +25,21 @@ def drop(page: Page, data: bytes, name: str, media_type: str = "") -> None:
     page.evaluate(DROP, [list(data), name, media_type])
 
 
+def next_frame(board: BoardPage) -> None:
+    """Until the browser has drawn its next frame."""
+    board.page.evaluate("() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 0)))")
+
+
+STILL = """() => document.getAnimations().every((animation) =>
+    animation.playState !== "running" || animation.effect.getComputedTiming().iterations === Infinity)"""
+
+
+def still(page: Page) -> None:
+    """Until nothing on the page moves or fades any more, but for what never stops."""
+    page.evaluate("() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
+    page.wait_for_function(STILL, timeout=WAIT)
+
+
 class BoardPage:
     """One visitor's page."""
 

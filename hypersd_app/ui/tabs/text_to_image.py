@@ -19,7 +19,7 @@ from hypersd_app.ui.tabs.text_to_image_events import WEIGHTS, TextActions, size_
 PROMPT_ATTRIBUTES = gr.InputHTMLAttributes(autocomplete="off", enterkeyhint="go")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TextTab:
     """The tab's components."""
 

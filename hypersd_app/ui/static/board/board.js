@@ -190,6 +190,7 @@ export class Board {
     const words = { ready: live, busy: live, offline: texts["board.state.connecting"], stopped: texts["board.state.stopped"] }[name];
     if (this.stateText.textContent !== words) this.stateText.textContent = words;
     this.tell(before, name, words);
+    if (name === "stopped") this.setNotice(""); // an error of before says nothing about what is seen
     if (name === "offline") this.setNotice(texts["board.state.offline"]);
     else if (this.notice.textContent === texts["board.state.offline"]) this.setNotice("");
   }
