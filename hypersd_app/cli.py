@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from hypersd_app.errors import HyperSDError
+from hypersd_app.server.observability.log_lines import write_log
 from hypersd_app.settings import BACKENDS, DEVICES, PRECISIONS, SAFETY, Settings, from_environment
 
 Command = Callable[[argparse.Namespace, Settings], int]
@@ -26,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = new_parser(arguments)
     args = parser.parse_args(arguments)
     level = logging.DEBUG if args.verbose else logging.INFO
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    write_log(level, os.environ.get("HYPERSD_LOG_PROMPTS", "").lower() in ("1", "true", "yes"))
     try:
         chosen = {name: getattr(args, name, None) for name in (*SHARED, *SERVING)}
         settings = from_environment(**chosen, limits=_limits(args))

@@ -68,6 +68,7 @@ class Settings:
     safety: str = "auto"  # auto: on when others than this machine's users can reach the studio; on; off
     blocked_words: str = ""  # a text file, a word or phrase a line, added to the block list
     trusted_proxies: str = "127.0.0.1"  # addresses or networks whose X-Forwarded-For is believed, with commas; * for all
+    allowed_hosts: str = ""  # at which the studio is reached besides this machine's own, with commas; * for any
     limits: str = ""  # what one visitor and all may ask, "sessions=100 frames_per_second=15"; names in server/limits.py
     log_prompts: bool = False  # write prompts into the request log
     worker: bool = True  # draw in a process of its own, which is started again when it dies or hangs

@@ -16,6 +16,8 @@ from hypersd_app.server.engines.factory import open_engine
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.server.engines.scheduled import ScheduledEngine
 from hypersd_app.server.engines.worker import WorkerEngine
+from hypersd_app.server.http.connections import limit_connections
+from hypersd_app.server.http.origins import allowed_hosts
 from hypersd_app.server.http.routes import app_arguments
 from hypersd_app.server.http.tokens import TokenSigner
 from hypersd_app.server.observability.health import Readiness
@@ -36,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 QUEUE_LENGTH = 64
 PAGES_A_BOARD = 2  # sessions whose state Gradio keeps, per allowed drawing board
+THREADS_FOR_SHORT_CALLS = 36  # beside those that wait for a picture
 DRAIN_SECONDS = 3.0  # for what is being drawn; closing connections may take another five
 
 
@@ -54,6 +57,7 @@ class Studio:
         launched: tuple[Any, str, str] = self.page.launch(**{**self.arguments, **overrides})
         # The socket carries PNG and JPEG: deflating them again only adds latency.
         self.page.server.config.ws_per_message_deflate = False
+        limit_connections(self.page.server.config)
         return launched
 
     def close(self, drain: float = 0.0) -> None:
@@ -86,7 +90,8 @@ def launch_arguments(engine: ImageEngine, service: BoardService, readiness: Read
     """Arguments of `launch`. SSR's proxy passes no sockets, and the run history would slow a live board down."""
     # Style files are large; what takes pictures checks their size itself.
     upload_bytes = service.limits.upload_bytes if settings.public else LARGEST_STYLE
-    app = app_arguments(engine, service, readiness, upload_bytes)
+    hosts = allowed_hosts(settings, service.limits.allowed_origins)
+    app = app_arguments(engine, service, readiness, upload_bytes, hosts)
     return {
         "server_name": settings.host,
         "server_port": settings.port or None,
@@ -96,6 +101,8 @@ def launch_arguments(engine: ImageEngine, service: BoardService, readiness: Read
         # A page's state takes 0.25 MB, and Gradio frees it only to make room for a newer one.
         "state_session_capacity": PAGES_A_BOARD * service.limits.sessions,
         "max_file_size": upload_bytes,
+        # Not Gradio's default of 40, with which calls share their threads with the page itself, tokens and health.
+        "max_threads": service.limits.jobs + THREADS_FOR_SHORT_CALLS,
         "app_kwargs": {**app, "routes": [*app["routes"], module_route()]},
         "mcp_server": True,
         "theme": calm_theme(),

@@ -90,7 +90,7 @@ def add_bridge(service: BoardService, engine: ImageEngine, config: Mapping[str, 
     bridge = Bridge(service, engine, config["model"])
 
     # Gradio marks server functions with an attribute, which methods can't carry.
-    def board_token(_nothing: object = None) -> str:
+    async def board_token(_nothing: object = None) -> str:  # on the event loop: it waits for no thread that others occupy
         return bridge.board_token()
 
     def board_frame(body: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from hypersd_app.server.service import BoardService
 from hypersd_app.ui.api.endpoints import add_named_endpoints
 from hypersd_app.ui.api.library import add_library_endpoints
 from hypersd_app.ui.bridge import add_bridge
+from hypersd_app.ui.checked_blocks import CheckedBlocks
 from hypersd_app.ui.handlers import Handlers
 from hypersd_app.ui.i18n.texts import text
 from hypersd_app.ui.page_config import page_config
@@ -37,7 +38,7 @@ def build_page(
     library = Library(engine, styles)
     config = page_config(engine, default_model, transport)
     page: gr.Blocks
-    with gr.Blocks(title=text("app.title"), delete_cache=(CACHE_SECONDS, CACHE_SECONDS), analytics_enabled=False) as page:
+    with CheckedBlocks(title=text("app.title"), delete_cache=(CACHE_SECONDS, CACHE_SECONDS), analytics_enabled=False) as page:
         gr.HTML(value="", html_template=markup("header.html"), js_on_load=mount("mountHeader", "element"), apply_default_css=False)
         uplink = add_bridge(service, engine, config)
         renewed = add_catalogue()

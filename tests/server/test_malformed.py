@@ -106,7 +106,7 @@ def test_bodies_without_end_are_cut_off(studio: Served) -> None:
             yield bytes(1024 * 1024)
 
     with closing(raw_socket.create_connection(("127.0.0.1", studio.port), PATIENCE)) as line:
-        line.sendall(b"POST /gradio_api/queue/join HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999\r\n\r\n")
+        line.sendall(b"POST /gradio_api/queue/join HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999999999\r\n\r\n")
         assert b" 413 " in line.recv(1000)
     try:  # in chunks, without saying how much will come
         cut = httpx.post(f"{studio.address}gradio_api/queue/join", content=endless(), timeout=PATIENCE)

@@ -21,6 +21,7 @@ from hypersd_app.errors import HyperSDError, Overloaded, WorkerLost
 from hypersd_app.requests import GenerationRequest, GenerationResult
 from hypersd_app.server.engines.protocol import CatalogReader, ImageEngine
 from hypersd_app.server.engines.watchdog import FIRST_TIME, HangDetector
+from hypersd_app.server.observability.log_lines import write_log
 from hypersd_app.server.scheduling.scheduler import Outcome
 from hypersd_app.system import share_one_heap
 
@@ -324,7 +325,7 @@ def _nobody(*_progress: object) -> None:
 def serve_engine(connection: Connection, build: Callable[[], ImageEngine]) -> None:
     """What the drawing process does: answer calls until the server's end of the pipe is closed."""
     share_one_heap()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    write_log(logging.INFO)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to handle: it drains first
     answers = _Answers(connection)
     with contextlib.suppress(EOFError, OSError):

@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hypersd_app.errors import HyperSDError, InvalidRequest
+from hypersd_app.server.http.origins import CHECKED
 from hypersd_app.server.http.tokens import TokenRefused
 from hypersd_app.server.http.wire import Message, pack, unpack
-from hypersd_app.server.scheduling.limits import RateBucket, is_loopback
+from hypersd_app.server.scheduling.limits import RateBucket, address_group, is_loopback
 from hypersd_app.server.scheduling.scheduler import Frame
 from hypersd_app.server.service import BoardService, answer, error_answer
 from hypersd_app.system import available_bytes
@@ -35,8 +36,8 @@ SMALL = 3 * 256 * 256  # values of a picture that is a JPEG sooner than another 
 def same_origin(websocket: WebSocket, allowed: tuple[str, ...] = ()) -> bool:
     """Whether the page that opened the socket came from this host: browsers send Origin, and CORS doesn't cover sockets."""
     origin = websocket.headers.get("origin")
-    if origin is None:
-        return True  # not a browser; it still needs a token
+    if origin is None or websocket.scope.get(CHECKED):
+        return True  # not a browser; it still needs a token. Or one of the hosts that the settings allow
     host = urlsplit(origin).netloc
     own = (websocket.headers.get("host"), websocket.headers.get("x-forwarded-host"), *allowed)
     return bool(host) and host in own
@@ -61,7 +62,7 @@ class BoardSocket:
             await websocket.close(POLICY)  # before accept: the browser sees a refused handshake
             return
         await websocket.accept()
-        address = websocket.client.host if websocket.client else ""
+        address = address_group(websocket.client.host) if websocket.client else ""
         full = self._full(address)
         if full:
             self._service.request_log.metrics.refused("boards")

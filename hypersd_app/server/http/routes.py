@@ -11,7 +11,9 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.server.http.board_socket import BoardSocket
+from hypersd_app.server.http.browser_policy import BrowserPolicy
 from hypersd_app.server.http.middleware import HttpGuard, exception_handlers
+from hypersd_app.server.http.origins import AllowedHosts, OriginGuard
 from hypersd_app.server.observability.health import Readiness, StatusReader
 from hypersd_app.server.service import BoardService
 
@@ -20,12 +22,18 @@ STUCK_SECONDS = 600.0  # a batch that has run for so long will not end
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def app_arguments(engine: ImageEngine, service: BoardService, readiness: Readiness, upload_bytes: int) -> dict[str, Any]:
+def app_arguments(
+    engine: ImageEngine, service: BoardService, readiness: Readiness, upload_bytes: int, hosts: AllowedHosts
+) -> dict[str, Any]:
     """Arguments of the FastAPI app that Gradio makes, for `launch(app_kwargs=...)`."""
     limits, metrics = service.limits, service.request_log.metrics
     return {
         "routes": studio_routes(engine, service, readiness),
-        "middleware": [Middleware(HttpGuard, limits=limits, metrics=metrics, upload_bytes=upload_bytes)],
+        "middleware": [
+            Middleware(BrowserPolicy),
+            Middleware(OriginGuard, hosts=hosts, metrics=metrics),
+            Middleware(HttpGuard, limits=limits, metrics=metrics, upload_bytes=upload_bytes),
+        ],
         "exception_handlers": exception_handlers(),
     }
 

@@ -19,6 +19,9 @@ logger = logging.getLogger("hypersd.requests")
 PICTURE, DROPPED, ERROR, REFUSED = "picture", "dropped", "error", "refused"
 
 
+LONGEST_NAME = 80  # characters
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """A request at its end. `transport` is the way it came: socket, call, event, page or api."""
@@ -75,11 +78,11 @@ class RequestLog:
 def facts(request: GenerationRequest) -> dict[str, Any]:
     """What a log may know of a request."""
     return {
-        "model": request.model,
-        "recipe": request.recipe,
+        "model": request.model[:LONGEST_NAME],  # of a request that was not checked yet, it is what a visitor wrote
+        "recipe": request.recipe[:LONGEST_NAME],
         "steps": request.num_inference_steps,
         "images": request.num_images,
-        "styles": [style.name for style in request.styles],
+        "styles": [style.name[:LONGEST_NAME] for style in request.styles],
         "prompt_length": len(request.prompt),
     }
 

@@ -36,6 +36,7 @@ class BoardLimits:
     bytes_per_second: float = 8.0 * MEGABYTE
     calls_per_second: float = 30.0  # HTTP posts of one address
     call_burst: int = 120
+    calls_per_address: int = 16  # that may draw, queued and running
     sessions: int = 64
     sessions_per_address: int = 16
     jobs_per_visitor: int = 4
@@ -115,6 +116,17 @@ class AddressBuckets:
         if bucket is None:
             bucket = self._buckets[address] = RateBucket(self._rate, self._burst)
         return 0.0 if bucket.take() else bucket.wait()
+
+
+def address_group(address: str) -> str:
+    """What counts as one address: of IPv6 the network of /64, since a household or a server has as many addresses as it likes."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))
 
 
 def is_loopback(address: str) -> bool:

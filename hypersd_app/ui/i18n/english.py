@@ -11,6 +11,7 @@ ENGLISH: Mapping[str, str] = {
     "app.open": "Open picture",
     "app.open.hint": "Open a picture: a PNG made here brings everything back, any other becomes the trace",
     "error.title": "That did not work",
+    "error.unknown": "Something went wrong here; the log says what.",
     "tab.text": "Text to image",
     "tab.board": "Drawing board",
     "tab.styles": "Styles",

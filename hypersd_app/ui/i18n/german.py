@@ -10,6 +10,7 @@ GERMAN: Mapping[str, str] = {
     "app.open": "Bild öffnen",
     "app.open.hint": "Ein Bild öffnen: Ein PNG von hier bringt alles zurück, jedes andere wird zur Vorlage",
     "error.title": "Das ging nicht",
+    "error.unknown": "Hier ging etwas schief; das Protokoll sagt, was.",
     "tab.text": "Text zu Bild",
     "tab.board": "Zeichenbrett",
     "tab.styles": "Stile",

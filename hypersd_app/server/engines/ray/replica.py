@@ -19,6 +19,7 @@ from hypersd_app.requests import GenerationRequest
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.server.engines.ray.loopback import keep_to_loopback
 from hypersd_app.server.engines.watchdog import HangDetector
+from hypersd_app.server.observability.log_lines import write_log
 from hypersd_app.system import resident_bytes, share_one_heap
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class EngineReplica:
     def __init__(self, build: Callable[[], ImageEngine], hang_seconds: float, alone: bool = False) -> None:
         """`alone`: all of the cluster is on this machine."""
         share_one_heap()
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        write_log(logging.INFO)
         if alone:
             keep_to_loopback()
         self._engine = build()
