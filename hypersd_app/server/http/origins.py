@@ -19,7 +19,7 @@ from hypersd_app.server.observability.metrics import Metrics
 from hypersd_app.settings import Settings
 
 ANY = "*"
-CHECKED = "hypersd.origin"  # of a scope whose origin was found to be one of the allowed names
+CHECKED = "hypersd.origin"  # of a scope whose Origin the settings name; another port of this machine is not enough for that
 PROBES = ("/health", "/ready", "/metrics")  # asked for by a pod's or container's address
 
 
@@ -36,9 +36,11 @@ class AllowedHosts:
 
     def allow(self, host: str) -> bool:
         """Whether a host, as a URL or the Host header names it, is one of ours."""
+        return self.everywhere or is_own_machine(host_name(host)) or self.name(host)
+
+    def name(self, host: str) -> bool:
+        """Whether a host is one that the settings name."""
         name = host_name(host)
-        if self.everywhere or is_own_machine(name):
-            return True
         return name in self.names or any(entry.startswith(".") and name.endswith(entry) for entry in self.names)
 
 
@@ -83,9 +85,11 @@ class OriginGuard:
         if scope["type"] not in ("http", "websocket") or self._hosts.everywhere:
             await self._app(scope, receive, send)
             return
-        fault = self._fault(Headers(scope=scope), scope["path"])
+        headers = Headers(scope=scope)
+        fault = self._fault(headers, scope["path"])
         if not fault:
-            await self._app({**scope, CHECKED: True}, receive, send)
+            host = urlsplit_host(headers.get("origin", ""))
+            await self._app({**scope, CHECKED: not is_own_machine(host_name(host)) and self._hosts.name(host)}, receive, send)
             return
         self._metrics.refused("origin")
         if scope["type"] == "websocket":
