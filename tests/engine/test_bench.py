@@ -34,6 +34,7 @@ def test_the_true_shapes_have_the_known_sizes():
     assert decoder_gflop(vae, 64, 64) > 1000
 
 
+@pytest.mark.slow
 def test_bench_writes_figures_that_add_up(settings, tmp_path, monkeypatch, capsys):
     for name in ("assets", "cache", "runs"):
         monkeypatch.setenv(f"HYPERSD_{name.upper()}", str(getattr(settings, name)))
@@ -115,6 +116,7 @@ def test_generate_writes_pictures_that_can_be_made_again(settings, tmp_path, mon
     assert worst <= 8, "bfloat16 rounds a batch of two and of one differently, no more"
 
 
+@pytest.mark.slow
 def test_generate_takes_several_seeds(settings, tmp_path, monkeypatch):
     for name in ("assets", "cache", "runs", "styles"):
         monkeypatch.setenv(f"HYPERSD_{name.upper()}", str(getattr(settings, name)))

@@ -98,6 +98,7 @@ def test_a_new_style_needs_no_restart(engine, settings):
     assert np.abs(pixels(engine.generate(wanted)) - pixels(engine.generate(CAT))).max() > 2
 
 
+@pytest.mark.slow
 def test_models_switch_within_a_budget_and_never_mix(settings, repositories, engine):
     engine.generate(CAT)
     budget = engine.status()["bytes"] * 1.05 / 1e9

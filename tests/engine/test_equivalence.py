@@ -155,7 +155,7 @@ def style_of(settings, engine):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "recipe", "steps", "kind", "count"), matrix())
+@pytest.mark.parametrize(("model", "recipe", "steps", "kind", "count"), list(matrix()))
 def test_every_recipe_with_control_style_and_a_batch_equals_diffusers(
     engine, repositories, pocket, style_of, model, recipe, steps, kind, count
 ):

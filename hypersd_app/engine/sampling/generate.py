@@ -119,7 +119,7 @@ def decode(decoder: Decoder, latents: Tensor) -> list[Pixels]:
             "The picture came out as not-a-number: the weights do not suit this precision, or a style is too strong."
         )
     # Copied, for the next call may overwrite what this one gave.
-    return [np.array(decoder(row)[0].cpu()) for row in latents.split(1)]
+    return [decoder(row)[0].cpu().numpy().copy() for row in latents.split(1)]
 
 
 def with_previews(decoder: Decoder, on_step: OnStep, clock: Clock) -> Callable[[int, int, Tensor], None]:

@@ -20,7 +20,7 @@ def to_uint8(pictures: Tensor) -> NDArray[np.uint8]:
 
 def from_uint8(pictures: NDArray[np.uint8]) -> Tensor:
     """(B, H, W, 3) uint8 to float32 (B, 3, H, W) in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(np.array(pictures, order="C")).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def contact_sheet(

@@ -94,7 +94,7 @@ def train(config: QualityConfig, workspace: Workspace, folder: Path, progress: P
         seen, intact = spoil(moved(pictures[chosen], rng), rng)
         with mixed_precision():
             logits = model(seen.contiguous(memory_format=MEMORY_FORMAT)).float()
-        error = float((logits.sigmoid() - intact).abs().mean())
+        error = float((logits.detach().sigmoid() - intact).abs().mean())
         return functional.binary_cross_entropy_with_logits(logits, intact), {"error": error}, config.batch
 
     train_network(model, config, folder, FILE, step_function, progress)
