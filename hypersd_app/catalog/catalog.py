@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from dataclasses import replace
 
 from hypersd_app.catalog.builtin import hub_models, pocket_model, trained_students
 from hypersd_app.catalog.revisions import pinned, read_pins
-from hypersd_app.catalog.scan import A1111_STYLES, scan_models, scan_styles
+from hypersd_app.catalog.scan import STYLE_FOLDERS, scan_models, scan_styles
 from hypersd_app.catalog.specs import ControlSpec, DecoderSpec, ModelSpec, Recipe, StyleSpec
 from hypersd_app.catalog.validation import one_of
 from hypersd_app.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 
 class Catalog:
@@ -40,7 +37,8 @@ class Catalog:
             models[name] = pinned(row, self.pins)
         self._models = models
         shipped = scan_styles(settings.assets / "pocket" / "styles", "pocket")
-        self._styles = distinct([*shipped, *scan_styles(settings.styles), *scan_styles(settings.models / A1111_STYLES)])
+        folders = [settings.styles, *(settings.models / name for name in STYLE_FOLDERS)]
+        self._styles = distinct([*shipped, *(style for folder in folders for style in scan_styles(folder))])
         self.generation += 1
 
     def models(self) -> tuple[ModelSpec, ...]:
@@ -84,14 +82,14 @@ class Catalog:
 
 
 def distinct(found: Iterable[StyleSpec]) -> tuple[StyleSpec, ...]:
-    """The styles without later ones of the same family and name."""
-    styles: dict[tuple[str, str], StyleSpec] = {}
+    """The styles under names of their own: a later one of the same family and name, from another folder, gets a number."""
+    taken: dict[tuple[str, str], StyleSpec] = {}
     for style in found:
-        if (style.family, style.name) in styles:
-            logger.warning("style %r of %s exists twice; %s is left out", style.name, style.family, style.path)
-            continue
-        styles[style.family, style.name] = style
-    return tuple(styles.values())
+        name, number = style.name, 2
+        while (style.family, name) in taken:
+            name, number = f"{style.name}-{number}", number + 1
+        taken[style.family, name] = replace(style, name=name)
+    return tuple(taken.values())
 
 
 def free_name(name: str, taken: dict[str, ModelSpec]) -> str:

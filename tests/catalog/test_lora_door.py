@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from hypersd_app.catalog.builtin import stable_diffusion
+from hypersd_app.catalog.catalog import distinct
 from hypersd_app.catalog.lora.keys import diffusers_layer, parse_key
 from hypersd_app.catalog.lora_check import check_lora
 from hypersd_app.catalog.scan import read_style, scan_styles
+from hypersd_app.catalog.sidecars import read_sidecar
 from hypersd_app.catalog.specs import WeightSource
 from hypersd_app.errors import ModelUnavailable
 from tests.support import lora_files
@@ -151,3 +155,28 @@ def test_stabilitys_names_are_diffusers_layers(name, layer):
 def test_text_encoders_under_every_name(key):
     place = parse_key(key)
     assert (place.component, place.layer, place.role) == ("text_encoder", "encoder_layers_3_self_attn_q_proj", "down")
+
+
+def test_links_are_followed_once_and_capital_endings_read(tmp_path):
+    inside = tmp_path / "styles" / "more"
+    file(inside, PAIR)
+    (inside / "style.safetensors").rename(inside / "INK.SAFETENSORS")
+    file(tmp_path / "elsewhere", PAIR)
+    try:
+        (inside / "back").symlink_to(tmp_path / "styles", target_is_directory=True)
+        (tmp_path / "styles" / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    except OSError:
+        pytest.skip("no links here")
+    assert sorted(style.name for style in scan_styles(tmp_path / "styles")) == ["INK", "style"]
+
+
+def test_the_same_name_in_two_folders_is_kept_twice(tmp_path):
+    for folder in ("a", "b"):
+        file(tmp_path / folder, PAIR)
+    assert [style.name for style in distinct(scan_styles(tmp_path))] == ["style", "style-2"]
+
+
+def test_notes_with_a_byte_order_mark_are_read(tmp_path):
+    path = file(tmp_path, PAIR)
+    path.with_suffix(".json").write_text(json.dumps({"activation text": "clay figure"}), encoding="utf-8-sig")
+    assert read_sidecar(path).trigger == "clay figure"

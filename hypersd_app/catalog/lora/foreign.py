@@ -35,19 +35,16 @@ TEXT_WIDTHS = (768, 1024, 1280)  # of a token's embedding
 
 def foreign_lora(names: Iterable[str]) -> str:
     """What a file with these tensors is that no LoRA of the models here has, as the end of "... is"; "" if nothing."""
-    names = list(names)
-    for pattern, meaning in FOREIGN:
-        if any(re.search(pattern, name) for name in names):
-            return meaning.format(here=HERE)
-    return ""
+    lines = "\n".join(names)  # one search a pattern, not one a name
+    return next((meaning.format(here=HERE) for pattern, meaning in FOREIGN if re.search(pattern, lines, re.MULTILINE)), "")
 
 
 def unused_adapter(names: Iterable[str]) -> tuple[str, str]:
     """Kind and first tensor of an adapter that is known but not computed here; ("", "") if there is none."""
-    names = list(names)
+    lines = "\n".join(names)
     for pattern, kind in UNUSED_ADAPTERS:
-        if found := next((name for name in names if re.search(pattern, name)), ""):
-            return kind, found
+        if found := re.search(pattern, lines, re.MULTILINE):
+            return kind, lines[lines.rfind("\n", 0, found.start() + 1) + 1 :].partition("\n")[0]
     return "", ""
 
 
