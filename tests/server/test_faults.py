@@ -57,7 +57,7 @@ def serving(**environment: str) -> Iterator[Server]:
     process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.DEVNULL, text=True)
     server = Server(port, process)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while time.monotonic() < deadline:
             try:
                 if server.get("/ready").status_code == 200:
