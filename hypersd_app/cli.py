@@ -55,7 +55,11 @@ def new_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         ("generate", "make pictures", _add_generate, _generate),
         ("train", "train or distil a model", _add_train, _train),
         ("evaluate", "measure a model's pictures", _add_evaluate, _evaluate),
-        ("bench", "measure speed; `bench stroke`: the board in a browser, `bench load`: many visitors", *_bench_of(arguments)),
+        (
+            "bench",
+            "measure speed; `bench stroke`: the board in a browser, `bench load`: many visitors, `bench training`: a step",
+            *_bench_of(arguments),
+        ),
         ("screenshots", "take a picture of every tab, light and dark, in a browser", _add_screenshots, _screenshots),
     )
     for name, title, add_arguments, run in rows:
@@ -144,6 +148,8 @@ def _bench_of(arguments: Sequence[str]) -> tuple[Callable[[argparse.ArgumentPars
     """What `bench` runs: the engine's parts, or what the word after it names."""
     if "stroke" in arguments:
         return _add_stroke_bench, _stroke_bench
+    if "training" in arguments:
+        return _add_training_bench, _training_bench
     return (_add_load_bench, _load_bench) if "load" in arguments else (_add_bench, _bench)
 
 
@@ -181,6 +187,18 @@ def _load_bench(args: argparse.Namespace, settings: Settings) -> int:
     from hypersd_app.bench.load.bench import run_load_bench
 
     return run_load_bench(args, settings)
+
+
+def _add_training_bench(parser: argparse.ArgumentParser) -> None:
+    from hypersd_app.bench.training import add_training_arguments
+
+    add_training_arguments(parser)
+
+
+def _training_bench(args: argparse.Namespace, settings: Settings) -> int:
+    from hypersd_app.bench.training import run_training_bench
+
+    return run_training_bench(args, settings)
 
 
 def _add_screenshots(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,12 @@ from pathlib import Path
 
 import psutil
 
-ARENA_MAX = -8  # what glibc's `mallopt` calls the number of heaps
+# Options of glibc's `mallopt`, from malloc.h.
+ARENA_MAX = -8  # the number of heaps
+MMAP_MAX = -4  # how many blocks may be mapped on their own
+TOP_PAD = -2  # bytes to ask for beyond what is needed when a heap grows
+TRIM_THRESHOLD = -1  # free bytes at a heap's top above which they are returned; -1 means never
+GROWTH = 64 * 2**20
 
 
 def available_bytes() -> int:
@@ -63,6 +68,20 @@ def share_one_heap() -> None:
     set_option = getattr(c_library(), "mallopt", None)
     if set_option is not None:
         set_option(ARENA_MAX, 1)
+
+
+def keep_freed_memory() -> bool:
+    """Let the allocator reuse large blocks instead of returning them to the system; False where it is not glibc.
+
+    By default glibc maps every block above 32 MiB afresh and unmaps it when freed, so that a training step pays a page
+    fault per 4 KiB of every large tensor, step after step. The process keeps its peak memory from then on: right for
+    training, wrong for a server. To be called before the first large allocation.
+    """
+    set_option = getattr(c_library(), "mallopt", None)
+    if set_option is None:
+        return False
+    options = ((MMAP_MAX, 0), (TRIM_THRESHOLD, -1), (TOP_PAD, GROWTH))
+    return bool(sum(set_option(option, value) for option, value in options) == len(options))  # each answers 1 if it took effect
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.settings import Settings
+from hypersd_app.system import keep_freed_memory
 
 if TYPE_CHECKING:
     from hypersd_app.training.core.loop import Progress
@@ -71,6 +72,7 @@ def run_train(args: argparse.Namespace, settings: Settings) -> int:
         return 0
     if args.threads:
         torch.set_num_threads(args.threads)
+    keep_freed_memory()
     # Both end the loop like Ctrl-C, which saves; in the background a shell would have Ctrl-C ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
