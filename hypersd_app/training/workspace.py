@@ -13,7 +13,7 @@ from hypersd_app.errors import ModelUnavailable
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.pocket import PocketUNet
-from hypersd_app.training.core.precision import MEMORY_FORMAT
+from hypersd_app.training.core.device import place, training_device
 from hypersd_app.training.data.dataset import PictureData
 from hypersd_app.training.data.latents import LatentStore
 from hypersd_app.training.data.text_encoder import TextEmbedder, export_text_encoder
@@ -72,13 +72,13 @@ class Workspace:
 
     @cached_property
     def autoencoder(self) -> PocketAutoencoder:
-        """The family's autoencoder in float32."""
-        return PocketAutoencoder.from_pretrained(self.weights("autoencoder", "model", "vae")).float()
+        """The family's autoencoder, float32 on the training device."""
+        return PocketAutoencoder.from_pretrained(self.weights("autoencoder", "model", "vae")).float().to(training_device())
 
     def teacher(self) -> PocketUNet:
-        """A fresh copy of the newest teacher, float32 in `MEMORY_FORMAT`."""
+        """A fresh copy of the newest teacher, float32 on the training device."""
         unet = PocketUNet.from_pretrained(self.weights("teacher", "unet", "unet"))
-        return unet.float().to(memory_format=MEMORY_FORMAT)
+        return place(unet.float())
 
     def layout(self) -> dict[str, Tensor]:
         """The newest layout prior's weights, float32: this machine's, else the shipped UNet's. Raises ModelUnavailable."""

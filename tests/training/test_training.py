@@ -1,14 +1,29 @@
 """The training machinery: Muon, averages, checkpoints that resume to the same curve."""
 
 import contextlib
+import dataclasses
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from hypersd_app.training.core.loop import LoopConfig, RunFolder, TrainingState, learning_rate_factor, run_loop
+from hypersd_app.settings import ROOT
+from hypersd_app.training.core.loop import (
+    LoopConfig,
+    RunFolder,
+    TrainingStage,
+    TrainingState,
+    learning_rate_factor,
+    run_loop,
+    run_stage,
+    steps_done,
+)
 from hypersd_app.training.core.optim import ExponentialAverage, build_optimizers, orthogonalize
 
 
@@ -53,7 +68,7 @@ def train(folder, steps, kind, kill_at=None):
 
     config = LoopConfig(steps=steps, warmup=2, log_every=1, checkpoint_minutes=1e-9)
     with contextlib.suppress(KeyboardInterrupt):
-        run_loop(run, state, config, step_function, lambda step: None, lambda *a: None)
+        run_loop(run, TrainingStage(state=state, step=step_function, preview=lambda path: None), config, lambda *a: None)
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return resumed, {row["step"]: row["loss"] for row in rows}, state
 
@@ -87,12 +102,58 @@ def test_a_bad_step_changes_nothing(tmp_path):
     state = TrainingState(net, build_optimizers(net, "adamw", 1e-2), ExponentialAverage(net, 0.9))
     before = net.inner.weight.detach().clone()
     config = LoopConfig(steps=1, log_every=1)
-    run_loop(
-        RunFolder(tmp_path),
-        state,
-        config,
-        lambda step: (net.inner.weight.sum() * float("nan"), {}, 1),
-        lambda s: None,
-        lambda *a: None,
-    )
+    bad = TrainingStage(state=state, step=lambda step: (net.inner.weight.sum() * float("nan"), {}, 1), preview=lambda path: None)
+    run_loop(RunFolder(tmp_path), bad, config, lambda *a: None)
     assert torch.equal(net.inner.weight, before) and state.step == 1 and np.isfinite(state.pictures)
+
+
+@dataclasses.dataclass(frozen=True)
+class NetConfig:
+    seed: int = 3
+    loop: LoopConfig = dataclasses.field(
+        default_factory=lambda: LoopConfig(steps=8, warmup=2, log_every=1, checkpoint_minutes=1e-9)
+    )
+
+
+def net_stage(previews=None, killed_at=None):
+    net = nn.Linear(4, 1)
+    state = TrainingState.new(net, lr=1e-2, ema_decay=0.9)
+
+    def step_function(step):
+        if step == killed_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        x = torch.randn(16, 4, generator=torch.Generator().manual_seed(step))
+        return (net(x) - x[:, :1]).square().mean(), {}, 16
+
+    def preview(path):
+        if previews is not None:
+            previews.append((path.name, net.weight.detach().clone()))
+        return {"error": 1.0}
+
+    return TrainingStage(state=state, step=step_function, preview=preview)
+
+
+def quiet(done, total, metrics):
+    """Progress that nobody sees."""
+
+
+def test_a_stage_s_preview_sees_the_average_and_its_metrics_are_kept(tmp_path):
+    previews = []
+    state = run_stage(NetConfig(), tmp_path, quiet, lambda: net_stage(previews))
+    ((name, weight),) = previews
+    assert name == "000008.png" and state.step == 8
+    assert torch.equal(weight, state.ema.state_tensors()["weight"]) and not torch.equal(weight, state.module.weight)
+    assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1]) == {"step": 8, "error": 1.0}
+    assert json.loads((tmp_path / "config.json").read_text())["seed"] == 3 and steps_done(tmp_path) == 8
+    assert steps_done(tmp_path / "elsewhere") == 0
+
+
+def test_a_stage_killed_outright_resumes_to_the_same_weights(tmp_path):
+    whole = run_stage(NetConfig(), tmp_path / "whole", quiet, net_stage)
+    script = "import sys, pathlib; from tests.training.test_training import *; "
+    script += "run_stage(NetConfig(), pathlib.Path(sys.argv[1]), quiet, lambda: net_stage(killed_at=5))"
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "cut")], cwd=ROOT, check=False, timeout=120)
+    assert done.returncode == -signal.SIGKILL and steps_done(tmp_path / "cut") == 5
+    resumed = run_stage(NetConfig(), tmp_path / "cut", quiet, net_stage)
+    for name, value in whole.tensors().items():
+        torch.testing.assert_close(resumed.tensors()[name], value, rtol=0, atol=0)

@@ -21,6 +21,7 @@ from hypersd_app.models.pictures import control_tensor
 from hypersd_app.models.shapes import LATENT_SIDE, MAX_TOKENS
 from hypersd_app.training.controlnet.augment import bent
 from hypersd_app.training.controlnet.scribbles import Share, scribble, silhouette
+from hypersd_app.training.core.device import to_device
 from hypersd_app.training.core.loop import Progress
 from hypersd_app.training.data.compositions import moved
 from hypersd_app.training.data.dataset import PICTURE_SIZE, PictureData
@@ -76,8 +77,12 @@ class Batch:
     things: Tensor
 
     def rows(self, chosen: Tensor | slice) -> Batch:
-        """Some of it."""
+        """Some rows."""
         return Batch(self.latents[chosen], self.control[chosen], self.text[chosen], self.things[chosen])
+
+    def on_device(self) -> Batch:
+        """The batch on the training device."""
+        return Batch(*to_device(self.latents, self.control, self.text, self.things))
 
 
 @dataclass(frozen=True)

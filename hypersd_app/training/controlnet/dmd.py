@@ -16,9 +16,9 @@ from torch import Tensor
 from hypersd_app.diffusion.schedules import NoiseSchedule
 from hypersd_app.models.pocket import PocketUNet
 from hypersd_app.training.core.auxiliary import AuxiliaryNetwork
+from hypersd_app.training.core.device import mixed_precision
 from hypersd_app.training.core.distributed import Processes
 from hypersd_app.training.core.lora import add_lora
-from hypersd_app.training.core.precision import mixed_precision
 from hypersd_app.training.core.random_streams import RandomStream
 from hypersd_app.training.distillation.losses.dmd_math import Predict, denoising_loss, matching_gradient, matching_loss
 from hypersd_app.training.distillation.networks import FAKE
@@ -89,4 +89,5 @@ class SketchScore:
 
     def _times(self, stream: RandomStream) -> Tensor:
         lowest, highest = self.config.lowest, self.config.highest
-        return ((lowest + (highest - lowest) * stream.stratified()) * self.schedule.num_timesteps).long()
+        t = ((lowest + (highest - lowest) * stream.stratified()) * self.schedule.num_timesteps).long()
+        return t.to(self.nothing.device)

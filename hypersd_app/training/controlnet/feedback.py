@@ -38,13 +38,15 @@ class SketchFeedback(nn.Module):
     elsewhere, says nothing of what a picture is mistaken for. Lines are compared with those of the picture drawn from.
     """
 
+    names: Tensor
+
     def __init__(self, path: Path, names: Sequence[str], embed: TextEmbedder, autoencoder: PocketAutoencoder) -> None:
         super().__init__()
         self.model, self.autoencoder = DualEncoder(), autoencoder
         self.model.load_state_dict(load_file(path))
         self.requires_grad_(False)
         parts = [self.model.captions(embed(list(names[start : start + 256]))) for start in range(0, len(names), 256)]
-        self.names = torch.cat(parts)
+        self.register_buffer("names", torch.cat(parts), persistent=False)
 
     def forward(self, latents: Tensor, real: Tensor, control: Tensor, things: Tensor) -> Verdict:
         """Made and real latents (B, 16, 16, 16), control pictures (B, 3, 256, 256), places among the names (B,), -1 for none."""
@@ -66,7 +68,7 @@ def framed(pictures: Tensor, where: Tensor) -> Tensor:
     """What of pictures (B, 3, H, W) in [-1, 1] lies in boxes (B, 4), as `box` gives them, in the middle of (B, 3, 64, 64)."""
     top, bottom, left, right = where.unbind(1)
     scale = torch.maximum(bottom - top, right - left) / FRAMED
-    theta = torch.zeros(len(where), 2, 3)
+    theta = torch.zeros(len(where), 2, 3, device=where.device)
     theta[:, 0, 0] = theta[:, 1, 1] = scale
     theta[:, 0, 2], theta[:, 1, 2] = left + right - 1, top + bottom - 1
     grid = functional.affine_grid(theta, [len(where), 3, SIDE, SIDE], align_corners=False)

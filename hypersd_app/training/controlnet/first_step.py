@@ -12,8 +12,8 @@ from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
 from hypersd_app.training.controlnet.dataset import Batch
 from hypersd_app.training.controlnet.dmd import Follow, SketchScore, SketchScoreConfig
 from hypersd_app.training.controlnet.feedback import SketchFeedback
+from hypersd_app.training.core.device import memory_format, mixed_precision
 from hypersd_app.training.core.loop import Stateful
-from hypersd_app.training.core.precision import MEMORY_FORMAT, mixed_precision
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,9 @@ class FirstStep:
     def _second_step(self, x0: Tensor, drawn: Batch, generator: torch.Generator) -> Tensor:
         """What the second of 2-8 steps makes of what the first one made, as `sample_tcd` goes on with eta 1."""
         starts = torch.stack([trailing_timesteps(self.schedule.num_timesteps, steps)[1] for steps in range(2, 9)])
-        t = starts[torch.randint(len(starts), (len(x0),), generator=generator)]
-        x_t = self.schedule.add_noise(x0, torch.randn(x0.shape, generator=generator), t).contiguous(memory_format=MEMORY_FORMAT)
+        t = starts[torch.randint(len(starts), (len(x0),), generator=generator)].to(x0.device)
+        eps = torch.randn(x0.shape, generator=generator).to(x0.device)
+        x_t = self.schedule.add_noise(x0, eps, t).contiguous(memory_format=memory_format())
         with mixed_precision():
             prediction = self.follow(drawn.control)(x_t, t, drawn.text)
         return self.schedule.split(prediction, x_t, t)[0]

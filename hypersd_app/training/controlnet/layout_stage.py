@@ -18,9 +18,8 @@ from hypersd_app.models.layout import LayoutPrior, changed
 from hypersd_app.models.pocket import new_scheduler
 from hypersd_app.training.controlnet.dataset import DrawingConfig, DrawnPictures
 from hypersd_app.training.core.contact_sheet import contact_sheet
-from hypersd_app.training.core.loop import LoopConfig, Progress, RunFolder, TrainingState, run_loop
-from hypersd_app.training.core.optim import ExponentialAverage, build_optimizers
-from hypersd_app.training.core.precision import MEMORY_FORMAT, mixed_precision
+from hypersd_app.training.core.device import mixed_precision, place, to_device, training_device
+from hypersd_app.training.core.loop import LoopConfig, Progress, TrainingStage, TrainingState, run_stage
 from hypersd_app.training.pocket.teacher import Sampler
 from hypersd_app.training.workspace import DRAWN_FILE, Workspace
 
@@ -49,50 +48,49 @@ PRESETS: dict[str, SketchConfig] = {
 
 
 def train(config: SketchConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
-    """Train or resume in `folder`, from the shipped ControlNet's; the averaged weights are left in `folder/drawn.safetensors`."""
-    torch.manual_seed(config.seed)
+    """Train or resume in `folder`, from the shipped ControlNet's; writes the averaged weights to `folder/drawn.safetensors`."""
+    run_stage(config, folder, progress, lambda: new_stage(config, workspace, folder, progress))
+
+
+def new_stage(config: SketchConfig, workspace: Workspace, folder: Path, progress: Progress) -> TrainingStage:
+    """The network that changes layouts, with its regression to the latents of sketched images."""
     initial = workspace.initial("sketches", folder.name, "controlnet")
-    drawn = PocketControlNet.from_pretrained(initial).drawn.float() if initial else DrawnLayout()
-    drawn, prior = drawn.to(memory_format=MEMORY_FORMAT), LayoutPrior().requires_grad_(False)
+    drawn = place(PocketControlNet.from_pretrained(initial).drawn.float() if initial else DrawnLayout())
+    prior = LayoutPrior().requires_grad_(False)
     prior.load_state_dict(workspace.layout())
-    optimizers = build_optimizers(drawn, config.optimizer, config.lr)
-    state = TrainingState(drawn, optimizers, ExponentialAverage(drawn, config.ema_decay))
-    run = RunFolder(folder)
-    run.save_config(config)
-    run.resume(state)
+    prior = prior.to(training_device())
+    state = TrainingState.new(drawn, lr=config.lr, ema_decay=config.ema_decay, optimizer=config.optimizer)
     seen = DrawnPictures.of(config.drawings, workspace, progress)
     drawn.blank.copy_(seen.blank)
 
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
         batch = seen.batch(config.batch, config.caption_drop, config.seed, step)
-        layout = prior(batch.text)
+        control, text, latents = to_device(batch.control, batch.text, batch.latents)
+        layout = prior(text)
         with mixed_precision():
-            change = drawn(batch.control, batch.text, layout).float()
-        return (changed(layout, change) - batch.latents).square().mean(), {}, config.batch
+            change = drawn(control, text, layout).float()
+        return (changed(layout, change) - latents).square().mean(), {}, config.batch
 
     sampler = Sampler(workspace.embed, workspace.autoencoder, NoiseSchedule.from_scheduler(new_scheduler()))
 
-    def preview(step: int) -> None:
-        state.ema.swap()
-        draw_preview(seen, prior, drawn, sampler.decode, run.previews / f"{step:06d}.png")
+    def preview(path: Path) -> None:
+        draw_preview(seen, prior, drawn, sampler.decode, path)
         save_file({name: value.contiguous() for name, value in drawn.state_dict().items()}, folder / DRAWN_FILE)
-        state.ema.swap()
 
-    run_loop(run, state, config.loop, step_function, preview, progress)
+    return TrainingStage(state=state, step=step_function, preview=preview)
 
 
 @torch.no_grad()
 def draw_preview(
     seen: DrawnPictures, prior: LayoutPrior, drawn: DrawnLayout, decode: Callable[[Tensor], NDArray[np.uint8]], path: Path
 ) -> None:
-    """Drawing, layout, fitted layout, changed layout and the picture itself, of some."""
+    """A contact sheet of 24 images: sketch, layout, fitted layout, changed layout and the image itself."""
     rows = torch.linspace(0, len(seen.captions) - 1, 24).long()
-    latents, control = seen.rows(rows)
-    text = seen.text(rows)
+    latents, control, text = to_device(*seen.rows(rows), seen.text(rows))
     layout = prior(text)
     there = drawn.fitted_to(control, layout - drawn.blank) + drawn.blank
     after = changed(layout, drawn(control, text, layout))
-    shown = (255 * (1 - control.permute(0, 2, 3, 1))).byte().numpy()
+    shown = (255 * (1 - control.permute(0, 2, 3, 1))).byte().cpu().numpy()
     columns: Sequence[NDArray[np.uint8]] = (shown, *(decode(found) for found in (layout, there, after, latents)))
-    labels = [said for row in rows.tolist() for said in (seen.captions[row], "", "", "", "")]
+    labels = [label for row in rows.tolist() for label in (seen.captions[row], "", "", "", "")]
     contact_sheet([picture for row in zip(*columns, strict=True) for picture in row], path, columns=10, side=128, labels=labels)

@@ -29,10 +29,9 @@ from hypersd_app.training.controlnet.feedback import SketchFeedback
 from hypersd_app.training.controlnet.first_step import FirstStep, FirstStepConfig
 from hypersd_app.training.controlnet.scribbles import scribble
 from hypersd_app.training.core.contact_sheet import contact_sheet
-from hypersd_app.training.core.loop import LoopConfig, Progress, RunFolder, TrainingState, run_loop
+from hypersd_app.training.core.device import memory_format, mixed_precision, place, to_device, training_device
+from hypersd_app.training.core.loop import LoopConfig, Progress, TrainingStage, TrainingState, run_stage
 from hypersd_app.training.core.lora import fuse_lora
-from hypersd_app.training.core.optim import ExponentialAverage, build_optimizers
-from hypersd_app.training.core.precision import MEMORY_FORMAT, mixed_precision
 from hypersd_app.training.critics.registry import trained
 from hypersd_app.training.pocket.teacher import Sampler, draw_timesteps
 from hypersd_app.training.workspace import Workspace
@@ -133,75 +132,96 @@ def new_first_step(
     """
     names = [concept.names[0] for concept in workspace.data.concepts]
     feedback = SketchFeedback(trained("agreement", workspace), names, workspace.embed, workspace.autoencoder)
+    feedback = feedback.to(training_device())
     score = None
     if config.score.weight:
         unet = workspace.teacher()
-        score = SketchScore(config.score, unet, partial(controlled, unet, guide), workspace.embed([""]), schedule)
+        (nothing,) = to_device(workspace.embed([""]))
+        score = SketchScore(config.score, unet, partial(controlled, unet, guide), nothing, schedule)
     return FirstStep(config, student, schedule, feedback, score)
 
 
 def train(config: ControlNetConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
-    """Train or resume in `folder`; the averaged weights are left in `folder/controlnet` as a diffusers folder."""
-    torch.manual_seed(config.seed)
-    unet, initial = workspace.teacher(), workspace.initial("controlnet", folder.name, "controlnet")
+    """Train or resume in `folder`; writes the averaged weights to `folder/controlnet` as a diffusers folder."""
+    run_stage(config, folder, progress, lambda: new_stage(config, workspace, folder, progress))
+
+
+def new_networks(config: ControlNetConfig, workspace: Workspace, preset: str) -> tuple[PocketUNet, PocketControlNet]:
+    """The frozen UNet, the teacher's or the student's, and the ControlNet to train."""
+    unet, initial = workspace.teacher(), workspace.initial("controlnet", preset, "controlnet")
     if config.student:
         initial = workspace.weights("controlnet", "controlnet", "controlnet")
         fuse_lora(unet, workspace.weights("student", "accelerator.safetensors", "accelerator.safetensors"))
-    unet = unet.to(memory_format=MEMORY_FORMAT).requires_grad_(False)
+    unet = place(unet).requires_grad_(False)
     controlnet = PocketControlNet.from_pretrained(initial) if initial else PocketControlNet.for_unet(unet)
-    if not config.student:  # else it comes with what it has learnt to draw in layouts, and goes on
+    if not config.student:  # else it comes with trained layouts, and trains them further
         workspace.load_drawn(controlnet)
-    controlnet = controlnet.float().to(memory_format=MEMORY_FORMAT)
-    controlnet.drawn.requires_grad_(config.student)  # else learnt by a stage of its own, like the layout prior
+    controlnet = place(controlnet.float())
+    controlnet.drawn.requires_grad_(config.student)  # else trained by a stage of its own, like the layout prior
+    return unet, controlnet
+
+
+def new_stage(config: ControlNetConfig, workspace: Workspace, folder: Path, progress: Progress) -> TrainingStage:
+    """The ControlNet with its diffusion loss and, through the student, the losses of the first step."""
+    unet, controlnet = new_networks(config, workspace, folder.name)
     follow, schedule = partial(controlled, unet, controlnet), NoiseSchedule.from_scheduler(new_scheduler())
     at_first = None
     if config.student:
         guide = copy.deepcopy(controlnet).requires_grad_(False)
         at_first = new_first_step(config.first_step, workspace, follow, guide, schedule)
-    state = TrainingState(
+    state = TrainingState.new(
         controlnet,
-        build_optimizers(controlnet, config.optimizer, config.lr),
-        ExponentialAverage(controlnet, config.ema_decay),
+        lr=config.lr,
+        ema_decay=config.ema_decay,
+        optimizer=config.optimizer,
         extras=at_first.state() if at_first else {},
     )
-    run = RunFolder(folder)
-    run.save_config(config)
-    run.resume(state)
     seen = DrawnPictures.of(config.drawings, workspace, progress)
     sampler = Sampler(workspace.embed, workspace.autoencoder, schedule)
-
-    def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
-        batch = seen.batch(config.batch, config.caption_drop, config.seed + 13, step)
-        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-        batch.control[torch.rand(config.batch, generator=generator) < config.control_drop] = 0
-        t = timesteps(config, config.batch, schedule.num_timesteps, generator)
-        eps = torch.randn(batch.latents.shape, generator=generator)
-        x_t = schedule.add_noise(batch.latents, eps, t).contiguous(memory_format=MEMORY_FORMAT)
-        with mixed_precision():
-            prediction = follow(batch.control)(x_t, t, batch.text)
-        errors = (prediction.float() - schedule.velocity(batch.latents, eps, t)).square().mean((1, 2, 3))
-        first = ((t == schedule.num_timesteps - 1) & batch.control.flatten(1).any(1)).nonzero()[:, 0]
-        if at_first is None or not len(first):
-            return errors.mean(), {}, config.batch
-        first = first[torch.randperm(len(first), generator=generator)]
-        x0, _ = schedule.split(prediction[first], x_t[first], t[first])
-        learnt, figures = at_first(x0, batch.rows(first), generator)
-        weights = torch.ones(len(t)).index_fill(0, first, config.first_step.followed)
-        losses = {"followed": (weights * errors).mean(), **learnt}
-        values = {name: float(loss.detach()) for name, loss in losses.items()}
-        return torch.stack([*losses.values()]).sum(), {**values, **figures}, config.batch
-
     other = workspace.run("controlnet", config.averaged_with) / "controlnet" if config.averaged_with else None
 
-    def preview(step: int) -> None:
-        state.ema.swap()
-        left = mean_of(controlnet, other)
-        state.ema.swap()
+    def preview(path: Path) -> None:
+        averaged = mean_of(controlnet, other)
         with torch.no_grad():
-            draw_preview(unet, left, workspace, sampler, config.student, run.previews / f"{step:06d}.png")
-        left.save_pretrained(folder / "controlnet")
+            draw_preview(unet, averaged, workspace, sampler, config.student, path)
+        averaged.save_pretrained(folder / "controlnet")
 
-    run_loop(run, state, config.loop, step_function, preview, progress)
+    step = ControlNetStep(config, seen, schedule, follow, at_first)
+    return TrainingStage(state=state, step=step, preview=preview)
+
+
+@dataclass(frozen=True)
+class ControlNetStep:
+    """The step function: the diffusion loss of a batch of sketches, and the first step's losses where there are any."""
+
+    config: ControlNetConfig
+    seen: DrawnPictures
+    schedule: NoiseSchedule
+    follow: Follow
+    at_first: FirstStep | None
+
+    def __call__(self, step: int) -> tuple[Tensor, dict[str, float], int]:
+        config, schedule, count = self.config, self.schedule, self.config.batch
+        batch = self.seen.batch(count, config.caption_drop, config.seed + 13, step)
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+        batch.control[torch.rand(count, generator=generator) < config.control_drop] = 0
+        t = timesteps(config, count, schedule.num_timesteps, generator)
+        eps = torch.randn(batch.latents.shape, generator=generator)
+        batch, (t, eps) = batch.on_device(), to_device(t, eps)
+        x_t = schedule.add_noise(batch.latents, eps, t).contiguous(memory_format=memory_format())
+        with mixed_precision():
+            prediction = self.follow(batch.control)(x_t, t, batch.text)
+        errors = (prediction.float() - schedule.velocity(batch.latents, eps, t)).square().mean((1, 2, 3))
+        first = ((t == schedule.num_timesteps - 1) & batch.control.flatten(1).any(1)).nonzero()[:, 0]
+        if self.at_first is None or not len(first):
+            return errors.mean(), {}, count
+        first = first[torch.randperm(len(first), generator=generator).to(first.device)]
+        x0, _ = schedule.split(prediction[first], x_t[first], t[first])
+        added, figures = self.at_first(x0, batch.rows(first), generator)
+        weights = torch.ones(len(t), device=t.device).index_fill(0, first, config.first_step.followed)
+        losses = {"followed": (weights * errors).mean(), **added}
+        values = {name: float(loss.detach()) for name, loss in losses.items()}
+        return torch.stack([*losses.values()]).sum(), {**values, **figures}, count
 
 
 @torch.no_grad()
@@ -223,11 +243,16 @@ def draw_preview(
     chosen = np.sort(rng.choice(unseen, min(16, len(unseen)), replace=False))
     drawn = np.stack([scribble(np.ascontiguousarray(data.pictures[index]), rng) for index in chosen])
     prompts = [data.caption(int(index), 3) for index in chosen]
-    cond, uncond, noise = sampler.embed(prompts), sampler.embed([""] * len(chosen)), seeded_noise(range(len(chosen)), LATENT_SHAPE)
+    cond, uncond, noise, control = to_device(
+        sampler.embed(prompts),
+        sampler.embed([""] * len(chosen)),
+        seeded_noise(range(len(chosen)), LATENT_SHAPE),
+        control_tensor(torch.from_numpy(drawn)),
+    )
     scale, steps = (0.0, 1) if student else (POCKET_GUIDANCE, 10)
     times = trailing_timesteps(sampler.schedule.num_timesteps, steps)
     with mixed_precision():
-        model = guided(controlled(unet, controlnet, control_tensor(torch.from_numpy(drawn))), cond, uncond, scale)
+        model = guided(controlled(unet, controlnet, control), cond, uncond, scale)
         out = sample_tcd(model, noise, times, sampler.schedule, 0.0, torch.Generator().manual_seed(0))
     pairs = [picture for row in zip(drawn, sampler.decode(out), strict=True) for picture in row]
     contact_sheet(pairs, path, labels=[text for prompt in prompts for text in (prompt, "")], side=128)

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from hypersd_app.training.core.precision import COMPUTE_DTYPE
+from hypersd_app.training.core.device import computes_in_bfloat16, training_device
 
 PRECISIONS = ("auto", "no", "bf16")
 
@@ -32,10 +32,8 @@ class Processes:
         Master weights, averages and conversions to x0 stay float32 in all of them.
         """
         assert precision in PRECISIONS, precision
-        gpu = torch.cuda.is_available()
-        half = gpu or torch.bfloat16 == COMPUTE_DTYPE
-        chosen = ("bf16" if half else "no") if precision == "auto" else precision
-        return Processes(Accelerator(mixed_precision=chosen, cpu=not gpu))
+        chosen = ("bf16" if computes_in_bfloat16() else "no") if precision == "auto" else precision
+        return Processes(Accelerator(mixed_precision=chosen, cpu=training_device().type == "cpu"))
 
     @property
     def process_index(self) -> int:

@@ -1,4 +1,4 @@
-"""A run folder: saved config, metrics, checkpoints that survive a kill, and the loop that keeps them."""
+"""The skeleton of every training stage: run folder, config, resume, steps, checkpoints that survive a kill, previews."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from hypersd_app.catalog.legacy_keys import current_keys
-from hypersd_app.training.core.optim import ExponentialAverage, Optimizers
+from hypersd_app.training.core.optim import ExponentialAverage, Optimizers, build_optimizers
 
 if TYPE_CHECKING:
     from hypersd_app.training.core.distributed import Processes
@@ -27,10 +27,11 @@ logger = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.safetensors"
 Progress = Callable[[int, int, dict[str, float]], None]  # (done, total, metrics)
+StepFunction = Callable[[int], tuple[Tensor, dict[str, float], int]]  # step -> loss, metrics, images used
 
 
 class Stateful(Protocol):
-    """What can be kept in a checkpoint."""
+    """What a checkpoint can hold."""
 
     def state_tensors(self) -> dict[str, Tensor]: ...
 
@@ -39,9 +40,9 @@ class Stateful(Protocol):
 
 @dataclass
 class TrainingState:
-    """All that changes while training. Random draws depend on `step` alone, so nothing else need be saved.
+    """Everything that changes during training. Random numbers depend on `step` alone, so nothing else need be saved.
 
-    `extras`: what learns beside the module, by a name that stays the same.
+    `extras`: further trained state, such as auxiliary networks, by a stable name.
     """
 
     module: nn.Module
@@ -51,8 +52,22 @@ class TrainingState:
     pictures: int = 0
     extras: dict[str, Stateful] = field(default_factory=dict)
 
+    @staticmethod
+    def new(
+        module: nn.Module,
+        *,
+        lr: float,
+        ema_decay: float,
+        optimizer: str = "adamw",
+        weight_decay: float = 0.0,
+        extras: dict[str, Stateful] | None = None,
+    ) -> TrainingState:
+        """State of step 0 for the parameters of `module` that require gradients. `module` is on its device already."""
+        optimizers = build_optimizers(module, optimizer, lr, weight_decay)
+        return TrainingState(module, optimizers, ExponentialAverage(module, ema_decay), extras=extras or {})
+
     def tensors(self) -> dict[str, Tensor]:
-        """Flat state; the module is saved with its trained parameters only."""
+        """All state under flat names; of the module the trained parameters only."""
         live = {n: p.detach() for n, p in self.module.named_parameters() if p.requires_grad}
         parts = {"model": live, "ema": self.ema.state_tensors(), "optim": self.optimizers.state_tensors()}
         parts |= {f"extra-{name}": extra.state_tensors() for name, extra in self.extras.items()}
@@ -69,7 +84,7 @@ class TrainingState:
         self.module.load_state_dict(parts["model"], strict=False)
         self.ema.load_state_tensors(parts["ema"])
         self.optimizers.load_state_tensors(parts["optim"])
-        # What the checkpoint lacks begins anew: a run that goes on from another one's may train more beside the student.
+        # Extras that the checkpoint lacks start fresh: a run that continues another's checkpoint may train more of them.
         for name in self.extras.keys() & {part.removeprefix("extra-") for part in parts}:
             self.extras[name].load_state_tensors(parts[f"extra-{name}"])
 
@@ -115,9 +130,18 @@ class RunFolder:
         return True
 
 
+def steps_done(folder: Path) -> int:
+    """The step of a run folder's checkpoint, 0 without one."""
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return 0
+    with safe_open(path, "pt") as file:
+        return int(file.metadata()["step"])
+
+
 @dataclass(frozen=True)
 class LoopConfig:
-    """How long to train and how often to save and look."""
+    """How long to train, and how often to save and draw previews."""
 
     steps: int
     warmup: int = 200
@@ -141,22 +165,55 @@ def learning_rate_factor(step: int, minutes: float, config: LoopConfig) -> float
     return max(0.0, min(factors))
 
 
-def run_loop(
-    run: RunFolder,
-    state: TrainingState,
-    config: LoopConfig,
-    step_function: Callable[[int], tuple[Tensor, dict[str, float], int]],
-    preview: Callable[[int], None],
-    progress: Progress,
-    processes: Processes | None = None,
-) -> None:
-    """Train from `state.step` to the last step. `step_function(step)` gives loss, metrics and pictures used.
+@dataclass(frozen=True, kw_only=True)
+class TrainingStage:
+    """What one stage supplies to the skeleton: its state, a step function and a preview.
 
-    Ctrl-C saves before it leaves; a kill loses what came after the last checkpoint. Of several `processes` the main one
-    writes, shows progress and says when to stop.
+    `preview(path)` runs with the averaged weights in place: it draws samples into `path`, saves the weights the stage
+    leaves behind, and returns validation metrics, if any. Of several `processes` the main one writes and reports.
     """
-    began = saved = looked = time.monotonic()
-    writes = processes is None or processes.is_main_process
+
+    state: TrainingState
+    step: StepFunction
+    preview: Callable[[Path], dict[str, float] | None]
+    processes: Processes | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes files and reports progress."""
+        return self.processes is None or self.processes.is_main_process
+
+
+class StageConfig(Protocol):
+    """What the skeleton reads of a stage's config, a dataclass."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def loop(self) -> LoopConfig: ...
+
+
+def run_stage(config: StageConfig, folder: Path, progress: Progress, build: Callable[[], TrainingStage]) -> TrainingState:
+    """Train or resume a stage in `folder` up to its last step; returns the final state.
+
+    `build` runs after the global seed is set, so weights start the same in every run.
+    """
+    torch.manual_seed(config.seed)
+    stage, run = build(), RunFolder(folder)
+    if stage.writes:
+        run.save_config(config)
+    run.resume(stage.state)
+    run_loop(run, stage, config.loop, progress)
+    return stage.state
+
+
+def run_loop(run: RunFolder, stage: TrainingStage, config: LoopConfig, progress: Progress) -> None:
+    """Train from the state's step to the last one.
+
+    Ctrl-C saves before it leaves; a kill loses what came after the last checkpoint.
+    """
+    state, processes, writes = stage.state, stage.processes, stage.writes
+    began = saved = previewed = time.monotonic()
     window = MetricsWindow(run, config, progress)
     try:
         while state.step < config.steps:
@@ -164,32 +221,38 @@ def run_loop(
             minutes = processes.broadcast(minutes) if processes else minutes
             if config.minutes and minutes >= config.minutes:
                 break
-            used, metrics = train_step(state, config, step_function, minutes)
+            used, metrics = train_step(state, config, stage.step, minutes)
             if not writes:
                 continue
             window.add(state, used, metrics)
             if time.monotonic() - saved > 60 * config.checkpoint_minutes:
                 run.save(state)
                 saved = time.monotonic()
-            if time.monotonic() - looked > 60 * config.preview_minutes:
-                preview(state.step)
-                looked = time.monotonic()
+            if time.monotonic() - previewed > 60 * config.preview_minutes:
+                draw_preview(run, stage)
+                previewed = time.monotonic()
     finally:
         if writes:
             run.save(state)
     if writes:
-        preview(state.step)
+        draw_preview(run, stage)
+
+
+def draw_preview(run: RunFolder, stage: TrainingStage) -> None:
+    """The stage's preview of the averaged weights, and its validation metrics as a line of the metrics file."""
+    step = stage.state.step
+    with stage.state.ema.swapped():
+        metrics = stage.preview(run.previews / f"{step:06d}.png")
+    if metrics:
+        run.write_metrics({"step": step, **metrics})
 
 
 def train_step(
-    state: TrainingState,
-    config: LoopConfig,
-    step_function: Callable[[int], tuple[Tensor, dict[str, float], int]],
-    minutes: float = 0.0,
+    state: TrainingState, config: LoopConfig, step_function: StepFunction, minutes: float = 0.0
 ) -> tuple[int, dict[str, float]]:
-    """One step; returns pictures used and metrics. A gradient that is not finite changes nothing.
+    """One step; returns images used and metrics. A gradient that is not finite skips the update.
 
-    A step function that has already run its backward passes, as one that adds up several batches, gives a loss without graph.
+    A step function that runs its own backward passes, as gradient accumulation does, returns a loss without a graph.
     """
     loss, metrics, pictures = step_function(state.step)
     if loss.requires_grad:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hypersd_app.training.core.precision import COMPUTE_DTYPE
+from hypersd_app.training.core.device import compute_dtype
 
 # Three of the quintic steps of Amsel et al., "The Polar Express" (2025), lift small singular values as far as four of
 # Muon's own, and the optimizer was a third of a training step here.
@@ -17,9 +17,9 @@ _POLAR_EXPRESS = ((8.2052, -22.9019, 16.4607), (4.0664, -2.8612, 0.5184), (3.909
 
 
 def orthogonalize(matrix: Tensor) -> Tensor:
-    """About the nearest semi-orthogonal matrix, in `COMPUTE_DTYPE`, by a Newton-Schulz-like iteration."""
+    """About the nearest semi-orthogonal matrix, in `compute_dtype`, by a Newton-Schulz-like iteration."""
     wide = matrix.shape[0] <= matrix.shape[1]
-    x = (matrix if wide else matrix.T).to(COMPUTE_DTYPE)
+    x = (matrix if wide else matrix.T).to(compute_dtype())
     x = x / (1.01 * x.norm() + 1e-7)
     for a, b, c in _POLAR_EXPRESS:
         gram = x @ x.T
@@ -142,6 +142,15 @@ class ExponentialAverage:
         """The inverse of `state_tensors`."""
         for name, average in zip(self._names, self.average, strict=True):
             average.copy_(tensors[name])
+
+    @contextmanager
+    def swapped(self) -> Iterator[None]:
+        """The averaged weights in place of the live ones while the block runs; values are copied, graphs stay allowed."""
+        self.swap()
+        try:
+            yield
+        finally:
+            self.swap()
 
     @torch.no_grad()
     def swap(self) -> None:

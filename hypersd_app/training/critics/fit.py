@@ -1,46 +1,50 @@
-"""How a small network that judges pictures is trained: AdamW, averaged weights, one safetensors file."""
+"""How a small network that judges images is trained: AdamW, averaged weights, one safetensors file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
-from hypersd_app.training.core.loop import LoopConfig, Progress, RunFolder, TrainingState, run_loop
-from hypersd_app.training.core.optim import ExponentialAverage, build_optimizers
+from hypersd_app.training.core.device import place
+from hypersd_app.training.core.loop import Progress, StageConfig, StepFunction, TrainingStage, TrainingState, run_stage
 
 
-class NetworkConfig(Protocol):
-    """What a stage's config tells about its training."""
+class NetworkConfig(StageConfig, Protocol):
+    """What a critic's config says about its training."""
 
     @property
     def lr(self) -> float: ...
     @property
     def ema_decay(self) -> float: ...
-    @property
-    def loop(self) -> LoopConfig: ...
 
 
 def train_network(
-    model: nn.Module,
     config: NetworkConfig,
-    folder: Path,
-    file: str,
-    step_function: Callable[[int], tuple[Tensor, dict[str, Any], int]],
+    path: Path,
     progress: Progress,
+    build: Callable[[], tuple[nn.Module, StepFunction]],
+    *,
+    optimizer: str = "adamw",
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Train or resume `model` in `folder`; its averaged weights are left in `folder/file`."""
-    state = TrainingState(model, build_optimizers(model, "adamw", config.lr, 0.02), ExponentialAverage(model, config.ema_decay))
-    run = RunFolder(folder)
-    run.save_config(config)
-    run.resume(state)
+    """Train or resume a network in the folder of `path`, to which its averaged weights are written, with `metadata`.
 
-    def preview(step: int) -> None:
-        state.ema.swap()
-        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / file)
-        state.ema.swap()
+    `build` returns the untrained network and its step function; it runs after the seed is set.
+    """
 
-    run_loop(run, state, config.loop, step_function, preview, progress)
+    def stage() -> TrainingStage:
+        module, step = build()
+        model = place(module)
+        state = TrainingState.new(model, lr=config.lr, ema_decay=config.ema_decay, optimizer=optimizer, weight_decay=0.02)
+
+        def preview(_path: Path) -> None:
+            tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+            save_file(tensors, path, dict(metadata) if metadata else None)
+
+        return TrainingStage(state=state, step=step, preview=preview)
+
+    run_stage(config, path.parent, progress, stage)

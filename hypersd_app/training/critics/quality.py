@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hypersd_app.training.core.loop import LoopConfig, Progress
-from hypersd_app.training.core.precision import MEMORY_FORMAT, mixed_precision
+from hypersd_app.training.core.device import images_to_device, mixed_precision, to_device
+from hypersd_app.training.core.loop import LoopConfig, Progress, StepFunction
 from hypersd_app.training.critics.fit import train_network
 from hypersd_app.training.data.splits import REWARD, indices_of
 from hypersd_app.training.data.thumbnails import moved, shrink_tensor, thumbnails
@@ -83,21 +83,25 @@ def spoil(pictures: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
 
 
 def train(config: QualityConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
-    """Train or resume in `folder`; leaves `folder/quality.safetensors`."""
-    torch.manual_seed(config.seed)
-    model = QualityNetwork().to(memory_format=MEMORY_FORMAT)
-    pictures = thumbnails(workspace.data)[indices_of(workspace.data, REWARD)]
+    """Train or resume in `folder`; writes `folder/quality.safetensors`."""
 
-    def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
-        rng = np.random.default_rng((config.seed, step, 7))
-        chosen = rng.choice(len(pictures), config.batch)
-        seen, intact = spoil(moved(pictures[chosen], rng), rng)
-        with mixed_precision():
-            logits = model(seen.contiguous(memory_format=MEMORY_FORMAT)).float()
-        error = float((logits.detach().sigmoid() - intact).abs().mean())
-        return functional.binary_cross_entropy_with_logits(logits, intact), {"error": error}, config.batch
+    def build() -> tuple[nn.Module, StepFunction]:
+        model = QualityNetwork()
+        pictures = thumbnails(workspace.data)[indices_of(workspace.data, REWARD)]
 
-    train_network(model, config, folder, FILE, step_function, progress)
+        def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
+            rng = np.random.default_rng((config.seed, step, 7))
+            chosen = rng.choice(len(pictures), config.batch)
+            spoilt, intact = spoil(moved(pictures[chosen], rng), rng)
+            (intact,) = to_device(intact)
+            with mixed_precision():
+                logits = model(images_to_device(spoilt)).float()
+            error = float((logits.detach().sigmoid() - intact).abs().mean())
+            return functional.binary_cross_entropy_with_logits(logits, intact), {"error": error}, config.batch
+
+        return model, step_function
+
+    train_network(config, folder / FILE, progress, build)
 
 
 class QualityReward(nn.Module):

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hypersd_app.training.core.contact_sheet import from_uint8
-from hypersd_app.training.core.loop import LoopConfig, Progress
-from hypersd_app.training.core.precision import MEMORY_FORMAT, mixed_precision
+from hypersd_app.training.core.device import images_to_device, mixed_precision, to_device
+from hypersd_app.training.core.loop import LoopConfig, Progress, StepFunction
 from hypersd_app.training.critics.fit import train_network
 from hypersd_app.training.data.dataset import PictureData, SceneRenderer
 from hypersd_app.training.data.libraries import load_libraries
@@ -79,21 +79,24 @@ def labelled(data: PictureData, packages: Path, count: int, seed: int) -> tuple[
 
 
 def train(config: SegmenterConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
-    """Train or resume in `folder`; leaves `folder/segmenter.safetensors`."""
-    torch.manual_seed(config.seed)
-    model = SegmenterNetwork().to(memory_format=MEMORY_FORMAT)
-    pictures, wanted = labelled(workspace.data, workspace.packages, config.scenes, config.seed)
+    """Train or resume in `folder`; writes `folder/segmenter.safetensors`."""
 
-    def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
-        chosen = np.random.default_rng((config.seed, step, 9)).choice(len(pictures), config.batch)
-        with mixed_precision():
-            logits = model(from_uint8(pictures[chosen]).contiguous(memory_format=MEMORY_FORMAT))
-        target = torch.from_numpy(wanted[chosen])
-        both = ((logits > 0) & (target > 0.5)).sum((0, 2, 3)) / ((logits > 0) | (target > 0.5)).sum((0, 2, 3)).clamp_min(1)
-        figures = {"overlap_drawn": float(both[0]), "overlap_edges": float(both[1])}
-        return functional.binary_cross_entropy_with_logits(logits, target), figures, config.batch
+    def build() -> tuple[nn.Module, StepFunction]:
+        model = SegmenterNetwork()
+        pictures, wanted = labelled(workspace.data, workspace.packages, config.scenes, config.seed)
 
-    train_network(model, config, folder, FILE, step_function, progress)
+        def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
+            chosen = np.random.default_rng((config.seed, step, 9)).choice(len(pictures), config.batch)
+            with mixed_precision():
+                logits = model(images_to_device(from_uint8(pictures[chosen])))
+            (target,) = to_device(torch.from_numpy(wanted[chosen]))
+            overlap = ((logits > 0) & (target > 0.5)).sum((0, 2, 3)) / ((logits > 0) | (target > 0.5)).sum((0, 2, 3)).clamp_min(1)
+            figures = {"overlap_drawn": float(overlap[0]), "overlap_edges": float(overlap[1])}
+            return functional.binary_cross_entropy_with_logits(logits, target), figures, config.batch
+
+        return model, step_function
+
+    train_network(config, folder / FILE, progress, build)
 
 
 class PocketSegmenter(nn.Module):

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.training.core.contact_sheet import from_uint8
-from hypersd_app.training.core.loop import LoopConfig, Progress, RunFolder, TrainingState, run_loop
-from hypersd_app.training.core.optim import ExponentialAverage, build_optimizers
-from hypersd_app.training.core.precision import MEMORY_FORMAT, mixed_precision
+from hypersd_app.training.core.device import images_to_device, mixed_precision, to_device
+from hypersd_app.training.core.loop import LoopConfig, Progress, StepFunction
+from hypersd_app.training.critics.fit import train_network
 from hypersd_app.training.data.dataset import PictureData
 from hypersd_app.training.workspace import Workspace
 
@@ -112,34 +112,27 @@ def soften(pictures: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def train(config: StyleJudgeConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
-    """Train or resume in `folder`; leaves `folder/style-judge.safetensors` with the styles' names in its metadata."""
-    torch.manual_seed(config.seed)
+    """Train or resume in `folder`; writes `folder/style-judge.safetensors` with the styles' names in its metadata."""
     pictures = labelled(config, workspace)
     styles = list(pictures.rows)
-    model = StyleClassifier(len(styles)).to(memory_format=MEMORY_FORMAT)
-    state = TrainingState(model, build_optimizers(model, "adamw", config.lr, 0.02), ExponentialAverage(model, config.ema_decay))
-    run = RunFolder(folder)
-    run.save_config(config)
-    run.resume(state)
 
-    def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
-        rng = np.random.default_rng((config.seed, step, 5))
-        labels = rng.integers(len(styles), size=config.batch)
-        chosen = [pictures.rows[styles[label]][rng.integers(len(pictures.rows[styles[label]]))] for label in labels]
-        seen = soften(shrink(pictures.take(chosen)), rng).contiguous(memory_format=MEMORY_FORMAT)
-        with mixed_precision():
-            logits = model(seen).float()
-        target = torch.from_numpy(labels)
-        accuracy = float((logits.argmax(1) == target).float().mean())
-        return functional.cross_entropy(logits, target, label_smoothing=0.05), {"accuracy": accuracy}, config.batch
+    def build() -> tuple[nn.Module, StepFunction]:
+        model = StyleClassifier(len(styles))
 
-    def preview(step: int) -> None:
-        state.ema.swap()
-        tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
-        save_file(tensors, folder / FILE, {"styles": ",".join(styles)})
-        state.ema.swap()
+        def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
+            rng = np.random.default_rng((config.seed, step, 5))
+            labels = rng.integers(len(styles), size=config.batch)
+            chosen = [pictures.rows[styles[label]][rng.integers(len(pictures.rows[styles[label]]))] for label in labels]
+            seen = images_to_device(soften(shrink(pictures.take(chosen)), rng))
+            with mixed_precision():
+                logits = model(seen).float()
+            (target,) = to_device(torch.from_numpy(labels))
+            accuracy = float((logits.argmax(1) == target).float().mean())
+            return functional.cross_entropy(logits, target, label_smoothing=0.05), {"accuracy": accuracy}, config.batch
 
-    run_loop(run, state, config.loop, step_function, preview, progress)
+        return model, step_function
+
+    train_network(config, folder / FILE, progress, build, metadata={"styles": ",".join(styles)})
 
 
 class StyleJudge:

@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from hypersd_app.training.controlnet.augment import bent
 from hypersd_app.training.core.contact_sheet import from_uint8
-from hypersd_app.training.core.loop import LoopConfig, Progress, RunFolder, TrainingState, run_loop
-from hypersd_app.training.core.optim import ExponentialAverage, build_optimizers
-from hypersd_app.training.core.precision import MEMORY_FORMAT, mixed_precision
+from hypersd_app.training.core.device import images_to_device, mixed_precision, to_device
+from hypersd_app.training.core.loop import LoopConfig, Progress, StepFunction
+from hypersd_app.training.critics.fit import train_network
 from hypersd_app.training.data.dataset import PictureData
 from hypersd_app.training.data.splits import JUDGE, indices_of
 from hypersd_app.training.data.text_encoder import TextEmbedder
@@ -149,43 +149,36 @@ def contrastive_loss(logits: Tensor, captions: Sequence[str]) -> tuple[Tensor, f
 
     Rows with the same caption do not count as each other's wrong answers.
     """
-    same = torch.tensor([[a == b for b in captions] for a in captions])
-    logits = logits.masked_fill(same & ~torch.eye(len(captions), dtype=torch.bool), -1e4)
-    target = torch.arange(len(captions))
+    same = torch.tensor([[a == b for b in captions] for a in captions], device=logits.device)
+    logits = logits.masked_fill(same & ~torch.eye(len(captions), dtype=torch.bool, device=logits.device), -1e4)
+    target = torch.arange(len(captions), device=logits.device)
     loss = (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
     return loss, float((logits.argmax(1) == target).float().mean())
 
 
 def train(config: JudgeConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
-    """Train or resume in `folder`; leaves `folder/judge.safetensors`."""
-    torch.manual_seed(config.seed)
-    model = DualEncoder().to(memory_format=MEMORY_FORMAT)
-    state = TrainingState(
-        model, build_optimizers(model, config.optimizer, config.lr, 0.02), ExponentialAverage(model, config.ema_decay)
-    )
-    run = RunFolder(folder)
-    run.save_config(config)
-    run.resume(state)
-    data = CaptionedThumbnails(workspace.data, workspace.embed, config.split)
+    """Train or resume in `folder`; writes `folder/judge.safetensors`."""
 
-    def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
-        rng = np.random.default_rng((config.seed, step, 3))
-        pictures, captions, shares = data.batch(rng, config.batch, config.reshaped)
-        with mixed_precision():
-            seen = model.pictures(pictures.contiguous(memory_format=MEMORY_FORMAT))
-            said, names = model.captions(data.embedded(captions)), model.captions(data.names)
-        sharpness = model.log_temperature.exp().clamp(max=50)
-        loss, accuracy = contrastive_loss(sharpness * seen @ said.T, captions)
-        named = functional.cross_entropy(sharpness * seen @ names.T, shares)
-        figures = {"accuracy": accuracy, "contrastive": float(loss.detach()), "names": float(named.detach())}
-        return loss + config.names * named, figures, len(captions)
+    def build() -> tuple[nn.Module, StepFunction]:
+        model = DualEncoder()
+        data = CaptionedThumbnails(workspace.data, workspace.embed, config.split)
 
-    def preview(step: int) -> None:
-        state.ema.swap()
-        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / FILE)
-        state.ema.swap()
+        def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
+            rng = np.random.default_rng((config.seed, step, 3))
+            pictures, captions, shares = data.batch(rng, config.batch, config.reshaped)
+            texts, names, shares = to_device(data.embedded(captions), data.names, shares)
+            with mixed_precision():
+                seen = model.pictures(images_to_device(pictures))
+                texts, names = model.captions(texts), model.captions(names)
+            sharpness = model.log_temperature.exp().clamp(max=50)
+            loss, accuracy = contrastive_loss(sharpness * seen @ texts.T, captions)
+            named = functional.cross_entropy(sharpness * seen @ names.T, shares)
+            figures = {"accuracy": accuracy, "contrastive": float(loss.detach()), "names": float(named.detach())}
+            return loss + config.names * named, figures, len(captions)
 
-    run_loop(run, state, config.loop, step_function, preview, progress)
+        return model, step_function
+
+    train_network(config, folder / FILE, progress, build, optimizer=config.optimizer)
 
 
 class Judge:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.training.core.contact_sheet import from_uint8
+from hypersd_app.training.core.device import images_to_device, mixed_precision, place, training_device
 from hypersd_app.training.core.loop import Progress
-from hypersd_app.training.core.precision import MEMORY_FORMAT, mixed_precision
 from hypersd_app.training.data.dataset import PICTURE_SIZE, PictureData
 
 _CHUNK = 32
@@ -23,7 +23,7 @@ class LatentStore:
 
     def __init__(self, path: Path, data: PictureData, autoencoder: PocketAutoencoder) -> None:
         self._data = data
-        self._autoencoder = autoencoder.eval().to(memory_format=MEMORY_FORMAT)
+        self._autoencoder = place(autoencoder.eval())
         path.parent.mkdir(parents=True, exist_ok=True)
         shape = (len(data.scenes), 16, 16, 16)
         if not path.exists() or np.load(path, mmap_mode="r").shape != shape:
@@ -51,13 +51,14 @@ class LatentStore:
 @torch.no_grad()
 def encode(autoencoder: PocketAutoencoder, pictures: NDArray[np.uint8]) -> NDArray[np.float16]:
     """Pictures uint8 (B, 256, 256, 3) to latents float16 (B, 16, 16, 16)."""
+    seen = images_to_device(from_uint8(pictures))
     with mixed_precision():
-        encoded = autoencoder.encode(from_uint8(pictures).contiguous(memory_format=MEMORY_FORMAT))
-    return encoded.latent_dist.mode().float().numpy().astype(np.float16)  # type: ignore[union-attr]
+        encoded = autoencoder.encode(seen)
+    return encoded.latent_dist.mode().float().cpu().numpy().astype(np.float16)  # type: ignore[union-attr]
 
 
 @torch.no_grad()
 def blank_latents(autoencoder: PocketAutoencoder) -> Tensor:
     """The latents of a white picture, (16, 16, 16)."""
-    white = torch.ones(1, 3, PICTURE_SIZE, PICTURE_SIZE)
-    return autoencoder.encode(white, return_dict=False)[0].mode()[0]
+    white = torch.ones(1, 3, PICTURE_SIZE, PICTURE_SIZE, device=training_device())
+    return autoencoder.encode(white, return_dict=False)[0].mode()[0].cpu()

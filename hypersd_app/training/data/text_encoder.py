@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, BertTokenizerFast
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.models.shapes import MAX_TOKENS
 from hypersd_app.models.text_encoder import MaskedBertModel
-from hypersd_app.training.core.precision import COMPUTE_DTYPE
+from hypersd_app.training.core.device import compute_dtype, training_device
 
 
 def export_text_encoder(target: Path) -> None:
@@ -58,13 +58,19 @@ def keep_rows(encoder: MaskedBertModel, words: Sequence[int]) -> None:
 class TextEmbedder:
     """Captions to padded embeddings, as the pipelines make them."""
 
-    def __init__(self, folder: Path, dtype: torch.dtype = COMPUTE_DTYPE) -> None:
+    def __init__(self, folder: Path, dtype: torch.dtype | None = None) -> None:
         self.tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
-        self.encoder = MaskedBertModel.from_pretrained(folder / "text_encoder").to(dtype).eval().requires_grad_(False)
+        self.encoder = (
+            MaskedBertModel.from_pretrained(folder / "text_encoder")
+            .to(training_device(), dtype or compute_dtype())
+            .eval()
+            .requires_grad_(False)
+        )
 
     @torch.no_grad()
     def __call__(self, captions: Sequence[str]) -> Tensor:
-        """float32, (B, MAX_TOKENS, 384), zero behind each caption's end."""
+        """float32, (B, MAX_TOKENS, 384), zero behind each caption's end; on the CPU."""
         tokens = self.tokenizer(list(captions), padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
-        hidden = self.encoder(tokens["input_ids"], tokens["attention_mask"])[0].float()
+        tokens = tokens.to(self.encoder.device)
+        hidden = self.encoder(tokens["input_ids"], tokens["attention_mask"])[0].float().cpu()
         return torch.nn.functional.pad(hidden, (0, 0, 0, MAX_TOKENS - hidden.shape[1]))

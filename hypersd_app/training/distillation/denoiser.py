@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hypersd_app.models.pocket import PocketUNet
 from hypersd_app.training.core.conditioning import Conditioning
-from hypersd_app.training.core.precision import MEMORY_FORMAT
+from hypersd_app.training.core.device import memory_format
 
 _LAYOUT = re.compile(r"(^|\.)layout\.")
 
@@ -22,7 +22,7 @@ class UNetDenoiser(nn.Module):
         self.unet = unet
 
     def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
-        x = x.contiguous(memory_format=MEMORY_FORMAT)
+        x = x.contiguous(memory_format=memory_format())
         return self.unet(x, t, conditioning.embeddings, added_cond_kwargs=conditioning.added, return_dict=False)[0]
 
     def features(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> list[Tensor]:
@@ -33,7 +33,7 @@ class UNetDenoiser(nn.Module):
         time = time if added is None else time + added
         text = unet.process_encoder_hidden_states(encoder_hidden_states=text, added_cond_kwargs=conditioning.added)
         x = unet.with_layout(x, text) if isinstance(unet, PocketUNet) else x
-        x = unet.conv_in(x.contiguous(memory_format=MEMORY_FORMAT))
+        x = unet.conv_in(x.contiguous(memory_format=memory_format()))
         found = []
         for block in unet.down_blocks:
             x, _ = block(x, time, encoder_hidden_states=text) if _reads_text(block) else block(x, time)

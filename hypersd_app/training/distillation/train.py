@@ -19,11 +19,11 @@ from hypersd_app.errors import InvalidRequest, ModelUnavailable
 from hypersd_app.models.layout import LATENT_SHAPE
 from hypersd_app.models.pocket import new_scheduler
 from hypersd_app.training.core.contact_sheet import contact_sheet
+from hypersd_app.training.core.device import mixed_precision
 from hypersd_app.training.core.distributed import Processes
 from hypersd_app.training.core.eval_prompts import EVALUATION_PROMPTS
-from hypersd_app.training.core.loop import Progress, RunFolder, run_loop
+from hypersd_app.training.core.loop import Progress, TrainingStage, run_stage
 from hypersd_app.training.core.lora import fuse_lora, load_lora, save_difference, save_lora
-from hypersd_app.training.core.precision import mixed_precision
 from hypersd_app.training.critics.registry import open_reward, open_segmenter
 from hypersd_app.training.distillation.config import PRESETS, StudentConfig
 from hypersd_app.training.distillation.context import Context, DataSource, Resources
@@ -118,23 +118,22 @@ def train(config: StudentConfig, workspace: Workspace, folder: Path, progress: P
 
 def distil(config: StudentConfig, teacher: TeacherModel, processes: Processes, folder: Path, progress: Progress) -> bool:
     """Distil any teacher; see `train`. Returns whether the last step was reached. Raises InvalidRequest for a bad config."""
-    torch.manual_seed(config.seed)
-    run = RunFolder(folder)
-    context = new_context(config, teacher, processes, folder, progress)
-    if processes.is_main_process:
-        run.save_config(config)
-    distiller = Distiller(context)
-    state = distiller.training_state()
-    run.resume(state)
-
-    def preview(step: int) -> None:
-        state.ema.swap()
-        teacher.preview(context.networks.unet, run.previews / f"{step:06d}.png")
-        save_student(context, folder / FILE, teacher.family)
-        state.ema.swap()
-
-    run_loop(run, state, config.loop, distiller, preview, progress, processes)
+    state = run_stage(config, folder, progress, lambda: new_stage(config, teacher, processes, folder, progress))
     return state.step >= config.loop.steps
+
+
+def new_stage(
+    config: StudentConfig, teacher: TeacherModel, processes: Processes, folder: Path, progress: Progress
+) -> TrainingStage:
+    """The student with the losses of its method."""
+    context = new_context(config, teacher, processes, folder, progress)
+    distiller = Distiller(context)
+
+    def preview(path: Path) -> None:
+        teacher.preview(context.networks.unet, path)
+        save_student(context, folder / FILE, teacher.family)
+
+    return TrainingStage(state=distiller.training_state(), step=distiller, preview=preview, processes=processes)
 
 
 def new_context(config: StudentConfig, teacher: TeacherModel, processes: Processes, folder: Path, progress: Progress) -> Context:

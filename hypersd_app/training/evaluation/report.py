@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from hypersd_app.training.evaluation.colour import Drift, drift
 from hypersd_app.training.evaluation.distances import diversity, frechet, kernel_distance, nearest, precision_recall, wilson
 from hypersd_app.training.evaluation.features import Spaces, judge_of
 from hypersd_app.training.evaluation.models import Model
+from hypersd_app.training.evaluation.plots import Panels, plot_lines
+from hypersd_app.training.evaluation.sheets import write_nearest
 from hypersd_app.training.evaluation.trajectory import trajectory_errors
 from hypersd_app.training.pocket.teacher import Sampler
 from hypersd_app.training.style.train import encode
@@ -263,12 +265,27 @@ def _ratio(value: float, wanted: float) -> str:
     return f"{100 * value / max(wanted, 1e-9):.1f} %"
 
 
+def panels(report: Report) -> Panels:
+    """R@1, Fréchet distances and diversity of every student over its steps; teacher and real images are marks."""
+    spaces = list(report.rows[0].spaces)
+    values: dict[str, Callable[[Row], float]] = {"R@1": lambda row: row.recall_at_1[0]}
+    for name in spaces:
+        values[f"Fréchet distance ({name})"] = lambda row, name=name: row.spaces[name].frechet  # type: ignore[misc]
+    for name in spaces:
+        values[f"diversity ({name})"] = lambda row, name=name: row.diversity.get(name, float("nan"))  # type: ignore[misc]
+    students = [row for row in report.rows if row.steps and not row.name.startswith("teacher")]
+    found = {}
+    for title, value in values.items():
+        lines: dict[str, list[tuple[float, float, float]]] = {}
+        for row in students:
+            lines.setdefault(row.name.partition(",")[0], []).append((row.steps, value(row), 0.0))
+        found[title] = (lines, {row.name: value(row) for row in report.rows if row not in students})
+    return found
+
+
 def write(report: Report, output: Path) -> None:
     """Leave `figures.md`, `figures.png` and `nearest.png`."""
-    from hypersd_app.training.evaluation.plots import plot_report
-    from hypersd_app.training.evaluation.sheets import write_nearest
-
     output.mkdir(parents=True, exist_ok=True)
     (output / "figures.md").write_text(markdown(report), encoding="utf-8")
-    plot_report(report, output / "figures.png")
+    plot_lines(panels(report), output / "figures.png", panel_size=(4, 3.4))
     write_nearest(report.pairs, output / "nearest.png")

@@ -11,7 +11,7 @@ from torch import Tensor
 from hypersd_app.diffusion.guidance import guided
 from hypersd_app.diffusion.samplers import sample_ddim
 from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
-from hypersd_app.training.core.precision import mixed_precision
+from hypersd_app.training.core.device import mixed_precision
 
 SEGMENTS = (1, 2, 4, 8)
 TEACHER_STEPS = 24  # of the whole time line: a multiple of every number of segments

@@ -12,9 +12,8 @@ from torch.nn import functional
 
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.training.core.contact_sheet import contact_sheet, from_uint8, to_uint8
-from hypersd_app.training.core.loop import LoopConfig, Progress, RunFolder, TrainingState, run_loop
-from hypersd_app.training.core.optim import ExponentialAverage, build_optimizers
-from hypersd_app.training.core.precision import MEMORY_FORMAT, mixed_precision
+from hypersd_app.training.core.device import images_to_device, mixed_precision, place, to_device
+from hypersd_app.training.core.loop import LoopConfig, Progress, TrainingStage, TrainingState, run_stage
 from hypersd_app.training.data.dataset import PictureData
 from hypersd_app.training.workspace import Workspace
 
@@ -76,10 +75,10 @@ class Objective:
         if torch.rand((), generator=generator) < self.config.half_scale_share:
             latents, pictures = functional.avg_pool2d(latents, 2), functional.avg_pool2d(pictures, 2)
         elif self.config.noise:
-            strength = torch.rand(len(latents), 1, 1, 1, generator=generator) * self.config.noise
+            strength = (torch.rand(len(latents), 1, 1, 1, generator=generator) * self.config.noise).to(latents.device)
             strength[::2] = 0
             spread = latents.detach().float().std((0, 2, 3), keepdim=True)
-            latents = latents + strength * spread * torch.randn(latents.shape, generator=generator)
+            latents = latents + strength * spread * torch.randn(latents.shape, generator=generator).to(latents.device)
         return reconstruction_loss(model.decoder(latents), pictures)
 
 
@@ -103,7 +102,7 @@ def psnr(model: PocketAutoencoder, data: PictureData, indices: np.ndarray) -> fl
     for start in range(0, len(indices), 16):
         target = data.pictures[indices[start : start + 16]]
         with mixed_precision():
-            picture = to_uint8(model(from_uint8(target)))
+            picture = to_uint8(model(*to_device(from_uint8(target))))
         error = np.square(picture.astype(np.float32) - target).mean((1, 2, 3))
         values.append(10 * np.log10(255**2 / np.maximum(error, 1e-3)))
     return float(np.concatenate(values).mean())
@@ -112,47 +111,46 @@ def psnr(model: PocketAutoencoder, data: PictureData, indices: np.ndarray) -> fl
 @torch.no_grad()
 def measure_latents(model: PocketAutoencoder, data: PictureData, indices: np.ndarray) -> None:
     """Set the model's latent mean and standard deviation from some training pictures."""
-    batches = [model.encoder(from_uint8(data.pictures[np.sort(indices[i : i + 16])])) for i in range(0, min(len(indices), 512), 16)]
-    latents = torch.cat(batches).float()
+    chunks = [np.sort(indices[i : i + 16]) for i in range(0, min(len(indices), 512), 16)]
+    latents = torch.cat([model.encoder(*to_device(from_uint8(data.pictures[chunk]))) for chunk in chunks]).float()
     model.latents_mean.copy_(latents.mean((0, 2, 3), keepdim=True))
     model.latents_std.copy_(latents.std((0, 2, 3), keepdim=True).clamp_min(1e-3))
 
 
 def train(config: AutoencoderConfig, workspace: Workspace, folder: Path, progress: Progress, initial: Path | None = None) -> None:
-    """Train or resume in `folder`; leaves the averaged weights in `folder/model` as a diffusers folder."""
-    torch.manual_seed(config.seed)
-    model = PocketAutoencoder.from_pretrained(initial) if initial else PocketAutoencoder()
-    model = model.to(memory_format=MEMORY_FORMAT)
+    """Train or resume in `folder`; writes the averaged weights to `folder/model` as a diffusers folder."""
+    run_stage(config, folder, progress, lambda: new_stage(config, workspace.data, folder, initial))
+
+
+def new_stage(config: AutoencoderConfig, data: PictureData, folder: Path, initial: Path | None) -> TrainingStage:
+    """The autoencoder from `initial` or untrained, with its loss on random crops."""
+    model = place(PocketAutoencoder.from_pretrained(initial) if initial else PocketAutoencoder())
     model.encoder.requires_grad_(not config.decoder_only)
-    state = TrainingState(model, build_optimizers(model, config.optimizer, config.lr), ExponentialAverage(model, config.ema_decay))
-    run, objective, data = RunFolder(folder), Objective(config), workspace.data
-    run.save_config(config)
-    run.resume(state)
-    rng = np.random.default_rng(config.seed)
+    state = TrainingState.new(model, lr=config.lr, ema_decay=config.ema_decay, optimizer=config.optimizer)
+    objective, rng = Objective(config), np.random.default_rng(config.seed)
     training, held_out = rng.permutation(data.indices(False)), rng.permutation(data.indices(True))
     singles = [i for i in held_out if data.scenes[i].kind == "single"][:96]
     validation = np.sort(np.asarray(singles if singles else held_out[:16]))
 
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
-        pictures = random_crops(data, training, config, step).contiguous(memory_format=MEMORY_FORMAT)
+        pictures = images_to_device(random_crops(data, training, config, step))
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         with mixed_precision():
             return objective(model, pictures, generator), {}, len(pictures)
 
-    def preview(step: int) -> None:
-        state.ema.swap()
-        run.write_metrics({"step": step, "psnr": psnr(model, data, validation)})
+    def preview(path: Path) -> dict[str, float]:
         target = data.pictures[validation[:24]]
         with torch.no_grad():
-            output = to_uint8(model(from_uint8(target)))
+            output = to_uint8(model(*to_device(from_uint8(target))))
         pairs = [picture for row in zip(target, output, strict=True) for picture in row]
-        contact_sheet(pairs, run.previews / f"{step:06d}.png", columns=8, side=256)
+        contact_sheet(pairs, path, columns=8, side=256)
+        metrics = {"psnr": psnr(model, data, validation)}
         if not config.decoder_only:
             measure_latents(model, data, training)
         model.save_pretrained(folder / "model")
-        state.ema.swap()
+        return metrics
 
-    run_loop(run, state, config.loop, step_function, preview, progress)
+    return TrainingStage(state=state, step=step_function, preview=preview)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -20,9 +20,9 @@ from hypersd_app.diffusion.schedules import NoiseSchedule
 from hypersd_app.models.layout import LayoutPrior
 from hypersd_app.models.pocket import new_scheduler
 from hypersd_app.training.core.contact_sheet import contact_sheet
+from hypersd_app.training.core.device import to_device, training_device
 from hypersd_app.training.core.eval_prompts import EVALUATION_PROMPTS
-from hypersd_app.training.core.loop import LoopConfig, Progress, RunFolder, TrainingState, run_loop
-from hypersd_app.training.core.optim import ExponentialAverage, build_optimizers
+from hypersd_app.training.core.loop import LoopConfig, Progress, TrainingStage, TrainingState, run_stage
 from hypersd_app.training.data.captions import Captioner, as_request
 from hypersd_app.training.data.compositions import Compositions
 from hypersd_app.training.data.dataset import PictureData
@@ -144,17 +144,16 @@ def embed_all(captions: list[str], embed: TextEmbedder, progress: Progress) -> T
 
 
 def train(config: LayoutConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
-    """Train or resume in `folder`; the averaged weights are left in `folder/layout.safetensors`."""
-    torch.manual_seed(config.seed)
-    prior = LayoutPrior()
-    state = TrainingState(
-        prior,
-        build_optimizers(prior, config.optimizer, config.lr, config.weight_decay),
-        ExponentialAverage(prior, config.ema_decay),
+    """Train or resume in `folder`; writes the averaged weights to `folder/layout.safetensors`."""
+    run_stage(config, folder, progress, lambda: new_stage(config, workspace, folder, progress))
+
+
+def new_stage(config: LayoutConfig, workspace: Workspace, folder: Path, progress: Progress) -> TrainingStage:
+    """The untrained prior, with its regression on captions embedded beforehand."""
+    prior = LayoutPrior().to(training_device())
+    state = TrainingState.new(
+        prior, lr=config.lr, ema_decay=config.ema_decay, optimizer=config.optimizer, weight_decay=config.weight_decay
     )
-    run = RunFolder(folder)
-    run.save_config(config)
-    run.resume(state)
     seen = read_captioned(config, workspace, folder, progress)
     sampler = Sampler(workspace.embed, workspace.autoencoder, NoiseSchedule.from_scheduler(new_scheduler()))
 
@@ -162,18 +161,16 @@ def train(config: LayoutConfig, workspace: Workspace, folder: Path, progress: Pr
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         chosen = torch.multinomial(seen.weights, config.batch, replacement=True, generator=generator)
         phrasing = torch.randint(config.phrasings, (config.batch,), generator=generator)
-        said = seen.phrasings[chosen, phrasing]
-        said = torch.where(torch.rand(config.batch, generator=generator) < config.caption_drop, 0, said)
-        loss = (prior(seen.embeddings[said].float()) - seen.latents[chosen].float()).square().mean()
-        return loss, {}, config.batch
+        captions = seen.phrasings[chosen, phrasing]
+        captions = torch.where(torch.rand(config.batch, generator=generator) < config.caption_drop, 0, captions)
+        text, latents = to_device(seen.embeddings[captions].float(), seen.latents[chosen].float())
+        return (prior(text) - latents).square().mean(), {}, config.batch
 
-    def preview(step: int) -> None:
-        state.ema.swap()
+    def preview(path: Path) -> None:
         prompts = list(EVALUATION_PROMPTS)
         with torch.no_grad():
-            pictures = sampler.decode(prior(workspace.embed(prompts)))
-        contact_sheet(list(pictures), run.previews / f"{step:06d}.png", labels=prompts, side=128)
+            pictures = sampler.decode(prior(*to_device(workspace.embed(prompts))))
+        contact_sheet(list(pictures), path, labels=prompts, side=128)
         save_file({name: value.contiguous() for name, value in prior.state_dict().items()}, folder / LAYOUT_FILE)
-        state.ema.swap()
 
-    run_loop(run, state, config.loop, step_function, preview, progress)
+    return TrainingStage(state=state, step=step_function, preview=preview)

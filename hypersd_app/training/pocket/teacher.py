@@ -22,10 +22,9 @@ from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.layout import LATENT_SHAPE
 from hypersd_app.models.pocket import PocketUNet, new_scheduler, new_unet
 from hypersd_app.training.core.contact_sheet import contact_sheet, to_uint8
+from hypersd_app.training.core.device import computes_in_bfloat16, memory_format, mixed_precision, place, to_device
 from hypersd_app.training.core.eval_prompts import EVALUATION_PROMPTS
-from hypersd_app.training.core.loop import LoopConfig, Progress, RunFolder, TrainingState, run_loop
-from hypersd_app.training.core.optim import ExponentialAverage, build_optimizers
-from hypersd_app.training.core.precision import COMPUTE_DTYPE, MEMORY_FORMAT, mixed_precision
+from hypersd_app.training.core.loop import LoopConfig, Progress, TrainingStage, TrainingState, run_stage
 from hypersd_app.training.data.captions import as_request
 from hypersd_app.training.data.compositions import Compositions
 from hypersd_app.training.data.dataset import PictureData
@@ -54,7 +53,7 @@ class TeacherConfig:
     caption_drop: float = 0.1
     timestep_shift: float = 3.0  # towards noise, where what is drawn is decided
     guidance_scale: float = POCKET_GUIDANCE  # of the previews
-    compile: bool = torch.bfloat16 == COMPUTE_DTYPE  # a fifth faster there; in float32 minutes of compiling win nothing
+    compile: bool = field(default_factory=computes_in_bfloat16)  # a fifth faster there; in float32 not worth the minutes
     seed: int = 0
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=200000, warmup=30, cooldown=4000, preview_minutes=12))
 
@@ -138,10 +137,12 @@ def diffusion_loss(
     schedule: NoiseSchedule,
     generator: torch.Generator,
 ) -> Tensor:
-    """Mean squared error of v; per picture, float32 (B,)."""
+    """Mean squared error of v per image, float32 (B,), in mixed precision on the training device; inputs are on the CPU."""
     eps = torch.randn(x0.shape, generator=generator)
-    x_t = schedule.add_noise(x0, eps, t).contiguous(memory_format=MEMORY_FORMAT)
-    prediction = unet(x_t, t, embeddings, return_dict=False)[0]
+    x0, eps, t, embeddings = to_device(x0, eps, t, embeddings)
+    x_t = schedule.add_noise(x0, eps, t).contiguous(memory_format=memory_format())
+    with mixed_precision():
+        prediction = unet(x_t, t, embeddings, return_dict=False)[0]
     return (prediction.float() - schedule.velocity(x0, eps, t)).square().mean((1, 2, 3))
 
 
@@ -160,39 +161,34 @@ class Sampler:
         parts = []
         for start in range(0, len(prompts), chunk):
             some = prompts[start : start + chunk]
-            cond, uncond = self.embed(some), self.embed([""] * len(some))
-            noise = seeded_noise(range(seed + start, seed + start + len(some)), LATENT_SHAPE)
+            cond, uncond = (text.to(unet.device) for text in (self.embed(some), self.embed([""] * len(some))))
+            noise = seeded_noise(range(seed + start, seed + start + len(some)), LATENT_SHAPE).to(unet.device)
             with mixed_precision():
                 model = guided(lambda x, t, c: unet(x, t, c, return_dict=False)[0], cond, uncond, guidance_scale)
-                parts.append(sample_ddim(model, noise, timesteps, self.schedule))
+                parts.append(sample_ddim(model, noise, timesteps, self.schedule).cpu())
         return torch.cat(parts)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> NDArray[np.uint8]:
         """Latents to (B, 256, 256, 3) uint8."""
+        latents = latents.to(self.autoencoder.device)
         with mixed_precision():
             parts = [to_uint8(self.autoencoder.decode(part, return_dict=False)[0]) for part in latents.split(16)]
         return np.concatenate(parts)
 
 
 def train(config: TeacherConfig, workspace: Workspace, folder: Path, progress: Progress, initial: Path | None = None) -> None:
-    """Train or resume in `folder`; the averaged weights are left in `folder/unet` as a diffusers folder."""
-    batches = TextImageBatches.of(
-        workspace, config.batch, config.caption_drop, config.seed, config.main_weight, config.familiar_weight
-    )
-    if config.parts:
-        batches.composer = Compositions.of(replace(workspace, family=config.parts))
-        batches.composed = round(config.composed_share * config.batch)
-    torch.manual_seed(config.seed)
+    """Train or resume in `folder`; writes the averaged weights to `folder/unet` as a diffusers folder."""
+    run_stage(config, folder, progress, lambda: new_stage(config, workspace, folder, initial))
+
+
+def new_stage(config: TeacherConfig, workspace: Workspace, folder: Path, initial: Path | None) -> TrainingStage:
+    """The teacher from `initial` or untrained, with the v-prediction loss."""
     unet = PocketUNet.from_pretrained(initial) if initial else new_unet(config.channels, config.deep_layers)
     unet.layout.load_state_dict(workspace.layout())
-    unet = unet.float().to(memory_format=MEMORY_FORMAT)
-    state = TrainingState(
-        unet, build_optimizers(unet, config.optimizer, config.lr, 0.01), ExponentialAverage(unet, config.ema_decay)
-    )
-    run, schedule = RunFolder(folder), NoiseSchedule.from_scheduler(new_scheduler())
-    run.save_config(config)
-    run.resume(state)
+    unet = place(unet.float())
+    state = TrainingState.new(unet, lr=config.lr, ema_decay=config.ema_decay, optimizer=config.optimizer, weight_decay=0.01)
+    batches, schedule = new_batches(config, workspace), NoiseSchedule.from_scheduler(new_scheduler())
     sampler = Sampler(workspace.embed, workspace.autoencoder, schedule)
     network = torch.compile(unet) if config.compile else unet
 
@@ -200,19 +196,28 @@ def train(config: TeacherConfig, workspace: Workspace, folder: Path, progress: P
         x0, embeddings, _ = batches(step)
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         t = draw_timesteps(len(x0), schedule.num_timesteps, config.timestep_shift, generator)
-        with mixed_precision():
-            losses = diffusion_loss(network, x0, embeddings, t, schedule, generator)
-        halves = {"loss_late": float(losses[t >= 500].detach().mean()), "loss_early": float(losses[t < 500].detach().mean())}
-        return losses.mean(), halves, len(x0)
+        losses = diffusion_loss(network, x0, embeddings, t, schedule, generator)
+        halves = losses.detach().cpu()
+        metrics = {"loss_late": float(halves[t >= 500].mean()), "loss_early": float(halves[t < 500].mean())}
+        return losses.mean(), metrics, len(x0)
 
-    def preview(step: int) -> None:
-        state.ema.swap()
+    def preview(path: Path) -> None:
         unet.eval()
         prompts = list(EVALUATION_PROMPTS)
         pictures = sampler.decode(sampler.latents(unet, prompts, 12, config.guidance_scale, 0))
-        contact_sheet(list(pictures), run.previews / f"{step:06d}.png", labels=prompts, side=128)
+        contact_sheet(list(pictures), path, labels=prompts, side=128)
         unet.save_pretrained(folder / "unet")
         unet.train()
-        state.ema.swap()
 
-    run_loop(run, state, config.loop, step_function, preview, progress)
+    return TrainingStage(state=state, step=step_function, preview=preview)
+
+
+def new_batches(config: TeacherConfig, workspace: Workspace) -> TextImageBatches:
+    """The training split, with compositions of its parts where the config asks for them."""
+    batches = TextImageBatches.of(
+        workspace, config.batch, config.caption_drop, config.seed, config.main_weight, config.familiar_weight
+    )
+    if config.parts:
+        batches.composer = Compositions.of(replace(workspace, family=config.parts))
+        batches.composed = round(config.composed_share * config.batch)
+    return batches

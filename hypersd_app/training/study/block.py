@@ -13,10 +13,10 @@ from typing import Any
 from hypersd_app.diffusion.schedules import NoiseSchedule
 from hypersd_app.models.pocket import PocketUNet, new_scheduler
 from hypersd_app.training.core.contact_sheet import contact_sheet
+from hypersd_app.training.core.device import memory_format
 from hypersd_app.training.core.distributed import Processes
 from hypersd_app.training.core.loop import CHECKPOINT, Progress
 from hypersd_app.training.core.lora import fuse_lora
-from hypersd_app.training.core.precision import MEMORY_FORMAT
 from hypersd_app.training.critics.registry import open_reward, open_segmenter
 from hypersd_app.training.distillation.losses.dmd import DistributionMatchingLoss
 from hypersd_app.training.distillation.losses.reward import FeedbackLoss
@@ -109,7 +109,7 @@ class Block:
 
     def unet(self) -> PocketUNet:
         """A fresh copy of the proxy's teacher."""
-        return PocketUNet.from_pretrained(self.teacher_path).float().to(memory_format=MEMORY_FORMAT)
+        return PocketUNet.from_pretrained(self.teacher_path).float().to(memory_format=memory_format())
 
     def teacher_model(self) -> TeacherModel:
         """The proxy with its data, for `distil`."""

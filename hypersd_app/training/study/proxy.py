@@ -13,9 +13,8 @@ from torch import Tensor
 from hypersd_app.diffusion.schedules import NoiseSchedule
 from hypersd_app.models.pocket import new_scheduler, new_unet
 from hypersd_app.training.core.contact_sheet import contact_sheet
-from hypersd_app.training.core.loop import Progress, RunFolder, TrainingState, run_loop
-from hypersd_app.training.core.optim import ExponentialAverage, build_optimizers
-from hypersd_app.training.core.precision import MEMORY_FORMAT, mixed_precision
+from hypersd_app.training.core.device import place
+from hypersd_app.training.core.loop import LoopConfig, Progress, TrainingStage, TrainingState, run_stage, steps_done
 from hypersd_app.training.data.dataset import PictureData
 from hypersd_app.training.data.splits import EVALUATION, splits
 from hypersd_app.training.distillation.pocket_source import PocketSource
@@ -53,35 +52,49 @@ class Proxy:
         return Proxy(training, asked, [data.caption(int(index), 1000 + place) for place, index in enumerate(asked)])
 
 
+@dataclass(frozen=True)
+class ProxyTeacherConfig:
+    """The part of a study's config that its teacher depends on."""
+
+    channels: tuple[int, int, int]
+    batch: int
+    lr: float
+    seed: int
+    loop: LoopConfig
+
+
 def train_teacher(
     config: StudyConfig, proxy: Proxy, workspace: Workspace, folder: Path, progress: Progress, clock: Clock
 ) -> Path | None:
     """The proxy's teacher, trained or resumed; its averaged weights as a diffusers folder, None where time ran out."""
-    torch.manual_seed(config.seed)
-    unet = new_unet(config.channels).to(memory_format=MEMORY_FORMAT)
+    loop = replace(config.teacher, minutes=clock.left)
+    teacher = ProxyTeacherConfig(config.channels, config.teacher_batch, config.teacher_lr, config.seed, loop)
+    last = steps_done(folder) >= loop.steps and (folder / "unet").exists()
+    if not last:
+        run_stage(teacher, folder, progress, lambda: new_stage(teacher, proxy, workspace, folder, config.guidance_scale))
+    return folder / "unet" if steps_done(folder) >= loop.steps else None
+
+
+def new_stage(config: ProxyTeacherConfig, proxy: Proxy, workspace: Workspace, folder: Path, guidance_scale: float) -> TrainingStage:
+    """The untrained narrow UNet with the v-prediction loss."""
+    unet = new_unet(config.channels)
     unet.layout.load_state_dict(workspace.layout())
-    state = TrainingState(unet, build_optimizers(unet, "muon", config.teacher_lr, 0.01), ExponentialAverage(unet, 0.995))
-    run, schedule = RunFolder(folder), NoiseSchedule.from_scheduler(new_scheduler())
-    run.resume(state)
-    if state.step >= config.teacher.steps and (folder / "unet").exists():
-        return folder / "unet"
+    unet = place(unet)
+    state = TrainingState.new(unet, lr=config.lr, ema_decay=0.995, optimizer="muon", weight_decay=0.01)
+    schedule = NoiseSchedule.from_scheduler(new_scheduler())
     source, sampler = PocketSource(workspace, 0.1, config.seed, proxy.training), new_sampler(workspace)
 
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
-        x0, captions = source.batch(step, config.teacher_batch)
+        x0, captions = source.batch(step, config.batch)
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         t = draw_timesteps(len(x0), schedule.num_timesteps, 2.0, generator)
-        with mixed_precision():
-            losses = diffusion_loss(unet, x0, source.condition(captions).embeddings, t, schedule, generator)
+        losses = diffusion_loss(unet, x0, source.condition(captions).embeddings, t, schedule, generator)
         return losses.mean(), {}, len(x0)
 
-    def preview(step: int) -> None:
-        state.ema.swap()
+    def preview(path: Path) -> None:
         prompts = proxy.captions[:24]
-        pictures = sampler.decode(sampler.latents(unet, prompts, 12, config.guidance_scale, 0))
-        contact_sheet(list(pictures), run.previews / f"{step:06d}.png", labels=prompts, side=128)
+        pictures = sampler.decode(sampler.latents(unet, prompts, 12, guidance_scale, 0))
+        contact_sheet(list(pictures), path, labels=prompts, side=128)
         unet.save_pretrained(folder / "unet")
-        state.ema.swap()
 
-    run_loop(run, state, replace(config.teacher, minutes=clock.left), step_function, preview, progress)
-    return folder / "unet" if state.step >= config.teacher.steps else None
+    return TrainingStage(state=state, step=step_function, preview=preview)

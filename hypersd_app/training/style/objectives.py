@@ -14,8 +14,8 @@ from torch import Tensor
 from hypersd_app.diffusion.schedules import NoiseSchedule
 from hypersd_app.models.layout import LayoutPrior
 from hypersd_app.models.pocket import PocketUNet, new_scheduler
+from hypersd_app.training.core.device import to_device, training_device
 from hypersd_app.training.core.loop import Progress
-from hypersd_app.training.core.precision import mixed_precision
 from hypersd_app.training.data.text_encoder import TextEmbedder
 from hypersd_app.training.pocket.layout_prior import fills_the_picture, remembered
 from hypersd_app.training.pocket.teacher import diffusion_loss, draw_timesteps
@@ -64,7 +64,7 @@ class Words:
 
     def __call__(self, unet: PocketUNet, step: int) -> tuple[Tensor, int]:
         rows = torch.randint(len(self.plain), (self.batch,), generator=torch.Generator().manual_seed(self.seed * 1_000_003 + step))
-        plain, styled = self.plain[rows].float(), self.styled[rows].float()
+        plain, styled = to_device(self.plain[rows].float(), self.styled[rows].float())
         wanted = torch.lerp(self.prior(plain), self.prior(styled), self.strength)
         return (unet.layout(plain) - wanted).square().mean(), self.batch
 
@@ -73,7 +73,7 @@ def frozen_prior(workspace: Workspace) -> LayoutPrior:
     """The newest layout prior, for what it expects without a style."""
     prior = LayoutPrior().requires_grad_(False)
     prior.load_state_dict(workspace.layout())
-    return prior
+    return prior.to(training_device())
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ class Layouts:
         rows = torch.randint(
             len(self.latents), (self.batch,), generator=torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         )
-        text = self.embeddings[rows].float()
-        wanted = torch.lerp(self.prior(text), self.latents[rows], self.strength)
+        text, latents = to_device(self.embeddings[rows].float(), self.latents[rows])
+        wanted = torch.lerp(self.prior(text), latents, self.strength)
         return (unet.layout(text) - wanted).square().mean(), self.batch
 
 
@@ -130,8 +130,8 @@ class Pictures:
         text = self.embed([self._said(self.captions[row], rng) for row in rows])
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         x0, t = self.latents[rows], draw_timesteps(self.batch, self.schedule.num_timesteps, 1.5, generator)
-        with mixed_precision():
-            drawn = diffusion_loss(unet, x0, text, t, self.schedule, generator).mean()
+        drawn = diffusion_loss(unet, x0, text, t, self.schedule, generator).mean()
+        text, x0 = to_device(text, x0)
         return drawn + (unet.layout(text) - x0).square().mean(), self.batch
 
     def _said(self, caption: str, rng: np.random.Generator) -> str:

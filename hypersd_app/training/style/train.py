@@ -21,9 +21,9 @@ from hypersd_app.errors import InvalidRequest
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.pocket import PocketUNet, new_scheduler
 from hypersd_app.training.core.contact_sheet import contact_sheet, from_uint8
-from hypersd_app.training.core.loop import LoopConfig, Progress, RunFolder, TrainingState, run_loop
+from hypersd_app.training.core.device import to_device
+from hypersd_app.training.core.loop import LoopConfig, Progress, TrainingStage, TrainingState, run_stage
 from hypersd_app.training.core.lora import ATTENTION_TARGETS, CONVOLUTION_TARGETS, add_lora, save_lora
-from hypersd_app.training.core.optim import ExponentialAverage, build_optimizers
 from hypersd_app.training.data.dataset import PICTURE_SIZE, PictureData
 from hypersd_app.training.data.sources import ICON_SETS
 from hypersd_app.training.pocket.layout_prior import fills_the_picture
@@ -121,8 +121,11 @@ def _read_picture(path: Path) -> NDArray[np.uint8]:
 @torch.no_grad()
 def encode(pictures: NDArray[np.uint8], autoencoder: PocketAutoencoder) -> Tensor:
     """Pictures to latents, float32 (N, 16, 16, 16)."""
-    parts = [autoencoder.encode(from_uint8(pictures[i : i + 16]), return_dict=False)[0].mode() for i in range(0, len(pictures), 16)]
-    return torch.cat(parts).float()
+    parts = []
+    for start in range(0, len(pictures), 16):
+        (images,) = to_device(from_uint8(pictures[start : start + 16]))
+        parts.append(autoencoder.encode(images, return_dict=False)[0].mode())
+    return torch.cat(parts).float().cpu()
 
 
 def from_data(workspace: Workspace, set_key: str) -> StylePictures:
@@ -156,32 +159,29 @@ def taught_layers(unet: PocketUNet, config: StyleConfig) -> list[str]:
 
 def train(config: StyleConfig, workspace: Workspace, folder: Path, progress: Progress) -> Path:
     """Train or resume in `folder`; returns the LoRA file; its metadata has title, words, base, licence and a preview."""
-    torch.manual_seed(config.seed)
+    target = folder / f"{config.name or folder.name}.safetensors"
+    run_stage(config, folder, progress, lambda: new_stage(config, workspace, target, progress))
+    return target
+
+
+def new_stage(config: StyleConfig, workspace: Workspace, target: Path, progress: Progress) -> TrainingStage:
+    """The teacher with an untrained style LoRA, and the objective that the config names."""
     unet = workspace.teacher()
     add_lora(unet, config.rank, ADAPTER, taught_layers(unet, config))
-    state = TrainingState(unet, build_optimizers(unet, "adamw", config.lr), ExponentialAverage(unet, config.ema_decay))
-    run, schedule = RunFolder(folder), NoiseSchedule.from_scheduler(new_scheduler())
-    run.save_config(config)
-    run.resume(state)
-    lesson, captions = lesson_of(config, workspace, folder, progress)
-    sampler, target = (
-        Sampler(workspace.embed, workspace.autoencoder, schedule),
-        folder / f"{config.name or folder.name}.safetensors",
-    )
+    state = TrainingState.new(unet, lr=config.lr, ema_decay=config.ema_decay)
+    lesson, captions = lesson_of(config, workspace, target.parent, progress)
+    sampler = Sampler(workspace.embed, workspace.autoencoder, NoiseSchedule.from_scheduler(new_scheduler()))
 
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
         loss, seen = lesson(unet, step)
         return loss, {}, seen
 
-    def preview(step: int) -> None:
-        state.ema.swap()
+    def preview(path: Path) -> None:
         drawn = sampler.decode(sampler.latents(unet, list(PREVIEW_PROMPTS), 10, config.guidance_scale, 0))
-        contact_sheet(list(drawn), run.previews / f"{step:06d}.png", labels=PREVIEW_PROMPTS, side=128)
+        contact_sheet(list(drawn), path, labels=PREVIEW_PROMPTS, side=128)
         save_lora(unet, ADAPTER, target, style_metadata(config, captions, thumbnail(drawn)))
-        state.ema.swap()
 
-    run_loop(run, state, config.loop, step_function, preview, progress)
-    return target
+    return TrainingStage(state=state, step=step_function, preview=preview)
 
 
 def thumbnail(pictures: NDArray[np.uint8]) -> str:

@@ -23,8 +23,8 @@ from hypersd_app.models.pocket import new_scheduler
 from hypersd_app.training.controlnet.scribbles import BLACK
 from hypersd_app.training.controlnet.train import controlled, newest_controlnet
 from hypersd_app.training.core.contact_sheet import contact_sheet
+from hypersd_app.training.core.device import memory_format, mixed_precision
 from hypersd_app.training.core.lora import fuse_lora
-from hypersd_app.training.core.precision import MEMORY_FORMAT, mixed_precision
 from hypersd_app.training.critics.text_image import Judge
 from hypersd_app.training.data.concepts import Concept
 from hypersd_app.training.data.grammar import with_article
@@ -53,7 +53,7 @@ class SketchedStudent:
         for path, weight in styles:
             fuse_lora(self.unet, path, weight)
         controlnet = PocketControlNet.from_pretrained(newest_controlnet(workspace))
-        self.controlnet = controlnet.float().to(memory_format=MEMORY_FORMAT).eval()
+        self.controlnet = controlnet.float().to(memory_format=memory_format()).eval()
         self.schedule = NoiseSchedule.from_scheduler(new_scheduler())
         self.sampler = Sampler(workspace.embed, workspace.autoencoder, self.schedule)
 
