@@ -92,7 +92,7 @@ def test_the_lent_gpu_draws_and_nobody_else(lending, spaces, settings, repositor
 def test_batches_and_warming_go_through_it_too(lending, spaces):
     lending.warm_up("pocket")
     calls = spaces.calls
-    assert len(lending.generate_batch([REQUESTS[0], GenerationRequest("a dog", recipe="unified")])) == 2
+    assert len(lending.generate_batch([GenerationRequest(words, recipe="unified") for words in ("a cat", "a dog")])) == 2
     assert spaces.calls == calls + 2
 
 
