@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.route_utils import FnIndexInferError
 
 from hypersd_app.server.engines.factory import open_engine
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.server.engines.scheduled import ScheduledEngine
 from hypersd_app.server.engines.worker import WorkerEngine
 from hypersd_app.server.http.connections import limit_connections
+from hypersd_app.server.http.middleware import unknown_call
 from hypersd_app.server.http.origins import allowed_hosts
 from hypersd_app.server.http.routes import app_arguments
 from hypersd_app.server.http.tokens import TokenSigner
@@ -103,7 +105,11 @@ def launch_arguments(engine: ImageEngine, service: BoardService, readiness: Read
         "max_file_size": upload_bytes,
         # Not Gradio's default of 40, with which calls share their threads with the page itself, tokens and health.
         "max_threads": service.limits.jobs + THREADS_FOR_SHORT_CALLS,
-        "app_kwargs": {**app, "routes": [*app["routes"], module_route()]},
+        "app_kwargs": {
+            **app,
+            "routes": [*app["routes"], module_route()],
+            "exception_handlers": {**app["exception_handlers"], FnIndexInferError: unknown_call},
+        },
         "mcp_server": True,
         "theme": calm_theme(),
         "css": css(),

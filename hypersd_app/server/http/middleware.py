@@ -128,8 +128,6 @@ async def disk_trouble(request: Request, error: Exception) -> JSONResponse:
 
 
 def exception_handlers() -> dict[Any, Any]:
-    """Handlers for `FastAPI(exception_handlers=...)`."""
-    from gradio.route_utils import FnIndexInferError
-
+    """Handlers for `FastAPI(exception_handlers=...)`; the page adds those of Gradio's own errors."""
     handlers: dict[Any, Any] = dict.fromkeys(MALFORMED, malformed)
-    return {**handlers, OSError: disk_trouble, FnIndexInferError: unknown_call}
+    return {**handlers, OSError: disk_trouble}

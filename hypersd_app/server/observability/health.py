@@ -7,10 +7,12 @@ import logging
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypersd_app.errors import HyperSDError
-from hypersd_app.server.engines.protocol import ImageEngine
+
+if TYPE_CHECKING:
+    from hypersd_app.server.engines.protocol import ImageEngine
 
 logger = logging.getLogger(__name__)
 
