@@ -125,7 +125,7 @@ STAGES: Mapping[str, Stage] = {
         Stage("layout", "captions to mean latents, which the teacher begins from", layout_prior.PRESETS, layout_prior.train),
         Stage(
             "sketches",
-            "drawings to changes of that layout_prior, which the ControlNet begins from",
+            "drawings to changes of that layout, which the ControlNet begins from",
             layout_stage.PRESETS,
             layout_stage.train,
         ),
