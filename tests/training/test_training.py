@@ -157,3 +157,26 @@ def test_a_stage_killed_outright_resumes_to_the_same_weights(tmp_path):
     resumed = run_stage(NetConfig(), tmp_path / "cut", quiet, net_stage)
     for name, value in whole.tensors().items():
         torch.testing.assert_close(resumed.tensors()[name], value, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_a_resumed_optimizer_goes_on_as_if_never_stopped_whatever_the_memory_layout(kind):
+    def fresh():
+        torch.manual_seed(0)
+        model = nn.Conv2d(8, 64, 3).to(memory_format=torch.channels_last)
+        return model, build_optimizers(model, kind, 1e-2)
+
+    def steps(model, optimizers, numbers):
+        for number in numbers:
+            model(torch.randn(2, 8, 6, 6, generator=torch.Generator().manual_seed(number))).square().mean().backward()
+            optimizers.step(1.0)
+
+    whole, optimizers = fresh()
+    steps(whole, optimizers, range(4))
+    first, optimizers = fresh()
+    steps(first, optimizers, range(2))
+    second, resumed = fresh()
+    second.load_state_dict(first.state_dict())
+    resumed.load_state_tensors({name: value.contiguous() for name, value in optimizers.state_tensors().items()})
+    steps(second, resumed, range(2, 4))
+    assert torch.equal(whole.weight, second.weight)

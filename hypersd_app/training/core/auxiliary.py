@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hypersd_app.training.core.distributed import Processes
+from hypersd_app.training.core.optim import laid_out_as
 
 
 class AuxiliaryNetwork:
@@ -47,9 +48,10 @@ class AuxiliaryNetwork:
         with torch.no_grad():
             for name, parameter in self._parameters.items():
                 parameter.copy_(tensors[f"weights.{name}"])
+        parameters = [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
         states: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             if name.startswith("optim."):
                 _, index, key = name.split(".")
-                states.setdefault(int(index), {})[key] = value
+                states.setdefault(int(index), {})[key] = laid_out_as(parameters[int(index)], value)
         self._optimizer.load_state_dict({"state": states, "param_groups": self._optimizer.state_dict()["param_groups"]})

@@ -95,12 +95,21 @@ class Optimizers:
     def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
         """The inverse of `state_tensors`."""
         for number, optimizer in enumerate(self.optimizers):
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             states: dict[int, dict[str, Tensor]] = {}
             for name, value in tensors.items():
                 owner, index, key = name.split(".", 2)
                 if int(owner) == number:
-                    states.setdefault(int(index), {})[key] = value
+                    states.setdefault(int(index), {})[key] = laid_out_as(parameters[int(index)], value)
             optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """`value` in the memory layout of a parameter of its shape.
+
+    Files hold plain layouts, and fused AdamW on a CPU pairs the elements of parameter and state by their place in memory.
+    """
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value) if value.shape == parameter.shape else value
 
 
 def build_optimizers(module: nn.Module, kind: str, lr: float, weight_decay: float = 0.0) -> Optimizers:
