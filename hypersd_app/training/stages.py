@@ -25,7 +25,7 @@ from hypersd_app.training.data import dataset
 from hypersd_app.training.data.concepts import load_concepts
 from hypersd_app.training.data.vocabulary import write_vocabulary
 from hypersd_app.training.distillation import train as student
-from hypersd_app.training.pocket import autoencoder, layout_prior, teacher
+from hypersd_app.training.pocket import autoencoder, layout_prior, sticker_autoencoder, teacher
 from hypersd_app.training.study import config as study_config
 from hypersd_app.training.study import stage as study
 from hypersd_app.training.style import train as style
@@ -121,6 +121,12 @@ STAGES: Mapping[str, Stage] = {
         Stage("data", "fetch the icon sets, compose and render the training pictures", dataset.PRESETS, _data),
         Stage("vocabulary", "the table of words Pocket knows, for the page's suggestions", _FAMILIES, _vocabulary),
         Stage("autoencoder", "256-px pictures to 16x16 latents and back", autoencoder.PRESETS, _autoencoder),
+        Stage(
+            "sticker-autoencoder",
+            "RGBA pictures to 16x16 latents that bear noise, and back at any size; after `data --preset icons`",
+            sticker_autoencoder.PRESETS,
+            sticker_autoencoder.train,
+        ),
         Stage("latents", "encode all training pictures now, not as they are first drawn", _FAMILIES, _latents),
         Stage("layout", "captions to mean latents, which the teacher begins from", layout_prior.PRESETS, layout_prior.train),
         Stage(

@@ -1,7 +1,7 @@
 """The data stage: icons to rendered pictures on disk, and the reader the other stages use.
 
-A built folder holds `pictures.npy` (uint8, (N, 256, 256, 4): RGB as it looks on white, and alpha), `scenes.jsonl`,
-`drawings.jsonl`, `concepts.jsonl` and `config.json`, which is written last.
+A built folder holds `pictures.npy` (uint8, (N, S, S, 4): RGB as it looks on white, and alpha; S is 256 but for `icons`),
+`scenes.jsonl`, `drawings.jsonl`, `concepts.jsonl` and `config.json`, which is written last.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class DataConfig:
     main_share: int = 2  # compositions of the main set for each one of another set
     limit_concepts: int = 0
     part_colours: int = -1  # small in the middle: every composable drawing, the main set's in so many colours more; -1: none
+    size: int = PICTURE_SIZE
     seed: int = 0
     workers: int = 2
 
@@ -66,6 +67,11 @@ PRESETS: dict[str, DataConfig] = {
     ),
     # What the layout stage composes in latents: each thing once, and the main style's in three colours more.
     "parts": DataConfig(set_keys=EMOJI_SETS, singles_per_drawing=0, composed={}, part_colours=3, seed=2),
+    # Every drawing once and large, from which the sticker autoencoder's pictures are put together.
+    "icons": DataConfig(singles_per_drawing=1, composed={}, size=2 * PICTURE_SIZE),
+    "tiny-icons": DataConfig(
+        set_keys=("noto", "twemoji"), singles_per_drawing=1, limit_concepts=60, composed={}, size=2 * PICTURE_SIZE, workers=1
+    ),
     "judge": DataConfig(
         singles_per_drawing=1, composed={"colour": 4000, "pair": 4000, "count": 2000, "size": 1000, "accessory": 1000}, seed=1
     ),
@@ -122,7 +128,7 @@ def _hues(drawings: Iterable[Drawing]) -> dict[tuple[str, str], float]:
 def _render_span(job: tuple[Path, Path, DataConfig, int, int]) -> tuple[int, int]:
     """Worker: render scenes [start, stop) into the shared picture file."""
     folder, packages, config, start, stop = job
-    data, renderer = _opened(folder, packages, config.set_keys)
+    data, renderer = _opened(folder, packages, config.set_keys, config.size)
     pictures = np.load(folder / "pictures.npy", mmap_mode="r+")
     for index in range(start, stop):
         pictures[index] = on_white_with_alpha(renderer.rgba(data.scenes[index]))
@@ -130,10 +136,10 @@ def _render_span(job: tuple[Path, Path, DataConfig, int, int]) -> tuple[int, int
 
 
 @lru_cache(maxsize=1)
-def _opened(folder: Path, packages: Path, set_keys: tuple[str, ...]) -> tuple[PictureData, SceneRenderer]:
+def _opened(folder: Path, packages: Path, set_keys: tuple[str, ...], size: int) -> tuple[PictureData, SceneRenderer]:
     """What a worker needs for all its spans: reading the packages takes seconds."""
     data = PictureData(folder)
-    return data, SceneRenderer(load_libraries(packages, set_keys), _hues(data.drawings))
+    return data, SceneRenderer(load_libraries(packages, set_keys), _hues(data.drawings), size)
 
 
 def build(
@@ -201,7 +207,7 @@ def _plan(config: DataConfig, folder: Path, packages: Path) -> None:
     write_lines(folder / "concepts.jsonl", (asdict(row) for row in concepts))
     write_lines(folder / "drawings.jsonl", (asdict(row) for row in drawings))
     write_lines(folder / "scenes.jsonl", (scene.to_json() for scene in scenes))
-    np.lib.format.open_memmap(folder / "pictures.npy", "w+", np.uint8, (len(scenes), PICTURE_SIZE, PICTURE_SIZE, 4)).flush()
+    np.lib.format.open_memmap(folder / "pictures.npy", "w+", np.uint8, (len(scenes), config.size, config.size, 4)).flush()
 
 
 def write_lines(path: Path, rows: Iterable[dict[str, object]]) -> None:
@@ -242,12 +248,12 @@ class PictureData:
 
     @cached_property
     def pictures(self) -> NDArray[np.uint8]:
-        """On white: uint8, (N, 256, 256, 3), mapped from disk."""
+        """On white: uint8, (N, S, S, 3), mapped from disk."""
         return self.rgba[..., :3]
 
     @cached_property
     def rgba(self) -> NDArray[np.uint8]:
-        """RGB as it looks on white, and alpha: uint8, (N, 256, 256, 4), mapped from disk."""
+        """RGB as it looks on white, and alpha: uint8, (N, S, S, 4), mapped from disk."""
         return np.load(self.folder / "pictures.npy", mmap_mode="r")
 
     @cached_property
