@@ -34,8 +34,8 @@ class AttentionBlock(nn.Module):
         self.mlp_norm = nn.LayerNorm(channels)
         self.mlp = nn.Sequential(nn.Linear(channels, 3 * channels), nn.GELU(), nn.Linear(3 * channels, channels))
         for layer in (self.dwconv, self.attention_out, self.mlp[2]):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            for parameter in layer.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         height = x.shape[2]
@@ -157,7 +157,7 @@ class StickerAutoencoder(ModelMixin, ConfigMixin):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images through the bottleneck and back."""
-        return self.decode(self.latents(x), return_dict=False)[0]  # type: ignore[return-value]
+        return self.decode(self.latents(x), return_dict=False)[0]
 
 
 def premultiplied(images: Tensor) -> tuple[Tensor, Tensor]:
