@@ -51,10 +51,14 @@ def test_a_page_of_another_site_opens_no_socket(studio: Served, headers: dict[st
 
 
 def test_the_studio_itself_and_programs_come_in(studio: Served) -> None:
-    for headers in ({}, {"origin": studio.address.rstrip("/")}, {"origin": f"http://localhost:{studio.port}"}):
+    for host, headers in (
+        ("127.0.0.1", {}),
+        ("127.0.0.1", {"origin": studio.address.rstrip("/")}),
+        ("localhost", {"origin": f"http://localhost:{studio.port}"}),
+    ):
         files = {"files": ("x.png", b"x")}
         assert httpx.post(f"{studio.address}gradio_api/upload", files=files, headers=headers).status_code == 200
-        with connect(f"ws://127.0.0.1:{studio.port}/studio/board", additional_headers=headers):
+        with connect(f"ws://{host}:{studio.port}/studio/board", additional_headers=headers):
             assert True
 
 
