@@ -90,7 +90,7 @@ class StepReached:
 
 @dataclass(frozen=True)
 class ControlInput:
-    """A control image: `image` is uint8, (H, W, 3); for kind "scribble" strokes on black (`images.ink`).
+    """A control image: `image` is uint8, (H, W, 3); for kind "scribble" strokes on black (`images.scribble`).
 
     `images.scribble.scribble_control` makes it from a visitor's sketch; an all-black one means no control.
     """

@@ -15,7 +15,7 @@ from hypersd_app.catalog import validation
 from hypersd_app.catalog.catalog import Catalog
 from hypersd_app.catalog.specs import ControlSpec, DecoderSpec, ModelSpec, Recipe, StyleSpec
 from hypersd_app.diffusion.guidance import is_guided
-from hypersd_app.images.ink import white_strokes
+from hypersd_app.images.scribble import white_strokes
 from hypersd_app.requests import BatchKey, GenerationRequest
 
 AppliedStyles = tuple[tuple[StyleSpec, float], ...]

@@ -8,8 +8,7 @@ from PIL import Image, ImageColor, ImageDraw
 
 from hypersd_app.catalog.catalog import Catalog
 from hypersd_app.engine.plan import make_plan
-from hypersd_app.images.ink import ink_from_control, stroke_colour, white_strokes
-from hypersd_app.images.scribble import is_blank, scribble_control
+from hypersd_app.images.scribble import ink_from_control, is_blank, scribble_control, stroke_colour, white_strokes
 from hypersd_app.requests import ControlInput, GenerationRequest
 
 SIZE = (64, 64)

@@ -13,7 +13,7 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from hypersd_app.images.ink import stroke_colour
+from hypersd_app.images.scribble import stroke_colour
 from hypersd_app.server.http.board_socket import IDLE, REFUSED, TOO_MANY
 from hypersd_app.server.http.wire import Message, pack, unpack
 from hypersd_app.server.scheduling.limits import BoardLimits

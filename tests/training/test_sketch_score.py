@@ -100,6 +100,6 @@ def test_a_score_that_is_resumed_is_the_same(workspace, drawings):
     kept, _ = score_of(workspace)
     kept(*drawings, generator())
     resumed, _ = score_of(workspace)
-    resumed.side.load_state_tensors({name: value.clone() for name, value in kept.side.state_tensors().items()})
+    resumed.auxiliary.load_state_tensors({name: value.clone() for name, value in kept.auxiliary.state_tensors().items()})
     (loss, fake), (again, fake_again) = kept(*drawings, generator()), resumed(*drawings, generator())
     assert torch.allclose(loss, again) and fake == pytest.approx(fake_again)

@@ -146,9 +146,10 @@ def test_compositions_are_what_rendering_them_would_give(trained):
     error = (composed - encoded).square().mean()
     assert error < 0.05 * (moved(encoded, composer.blank, 0, 1) - encoded).square().mean()
     caption = composer.data.captioner.caption(scene, random.Random(0), style=False)
-    assert all(composer.data.concepts[item.concept].names[0].split()[-1] in caption or item.colour for item in scene.placements), (
-        caption
-    )
+    for item in scene.placements:
+        concept = composer.data.concepts[item.concept]
+        words = [name.split()[-1] for name in (*concept.names, *concept.kinds)]
+        assert item.colour or any(word in caption for word in words), caption
 
 
 def test_a_sketch_changes_the_layout_where_it_is_told_to(trained):
@@ -197,8 +198,9 @@ def test_drawings_are_made_once_and_fit_their_pictures(trained):
     assert not torch.equal(one.control, seen.batch(6, 0.5, 3, 8).control)
     assert one.text.shape == (6, 32, 384) and one.control.shape == (6, 3, 256, 256)
     (empty,) = workspace.embed([""])
-    dropped = [bool((row - empty).abs().max() < 0.01) for row in seen.batch(6, 1.0, 3, 7).text]
-    assert all(dropped) and not all((row - empty).abs().max() < 0.01 for row in seen.batch(6, 0.0, 3, 7).text)
+    # bfloat16 rounds differently in batches of other sizes; another caption differs by more than 1.
+    dropped = [bool((row - empty).abs().max() < 0.1) for row in seen.batch(6, 1.0, 3, 7).text]
+    assert all(dropped) and not all((row - empty).abs().max() < 0.1 for row in seen.batch(6, 0.0, 3, 7).text)
 
 
 def test_every_layer_of_the_accelerator_is_loaded(trained):

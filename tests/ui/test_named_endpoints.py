@@ -19,7 +19,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, ImageContent, TextContent
 from PIL import Image
 
-from hypersd_app.images.ink import stroke_colour
+from hypersd_app.images.scribble import stroke_colour
 from tests.catalog.test_catalog import ATTENTION, style_file
 from tests.support.event_loop import run_apart
 from tests.support.studio import Served, served

@@ -10,7 +10,6 @@ from typing import Any
 from PIL import Image, PngImagePlugin
 
 from hypersd_app.errors import InvalidRequest
-from hypersd_app.images.ink import ink_from_control
 from hypersd_app.images.metadata import (
     FORMAT,
     JSON_KEY,
@@ -24,6 +23,7 @@ from hypersd_app.images.png import encode_png
 from hypersd_app.images.recipes.foreign import fitted
 from hypersd_app.images.recipes.programs import ALLOWED, foreign_recipe
 from hypersd_app.images.recipes.texts import image_texts
+from hypersd_app.images.scribble import ink_from_control
 from hypersd_app.requests import ControlInput, GenerationRequest, request_from_json, request_to_json
 
 

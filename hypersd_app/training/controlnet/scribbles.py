@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hypersd_app.images.ink import stroke_colour, stroke_tints
+from hypersd_app.images.scribble import stroke_colour, stroke_tints
 
 Polyline = NDArray[np.float32]  # (N, 2) x, y in pixels
 Colour = tuple[int, int, int]

@@ -184,11 +184,11 @@ def train(config: TeacherConfig, workspace: Workspace, folder: Path, progress: P
 
 def new_stage(config: TeacherConfig, workspace: Workspace, folder: Path, initial: Path | None) -> TrainingStage:
     """The teacher from `initial` or untrained, with the v-prediction loss."""
+    batches, schedule = new_batches(config, workspace), NoiseSchedule.from_scheduler(new_scheduler())
     unet = PocketUNet.from_pretrained(initial) if initial else new_unet(config.channels, config.deep_layers)
     unet.layout.load_state_dict(workspace.layout())
     unet = place(unet.float())
     state = TrainingState.new(unet, lr=config.lr, ema_decay=config.ema_decay, optimizer=config.optimizer, weight_decay=0.01)
-    batches, schedule = new_batches(config, workspace), NoiseSchedule.from_scheduler(new_scheduler())
     sampler = Sampler(workspace.embed, workspace.autoencoder, schedule)
     network = torch.compile(unet) if config.compile else unet
 
