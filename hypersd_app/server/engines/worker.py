@@ -76,8 +76,10 @@ class _Process:
         try:
             with self._sending:
                 self._connection.send((number, call.method, arguments, call.progress is not None))
-        except (OSError, ValueError, TypeError):  # the last, where it is closed while this thread waits for a full pipe
+        except (OSError, ValueError, TypeError) as error:  # the last, where it is closed while this thread waits for a full pipe
             self._calls.pop(number, None)
+            # The pipe is broken: whoever asks next waits for the next process, though this one's end is not noticed yet.
+            self.lost = self.lost or isinstance(error, OSError)
             raise WorkerLost(LOST, retry_after=3.0) from None
         if self.lost:  # it ended between the two
             self._calls.pop(number, None)
