@@ -39,6 +39,18 @@ class ResidualBlock(nn.Module):
         return x + self.second(nn.functional.relu(self.first(nn.functional.relu(x))))
 
 
+def build_encoder(
+    in_channels: int, latent_channels: int, patch: int, channels: tuple[int, ...], layers: tuple[int, ...]
+) -> nn.Sequential:
+    """Images to raw latents: a pixel-unshuffle by `patch`, then half the side from each level to the next."""
+    encoder: list[nn.Module] = [nn.PixelUnshuffle(patch), nn.Conv2d(in_channels * patch**2, channels[0], 3, padding=1)]
+    for level, width in enumerate(channels):
+        if level:
+            encoder.append(nn.Conv2d(channels[level - 1], width, 4, stride=2, padding=1))
+        encoder += [ResidualBlock(width) for _ in range(layers[level])]
+    return nn.Sequential(*encoder, nn.ReLU(), nn.Conv2d(channels[-1], latent_channels, 3, padding=1))
+
+
 class PocketAutoencoder(ModelMixin, ConfigMixin):
     """A deterministic autoencoder, 16x smaller each way, shaped like a diffusers VAE.
 
@@ -61,13 +73,7 @@ class PocketAutoencoder(ModelMixin, ConfigMixin):
         force_upcast: bool = False,
     ) -> None:
         super().__init__()
-        encoder: list[nn.Module] = [nn.PixelUnshuffle(patch), nn.Conv2d(in_channels * patch**2, channels[0], 3, padding=1)]
-        for level, width in enumerate(channels):
-            if level:
-                encoder.append(nn.Conv2d(channels[level - 1], width, 4, stride=2, padding=1))
-            encoder += [ResidualBlock(width) for _ in range(encoder_layers[level])]
-        encoder += [nn.ReLU(), nn.Conv2d(channels[-1], latent_channels, 3, padding=1)]
-        self.encoder = nn.Sequential(*encoder)
+        self.encoder = build_encoder(in_channels, latent_channels, patch, channels, encoder_layers)
 
         decoder: list[nn.Module] = [nn.Conv2d(latent_channels, channels[-1], 3, padding=1)]
         for level in reversed(range(len(channels))):

@@ -10,7 +10,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hypersd_app.models.autoencoder import PointDistribution, ResidualBlock
+from hypersd_app.models.autoencoder import PointDistribution, ResidualBlock, build_encoder
 
 REDUCTION = 16  # image pixels per latent, each way
 CHANNELS = 4  # RGB as it looks on white, and alpha
@@ -121,13 +121,7 @@ class StickerAutoencoder(ModelMixin, ConfigMixin):
         force_upcast: bool = False,
     ) -> None:
         super().__init__()
-        encoder: list[nn.Module] = [nn.PixelUnshuffle(patch), nn.Conv2d(CHANNELS * patch**2, channels[0], 3, padding=1)]
-        for level, width in enumerate(channels):
-            if level:
-                encoder.append(nn.Conv2d(channels[level - 1], width, 4, stride=2, padding=1))
-            encoder += [ResidualBlock(width) for _ in range(encoder_layers[level])]
-        encoder += [nn.ReLU(), nn.Conv2d(channels[-1], latent_channels, 3, padding=1)]
-        self.encoder = nn.Sequential(*encoder)
+        self.encoder = build_encoder(CHANNELS, latent_channels, patch, channels, encoder_layers)
         self.norm = nn.BatchNorm2d(latent_channels, eps=1e-4, momentum=0.02, affine=False)
         self.decoder = PaletteDecoder(latent_channels, channels, planes, attention_heads)
 
