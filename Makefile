@@ -12,12 +12,13 @@ run: $(VENV)/.run
 run-ray: $(VENV)/.ray
 	$(BIN)/python -m hypersd_app serve --replicas 2
 
+# A file read or written without an encoding works on one machine and fails on the next: that is an error here.
 test: lint browser
-	$(BIN)/python -m pytest
+	$(BIN)/python -X warn_default_encoding -m pytest
 
 # What an editor can wait for: no browser, no Ray, no training.
 test-fast: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not browser and not ray and not training and not slow"
+	$(BIN)/python -X warn_default_encoding -m pytest -m "not browser and not ray and not training and not slow"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

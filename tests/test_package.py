@@ -51,7 +51,7 @@ def pip(*arguments: str) -> None:
         [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments],
         check=False,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr[-4000:]
 
@@ -64,7 +64,7 @@ def ran(command: Path, folder: Path, *arguments: str, **variables: str) -> subpr
         env={**without_ours(), **variables},
         check=False,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=300,
     )
 
@@ -86,7 +86,12 @@ def test_the_command_is_there_and_runs_the_installed_code(command: Path, tmp_pat
     assert told.returncode == 0 and "usage: hypersd-studio" in told.stdout
     code = "import hypersd_app; print(hypersd_app.__file__)"
     where = subprocess.run(
-        [command.with_name("python"), "-c", code], cwd=tmp_path, env=without_ours(), check=False, capture_output=True, text=True
+        [command.with_name("python"), "-c", code],
+        cwd=tmp_path,
+        env=without_ours(),
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
     )
     assert Path(where.stdout.strip()).is_relative_to(command.parents[1])
 
@@ -103,7 +108,8 @@ def test_without_weights_it_says_in_one_line_what_to_set(command: Path, tmp_path
 def test_it_serves_with_the_weights_of_the_folder_it_starts_in(command: Path, tmp_path: Path) -> None:
     (tmp_path / "assets").symlink_to(ROOT / "assets")
     port = free_port()
-    environment = {**without_ours(), "HYPERSD_BACKEND": "torch", "HYPERSD_CACHE": str(tmp_path / "cache")}
+    console = {"PYTHONIOENCODING": "ascii"}  # Gradio greets with pictograms
+    environment = {**without_ours(), **console, "HYPERSD_BACKEND": "torch", "HYPERSD_CACHE": str(tmp_path / "cache")}
     process = subprocess.Popen([command, "serve", "--port", str(port)], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
     try:
         await_ready(port, process)  # the page is built of the wheel's files, and the first picture is drawn

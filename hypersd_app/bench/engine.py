@@ -104,7 +104,8 @@ def run_bench(args: argparse.Namespace, settings: Settings) -> int:
             rows.append(row)
     if args.json is not None:
         args.json.write_text(
-            json.dumps([{**asdict(row), "speedup": row.speedup, "overhead": row.overhead} for row in rows], indent=2)
+            json.dumps([{**asdict(row), "speedup": row.speedup, "overhead": row.overhead} for row in rows], indent=2),
+            encoding="utf-8",
         )
     return 0
 

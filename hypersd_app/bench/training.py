@@ -70,7 +70,7 @@ def report(found: dict[str, list[float]]) -> str:
 
 def _start(setting: str, network: str, batch: int, threads: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", __name__, setting, network, str(batch), str(threads)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
 
 
 def _turn(worker: subprocess.Popen[str], steps: int) -> float:

@@ -27,7 +27,7 @@ GLIBC = hasattr(c_library(), "mallopt")
 
 
 def faults(setting):
-    done = subprocess.run([sys.executable, "-c", FAULTS, setting], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", FAULTS, setting], capture_output=True, encoding="utf-8", check=True, timeout=120)
     took, count = done.stdout.split()
     return took, int(count)
 
@@ -49,7 +49,7 @@ def test_both_processes_take_turns_and_the_ratio_is_told(tmp_path, capsys):
     path = tmp_path / "figures.json"
     words = ["bench", "training", "--network", "autoencoder", "--rounds", "1", "--steps", "1", "--batch", "1"]
     assert main([*words, "--threads", "1", "--json", str(path)]) == 0
-    found = json.loads(path.read_text())
+    found = json.loads(path.read_text(encoding="utf-8"))
     assert found.keys() == set(training.SETTINGS) and all(value > 0 for values in found.values() for value in values)
     assert "ratio" in capsys.readouterr().out
 
@@ -67,7 +67,7 @@ def test_a_worker_answers_each_request_with_its_seconds():
 
 def test_a_worker_that_dies_is_an_error():
     worker = subprocess.Popen(
-        [sys.executable, "-c", "raise SystemExit(3)"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", "raise SystemExit(3)"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
     )
     worker.wait(60)
     with pytest.raises(HyperSDError, match="status 3"):

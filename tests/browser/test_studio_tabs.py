@@ -478,7 +478,7 @@ def test_links_and_recipes_where_there_is_no_clipboard(studio: Served, visitor: 
         page.locator('.hs-timeline [data-do="save"]').click()
     download.value.save_as(tmp_path / "recipe.json")
     assert download.value.suggested_filename == "a-red-apple-7.json"
-    assert json.loads((tmp_path / "recipe.json").read_text())["head"]["prompt"] == "a red apple"
+    assert json.loads((tmp_path / "recipe.json").read_text(encoding="utf-8"))["head"]["prompt"] == "a red apple"
     page.locator("#hs-text-prompt textarea").evaluate("(field) => { field.value = ''; }")
     page.evaluate("(link) => { location.href = link; }", link)
     expect(page.get_by_role("tab", name="Text to image")).to_have_attribute("aria-selected", "true", timeout=WAIT)

@@ -135,7 +135,7 @@ def test_pocket_offers_what_is_there(settings):
     assert catalog.model("pocket").controls == ()
     folder = settings.assets / "pocket"
     (folder / "controlnet").mkdir(parents=True)
-    (folder / "controlnet" / "config.json").write_text("{}")
+    (folder / "controlnet" / "config.json").write_text("{}", encoding="utf-8")
     save_file({"x": torch.zeros(1)}, folder / "accelerator.safetensors")
     run = settings.runs / "student" / "tcd"
     run.mkdir(parents=True)
@@ -225,7 +225,7 @@ def test_styles_are_found_without_a_restart_and_broken_ones_left_out(settings):
 def test_models_of_the_user_are_found(settings):
     folder = settings.models / "mine"
     folder.mkdir(parents=True)
-    (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionXLPipeline"}))
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionXLPipeline"}), encoding="utf-8")
     save_file({"cond_stage_model.transformer.x": torch.zeros(1)}, settings.models / "sd15.safetensors")
     save_file({"what": torch.zeros(1)}, settings.models / "unknown.safetensors")
     rows = {row.name: row for row in Catalog(settings).models()}
@@ -249,12 +249,16 @@ def test_a_header_that_is_cut_or_foreign_is_refused(tmp_path):
 def test_a1111_folders_are_read_with_what_lies_beside_the_files(settings):
     root = settings.models
     style_file(root / "Lora" / "people" / "clay.safetensors", ATTENTION, (4, 768))
-    (root / "Lora" / "people" / "clay.json").write_text(json.dumps({"activation text": "clay figure", "sd version": "SD1"}))
+    (root / "Lora" / "people" / "clay.json").write_text(
+        json.dumps({"activation text": "clay figure", "sd version": "SD1"}), encoding="utf-8"
+    )
     Image.new("RGB", (900, 600), "red").save(root / "Lora" / "people" / "clay.preview.png")
     style_file(root / "Lora" / "odd.safetensors", "lora_unet_mid_block_attentions_0_proj_in", (4, 10))
-    (root / "Lora" / "odd.civitai.info").write_text(json.dumps({"trainedWords": ["odd", "odder"], "baseModel": "SDXL 1.0"}))
+    (root / "Lora" / "odd.civitai.info").write_text(
+        json.dumps({"trainedWords": ["odd", "odder"], "baseModel": "SDXL 1.0"}), encoding="utf-8"
+    )
     style_file(root / "Lora" / "bare.safetensors", "lora_unet_mid_block_attentions_0_proj_in", (4, 10))
-    (root / "Lora" / "bare.json").write_text("no json")
+    (root / "Lora" / "bare.json").write_text("no json", encoding="utf-8")
     (root / "Stable-diffusion").mkdir()
     save_file({"cond_stage_model.transformer.x": torch.zeros(1)}, root / "Stable-diffusion" / "dream.safetensors")
     catalog = Catalog(settings)

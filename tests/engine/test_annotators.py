@@ -102,7 +102,7 @@ def test_only_the_module_asked_for_is_imported():
         "print(sorted(name for name in sys.modules if name.startswith('controlnet_aux')))"
     )
     environment = {**os.environ, "PYTHONWARNINGS": "error::UserWarning"}
-    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, encoding="utf-8", env=environment)
     assert found.stdout.strip() == "['controlnet_aux.canny', 'controlnet_aux.util']"
     import controlnet_aux  # the whole package is still there for whoever wants it
 

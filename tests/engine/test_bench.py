@@ -40,7 +40,7 @@ def test_bench_writes_figures_that_add_up(settings, tmp_path, monkeypatch, capsy
         monkeypatch.setenv(f"HYPERSD_{name.upper()}", str(getattr(settings, name)))
     out = tmp_path / "figures.json"
     assert main(["bench", "pocket", "--backend", "torch", "--repeats", "2", "--reference-repeats", "1", "--json", str(out)]) == 0
-    rows = json.loads(out.read_text())
+    rows = json.loads(out.read_text(encoding="utf-8"))
     assert [row["controlled"] for row in rows] == [False, True]
     for row in rows:
         parts = row["milliseconds"]
@@ -72,7 +72,7 @@ def test_bench_runs_the_shapes_of_the_large_models(settings, repositories, tmp_p
     out = tmp_path / "figures.json"
     arguments = ["--backend", "torch", "--precision", "float32", "--repeats", "1", "--reference-repeats", "1", "--json", str(out)]
     assert main(["bench", "sd15", "sdxl", *arguments]) == 0
-    rows = json.loads(out.read_text())
+    rows = json.loads(out.read_text(encoding="utf-8"))
     assert [(row["model"], row["controlled"]) for row in rows] == [
         (name, way) for name in ("sd15", "sdxl") for way in (False, True)
     ]

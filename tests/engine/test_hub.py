@@ -170,9 +170,9 @@ def test_what_is_damaged_on_disk_is_fetched_anew(server, hub, repositories, dama
 def test_a_damaged_configuration_heals_too(server, hub, repositories):
     source = WeightSource(repo=SD15)
     config = hub.folder(source, ["unet", "vae"]) / "vae" / "config.json"
-    config.resolve().write_text('{"half')
+    config.resolve().write_text('{"half', encoding="utf-8")
     hub.folder(source, ["unet", "vae"])
-    assert config.read_text() == (repositories / SD15 / "vae" / "config.json").read_text()
+    assert config.read_text(encoding="utf-8") == (repositories / SD15 / "vae" / "config.json").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def told(**environment: str) -> str:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     code = FETCH.format(repo=SD15)
     run = subprocess.run(
-        [sys.executable, "-c", code], env={**kept, **environment}, cwd=ROOT, check=True, capture_output=True, text=True
+        [sys.executable, "-c", code], env={**kept, **environment}, cwd=ROOT, check=True, capture_output=True, encoding="utf-8"
     )  # fmt: skip
     return run.stdout.strip()
 

@@ -65,13 +65,13 @@ def test_a_stamp_covers_the_files_of_its_components_alone(tmp_path):
 def test_a_stamp_is_right_of_folders_that_rest_and_of_ones_that_do_not(tmp_path):
     source = WeightSource(path=tmp_path)
     for number in range(30):  # faster than the clock of many file systems
-        (tmp_path / f"{number}.json").write_text("1")
+        (tmp_path / f"{number}.json").write_text("1", encoding="utf-8")
         assert len(stamp(source)) == number + 1
     os.utime(tmp_path, ns=(1, 1))
     for number in range(30):
         assert len(stamp(source)) == 30
         if number == 15:
-            (tmp_path / "0.json").write_text("changed in its place")
+            (tmp_path / "0.json").write_text("changed in its place", encoding="utf-8")
             changed = stamp(source)
     assert changed == stamp(source) and {row[0]: row[2] for row in changed}["0.json"] == 20
     (tmp_path / "0.json").unlink()

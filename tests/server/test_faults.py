@@ -54,7 +54,7 @@ class Server:
 def serving(**environment: str) -> Iterator[Server]:
     port = free_port()
     command = [sys.executable, "-m", "tests.support.serve_faulty", str(port)]
-    process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.DEVNULL, encoding="utf-8")
     server = Server(port, process)
     try:
         deadline = time.monotonic() + 180

@@ -111,7 +111,7 @@ def test_no_drawing_process_outlives_its_server() -> None:
         "from tests.support.faulty_engine import build\n"
         "worker = WorkerEngine(build, FakeEngine())\nworker.await_ready()\nprint(worker.pid, flush=True)\ntime.sleep(60)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, encoding="utf-8") as server:
         assert server.stdout is not None
         pid = int(server.stdout.readline())
         server.kill()
@@ -125,7 +125,7 @@ def test_no_drawing_process_outlives_its_server() -> None:
 
 def _runs(pid: int) -> bool:
     try:
-        with open(f"/proc/{pid}/stat") as file:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False

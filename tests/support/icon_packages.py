@@ -26,15 +26,15 @@ def write_package(folder, package):
     """An unpacked package folder with our icons or names in it."""
     target = folder / package.replace("/", "__").lstrip("@") / "package"
     target.mkdir(parents=True)
-    (target / "package.json").write_text("{}")
+    (target / "package.json").write_text("{}", encoding="utf-8")
     if package == NAMES_PACKAGE[0]:
         (target / "en").mkdir()
         (target / "meta").mkdir()
-        (target / "en" / "data.json").write_text(json.dumps([{**row, "order": i} for i, row in enumerate(ROWS)]))
-        (target / "meta" / "groups.json").write_text(json.dumps({"subgroups": SUBGROUPS}))
+        (target / "en" / "data.json").write_text(json.dumps([{**row, "order": i} for i, row in enumerate(ROWS)]), encoding="utf-8")
+        (target / "meta" / "groups.json").write_text(json.dumps({"subgroups": SUBGROUPS}), encoding="utf-8")
     else:
         (target / "icons.json").write_text(
-            json.dumps({"width": 100, "height": 100, "icons": {k: {"body": v} for k, v in BODIES.items()}})
+            json.dumps({"width": 100, "height": 100, "icons": {k: {"body": v} for k, v in BODIES.items()}}), encoding="utf-8"
         )
     return target
 
@@ -43,9 +43,10 @@ def write_icons(folder, package, bodies):
     """An unpacked icon package with these SVG bodies by name."""
     target = folder / package.replace("/", "__").lstrip("@") / "package"
     target.mkdir(parents=True)
-    (target / "package.json").write_text("{}")
+    (target / "package.json").write_text("{}", encoding="utf-8")
     (target / "icons.json").write_text(
-        json.dumps({"width": 100, "height": 100, "icons": {name: {"body": body} for name, body in bodies.items()}})
+        json.dumps({"width": 100, "height": 100, "icons": {name: {"body": body} for name, body in bodies.items()}}),
+        encoding="utf-8",
     )
     return target
 

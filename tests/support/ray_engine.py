@@ -39,7 +39,7 @@ def children(pid: int) -> set[int]:
     parents: dict[int, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            parents[int(folder.name)] = int((folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
         except OSError:
             continue  # it ended meanwhile
     found: set[int] = set()
@@ -53,7 +53,7 @@ def children(pid: int) -> set[int]:
 def alive(pid: int) -> bool:
     """Whether a process is there and no zombie."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 
@@ -66,7 +66,7 @@ def open_ports(pid: int) -> Iterator[str]:
         return
     own = {link[8:-1] for link in links if link.startswith("socket:[")}
     for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+        for line in Path(f"/proc/{pid}/net/{table}").read_text(encoding="utf-8").splitlines()[1:]:
             _, address, _, state, *rest = line.split()
             if state == LISTENING and rest[5] in own and not address.split(":")[0].endswith(("0100007F", "01000000")):
                 yield address

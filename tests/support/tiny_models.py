@@ -60,10 +60,10 @@ def clip_tokenizer(folder: Path, length: int = 16) -> None:
     letters = "abcdefghijklmnopqrstuvwxyz,"
     tokens = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
+    (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}), encoding="utf-8")
+    (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
     (folder / "tokenizer_config.json").write_text(
-        json.dumps({"model_max_length": length, "pad_token": "<|endoftext|>", "tokenizer_class": "CLIPTokenizer"})
+        json.dumps({"model_max_length": length, "pad_token": "<|endoftext|>", "tokenizer_class": "CLIPTokenizer"}), encoding="utf-8"
     )
 
 

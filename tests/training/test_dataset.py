@@ -46,12 +46,12 @@ def test_a_stopped_build_renders_only_what_is_missing(built, monkeypatch):
     pictures = np.load(folder / "pictures.npy", mmap_mode="r+")
     pictures[:] = 7
     pictures.flush()
-    begun = json.loads((folder / "rendered.json").read_text())
+    begun = json.loads((folder / "rendered.json").read_text(encoding="utf-8"))
     (folder / "config.json").unlink()
     monkeypatch.setattr(dataset, "_plan", pytest.fail)
     build(CONFIG, folder, packages)
     assert (np.load(folder / "pictures.npy") == 7).all(), "all were rendered"
     (folder / "config.json").unlink()
-    (folder / "rendered.json").write_text(json.dumps({**begun, "spans": []}))
+    (folder / "rendered.json").write_text(json.dumps({**begun, "spans": []}), encoding="utf-8")
     build(CONFIG, folder, packages)
     assert (np.load(folder / "pictures.npy") == before).all()

@@ -52,10 +52,10 @@ def test_every_doodle_lies_on_its_paper_and_encloses_something():
 @pytest.mark.parametrize("line", ["  line 3", "  blob 1 2 3", "  ellipse 1 2", "  ink red", "  line a b c d", "a cat @ 3"])
 def test_a_line_that_cannot_be_read_is_named(tmp_path, line):
     path = tmp_path / "drawings.txt"
-    path.write_text(f"# head\na dog\n  line 0 0 9 9\n{line}\n")
+    path.write_text(f"# head\na dog\n  line 0 0 9 9\n{line}\n", encoding="utf-8")
     with pytest.raises(InvalidRequest, match=r"drawings\.txt line 4"):
         read_doodles(path)
-    path.write_text("  line 0 0 9 9\n")
+    path.write_text("  line 0 0 9 9\n", encoding="utf-8")
     with pytest.raises(InvalidRequest, match="line 1"):
         read_doodles(path)
 

@@ -26,7 +26,9 @@ def workspace(tmp_path_factory):
 
 
 def test_judges_and_rewards_learn_from_separate_pictures(workspace):
-    rows = [json.loads(line) for line in (workspace.run("judge", "tiny") / "metrics.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line) for line in (workspace.run("judge", "tiny") / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert {"accuracy", "contrastive", "names"} <= rows[-1].keys()
     pictures = torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(0)).requires_grad_()
     for name in ("agreement", "quality"):
@@ -44,12 +46,12 @@ def test_judges_and_rewards_learn_from_separate_pictures(workspace):
 def test_everything_hyper_sd_does_runs_and_resumes_on_pocket(workspace):
     folder = workspace.run("student", "tiny-hyper-sd")
     train(PRESETS["tiny-hyper-sd"], workspace, folder, no_progress)
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert {"reward_agreement", "reward_quality", "structure", "matching", "regression", "adversarial"} <= rows[-1].keys()
     assert all(np.isfinite(value) for row in rows for value in row.values())
-    before = (folder / "metrics.jsonl").read_text()
+    before = (folder / "metrics.jsonl").read_text(encoding="utf-8")
     train(PRESETS["tiny-hyper-sd"], workspace, folder, no_progress)
-    assert (folder / "metrics.jsonl").read_text() == before, "a finished run is left alone"
+    assert (folder / "metrics.jsonl").read_text(encoding="utf-8") == before, "a finished run is left alone"
     assert list((folder / "previews").glob("*.png"))
 
 
@@ -88,7 +90,7 @@ def test_the_report_has_floors_teacher_and_student(workspace, tmp_path, monkeypa
     assert set(one.trajectory) == {1, 2, 4, 8} and [len(errors) for errors in one.trajectory.values()] == [1, 2, 4, 8]
     assert teacher.drift.mean == 0 and teacher.drift.spread == pytest.approx(1)
     report.write(measured, tmp_path / "out")
-    text = (tmp_path / "out" / "figures.md").read_text()
+    text = (tmp_path / "out" / "figures.md").read_text(encoding="utf-8")
     assert "student, 1 step" in text and "held-out things" in text
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"figures.md", "figures.png", "nearest.png"}
     drawn = [0]

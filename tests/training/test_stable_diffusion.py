@@ -31,7 +31,7 @@ def images(tmp_path_factory):
     rng = np.random.default_rng(0)
     for name, size in (("a_cat", (60, 40)), ("dog", (40, 70)), ("red", (64, 64))):
         Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), np.uint8)).save(folder / f"{name}.png")
-    (folder / "dog.txt").write_text("a blue dog\n")
+    (folder / "dog.txt").write_text("a blue dog\n", encoding="utf-8")
     return folder
 
 
@@ -46,7 +46,7 @@ CONFIG = StudentConfig(
 def shrunk(folder):
     """The UNet at 16x16 latents: 128-px pictures are enough here."""
     config = folder / "unet" / "config.json"
-    config.write_text(json.dumps({**json.loads(config.read_text()), "sample_size": 16}))
+    config.write_text(json.dumps({**json.loads(config.read_text(encoding="utf-8")), "sample_size": 16}))
     return folder
 
 
@@ -81,7 +81,7 @@ def test_sd15_epsilon_as_adapters_goes_on_as_if_never_stopped(tmp_path, images):
     for name, value in load_file(whole).items():
         torch.testing.assert_close(load_file(cut / "accelerator.safetensors")[name], value, msg=name)
     assert draws(StableDiffusionPipeline, teacher, whole) > 1e-4
-    rows = [json.loads(line) for line in (whole.parent / "metrics.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (whole.parent / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["segments"] for row in rows] == [2, 2, 1] and "matching" in rows[2] and "heads" in rows[0]
     settings = Settings(runs=tmp_path, assets=tmp_path / "none", styles=tmp_path / "none", models=tmp_path / "none")
     names = {model.name: [recipe.name for recipe in model.recipes] for model in Catalog(settings).models()}
@@ -91,7 +91,7 @@ def test_sd15_epsilon_as_adapters_goes_on_as_if_never_stopped(tmp_path, images):
 def test_sdxl_v_prediction_as_whole_weights(tmp_path, images):
     teacher = shrunk(tiny_models.write_sdxl(tmp_path / "sdxl"))
     scheduler = teacher / "scheduler" / "scheduler_config.json"
-    scheduler.write_text(json.dumps({**json.loads(scheduler.read_text()), "prediction_type": "v_prediction"}))
+    scheduler.write_text(json.dumps({**json.loads(scheduler.read_text(encoding="utf-8")), "prediction_type": "v_prediction"}))
     config = dataclasses.replace(CONFIG, weights="whole", rank=8, accumulation=1, batch=2)
     lora = distil(config, teacher, images, tmp_path / "student" / "xl")
     assert draws(StableDiffusionXLPipeline, teacher, lora) > 1e-4
@@ -117,7 +117,7 @@ def test_sdxl_is_told_pooled_text_and_sizes_and_zeros_for_nothing(tmp_path, imag
 def test_folders_that_cannot_be_distilled_say_why(tmp_path, images):
     with pytest.raises(ModelUnavailable, match="no diffusers folder"):
         open_pipeline(tmp_path)
-    (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}', encoding="utf-8")
     with pytest.raises(ModelUnavailable, match="FluxPipeline"):
         open_pipeline(tmp_path)
     with pytest.raises(InvalidRequest, match="images"):

@@ -219,10 +219,10 @@ def test_every_layer_of_the_accelerator_is_loaded(trained):
 def test_finished_stages_are_not_trained_again(trained, monkeypatch):
     settings, _ = trained
     path = settings.runs / "teacher" / "tiny" / "metrics.jsonl"
-    before = path.read_text()
+    before = path.read_text(encoding="utf-8")
     monkeypatch.setattr(commands, "ProgressLine", Quiet)
     run_train(arguments("teacher"), settings)
-    assert path.read_text() == before
+    assert path.read_text(encoding="utf-8") == before
 
 
 def test_a_folder_of_pictures_becomes_a_style(trained, tmp_path, monkeypatch):

@@ -85,4 +85,4 @@ def test_a_stopped_run_ends_in_the_same_weights(workspace, tmp_path):
     stage.train(SMALL, workspace, tmp_path / "parts", lambda *told: None)
     weights = "model/diffusion_pytorch_model.safetensors"
     assert (tmp_path / "whole" / weights).read_bytes() == (tmp_path / "parts" / weights).read_bytes()
-    assert "psnr_0.3" in (tmp_path / "whole" / "metrics.jsonl").read_text()
+    assert "psnr_0.3" in (tmp_path / "whole" / "metrics.jsonl").read_text(encoding="utf-8")

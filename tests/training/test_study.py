@@ -75,7 +75,7 @@ def test_rows_are_kept_one_a_line(tmp_path):
     rows.add(dataclasses.replace(first, seed=1))
     assert rows.has("c", "b", "lcm", 1) and not rows.has("other", "b", "lcm", 1) and not rows.has("c", "other", "lcm", 1)
     assert rows.all()[0] == dataclasses.replace(first, figures={"1": {"recall": 0.123457}})
-    assert len(rows.path.read_text().splitlines()) == 4
+    assert len(rows.path.read_text(encoding="utf-8").splitlines()) == 4
 
 
 def test_a_block_s_stamp_is_that_of_the_content(tmp_path):
@@ -129,7 +129,7 @@ def test_the_study_spends_its_budget_goes_on_from_the_trunk_and_is_not_repeated(
     prior = PocketUNet.from_pretrained(unet).layout.state_dict()
     assert all(torch.equal(value, prior[name]) for name, value in workspace.layout().items()), "begins from the trained prior"
     evaluation = workspace.assets / "evaluation"
-    text = (evaluation / "study.md").read_text()
+    text = (evaluation / "study.md").read_text(encoding="utf-8")
     assert "| LCM |" in text and "| TSCD + DMD |" in text and "±" in text and "kernel distance" in text
     assert (evaluation / "study.png").exists()
     rows = {(row.variant, row.seed): row for row in Rows(evaluation / "study.json").all()}
@@ -146,10 +146,10 @@ def test_the_study_spends_its_budget_goes_on_from_the_trunk_and_is_not_repeated(
     assert ran["tscd", 0, stages[:3]] == list(range(begun)), "the trunk was trained once"
     assert ran["tscd", 0, stages] == list(range(begun, sum(tscd.steps))), "and gone on from"
     assert ran["tscd-dmd", 0, (*stages[:3], (1, dmd.steps[3]))] == list(range(begun, sum(dmd.steps)))
-    before = (evaluation / "study.json").read_text()
+    before = (evaluation / "study.json").read_text(encoding="utf-8")
     monkeypatch.setattr(block, "distil", None)  # would fail if anything were trained again
     stage.train(TINY, workspace, folder, no_progress)
-    assert (evaluation / "study.json").read_text() == before
+    assert (evaluation / "study.json").read_text(encoding="utf-8") == before
 
 
 @pytest.mark.usefixtures("_few_steps")

@@ -115,7 +115,7 @@ def test_doodles_are_measured_and_shown(workspace, tmp_path):
     assert all(0 <= value <= 1 for value in found.colours.values()) and len(found.colours) == 4
     assert not np.array_equal(found.pictures[0.0], found.pictures[1.0])
     doodle_report.write(found, tmp_path, doodles)
-    assert "another doodle's words" in (tmp_path / "doodles.md").read_text()
+    assert "another doodle's words" in (tmp_path / "doodles.md").read_text(encoding="utf-8")
     with Image.open(tmp_path / "doodles.png") as sheet:
         assert sheet.width == 12 * 114
 
@@ -132,7 +132,7 @@ def test_styles_are_measured_on_top_of_accelerator_and_sketch(workspace, tmp_pat
     assert list(row.sweep) == [0, 0.25, 0.5, 0.75, 1] and all(0 < score < 1 for score in row.sweep.values())
     assert min(row.changes) > 0 and row.recall_at_1 is None
     style_report.write(found, tmp_path, doodles)
-    assert "| noto and twemoji |" in (tmp_path / "styles.md").read_text()
+    assert "| noto and twemoji |" in (tmp_path / "styles.md").read_text(encoding="utf-8")
     assert (tmp_path / "styles.png").exists() and (tmp_path / "styles-sketch.png").exists()
 
 

@@ -69,7 +69,7 @@ def train(folder, steps, kind, kill_at=None):
     config = LoopConfig(steps=steps, warmup=2, log_every=1, checkpoint_minutes=1e-9)
     with contextlib.suppress(KeyboardInterrupt):
         run_loop(run, TrainingStage(state=state, step=step_function, preview=lambda path: None), config, lambda *a: None)
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return resumed, {row["step"]: row["loss"] for row in rows}, state
 
 
@@ -143,8 +143,8 @@ def test_a_stage_s_preview_sees_the_average_and_its_metrics_are_kept(tmp_path):
     ((name, weight),) = previews
     assert name == "000008.png" and state.step == 8
     assert torch.equal(weight, state.ema.state_tensors()["weight"]) and not torch.equal(weight, state.module.weight)
-    assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1]) == {"step": 8, "error": 1.0}
-    assert json.loads((tmp_path / "config.json").read_text())["seed"] == 3 and steps_done(tmp_path) == 8
+    assert json.loads((tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1]) == {"step": 8, "error": 1.0}
+    assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))["seed"] == 3 and steps_done(tmp_path) == 8
     assert steps_done(tmp_path / "elsewhere") == 0
 
 

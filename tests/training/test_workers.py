@@ -31,7 +31,7 @@ def as_several(count, batch, accumulation):
         }  # fmt: skip
         command = [sys.executable, "-m", "tests.support.two_processes", str(batch), str(accumulation), *METHODS]
         started.append(
-            subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
         )
     outputs = [process.communicate(timeout=150) for process in started]
     assert all(process.returncode == 0 for process in started), outputs[0][1][-2000:] + outputs[-1][1][-2000:]

@@ -110,7 +110,7 @@ def test_wrong_values_are_named_and_the_next_request_is_served(
 def test_wrong_sketches_are_named_and_the_next_request_is_served(client: Client, sketch: str, tmp_path: Path) -> None:
     empty, words, giant = tmp_path / "empty.png", tmp_path / "text.png", tmp_path / "giant.png"
     empty.write_bytes(b"")
-    words.write_text("this is no picture")
+    words.write_text("this is no picture", encoding="utf-8")
     Image.new("1", (10_000, 5_000)).save(giant)
     for path, expected in ((empty, "empty"), (words, "no readable picture"), (giant, "25 megapixels")):
         with pytest.raises(AppError, match="sketch") as caught:
@@ -194,7 +194,7 @@ def test_a_style_is_added_and_found(client: Client, studio: Served, tmp_path: Pa
     assert (studio.styles / "pocket" / f"{added['name']}.safetensors").read_bytes() == path.read_bytes()
     assert added["name"] in client.predict(api_name="/rescan")["styles"]["pocket"]
     words = tmp_path / "words.safetensors"
-    words.write_text("no weights")
+    words.write_text("no weights", encoding="utf-8")
     with pytest.raises(AppError, match="words"):
         client.predict(handle_file(str(words)), api_name="/add_style")
 

@@ -122,7 +122,7 @@ def _address(process: subprocess.Popen[bytes], told: Path) -> str:
     deadline = time.monotonic() + START
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            tabs = httpx.get(f"http://127.0.0.1:{told.read_text().split()[0]}/json/list").json()
+            tabs = httpx.get(f"http://127.0.0.1:{told.read_text(encoding='utf-8').split()[0]}/json/list").json()
             return next(str(tab["webSocketDebuggerUrl"]) for tab in tabs if tab["type"] == "page")
         except (OSError, IndexError, StopIteration, httpx.TransportError):
             time.sleep(LOOK_EVERY)

@@ -97,7 +97,7 @@ def run_stroke_bench(args: argparse.Namespace, settings: Settings) -> int:
         report = replace(report, editor=spread(measured_editor(settings, args.editor_strokes)))
         sys.stdout.write(editor_table(report) + "\n")
     if args.json is not None:
-        args.json.write_text(json.dumps(asdict(report), indent=2))
+        args.json.write_text(json.dumps(asdict(report), indent=2), encoding="utf-8")
     failures = missed(report) if args.check else []
     sys.stdout.writelines(f"missed: {failure}\n" for failure in failures)
     return 1 if failures else 0

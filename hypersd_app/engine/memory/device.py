@@ -56,7 +56,7 @@ def cores() -> int:
     found = set()
     for number in os.sched_getaffinity(0):
         siblings = Path(f"/sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list")
-        found.add(siblings.read_text() if siblings.exists() else str(number))
+        found.add(siblings.read_text(encoding="utf-8") if siblings.exists() else str(number))
     return len(found)
 
 

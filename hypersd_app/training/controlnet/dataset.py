@@ -263,7 +263,7 @@ def _draw(
     marker = folder / "config.json"
     built = zlib.crc32((data.folder / "config.json").read_bytes())
     text = json.dumps({"form": FORM, "data": built, "seed": config.seed, "elsewhere": zlib.crc32(elsewhere.tobytes())})
-    if marker.exists() and marker.read_text() == text:
+    if marker.exists() and marker.read_text(encoding="utf-8") == text:
         return
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("latents.npy", "config.json"):
@@ -280,7 +280,7 @@ def _draw(
     with ProcessPoolExecutor(config.workers, get_context("spawn")) as pool:
         for done, _ in enumerate(pool.map(_draw_span, spans)):
             progress(done, len(spans), {})
-    marker.write_text(text)
+    marker.write_text(text, encoding="utf-8")
 
 
 def _draw_span(span: _Span) -> None:

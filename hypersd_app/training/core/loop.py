@@ -102,13 +102,13 @@ class RunFolder:
     def save_config(self, config: Any) -> None:
         """Write the stage's config; a resumed run with another config says so in the log."""
         path, text = self.folder / "config.json", json.dumps(asdict(config), indent=1, default=str)
-        if path.exists() and path.read_text() != text:
+        if path.exists() and path.read_text(encoding="utf-8") != text:
             logger.warning("%s: the config differs from the one this run began with", self.folder)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
 
     def write_metrics(self, row: dict[str, float]) -> None:
         """Append one JSON line."""
-        with self._metrics.open("a") as file:
+        with self._metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
     def save(self, state: TrainingState) -> None:

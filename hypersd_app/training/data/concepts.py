@@ -305,8 +305,8 @@ def thing_concepts(measured: frozenset[str]) -> tuple[Concept, ...]:
 def load_concepts(package_folder: Path) -> tuple[Concept, ...]:
     """Read all wanted concepts: emoji in the order of the Unicode chart, then the things that have none."""
     package = fetch_package(*NAMES_PACKAGE, package_folder)
-    rows = json.loads((package / "en" / "data.json").read_text())
-    subgroups = json.loads((package / "meta" / "groups.json").read_text())["subgroups"]
+    rows = json.loads((package / "en" / "data.json").read_text(encoding="utf-8"))
+    subgroups = json.loads((package / "meta" / "groups.json").read_text(encoding="utf-8"))["subgroups"]
     found = (concept_from_row(row, subgroups) for row in sorted(rows, key=lambda row: row.get("order", 1 << 30)))
     return (*(concept for concept in found if concept is not None), *thing_concepts(measured_words()))
 

@@ -148,7 +148,7 @@ def build(
     """Plan and render a data set into `folder`, or go on where it was stopped; a finished one of the same config is left alone."""
     marker, begun = folder / "config.json", folder / "rendered.json"
     text = json.dumps(asdict(config), indent=1)
-    if marker.exists() and marker.read_text() == text:
+    if marker.exists() and marker.read_text(encoding="utf-8") == text:
         return
     folder.mkdir(parents=True, exist_ok=True)
     done = _rendered(begun, text)
@@ -157,7 +157,7 @@ def build(
         begun.unlink(missing_ok=True)
         _plan(config, folder, packages)
         done = set()
-        begun.write_text(json.dumps({"config": text, "spans": []}))
+        begun.write_text(json.dumps({"config": text, "spans": []}), encoding="utf-8")
     total = len(PictureData(folder).scenes)
     starts = [start for start in range(0, total, SPAN) if start not in done]
     # Scenes stand in the order of their sets. Rendered in a mixed order, what an interrupted build leaves shows all of them.
@@ -167,16 +167,16 @@ def build(
     with ProcessPoolExecutor(config.workers, get_context("spawn")) as pool:
         for start, _ in pool.map(_render_span, jobs):
             done.add(start)
-            begun.write_text(json.dumps({"config": text, "spans": sorted(done)}))
+            begun.write_text(json.dumps({"config": text, "spans": sorted(done)}), encoding="utf-8")
             progress(min(len(done) * SPAN, total), total)
-    marker.write_text(text)
+    marker.write_text(text, encoding="utf-8")
 
 
 def _rendered(path: Path, config: str) -> set[int] | None:
     """The spans that an interrupted build of the same config has finished; None when it had not even planned."""
     if not path.exists():
         return None
-    found = json.loads(path.read_text())
+    found = json.loads(path.read_text(encoding="utf-8"))
     return set(found["spans"]) if found["config"] == config else None
 
 
@@ -212,12 +212,12 @@ def _plan(config: DataConfig, folder: Path, packages: Path) -> None:
 
 def write_lines(path: Path, rows: Iterable[dict[str, object]]) -> None:
     """Write JSON lines."""
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
 def read_lines(path: Path) -> Iterator[dict[str, object]]:
     """Read JSON lines."""
-    with path.open() as lines:
+    with path.open(encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)
 

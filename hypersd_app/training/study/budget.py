@@ -53,7 +53,7 @@ def remembered(path: Path, measure: Callable[[], Costs]) -> Costs:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".partial")
-        unfinished.write_text(json.dumps(measure()))
+        unfinished.write_text(json.dumps(measure()), encoding="utf-8")
         unfinished.replace(path)
-    costs, before = json.loads(path.read_text())
+    costs, before = json.loads(path.read_text(encoding="utf-8"))
     return costs, before

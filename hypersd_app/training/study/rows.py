@@ -37,7 +37,7 @@ class Rows:
 
     def all(self) -> list[Row]:
         """What is there."""
-        return [Row(**row) for row in json.loads(self.path.read_text())] if self.path.exists() else []
+        return [Row(**row) for row in json.loads(self.path.read_text(encoding="utf-8"))] if self.path.exists() else []
 
     def has(self, config: str, block: str, variant: str, seed: int) -> bool:
         """Whether there is a row that need not be trained again."""

@@ -32,7 +32,7 @@ def train(config: StudyConfig, workspace: Workspace, folder: Path, progress: Pro
     """
     clock = Clock(config.minutes)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(asdict(config), indent=1))
+    (folder / "config.json").write_text(json.dumps(asdict(config), indent=1), encoding="utf-8")
     proxy = Proxy.of(config, workspace.data)
     measure = Measure(config, proxy, workspace)
     rewards = _check_rewards(config, workspace)
