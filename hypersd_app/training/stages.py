@@ -22,8 +22,8 @@ from hypersd_app.training.critics import registry
 from hypersd_app.training.critics import style as style_judge
 from hypersd_app.training.critics import text_image as judge
 from hypersd_app.training.data import dataset
-from hypersd_app.training.data.concepts import load_concepts
 from hypersd_app.training.data.vocabulary import write_vocabulary
+from hypersd_app.training.data.words.concepts import load_concepts
 from hypersd_app.training.distillation import train as student
 from hypersd_app.training.pocket import autoencoder, layout_prior, sticker_autoencoder, teacher
 from hypersd_app.training.study import config as study_config

@@ -31,10 +31,10 @@ from hypersd_app.settings import Settings
 from hypersd_app.system import share_one_heap
 from hypersd_app.ui.i18n.texts import use_language
 from hypersd_app.ui.page import build_page
-from hypersd_app.ui.scripts import css, head, module_route
+from hypersd_app.ui.shell.scripts import css, head, module_route
+from hypersd_app.ui.shell.theme import calm_theme
+from hypersd_app.ui.shell.visitors import current_visitor
 from hypersd_app.ui.style_uploads import LARGEST_STYLE
-from hypersd_app.ui.theme import calm_theme
-from hypersd_app.ui.visitors import current_visitor
 
 logger = logging.getLogger(__name__)
 

@@ -11,18 +11,18 @@ from hypersd_app.server.service import BoardService
 from hypersd_app.ui.api.endpoints import add_named_endpoints
 from hypersd_app.ui.api.library import add_library_endpoints
 from hypersd_app.ui.bridge import add_bridge
-from hypersd_app.ui.checked_blocks import CheckedBlocks
 from hypersd_app.ui.handlers import Handlers
 from hypersd_app.ui.i18n.texts import text
 from hypersd_app.ui.page_config import page_config
-from hypersd_app.ui.scripts import markup, mount
+from hypersd_app.ui.shell.checked_blocks import CheckedBlocks
+from hypersd_app.ui.shell.scripts import markup, mount
+from hypersd_app.ui.shell.visitors import named
 from hypersd_app.ui.style_uploads import Library
 from hypersd_app.ui.tabs.compare import add_compare
 from hypersd_app.ui.tabs.drawing_board import add_drawing_board
 from hypersd_app.ui.tabs.styles import add_catalogue, add_styles, connect_styles
 from hypersd_app.ui.tabs.text_to_image import add_text_to_image
 from hypersd_app.ui.tabs.timeline import add_timeline
-from hypersd_app.ui.visitors import named
 
 CACHE_SECONDS = 6 * 3600
 

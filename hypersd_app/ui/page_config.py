@@ -9,7 +9,7 @@ from hypersd_app.requests import MAX_STYLES
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.ui.compare.grid import usual_axes
 from hypersd_app.ui.i18n.texts import language, table, text
-from hypersd_app.ui.scripts import markup
+from hypersd_app.ui.shell.scripts import markup
 
 USUAL_SIDES = (256, 384, 512, 768, 1024)
 

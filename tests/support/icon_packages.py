@@ -2,7 +2,7 @@
 
 import json
 
-from hypersd_app.training.data.sources import ICON_SETS, NAMES_PACKAGE
+from hypersd_app.training.data.icons.sources import ICON_SETS, NAMES_PACKAGE
 
 SUBGROUPS = {"1": "animal-mammal", "2": "food-fruit", "3": "clothing", "4": "face-smiling"}
 ROWS = [

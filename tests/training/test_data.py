@@ -9,14 +9,14 @@ import pytest
 
 from hypersd_app.training.controlnet.scribbles import BLACK, hand_strokes, pick_pen, scribble, silhouette, zigzag
 from hypersd_app.training.data.captions import Captioner, as_request
-from hypersd_app.training.data.concepts import HELD_OUT_WORDS, concept_from_row, stable_percent
 from hypersd_app.training.data.dataset import SceneRenderer
 from hypersd_app.training.data.drawings import find_drawings
-from hypersd_app.training.data.grammar import plural, with_article
-from hypersd_app.training.data.recolour import PAINTS, main_colour, recolour
-from hypersd_app.training.data.render import nested_svg, on_white, own_ids, render_svg
+from hypersd_app.training.data.icons.recolour import PAINTS, main_colour, recolour
+from hypersd_app.training.data.icons.render import nested_svg, on_white, own_ids, render_svg
+from hypersd_app.training.data.icons.sources import ICON_SETS, Icon, IconLibrary
 from hypersd_app.training.data.scenes import Placement, Scene, ScenePlanner, plan_scenes
-from hypersd_app.training.data.sources import ICON_SETS, Icon, IconLibrary
+from hypersd_app.training.data.words.concepts import HELD_OUT_WORDS, concept_from_row, stable_percent
+from hypersd_app.training.data.words.grammar import plural, with_article
 from tests.support.icon_packages import BODIES, ROWS, SUBGROUPS, write_package
 
 

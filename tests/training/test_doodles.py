@@ -9,8 +9,8 @@ import pytest
 
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.training.controlnet.scribbles import BLACK
-from hypersd_app.training.data.concepts import ALWAYS_TRAINED, COLOUR_WORDS, EVERYDAY_NAMES
 from hypersd_app.training.data.thumbnails import framed
+from hypersd_app.training.data.words.concepts import ALWAYS_TRAINED, COLOUR_WORDS, EVERYDAY_NAMES
 from hypersd_app.training.evaluation.doodles.drawing import PAPER, read_doodles
 from hypersd_app.training.evaluation.doodles.metrics import colour_agreement, edge_recall, silhouette_overlap
 from hypersd_app.training.evaluation.doodles.report import Follow, distractors, recoloured, shifted

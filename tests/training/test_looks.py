@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from hypersd_app.training.data.looks import PIXELS, inked, pastel, pixelated
-from hypersd_app.training.data.recolour import visible
-from hypersd_app.training.data.render import nested_svg, on_white_with_alpha, render_svg
-from hypersd_app.training.data.sources import Icon
+from hypersd_app.training.data.icons.looks import PIXELS, inked, pastel, pixelated
+from hypersd_app.training.data.icons.recolour import visible
+from hypersd_app.training.data.icons.render import nested_svg, on_white_with_alpha, render_svg
+from hypersd_app.training.data.icons.sources import Icon
 
 BODY = (
     '<circle cx="50" cy="50" r="40" fill="#e02020"/><path d="M30 50H70" stroke="#00f" stroke-width="9" fill="none" opacity=".4"/>'

@@ -17,8 +17,8 @@ from hypersd_app.training.critics.quality import spoil
 from hypersd_app.training.critics.registry import open_reward
 from hypersd_app.training.critics.segmenter import masks
 from hypersd_app.training.data.dataset import SceneRenderer
+from hypersd_app.training.data.icons.sources import ICON_SETS, IconLibrary
 from hypersd_app.training.data.scenes import Placement, Scene
-from hypersd_app.training.data.sources import ICON_SETS, IconLibrary
 from hypersd_app.training.data.thumbnails import moved, shrink, shrink_tensor
 from hypersd_app.training.workspace import Workspace
 from tests.support import tiny_models

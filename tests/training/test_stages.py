@@ -27,9 +27,9 @@ from hypersd_app.training.core.contact_sheet import from_uint8
 from hypersd_app.training.core.lora import fuse_lora
 from hypersd_app.training.data.compositions import Compositions, moved
 from hypersd_app.training.data.dataset import PRESETS, PictureData, SceneRenderer
+from hypersd_app.training.data.icons.libraries import load_libraries
+from hypersd_app.training.data.icons.render import on_white
 from hypersd_app.training.data.latents import encode
-from hypersd_app.training.data.libraries import load_libraries
-from hypersd_app.training.data.render import on_white
 from hypersd_app.training.style.train import read_folder
 from hypersd_app.training.workspace import Workspace
 from tests.support.icon_packages import write_all

@@ -19,7 +19,7 @@ from hypersd_app.training.cli import run_train
 from hypersd_app.training.core.loop import LoopConfig
 from hypersd_app.training.critics import style as style_judge
 from hypersd_app.training.data import dataset
-from hypersd_app.training.data.sources import ICON_SETS
+from hypersd_app.training.data.icons.sources import ICON_SETS
 from hypersd_app.training.evaluation import styles as style_report
 from hypersd_app.training.evaluation.doodles import report as doodle_report
 from hypersd_app.training.evaluation.doodles.drawing import read_doodles

@@ -6,7 +6,12 @@ from collections import Counter
 import pytest
 
 from hypersd_app.training.data.captions import Captioner
-from hypersd_app.training.data.concepts import (
+from hypersd_app.training.data.drawings import find_drawings
+from hypersd_app.training.data.icons.painted import PACKAGES, PaintedLibrary
+from hypersd_app.training.data.icons.sources import EMOJI_SETS, ICON_SETS, LOOKS, MAIN_SET, IconLibrary
+from hypersd_app.training.data.scenes import Drawing, Placement, Scene
+from hypersd_app.training.data.words import tables
+from hypersd_app.training.data.words.concepts import (
     HELD_OUT_PERCENT,
     HELD_OUT_WORDS,
     concept_from_row,
@@ -14,11 +19,6 @@ from hypersd_app.training.data.concepts import (
     stable_percent,
     thing_concepts,
 )
-from hypersd_app.training.data.drawings import find_drawings
-from hypersd_app.training.data.painted import PACKAGES, PaintedLibrary
-from hypersd_app.training.data.scenes import Drawing, Placement, Scene
-from hypersd_app.training.data.sources import EMOJI_SETS, ICON_SETS, LOOKS, MAIN_SET, IconLibrary
-from hypersd_app.training.data.words import tables
 from tests.support.icon_packages import ROWS, SUBGROUPS, write_icons, write_package
 
 

@@ -8,7 +8,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from hypersd_app.ui.scripts import MAIN, head, module_route, modules, mount
+from hypersd_app.ui.shell.scripts import MAIN, head, module_route, modules, mount
 
 
 @pytest.fixture

@@ -25,9 +25,9 @@ from hypersd_app.training.core.device import to_device
 from hypersd_app.training.core.loop import Progress
 from hypersd_app.training.data.compositions import moved
 from hypersd_app.training.data.dataset import PICTURE_SIZE, PictureData
-from hypersd_app.training.data.grammar import with_article
 from hypersd_app.training.data.latents import blank_latents, encode
 from hypersd_app.training.data.scenes import Scene
+from hypersd_app.training.data.words.grammar import with_article
 from hypersd_app.training.pocket.layout_prior import fills_the_picture, remembered
 from hypersd_app.training.workspace import Workspace
 

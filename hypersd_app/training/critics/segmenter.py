@@ -18,7 +18,7 @@ from hypersd_app.training.core.device import images_to_device, mixed_precision, 
 from hypersd_app.training.core.loop import LoopConfig, Progress, StepFunction
 from hypersd_app.training.critics.fit import train_network
 from hypersd_app.training.data.dataset import PictureData, SceneRenderer
-from hypersd_app.training.data.libraries import load_libraries
+from hypersd_app.training.data.icons.libraries import load_libraries
 from hypersd_app.training.data.scenes import Scene
 from hypersd_app.training.data.splits import REWARD, indices_of
 from hypersd_app.training.data.thumbnails import SIDE, shrink_tensor, thumbnails

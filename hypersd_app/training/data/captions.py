@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from hypersd_app.training.data.concepts import COLOUR_WORDS, FACES, PEOPLE, Concept
-from hypersd_app.training.data.grammar import plural, with_article
+from hypersd_app.training.data.icons.sources import ICON_SETS
 from hypersd_app.training.data.scenes import Drawing, Placement, Scene
-from hypersd_app.training.data.sources import ICON_SETS
+from hypersd_app.training.data.words.concepts import COLOUR_WORDS, FACES, PEOPLE, Concept
+from hypersd_app.training.data.words.grammar import plural, with_article
 
 # How often a caption names the style. Words that leave it open may be answered by any set: pictures differ between seeds.
 # Looks that nobody expects unasked nearly always carry their words.

@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hypersd_app.training.data.captions import Captioner
-from hypersd_app.training.data.concepts import Concept, load_concepts
 from hypersd_app.training.data.drawings import find_drawings
-from hypersd_app.training.data.libraries import load_libraries
-from hypersd_app.training.data.looks import inked, pastel, pixelated
-from hypersd_app.training.data.recolour import recolour
-from hypersd_app.training.data.render import nested_svg, on_white_with_alpha, render_svg
+from hypersd_app.training.data.icons.libraries import load_libraries
+from hypersd_app.training.data.icons.looks import inked, pastel, pixelated
+from hypersd_app.training.data.icons.recolour import recolour
+from hypersd_app.training.data.icons.render import nested_svg, on_white_with_alpha, render_svg
+from hypersd_app.training.data.icons.sources import EMOJI_SETS, ICON_SETS, MAIN_SET, IconLibrary
 from hypersd_app.training.data.scenes import Drawing, Placement, Scene, ScenePlanner, plan_scenes
-from hypersd_app.training.data.sources import EMOJI_SETS, ICON_SETS, MAIN_SET, IconLibrary
+from hypersd_app.training.data.words.concepts import Concept, load_concepts
 from hypersd_app.training.data.words.tables import things
 
 logger = logging.getLogger(__name__)

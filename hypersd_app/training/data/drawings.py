@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from hypersd_app.training.data.concepts import EVERYDAY_NAMES, FACES, PEOPLE, SYMBOLS, Concept, stable_percent
-from hypersd_app.training.data.painted import PaintedLibrary
-from hypersd_app.training.data.recolour import MainColour, main_colour, visible
-from hypersd_app.training.data.render import nested_svg, render_svg
+from hypersd_app.training.data.icons.painted import PaintedLibrary
+from hypersd_app.training.data.icons.recolour import MainColour, main_colour, visible
+from hypersd_app.training.data.icons.render import nested_svg, render_svg
+from hypersd_app.training.data.icons.sources import ICON_SETS, IconLibrary
 from hypersd_app.training.data.scenes import Drawing
-from hypersd_app.training.data.sources import ICON_SETS, IconLibrary
+from hypersd_app.training.data.words.concepts import EVERYDAY_NAMES, FACES, PEOPLE, SYMBOLS, Concept, stable_percent
 from hypersd_app.training.data.words.tables import Thing, things
 
 LOOK_PERCENT = 28  # of a set's drawings that a look shows, beside the familiar ones

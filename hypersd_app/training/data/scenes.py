@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hypersd_app.training.data.concepts import Concept, stable_percent
+from hypersd_app.training.data.words.concepts import Concept, stable_percent
 
 HELD_OUT_COMPOSITIONS_PERCENT = 10
 ACCESSORIES = {  # label: (x, y, size) of its centre and width, in parts of the wearer's size

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hypersd_app.training.data.concepts import stable_percent
 from hypersd_app.training.data.dataset import PictureData
 from hypersd_app.training.data.scenes import Scene
+from hypersd_app.training.data.words.concepts import stable_percent
 
 REWARD, JUDGE, EVALUATION = "reward", "judge", "evaluation"
 SPLITS = (REWARD, JUDGE, EVALUATION)

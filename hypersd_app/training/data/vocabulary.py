@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hypersd_app.catalog.vocabulary import FILE_NAME, Entry
-from hypersd_app.training.data.concepts import COLOUR_WORDS, Concept
-from hypersd_app.training.data.grammar import with_article
 from hypersd_app.training.data.scenes import Drawing
+from hypersd_app.training.data.words.concepts import COLOUR_WORDS, Concept
+from hypersd_app.training.data.words.grammar import with_article
 
 
 def vocabulary(concepts: Sequence[Concept], drawings: Sequence[Drawing]) -> list[Entry]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hypersd_app.training.data.dataset import PictureData
-from hypersd_app.training.data.sources import MAIN_SET
+from hypersd_app.training.data.icons.sources import MAIN_SET
 from hypersd_app.training.data.splits import EVALUATION, indices_of
 
 _UNSEEN_PHRASES = ("a sticker of {}", "draw {}", "an icon that shows {}", "{} please", "one picture with {}")

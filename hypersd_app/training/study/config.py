@@ -10,7 +10,7 @@ from typing import Any
 
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.training.core.loop import LoopConfig
-from hypersd_app.training.data.sources import MAIN_SET
+from hypersd_app.training.data.icons.sources import MAIN_SET
 from hypersd_app.training.distillation.config import AdversarialConfig, FeedbackConfig, ScoreConfig, StudentConfig
 from hypersd_app.training.distillation.methods import METHODS, Method
 

@@ -25,7 +25,7 @@ from hypersd_app.training.core.device import to_device
 from hypersd_app.training.core.loop import LoopConfig, Progress, TrainingStage, TrainingState, run_stage
 from hypersd_app.training.core.lora import ATTENTION_TARGETS, CONVOLUTION_TARGETS, add_lora, save_lora
 from hypersd_app.training.data.dataset import PICTURE_SIZE, PictureData
-from hypersd_app.training.data.sources import ICON_SETS
+from hypersd_app.training.data.icons.sources import ICON_SETS
 from hypersd_app.training.pocket.layout_prior import fills_the_picture
 from hypersd_app.training.pocket.teacher import Sampler
 from hypersd_app.training.style.objectives import Layouts, Lesson, Pictures, StylePictures, Words

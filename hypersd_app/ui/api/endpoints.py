@@ -10,8 +10,8 @@ from gradio.processing_utils import save_bytes_to_cache
 
 from hypersd_app.images.files import open_picture
 from hypersd_app.ui.animation import FRAME_PIXELS, MAX_FRAMES, animated_gif, check_frames
-from hypersd_app.ui.errors import for_people
 from hypersd_app.ui.handlers import Handlers
+from hypersd_app.ui.shell.errors import for_people
 
 
 def add_named_endpoints(handlers: Handlers) -> None:

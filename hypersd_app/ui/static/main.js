@@ -1,4 +1,4 @@
-// The page's scripts: each mount... takes over one of the page's components once Gradio has built it (ui/scripts.py).
+// The page's scripts: each mount... takes over one of the page's components once Gradio has built it (ui/shell/scripts.py).
 import { mountBoard, openBoard } from "./board/board.js";
 import { mountCompare } from "./compare/compare_page.js";
 import { openBridge } from "./core/bridge.js";

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from hypersd_app.ui.scripts import markup, mount
+from hypersd_app.ui.shell.scripts import markup, mount
 
 
 def add_compare() -> None:

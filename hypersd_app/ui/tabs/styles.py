@@ -10,10 +10,10 @@ from typing import Any
 
 import gradio as gr
 
-from hypersd_app.ui.errors import for_people
 from hypersd_app.ui.i18n.texts import counted, text
 from hypersd_app.ui.page_config import catalogue
-from hypersd_app.ui.scripts import markup, mount, on_value
+from hypersd_app.ui.shell.errors import for_people
+from hypersd_app.ui.shell.scripts import markup, mount, on_value
 from hypersd_app.ui.style_uploads import Library, Report
 from hypersd_app.ui.tabs.text_to_image import TextTab
 

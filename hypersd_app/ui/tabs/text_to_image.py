@@ -8,12 +8,12 @@ from typing import Any
 import gradio as gr
 
 from hypersd_app.requests import MAX_IMAGES, MAX_PROMPT_LENGTH, MAX_SEED, MAX_STYLES
-from hypersd_app.ui.errors import for_people
 from hypersd_app.ui.handlers import Handlers, any_seed
 from hypersd_app.ui.i18n.texts import text
 from hypersd_app.ui.page_config import model_choices, recipe_choices, recipe_row
 from hypersd_app.ui.recipe_matching import model_of
-from hypersd_app.ui.scripts import imported, markup, mount, on_value
+from hypersd_app.ui.shell.errors import for_people
+from hypersd_app.ui.shell.scripts import imported, markup, mount, on_value
 from hypersd_app.ui.tabs.text_to_image_events import WEIGHTS, TextActions, size_slider
 
 PROMPT_ATTRIBUTES = gr.InputHTMLAttributes(autocomplete="off", enterkeyhint="go")

@@ -1,1 +1,1 @@
-"""The words that pictures go by, as data: names, kinds and the things that have no emoji of their own."""
+"""What Pocket can draw and what people call it: concepts, names, kinds, things that have no emoji of their own, and grammar."""

@@ -26,9 +26,9 @@ from hypersd_app.training.core.contact_sheet import contact_sheet
 from hypersd_app.training.core.device import memory_format, mixed_precision
 from hypersd_app.training.core.lora import fuse_lora
 from hypersd_app.training.critics.text_image import Judge
-from hypersd_app.training.data.concepts import Concept
-from hypersd_app.training.data.grammar import with_article
 from hypersd_app.training.data.thumbnails import framed
+from hypersd_app.training.data.words.concepts import Concept
+from hypersd_app.training.data.words.grammar import with_article
 from hypersd_app.training.evaluation.doodles.drawing import Doodle, read_doodles
 from hypersd_app.training.evaluation.doodles.metrics import colour_agreement, edge_recall, silhouette_overlap
 from hypersd_app.training.pocket.teacher import Sampler

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hypersd_app.training.data.sources import Icon, IconLibrary, IconSet, fetch_package
+from hypersd_app.training.data.icons.sources import Icon, IconLibrary, IconSet, fetch_package
 
 _HEX = re.compile(r"#([0-9a-fA-F]{6}|[0-9a-fA-F]{3})\b")
 _FAINT = re.compile(r'(?:fill-)?opacity="0?\.[1-7]\d*"')

@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from hypersd_app.ui.i18n.texts import text
 
-STATIC = Path(__file__).resolve().parent / "static"
+STATIC = Path(__file__).resolve().parents[1] / "static"
 STATIC_PATH = "studio/static"  # relative to the page, which may lie below a reverse proxy's path
 MAIN = "main.js"
 FOR_EVER = {"cache-control": "public, max-age=31536000, immutable", "x-content-type-options": "nosniff"}

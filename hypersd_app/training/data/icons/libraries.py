@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hypersd_app.training.data.painted import PaintedLibrary
-from hypersd_app.training.data.sources import ICON_SETS, IconLibrary, IconSet, fetch_package
+from hypersd_app.training.data.icons.painted import PaintedLibrary
+from hypersd_app.training.data.icons.sources import ICON_SETS, IconLibrary, IconSet, fetch_package
 
 
 def load_libraries(folder: Path, set_keys: tuple[str, ...]) -> dict[str, IconLibrary]:

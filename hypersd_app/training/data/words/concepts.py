@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from hypersd_app.training.data.sources import NAMES_PACKAGE, fetch_package
+from hypersd_app.training.data.icons.sources import NAMES_PACKAGE, fetch_package
 from hypersd_app.training.data.words import tables
 
 FACES, PEOPLE, NATURE, FOOD, PLACES, ACTIVITIES, OBJECTS, SYMBOLS = 0, 1, 3, 4, 5, 6, 7, 8
@@ -313,6 +313,6 @@ def load_concepts(package_folder: Path) -> tuple[Concept, ...]:
 
 def measured_words() -> frozenset[str]:
     """The words whose pictures the evaluation asks for: never held out."""
-    lists = Path(__file__).parents[1] / "evaluation" / "words"
+    lists = Path(__file__).parents[2] / "evaluation" / "words"
     lines = (line.lower() for path in sorted(lists.glob("*.txt")) for line in path.read_text(encoding="utf-8").splitlines())
     return frozenset(line for line in lines if line and not line.startswith("#"))

@@ -11,7 +11,7 @@ from gradio.route_utils import get_fn
 
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.server.http.middleware import MALFORMED
-from hypersd_app.ui.errors import told
+from hypersd_app.ui.shell.errors import told
 
 SHOWN_INPUTS = 40  # names in a message
 

@@ -10,7 +10,7 @@ import resvg_py
 from numpy.typing import NDArray
 from PIL import Image
 
-from hypersd_app.training.data.sources import Icon
+from hypersd_app.training.data.icons.sources import Icon
 
 _IDS = re.compile(r'\bid="([^"]+)"')
 _USES = re.compile(r"""(\bid="|href="#|url\(['"]?#)([^"')]+)(?=["')])""")
