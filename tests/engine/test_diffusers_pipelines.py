@@ -17,8 +17,8 @@ from hypersd_app.errors import DeviceOutOfMemory, InvalidRequest
 from hypersd_app.requests import ControlInput, GenerationRequest, StepReached, StyleWeight
 from hypersd_app.weights.hub import Hub
 from tests.engine.conftest import HYPER, REFERENCE
-from tests.engine.test_equivalence import sketch
 from tests.support import transformer_models
+from tests.support.drawings import sketch
 from tests.support.hub_server import HubServer
 
 SD3, FLUX = "stabilityai/stable-diffusion-3-medium-diffusers", "black-forest-labs/FLUX.1-dev"

@@ -14,8 +14,8 @@ from hypersd_app.engine.sampling import generate as rendering
 from hypersd_app.errors import DeviceOutOfMemory, InvalidRequest, ModelUnavailable
 from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
 from tests.engine.conftest import REFERENCE
-from tests.engine.test_equivalence import SIZES, sketch
 from tests.support import tiny_models
+from tests.support.drawings import SIZES, sketch
 
 CAT = GenerationRequest("a cat", recipe="unified", seed=7)
 BLANK = np.zeros((256, 256, 3), np.uint8)

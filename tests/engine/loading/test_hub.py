@@ -22,8 +22,8 @@ from hypersd_app.settings import ROOT
 from hypersd_app.weights import downloads
 from hypersd_app.weights.hub import Hub, component_files
 from tests.engine.conftest import HYPER, REFERENCE, SD15
-from tests.engine.test_equivalence import SIZES, sketch
 from tests.support import tiny_models
+from tests.support.drawings import SIZES, sketch
 from tests.support.hub_server import COMMIT, HubServer
 
 LORA = WeightSource(repo=HYPER, filename="Hyper-SD15-1step-lora.safetensors")

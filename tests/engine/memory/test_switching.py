@@ -19,8 +19,8 @@ from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
 from hypersd_app.settings import ROOT, Settings
 from hypersd_app.system import resident_bytes
 from tests.engine.conftest import REFERENCE
-from tests.engine.test_equivalence import sketch
 from tests.support import tiny_models
+from tests.support.drawings import sketch
 
 STYLE_SWITCHES, MODEL_SWITCHES = 200, 50
 OPENVINO_STYLE_SWITCHES, OPENVINO_MODEL_SWITCHES = 60, 16
@@ -63,7 +63,7 @@ def fresh_pictures(
     settings: Settings, repositories: Path, requests: Sequence[GenerationRequest], hardware: Hardware = REFERENCE
 ) -> list[np.ndarray]:
     """The pictures of a process that has drawn nothing before."""
-    code = "from tests.engine.test_switching import draw_freshly; draw_freshly()"
+    code = "from tests.engine.memory.test_switching import draw_freshly; draw_freshly()"
     given = pickle.dumps((settings, repositories, list(requests), hardware))
     process = subprocess.run([sys.executable, "-c", code], input=given, stdout=subprocess.PIPE, check=True, cwd=ROOT)
     return pickle.loads(process.stdout)

@@ -150,7 +150,7 @@ def test_a_stage_s_preview_sees_the_average_and_its_metrics_are_kept(tmp_path):
 
 def test_a_stage_killed_outright_resumes_to_the_same_weights(tmp_path):
     whole = run_stage(NetConfig(), tmp_path / "whole", quiet, net_stage)
-    script = "import sys, pathlib; from tests.training.test_training import *; "
+    script = "import sys, pathlib; from tests.training.core.test_loop import *; "
     script += "run_stage(NetConfig(), pathlib.Path(sys.argv[1]), quiet, lambda: net_stage(killed_at=5))"
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "cut")], cwd=ROOT, check=False, timeout=120)
     assert done.returncode == -signal.SIGKILL and steps_done(tmp_path / "cut") == 5

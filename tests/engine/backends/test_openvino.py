@@ -10,8 +10,8 @@ from hypersd_app.engine.engine import Engine
 from hypersd_app.engine.memory.device import Hardware
 from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
 from hypersd_app.system import has_native_bfloat16
-from tests.engine.test_equivalence import SIZES, sketch
 from tests.support import tiny_models
+from tests.support.drawings import SIZES, sketch
 
 openvino = pytest.importorskip("openvino")
 

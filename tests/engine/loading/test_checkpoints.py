@@ -21,9 +21,9 @@ from hypersd_app.errors import ModelUnavailable
 from hypersd_app.requests import ControlInput, GenerationRequest
 from hypersd_app.weights.hub import Hub
 from tests.engine.conftest import REFERENCE, SD15, SDXL
-from tests.engine.test_equivalence import SIZES, sketch
 from tests.support import tiny_models
 from tests.support.checkpoints import write_checkpoint
+from tests.support.drawings import SIZES, sketch
 
 PIPELINES = {"sd15": (SD15, diffusers.StableDiffusionPipeline), "sdxl": (SDXL, diffusers.StableDiffusionXLPipeline)}
 

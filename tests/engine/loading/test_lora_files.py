@@ -13,8 +13,8 @@ from hypersd_app.engine.loading.checkpoints import BASE_MODELS
 from hypersd_app.engine.loading.lora import parameters, read_factors
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.requests import GenerationRequest, StyleWeight
-from tests.engine.test_equivalence import SIZES
 from tests.support import tiny_models
+from tests.support.drawings import SIZES
 
 RANK, ALPHA = 2, 1.0
 

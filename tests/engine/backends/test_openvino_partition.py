@@ -16,8 +16,8 @@ from hypersd_app.engine.backends.openvino import network as openvino_network
 from hypersd_app.engine.backends.openvino import partition
 from hypersd_app.engine.backends.openvino.partition import SteadyPart, cut
 from hypersd_app.requests import ControlInput, StyleWeight
-from tests.engine.test_equivalence import sketch
-from tests.engine.test_openvino import SINGLE, opened, plan_of, request
+from tests.engine.backends.test_openvino import SINGLE, opened, plan_of, request
+from tests.support.drawings import sketch
 
 
 def small_model() -> ov.Model:

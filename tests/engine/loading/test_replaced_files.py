@@ -23,7 +23,7 @@ from hypersd_app.engine.loading.loader import Loader
 from hypersd_app.engine.memory.device import Hardware
 from hypersd_app.requests import GenerationRequest, StyleWeight
 from tests.engine.conftest import REFERENCE, SD15
-from tests.engine.test_checkpoints import base_models  # noqa: F401
+from tests.engine.loading.test_checkpoints import base_models  # noqa: F401
 from tests.support import tiny_models
 from tests.support.checkpoints import write_checkpoint
 

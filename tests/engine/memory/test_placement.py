@@ -22,10 +22,10 @@ from hypersd_app.engine.engine import Engine
 from hypersd_app.engine.memory.device import Hardware
 from hypersd_app.engine.memory.placement import Footprint, Placement, Placements, Tier, choose_placement
 from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
+from tests.engine.backends.test_openvino import decibels
 from tests.engine.conftest import REFERENCE
-from tests.engine.test_equivalence import SIZES, sketch
-from tests.engine.test_openvino import decibels
 from tests.support import tiny_models
+from tests.support.drawings import SIZES, sketch
 
 GB = 10**9
 SDXL = Footprint(text=817_000_000, unet=2_567_000_000, decoder=49_000_000)

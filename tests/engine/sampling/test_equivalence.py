@@ -15,16 +15,9 @@ from hypersd_app.models.text_encoder import MaskedBertModel
 from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
 from tests.engine.conftest import HYPER, SD15, SDXL
 from tests.support import tiny_models
+from tests.support.drawings import SIZES, sketch
 
 TOLERANCE = 2
-SIZES = {"pocket": 256, "sd15": 256, "sdxl": 512}
-
-
-def sketch(size: int) -> np.ndarray:
-    """A white ring on black."""
-    y, x = np.mgrid[:size, :size] / size - 0.5
-    ring = np.abs(np.hypot(x, y) - 0.3) < 0.02
-    return np.repeat((ring * 255).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
 def reference_pipeline(engine, model, recipe, control, repositories, pocket):

@@ -16,7 +16,7 @@ from hypersd_app.engine.backends.openvino import network as openvino_network
 from hypersd_app.engine.backends.openvino.network import BATCH, weights_hash
 from hypersd_app.engine.engine import Engine
 from hypersd_app.server.service import BATCH_SIZES
-from tests.engine.test_openvino import SINGLE, request
+from tests.engine.backends.test_openvino import SINGLE, request
 
 
 def drawn(settings, cache: Path) -> np.ndarray:

@@ -18,8 +18,8 @@ from hypersd_app.engine.memory import device as hardware
 from hypersd_app.errors import DeviceOutOfMemory, HyperSDError
 from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
 from tests.engine.conftest import REFERENCE
-from tests.engine.test_equivalence import sketch
 from tests.support import tiny_models
+from tests.support.drawings import sketch
 
 NETWORKS = (StyledTorchDenoiser, TorchControlNetwork, TorchDecoder)
 
