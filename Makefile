@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run run-ray test test-fast lint train-setup browser clean
+.PHONY: run run-ray test test-fast lint train-setup browser proxies clean
 
 run: $(VENV)/.run
 	$(BIN)/python app.py
@@ -13,7 +13,7 @@ run-ray: $(VENV)/.ray
 	$(BIN)/python -m hypersd_app serve --replicas 2
 
 # A file read or written without an encoding works on one machine and fails on the next: that is an error here.
-test: lint browser
+test: lint browser proxies
 	$(BIN)/python -X warn_default_encoding -m pytest
 
 # What an editor can wait for: no browser, no Ray, no training.
@@ -53,6 +53,11 @@ browser: $(VENV)/.dev
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
 	(command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium) || \
 	$(BIN)/python -m playwright install chromium
+
+# What the studio is tested behind. Where they can't be installed, those tests are skipped and say so.
+proxies:
+	@(command -v nginx && command -v caddy) >/dev/null || \
+	(command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx-light caddy) || true
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache

@@ -35,6 +35,10 @@ class ModelUnavailable(HyperSDError):
     """Weights, a package or the network needed for a model are missing."""
 
 
+class CannotListen(HyperSDError):
+    """The server's host or port can't be used; the message says why and what to choose instead."""
+
+
 class DeviceOutOfMemory(HyperSDError):
     """The device had no room; the cache was freed and the request may be tried again."""
 

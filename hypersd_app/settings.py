@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from hypersd_app.errors import InvalidRequest, ModelUnavailable
 
@@ -19,6 +21,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 SAFETY = ("auto", "on", "off")
 CHOICES = {"backend": BACKENDS, "device": DEVICES, "precision": PRECISIONS, "safety": SAFETY}
+PROXY_PATH = re.compile(r"(?=.{0,200}$)(?!.*\.\.)(?:/[A-Za-z0-9_~.-]+)*/?")  # below which a reverse proxy offers the studio
 LARGEST_COUNT = 1024  # of cores, replicas
 SMALLEST_COUNTS = {"threads": 0, "spare_cores": -1, "replicas": 0, "most_replicas": 0, "replica_cores": 1}
 
@@ -48,6 +51,7 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = 7860
+    root_path: str = ""  # path below which a reverse proxy offers the studio, "/studio"; or it sends X-Forwarded-Prefix
     share: bool = False
     default_model: str = "pocket"
     language: str = "en"  # of the page; what there is: hypersd_app/ui/i18n/texts.py
@@ -83,6 +87,8 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise InvalidRequest("port", self.port, "a number from 0 to 65535")
+        if not PROXY_PATH.fullmatch(self.root_path):
+            raise InvalidRequest("root_path", self.root_path, "a path such as /studio, of letters, digits and _ ~ . -")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise InvalidRequest(name, getattr(self, name), f"{', '.join(choices[:-1])} or {choices[-1]}")
@@ -100,7 +106,9 @@ class Settings:
     @property
     def environment(self) -> dict[str, str]:
         """The variables from which another process has the same settings, but for its address."""
-        values = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in ("host", "port", "share")}
+        values = {
+            item.name: getattr(self, item.name) for item in fields(self) if item.name not in ("host", "port", "root_path", "share")
+        }
         return {f"HYPERSD_{name.upper()}": str(int(value) if isinstance(value, bool) else value) for name, value in values.items()}
 
     def for_visitors(self) -> Settings:
@@ -134,6 +142,8 @@ def from_environment(environment: Mapping[str, str] | None = None, **overrides: 
     values: dict[str, Any] = {}
     if "GRADIO_SERVER_NAME" in environment:
         values["host"] = environment["GRADIO_SERVER_NAME"]  # how Spaces says where to listen
+    if "GRADIO_ROOT_PATH" in environment:
+        values["root_path"] = urlsplit(environment["GRADIO_ROOT_PATH"]).path
     defaults = Settings()
     for item in fields(Settings):
         text = environment.get(f"HYPERSD_{item.name.upper()}")

@@ -120,6 +120,34 @@ def test_it_serves_with_the_weights_of_the_folder_it_starts_in(command: Path, tm
         process.wait(10)
 
 
+@pytest.mark.slow
+def test_it_serves_in_an_odd_place(command: Path, tmp_path: Path) -> None:
+    """No home, a proxy that is down, IPv6, an old Windows console, a folder with spaces and other scripts."""
+    folder = tmp_path / "Ордner mit Ümläut 絵"
+    (folder / "temporary").mkdir(parents=True)
+    (folder / "assets").symlink_to(ROOT / "assets")
+    port = free_port()
+    odd = {
+        "HOME": "/nonexistent",
+        "TMPDIR": str(folder / "temporary"),
+        "HYPERSD_HOST": "::1",
+        "HYPERSD_BACKEND": "torch",
+        "PYTHONIOENCODING": "cp1252",
+        **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy"), "http://127.0.0.1:9"),
+    }
+    environment = {name: value for name, value in without_ours().items() if name.lower() not in ("no_proxy", "xdg_cache_home")}
+    with (tmp_path / "log").open("w", encoding="utf-8") as log:
+        process = subprocess.Popen([command, "serve", "--port", str(port)], cwd=folder, env={**environment, **odd}, stderr=log)
+        try:
+            await_ready(port, process, host="[::1]")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()
+            process.wait(10)
+    assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8", errors="replace")
+
+
 def test_other_processors_get_the_same_openvino() -> None:
     extra = only_line("requirements-openvino.txt", "openvino")
     assert only_line("requirements.txt", "openvino").partition(";")[0].strip() == extra

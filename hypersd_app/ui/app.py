@@ -17,6 +17,7 @@ from hypersd_app.server.engines.factory import open_engine
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.server.engines.scheduled import ScheduledEngine
 from hypersd_app.server.engines.worker import WorkerEngine
+from hypersd_app.server.http.address import reach_ourselves, require_free, url_host
 from hypersd_app.server.http.connections import limit_connections
 from hypersd_app.server.http.middleware import unknown_call
 from hypersd_app.server.http.origins import allowed_hosts
@@ -93,10 +94,11 @@ def launch_arguments(engine: ImageEngine, service: BoardService, readiness: Read
     # Style files are large; what takes pictures checks their size itself.
     upload_bytes = service.limits.upload_bytes if settings.public else LARGEST_STYLE
     hosts = allowed_hosts(settings, service.limits.allowed_origins)
-    app = app_arguments(engine, service, readiness, upload_bytes, hosts)
+    app = app_arguments(engine, service, readiness, upload_bytes, hosts, settings.root_path)
     return {
-        "server_name": settings.host,
+        "server_name": url_host(settings.host),
         "server_port": settings.port or None,
+        "root_path": "",  # see ProxyPath
         "share": settings.share,
         "ssr_mode": False,
         "run_history": False,
@@ -123,6 +125,8 @@ def serve(settings: Settings, engine: ImageEngine | None = None, devices: int = 
     """Build engine and page, and serve until a signal. Raises HyperSDError if the default model may not be served at all."""
     limits = limits_of(settings.limits)  # invalid limits are reported before a model is loaded
     settings = settings.for_visitors()
+    require_free(settings.host, settings.port)
+    reach_ourselves(settings.host)
     share_one_heap()
     write_request_log()
     os.environ["FORWARDED_ALLOW_IPS"] = settings.trusted_proxies  # uvicorn then takes the visitor from X-Forwarded-For

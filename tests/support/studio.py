@@ -33,11 +33,12 @@ def served(
     limits: BoardLimits | None = None,
     styles: Path = Path("no styles"),
     language: str = "en",
+    root_path: str = "",
 ) -> Iterator[Served]:
     """Serve until the block ends; `styles` is where added style files go. The language is that of the whole process till then."""
     engine = engine or FakeEngine(folder=styles)
     port = port or free_port()
-    studio = build_studio(engine, Settings(port=port, styles=styles, language=language), limits)
+    studio = build_studio(engine, Settings(port=port, styles=styles, language=language, root_path=root_path), limits)
     studio.launch(prevent_thread_lock=True)
     try:
         yield Served(f"http://127.0.0.1:{port}/", port, engine, studio, styles)

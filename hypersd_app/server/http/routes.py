@@ -14,6 +14,7 @@ from hypersd_app.server.http.board_socket import BoardSocket
 from hypersd_app.server.http.browser_policy import BrowserPolicy
 from hypersd_app.server.http.middleware import HttpGuard, exception_handlers
 from hypersd_app.server.http.origins import AllowedHosts, OriginGuard
+from hypersd_app.server.http.proxy_path import ProxyPath
 from hypersd_app.server.observability.health import Readiness, StatusReader
 from hypersd_app.server.service import BoardService
 
@@ -23,13 +24,14 @@ PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def app_arguments(
-    engine: ImageEngine, service: BoardService, readiness: Readiness, upload_bytes: int, hosts: AllowedHosts
+    engine: ImageEngine, service: BoardService, readiness: Readiness, upload_bytes: int, hosts: AllowedHosts, root_path: str = ""
 ) -> dict[str, Any]:
     """Arguments of the FastAPI app that Gradio makes, for `launch(app_kwargs=...)`."""
     limits, metrics = service.limits, service.request_log.metrics
     return {
         "routes": studio_routes(engine, service, readiness),
         "middleware": [
+            Middleware(ProxyPath, root_path=root_path),
             Middleware(BrowserPolicy),
             Middleware(OriginGuard, hosts=hosts, metrics=metrics),
             Middleware(HttpGuard, limits=limits, metrics=metrics, upload_bytes=upload_bytes),
