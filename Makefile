@@ -44,7 +44,11 @@ $(VENV)/.ray: requirements-ray.txt $(VENV)/.run
 	$(PIP) -r requirements-ray.txt
 	touch $@
 
-$(VENV)/.dev: requirements-dev.txt $(VENV)/.run $(VENV)/.train $(VENV)/.ray
+$(VENV)/.annotators: requirements-annotators.txt $(VENV)/.run
+	$(PIP) -r requirements-annotators.txt
+	touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.run $(VENV)/.annotators $(VENV)/.train $(VENV)/.ray
 	$(PIP) -r requirements-dev.txt
 	touch $@
 

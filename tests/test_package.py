@@ -159,7 +159,10 @@ def only_line(file: str, package: str) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("file", ["requirements.txt", "requirements-train.txt", "requirements-ray.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize(
+    "file",
+    ["requirements.txt", "requirements-train.txt", "requirements-ray.txt", "requirements-annotators.txt", "requirements-dev.txt"],
+)
 def test_the_ranges_hold_what_the_tests_run_with(file: str) -> None:
     from packaging.requirements import Requirement
 

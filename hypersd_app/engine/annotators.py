@@ -144,7 +144,8 @@ def detector_class(module: str, name: str) -> Any:
         with alone(PACKAGE):
             return getattr(importlib.import_module(f"{PACKAGE}.{module}"), name)
     except (ImportError, AttributeError) as error:
-        raise ModelUnavailable(f"The package controlnet-aux with {name} is needed: {error}") from error
+        install = 'pip install -r requirements-annotators.txt, or pip install "hypersd-studio[annotators]"'
+        raise ModelUnavailable(f"Reading photographs needs the package controlnet-aux: {install} ({error}).") from error
 
 
 _importing = threading.Lock()

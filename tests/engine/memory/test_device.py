@@ -15,7 +15,7 @@ from hypersd_app.engine.loading.lora import LowRank, StylePatch
 from hypersd_app.engine.memory import budget as memory
 from hypersd_app.engine.memory.device import Hardware, choose_hardware
 from hypersd_app.errors import InvalidRequest, ModelUnavailable
-from hypersd_app.settings import Settings, from_environment
+from hypersd_app.settings import ROOT, Settings, from_environment
 
 
 def test_precision_and_compilation_are_settings():
@@ -38,6 +38,23 @@ def test_a_core_is_spared_where_the_visitor_s_browser_is():
     assert choose_hardware(Settings()).spare_cores == 0, "who draws by the command line has no browser beside it"
     with pytest.raises(InvalidRequest, match="spare_cores"):
         Settings(spare_cores=-2)
+
+
+def test_a_mac_draws_in_what_its_chip_takes(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)  # no OpenVINO there
+    chosen = choose_hardware(Settings())
+    assert (chosen.backend, chosen.device, chosen.dtype) == ("torch", "mps", torch.float16)
+    assert chosen.label == "torch, mps, float16" and chosen.torch_device.type == "mps"
+    assert choose_hardware(Settings(precision="float32")).dtype == torch.float32
+
+
+def test_what_serves_sends_no_double_to_the_device():
+    """MPS has no float64: it may be computed with on the processor, where `device` is not named."""
+    serving = [path for room in ("engine", "models", "images") for path in (ROOT / "hypersd_app" / room).rglob("*.py")]
+    lines = [line for path in serving for line in path.read_text(encoding="utf-8").splitlines()]
+    assert not [line for line in lines if ("float64" in line or ".double()" in line) and ("device" in line or ".to(" in line)]
 
 
 def test_another_process_can_be_given_the_same_settings(tmp_path):
