@@ -102,6 +102,7 @@ class DiffusersPipeline:
         self._pipeline = pipeline
         self.label = label
         self.synchronize = synchronize
+        self.resume = None  # its scheduler counts the steps of one run
 
     @torch.inference_mode()
     def render(self, plans: Sequence[Plan], clock: Clock, on_step: StepReport | None) -> list[list[Pixels]]:

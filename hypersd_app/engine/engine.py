@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypedDict
@@ -19,10 +18,11 @@ from hypersd_app.engine.loading.loader import Loader
 from hypersd_app.engine.memory.budget import memory_budget, raise_if_out_of_memory, release
 from hypersd_app.engine.memory.device import Hardware, choose_hardware, zero_gpu
 from hypersd_app.engine.memory.model_cache import ModelCache
-from hypersd_app.engine.model_manager import ModelManager
+from hypersd_app.engine.model_manager import ModelManager, Pipeline
 from hypersd_app.engine.plan import Plan, Planner, leading
 from hypersd_app.engine.sampling.generate import OnStep
 from hypersd_app.engine.sampling.timing import Clock
+from hypersd_app.engine.shared_device import LongWork, SharedDevice
 from hypersd_app.errors import DeviceOutOfMemory, HyperSDError
 from hypersd_app.images.scribble import Pixels
 from hypersd_app.requests import LOADING_SHARE, ControlInput, GenerationRequest, GenerationResult, StepReached
@@ -70,14 +70,17 @@ class Engine:
         loader = loader or Loader(self._hub, torch.float32)
         self._models = ModelManager(self.hardware, settings.cache, loader, self._model_cache)
         self._annotators = Annotators(self._hub, self._model_cache, self.catalog.pins)
-        self._device = threading.Lock()
+        self._device = SharedDevice()
         self._draw_on_lent_gpu = zero_gpu(self._draw_or_error)
         self._pictures = 0
         self._milliseconds: dict[str, float] = {}
         logger.info("engine: %s, budget %.1f GB", self.hardware.label, self._model_cache.budget / 1e9)
 
     def generate(self, request: GenerationRequest, progress: Progress | None = None) -> GenerationResult:
-        """Make the images of one request. Raises HyperSDError: InvalidRequest, ModelUnavailable or DeviceOutOfMemory."""
+        """Make the images of one request. Raises HyperSDError: InvalidRequest, ModelUnavailable or DeviceOutOfMemory.
+
+        With `progress`, batches of others are drawn between its steps.
+        """
         return self._run([self._planner.plan(request)], progress)[0]
 
     def generate_batch(self, requests: Sequence[GenerationRequest]) -> list[GenerationResult]:
@@ -103,13 +106,13 @@ class Engine:
         return [GenerationResult(tuple(row), plan.filled, milliseconds, label) for plan, row in zip(plans, images, strict=True)]
 
     def _draw(self, plans: list[Plan], loading: Progress | None = None, on_step: OnStep | None = None) -> Drawn:
-        with self._models.open(leading(plans), loading) as pipeline, self._device:
-            clock = Clock(pipeline.synchronize)
-            try:
-                return pipeline.render(plans, clock, on_step), clock.finished(), pipeline.label
-            except (MemoryError, RuntimeError) as error:
-                raise_if_out_of_memory(error, "drawing")
-                raise
+        with self._models.open(leading(plans), loading) as pipeline:
+            if on_step is None:
+                with self._device.short():
+                    return _drawn(pipeline, plans, Clock(pipeline.synchronize), None)
+            with self._device.long() as work:
+                clock = Clock(pipeline.synchronize)
+                return _drawn(pipeline, plans, clock, giving_way(pipeline, work, clock, on_step))
 
     def _draw_or_error(self, plans: list[Plan]) -> Drawn | HyperSDError:
         """As `_draw`, in a process whose exceptions lose their words on the way back."""
@@ -125,7 +128,7 @@ class Engine:
 
     def annotate(self, kind: str, photograph: Image.Image, size: tuple[int, int]) -> Pixels:
         """A photograph as a control picture, uint8 (H, W, 3); `size` is (W, H). Raises InvalidRequest and ModelUnavailable."""
-        with self._device:
+        with self._device.short():
             return self._annotators.annotate(kind, photograph, size)
 
     def models(self) -> tuple[ModelSpec, ...]:
@@ -186,9 +189,32 @@ class Engine:
 
     def close(self) -> None:
         """Free the device."""
-        with self._device:
+        with self._device.short():
             self._models.prompts.clear()
             self._free()
+
+
+def _drawn(pipeline: Pipeline, plans: list[Plan], clock: Clock, on_step: OnStep | None) -> Drawn:
+    try:
+        return pipeline.render(plans, clock, on_step), clock.finished(), pipeline.label
+    except (MemoryError, RuntimeError) as error:
+        raise_if_out_of_memory(error, "drawing")
+        raise
+
+
+def giving_way(pipeline: Pipeline, work: LongWork, clock: Clock, on_step: OnStep) -> OnStep:
+    """`on_step`, after which those who wait for the device have it for a while. Their time is not this request's."""
+
+    def report(step: int, steps: int, *picture: Image.Image) -> None:
+        on_step(step, steps, *picture)
+        if pipeline.resume is None or step == steps:
+            return
+        away = work.give_way()
+        if away > 0:
+            clock.leave_out(away)
+            pipeline.resume()
+
+    return report
 
 
 def _step_report(progress: Progress | None) -> OnStep | None:

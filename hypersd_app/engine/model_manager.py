@@ -73,6 +73,11 @@ class Pipeline(Protocol):
         """The images of each plan, uint8 (H, W, 3), in order. Raises HyperSDError."""
         ...
 
+    @property
+    def resume(self) -> Callable[[], None] | None:
+        """To be called in `on_step` after others have drawn with the same parts; None where nobody may in between."""
+        ...
+
 
 @dataclass(eq=False)
 class Opened:

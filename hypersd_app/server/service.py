@@ -20,7 +20,7 @@ from hypersd_app.server.observability.metrics import Metrics
 from hypersd_app.server.observability.request_log import DROPPED, PICTURE, Record, RequestLog, outcome_of
 from hypersd_app.server.scheduling.fair_queue import LazyRequest, SchedulerLimits
 from hypersd_app.server.scheduling.limits import BoardLimits
-from hypersd_app.server.scheduling.scheduler import Deliver, Frame, FrameScheduler, Outcome
+from hypersd_app.server.scheduling.scheduler import Deliver, Frame, FrameScheduler, Outcome, is_long, lazy
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,11 @@ class BoardService:
         sizes = BATCH_SIZES.get(str(engine.status().get("backend")), SchedulerLimits.sizes)
         concurrent = engine if isinstance(engine, ConcurrentEngine) else None
         scheduling = SchedulerLimits(
-            sizes=sizes, visitors=self.limits.sessions, jobs=self.limits.jobs, jobs_per_visitor=self.limits.jobs_per_visitor
+            sizes=sizes,
+            visitors=self.limits.sessions,
+            jobs=self.limits.jobs,
+            jobs_per_visitor=self.limits.jobs_per_visitor,
+            jobs_per_address=self.limits.calls_per_address,
         )
         self._scheduler = FrameScheduler(
             self._draw,
@@ -57,6 +61,7 @@ class BoardService:
             prepare=engine.prepare,
             report=self.request_log.metrics.batch,
             slots=None if concurrent is None else concurrent.slots,
+            gives_way=concurrent is None and devices == 1 and getattr(engine, "gives_way", False),
         )
 
     def _draw(self, requests: Sequence[GenerationRequest], progress: Any = None) -> Sequence[Outcome]:
@@ -71,6 +76,7 @@ class BoardService:
         deliver: Deliver,
         transport: str = "socket",
         loading: Callable[[float, str], None] | None = None,
+        address: str = "",
     ) -> None:
         """Queue a frame. Raises InvalidRequest or Overloaded; else `deliver` is called once, on another thread.
 
@@ -83,8 +89,8 @@ class BoardService:
             deliver(frame)
 
         try:
-            lazy, request = lazy_request(message, self.limits)
-            self._scheduler.submit(visitor, message.sequence, lazy, noted, loading)
+            queued, request = lazy_request(message, self.limits)
+            self._scheduler.submit(visitor, message.sequence, queued, noted, loading, address)
         except HyperSDError as error:
             self._note(transport, visitor, Frame(message.sequence, error=error), request, bool(message.picture))
             raise
@@ -111,28 +117,33 @@ class BoardService:
             )
         )
 
-    def render(self, visitor: str, message: Message, transport: str = "call") -> Frame:
+    def render(self, visitor: str, message: Message, transport: str = "call", address: str = "") -> Frame:
         """Queue a frame and wait for its outcome, for request-response transports. Raises HyperSDError."""
         future: Future[Frame] = Future()
-        self.submit(visitor, message, future.set_result, transport)
+        self.submit(visitor, message, future.set_result, transport, address=address)
         try:
             return future.result(timeout=self.limits.call_seconds)
         except TimeoutError:
             raise Overloaded("The picture took too long; fewer steps help.", retry_after=5.0) from None
 
-    def render_aside(self, visitor: str, message: Message, transport: str = "call") -> Frame:
+    def render_aside(self, visitor: str, message: Message, transport: str = "call", address: str = "") -> Frame:
         """Run a frame that is no stroke (a style card, a grid cell) as a job. Raises HyperSDError."""
-        lazy, _ = lazy_request(message, self.limits)
+        queued, _ = lazy_request(message, self.limits)
         started = time.perf_counter()
-        result = self.generate(lazy.build(), visitor=visitor, transport=transport)
+        result = self.generate(queued.build(), visitor=visitor, transport=transport, address=address)
         return Frame(message.sequence, result=result, rendered=(time.perf_counter() - started) * 1000, batch=1)
 
     def generate(
-        self, request: GenerationRequest, progress: Any = None, visitor: str = "page", transport: str = "page"
+        self,
+        request: GenerationRequest,
+        progress: Any = None,
+        visitor: str = "page",
+        transport: str = "page",
+        address: str = "",
     ) -> GenerationResult:
         """Run a job beside the live frames, which share the device with jobs by weight. Raises HyperSDError."""
         try:
-            result = self._scheduler.run(visitor, request, progress)
+            result = self._scheduler.run(visitor, request, progress, address=address)
         except HyperSDError as error:
             self.request_log.write(
                 Record(transport=transport, visitor=visitor, outcome=outcome_of(error), request=request, error=error)
@@ -168,14 +179,14 @@ def lazy_request(message: Message, limits: BoardLimits) -> tuple[LazyRequest, Ge
     """
     request = request_from_json(message.head)
     if not message.picture:
-        return LazyRequest(request.batch_key(), lambda: request, request.model), request
+        return lazy(request), request
     kind, scale = control_of(message.head)
 
     def build() -> GenerationRequest:
         sketch = open_picture(message.picture, "sketch", limits.picture_pixels)
         return replace(request, control=sketch_control(sketch, scale, kind))
 
-    return LazyRequest(request.batch_key(kind), build, request.model), request
+    return LazyRequest(request.batch_key(kind), build, request.model, is_long(request)), request
 
 
 def answer(frame: Frame) -> Message:

@@ -26,7 +26,7 @@ from hypersd_app.server.http.tokens import TokenSigner
 from hypersd_app.server.observability.health import Readiness
 from hypersd_app.server.observability.metrics import Metrics
 from hypersd_app.server.observability.request_log import RequestLog, write_request_log
-from hypersd_app.server.scheduling.limits import BoardLimits, limits_of
+from hypersd_app.server.scheduling.limits import OVERSIZED, BoardLimits, limits_of
 from hypersd_app.server.service import BoardService
 from hypersd_app.settings import Settings
 from hypersd_app.system import share_one_heap
@@ -60,7 +60,7 @@ class Studio:
         launched: tuple[Any, str, str] = self.page.launch(**{**self.arguments, **overrides})
         # The socket carries PNG and JPEG: deflating them again only adds latency.
         self.page.server.config.ws_per_message_deflate = False
-        limit_connections(self.page.server.config)
+        limit_connections(self.page.server.config, message_bytes=OVERSIZED * self.service.limits.frame_bytes)
         return launched
 
     def close(self, drain: float = 0.0) -> None:

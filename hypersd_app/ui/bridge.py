@@ -17,6 +17,7 @@ from hypersd_app.server.http.wire import Message, unpack
 from hypersd_app.server.service import BoardService, answer, error_answer
 from hypersd_app.ui.page_calls import page_calls
 from hypersd_app.ui.shell.scripts import mount
+from hypersd_app.ui.visitors import current_visitor
 
 LANES = ("", "strip", "compare")
 
@@ -77,7 +78,7 @@ class Bridge:
             self._service.limits.check_frame(data)
             frame: Message = unpack(data)
             render = self._service.render_aside if lane else self._service.render
-            reply = answer(render(f"{visitor}/{lane}", frame))
+            reply = answer(render(f"{visitor}/{lane}", frame, address=current_visitor().address))
         except TokenRefused as error:
             return {"type": "refused", "seq": sequence, "message": str(error)}
         except HyperSDError as error:

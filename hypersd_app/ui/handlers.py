@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from PIL import Image
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.images.files import open_picture
 from hypersd_app.images.metadata import read_request, request_of
-from hypersd_app.images.scribble import sketch_control
+from hypersd_app.images.scribble import LARGEST_READ, sketch_control
 from hypersd_app.requests import (
     MAX_SEED,
     GenerationRequest,
@@ -24,7 +25,7 @@ from hypersd_app.requests import (
 )
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.server.http.png_recipes import read_recipe, with_grid, with_recipe
-from hypersd_app.server.scheduling.limits import BoardLimits
+from hypersd_app.server.scheduling.limits import LARGE_AT_ONCE, BoardLimits
 from hypersd_app.ui.compare.grid import Grid, make_grid, styles_from_text
 from hypersd_app.ui.compare.sheet import contact_sheet
 from hypersd_app.ui.control_images import control_image
@@ -42,6 +43,7 @@ class Handlers:
         self.engine = engine
         self.default_model = default_model
         self.limits = limits
+        self._reading = threading.BoundedSemaphore(LARGE_AT_ONCE)  # a large picture takes much memory until it is small
 
     def text_to_image(self, values: Mapping[str, Any]) -> list[Image.Image]:
         """Pictures for a prompt; picture i has seed `seed + i`. `styles` may be text, as in "ink:0.5, clay"."""
@@ -54,8 +56,10 @@ class Handlers:
             raise InvalidRequest("controlnet_conditioning_scale", scale, "a number from 0 to 2")
         if not sketch:
             raise InvalidRequest("sketch", sketch, PICTURE)
-        picture = open_picture(self.bounded(sketch, "sketch"), "sketch", self.limits.sketch_pixels)
-        control = sketch_control(picture, float(scale), values.get("control") or "scribble")
+        with self._reading:
+            picture = open_picture(self.bounded(sketch, "sketch"), "sketch", self.limits.sketch_pixels)
+            control = sketch_control(picture, float(scale), values.get("control") or "scribble")
+            del picture
         return pictures(self.engine.generate(request_from_json(self._api_values(values), control)))[0]
 
     def compare(self, values: Mapping[str, Any], axes: Mapping[str, Any], sketch: str | None) -> tuple[Image.Image, dict[str, Any]]:
@@ -77,17 +81,22 @@ class Handlers:
 
     def make_again(self, png: str | None) -> Image.Image:
         """Make the image of a PNG's recipe again."""
-        return pictures(self.engine.generate(read_request(Path(self._png(png)))))[0]
+        with self._reading:
+            request = read_request(Path(self._png(png)))
+        return pictures(self.engine.generate(request))[0]
 
     def recipe_from_png(self, png: str | None) -> dict[str, Any]:
         """The recipe in a PNG, ours or A1111's."""
-        return read_recipe(Path(self._png(png)).read_bytes())
+        with self._reading:
+            return read_recipe(Path(self._png(png)).read_bytes())
 
     def annotate(self, photograph: str | None, control: str, model: str) -> Image.Image:
         """The control image that a control kind reads in a photograph."""
         if not photograph:
             raise InvalidRequest("photograph", photograph, PICTURE)
-        picture = open_picture(self.bounded(photograph, "photograph"), "photograph", self.limits.sketch_pixels)
+        with self._reading:
+            picture = open_picture(self.bounded(photograph, "photograph"), "photograph", self.limits.sketch_pixels)
+            picture.thumbnail((2 * LARGEST_READ, 2 * LARGEST_READ))
         return control_image(self.engine, model or self.default_model, control, picture)
 
     def request(self, values: Mapping[str, Any]) -> GenerationRequest:

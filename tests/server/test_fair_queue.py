@@ -37,6 +37,7 @@ class World:
 
     turns: FairQueue
     cost: float = FRAME
+    costs: dict[Hashable, float] = field(default_factory=dict)  # of other keys
     devices: int = 1
     now: float = 0.0
     busy: list[tuple[float, float, list[QueuedRequest]]] = field(default_factory=list)  # ends, took, batch
@@ -44,11 +45,13 @@ class World:
     replaced: list[QueuedRequest] = field(default_factory=list)
     sequences: Counter[str] = field(default_factory=Counter)
 
-    def submit(self, visitor: str, key: Hashable = "plain", kind: str = LIVE) -> QueuedRequest:
+    def submit(
+        self, visitor: str, key: Hashable = "plain", kind: str = LIVE, address: str = "", long: bool = False
+    ) -> QueuedRequest:
         self.sequences[visitor] += 1
         entry = QueuedRequest(
-            visitor=visitor, sequence=self.sequences[visitor], request=LazyRequest(key, nothing), deliver=lambda _: None,
-            since=self.now, first=self.now, kind=kind,
+            visitor=visitor, sequence=self.sequences[visitor], request=LazyRequest(key, nothing, long=long),
+            deliver=lambda _: None, since=self.now, first=self.now, kind=kind, address=address,
         )  # fmt: skip
         replaced = self.turns.put(entry)
         if replaced is not None:
@@ -56,13 +59,17 @@ class World:
         self.start()
         return entry
 
+    def taking(self, batch: list[QueuedRequest]) -> float:
+        """Seconds for a batch; batching pays."""
+        return float(self.costs.get(batch[0].key, self.cost)) * len(batch) ** 0.7
+
     def start(self) -> None:
         """Give every free device what comes next."""
         while len(self.busy) < self.devices:
             batch, _ = self.turns.next(self.now)
             if not batch:
                 return
-            took = self.cost * len(batch) ** 0.7  # batching pays
+            took = self.taking(batch)
             self.busy.append((self.now + took, took, batch))
             self.taken.append((self.now, batch))
 
@@ -142,6 +149,61 @@ def test_who_waits_is_never_overtaken_by_more_than_a_turn_or_two(seed: int) -> N
     assert len(counts) == len(keys) and max(shares) - min(shares) <= MOST_AHEAD + 2
     jain = sum(shares) ** 2 / (len(shares) * sum(share**2 for share in shares))
     assert jain > 0.99
+
+
+@pytest.mark.parametrize("kind", [LIVE, JOB])
+@pytest.mark.parametrize("sizes", [(1,), (1, 2, 3, 4)])
+def test_many_sessions_of_one_address_get_no_more_than_one_of_another(kind: str, sizes: tuple[int, ...]) -> None:
+    world = World(FairQueue(SchedulerLimits(sizes=sizes)))
+    for _ in range(300):
+        waiting = {entry.visitor for entry in world.turns.entries()}
+        for i in range(15):
+            if f"crowd{i}" not in waiting:
+                world.submit(f"crowd{i}", kind=kind, address="2001:db8::/64")
+        if "alone" not in waiting:
+            world.submit("alone", kind=kind, address="203.0.113.9")
+        world.pass_time(FRAME)
+    taken = Counter(entry.visitor for _, entry in world.entries())
+    alone, crowd = taken.pop("alone"), taken.total()
+    # A place in a batch that nobody else needs is given to one more of them.
+    assert crowd <= (1.1 if sizes == (1,) or kind == JOB else 3) * alone, (alone, crowd)
+    assert max(taken.values()) - min(taken.values()) <= 2, "among themselves they take turns"
+
+
+def test_who_asks_for_more_than_a_round_waits_until_others_have_had_as_much() -> None:
+    world = World(FairQueue(SchedulerLimits(sizes=(1,))), costs={"fifty steps": 1.2})
+    for _ in range(1000):
+        waiting = {entry.visitor for entry in world.turns.entries()}
+        for visitor, key in (("greedy", "fifty steps"), ("a", "plain"), ("b", "plain")):
+            if visitor not in waiting:
+                world.submit(visitor, key, address=visitor)
+        world.pass_time(FRAME)
+    spent: Counter[str] = Counter()
+    for _, entry in world.entries():
+        spent[entry.visitor] += world.taking([entry])
+    # A frame within the round counts as a whole one, so that the two who keep to it have somewhat less than a third.
+    assert spent["greedy"] < 4 * spent["a"] and spent["a"] == pytest.approx(spent["b"], rel=0.1)
+    counts = Counter(entry.visitor for _, entry in world.entries())
+    assert counts["a"] > 8 * counts["greedy"], "one long frame is as many turns as it takes rounds"
+
+
+def test_long_and_short_requests_can_be_asked_for_apart() -> None:
+    turns = FairQueue()
+    world = World(turns, devices=0)
+    strokes = [world.submit("a"), world.submit("b", "long", long=True)]
+    jobs = [world.submit("c", "x", kind=JOB), world.submit("d", "y", kind=JOB, long=True)]
+    assert turns.next(0.0, True)[0] == [strokes[1]] and turns.next(0.0, True)[0] == [jobs[1]]
+    assert turns.next(0.0, True) == ([], None), "the short ones are left to others"
+    assert turns.next(0.0, False)[0] == [strokes[0]] and turns.next(0.0, False)[0] == [jobs[0]]
+
+
+def test_pictures_that_wait_are_limited_by_address_too() -> None:
+    world = World(FairQueue(SchedulerLimits(jobs_per_visitor=2, jobs_per_address=3)), devices=0)
+    for session in range(3):
+        world.submit(f"session{session}", kind=JOB, address="203.0.113.9")
+    with pytest.raises(Overloaded, match="your address"):
+        world.submit("session3", kind=JOB, address="203.0.113.9")
+    world.submit("other", kind=JOB, address="203.0.113.10")
 
 
 def test_a_stroke_never_waits_behind_a_grid() -> None:

@@ -229,12 +229,49 @@ def test_a_job_comes_in_parts_with_the_seeds_of_the_whole() -> None:
 
     scheduler = FrameScheduler(render, limits=SchedulerLimits(sizes=(1, 2, 3)))
     result = scheduler.run("a", GenerationRequest("cats", num_images=8, seed=5))
-    assert [(part.seed, part.num_images) for part in parts] == [(5, 3), (8, 3), (11, 2)]
-    assert result.pixels == tuple(range(5, 13)) and result.milliseconds == {"unet": 3.0}
+    assert [(part.seed, part.num_images) for part in parts] == [(5, 1), (6, 3), (9, 3), (12, 1)]
+    assert result.pixels == tuple(range(5, 13)) and result.milliseconds == {"unet": 4.0}
     assert (result.request.seed, result.request.num_images) == (5, 8)
     scheduler.close()
     with pytest.raises(Overloaded):
         scheduler.run("a", GenerationRequest("cats"))
+
+
+def test_a_job_of_slow_images_comes_one_by_one() -> None:
+    parts: list[int] = []
+
+    def render(requests: Sequence[GenerationRequest], _progress: object) -> list[GenerationResult]:
+        parts.append(requests[0].num_images)
+        return [GenerationResult((), r, {"total": 400.0 * r.num_images}) for r in requests]
+
+    scheduler = FrameScheduler(render, limits=SchedulerLimits(budget=0.5))
+    scheduler.run("a", GenerationRequest("cats", num_images=4))
+    assert parts == [1, 1, 1, 1]
+    scheduler.close()
+
+
+def test_strokes_are_drawn_while_a_long_job_is_under_way() -> None:
+    under_way, gate = threading.Event(), threading.Event()
+
+    def render(requests: Sequence[GenerationRequest], progress: Progress | None) -> list[GenerationResult]:
+        if requests[0].num_inference_steps > 8:
+            assert progress is not None, "without progress it would give way to nobody"
+            under_way.set()
+            assert gate.wait(TIMEOUT)
+        return [GenerationResult((), r, {"total": 1.0}) for r in requests]
+
+    scheduler, inbox, slow = FrameScheduler(render, gives_way=True), Inbox(), Inbox()
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(scheduler.run, "painter", GenerationRequest("slow", num_inference_steps=50))
+        assert under_way.wait(TIMEOUT)
+        submit(scheduler, "drawer", 1, inbox)
+        assert inbox.wait(1)[0].result is not None and not job.done()
+        submit(scheduler, "other", 1, slow, steps=50)  # a stroke of fifty steps waits for its own turn
+        submit(scheduler, "drawer", 2, inbox)
+        assert inbox.wait(1)[1].result is not None and not slow.frames
+        gate.set()
+        assert job.result(TIMEOUT) and slow.wait(1)[0].result is not None
+    scheduler.close()
 
 
 def test_loading_for_one_holds_up_no_other() -> None:

@@ -12,12 +12,18 @@ import pytest
 PATIENCE = 180.0  # seconds; a machine that is busy with other tests takes its time
 
 
-def await_ready(port: int, process: subprocess.Popen[Any], patience: float = PATIENCE, host: str = "127.0.0.1") -> None:
-    """Returns as soon as /ready answers 200; fails if the process ends or the time is over."""
+def await_ready(
+    port: int,
+    process: subprocess.Popen[Any],
+    patience: float = PATIENCE,
+    host: str = "127.0.0.1",
+    answers: tuple[int, ...] = (200,),
+) -> None:
+    """Returns as soon as /ready answers 200, or another of `answers`; fails if the process ends or the time is over."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if httpx.get(f"http://{host}:{port}/ready", timeout=5).status_code == 200:
+            if httpx.get(f"http://{host}:{port}/ready", timeout=5).status_code in answers:
                 return
         except httpx.TransportError:
             pass

@@ -75,6 +75,10 @@ class DenoisingPipeline:
             images = iter(decode(self.decoder, latents))
         return [list(islice(images, plan.request.num_images)) for plan in plans]
 
+    def resume(self) -> None:
+        """Go on after others have drawn with the same UNet: its styles are what they share."""
+        self.denoiser.set_styles(self.unet_styles)
+
     def _embedded(self, plans: Sequence[Plan], guided: bool) -> Conditioning:
         """Text of every image of the batch, the unguided half first where guidance needs one."""
         rows = [self._row(plan, plan.prompt, negative=False) for plan in plans for _ in range(plan.request.num_images)]

@@ -24,6 +24,10 @@ class Clock:
         spent = (time.perf_counter() - started) * 1000
         self.milliseconds[part] = self.milliseconds.get(part, 0.0) + spent
 
+    def leave_out(self, seconds: float) -> None:
+        """Time that others had the device."""
+        self._started += seconds
+
     def finished(self) -> dict[str, float]:
         """The parts and `total`, everything since the clock was made."""
         return {**self.milliseconds, "total": (time.perf_counter() - self._started) * 1000}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from hypersd_app.requests import GenerationRequest, GenerationResult
 from hypersd_app.server.engines.delegate import DelegatingEngine
@@ -11,7 +11,13 @@ from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.server.scheduling.scheduler import Outcome
 from hypersd_app.server.service import BoardService
 
-Visitor = tuple[str, str]  # who asks, and through which transport
+
+class Visitor(NamedTuple):
+    """Who asks, through which transport, and whose turns it takes: those of an address, "" for a visitor alone."""
+
+    name: str
+    transport: str
+    address: str = ""
 
 
 class ScheduledEngine(DelegatingEngine):
@@ -24,8 +30,8 @@ class ScheduledEngine(DelegatingEngine):
 
     def generate(self, request: GenerationRequest, progress: Any = None) -> GenerationResult:
         """Run one request when its turn comes. Raises HyperSDError."""
-        visitor, transport = self._visitor()
-        return self._service.generate(request, progress, visitor, transport)
+        visitor = self._visitor()
+        return self._service.generate(request, progress, visitor.name, visitor.transport, visitor.address)
 
     def generate_batch(self, requests: Sequence[GenerationRequest]) -> Sequence[Outcome]:
         """Each request in its turn. Raises HyperSDError."""

@@ -195,6 +195,11 @@ class WorkerEngine:
             thread.start()
 
     @property
+    def gives_way(self) -> bool:
+        """Whatever reports progress lets batches in between its steps."""
+        return True
+
+    @property
     def pid(self) -> int | None:
         """The process's id, for metrics and for tests that kill it."""
         return self._process.process.pid

@@ -8,6 +8,7 @@ import logging
 import secrets
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +19,8 @@ from hypersd_app.errors import HyperSDError, InvalidRequest
 from hypersd_app.server.http.origins import CHECKED
 from hypersd_app.server.http.tokens import TokenRefused
 from hypersd_app.server.http.wire import Message, pack, unpack
-from hypersd_app.server.scheduling.limits import RateBucket, address_group, is_loopback
+from hypersd_app.server.scheduling.limits import RateBucket, address_group, claimant, is_loopback
+from hypersd_app.server.scheduling.memory import PICTURES_KEPT
 from hypersd_app.server.scheduling.scheduler import Frame
 from hypersd_app.server.service import BoardService, answer, error_answer
 from hypersd_app.system import available_bytes
@@ -92,6 +94,7 @@ class _Connection:
     def __init__(self, websocket: WebSocket, service: BoardService) -> None:
         self._websocket = websocket
         self._service = service
+        self._address = claimant(websocket.client.host) if websocket.client else ""
         self._visitor = f"socket-{secrets.token_hex(8)}"
         self._loop = asyncio.get_running_loop()
         self._outbox: asyncio.Queue[Frame | Message] = asyncio.Queue(maxsize=8)
@@ -164,12 +167,15 @@ class _Connection:
         try:
             message: Message = unpack(data)
             # Decodes nothing: that waits for its turn.
-            self._service.submit(self._visitor, message, self._deliver, loading=partial(self._loading, sequence))
+            told = partial(self._loading, sequence)
+            self._service.submit(self._visitor, message, self._deliver, loading=told, address=self._address)
         except HyperSDError as error:
             self._put(error_answer(sequence, error))
 
     def _deliver(self, frame: Frame) -> None:
         """Called on the device thread."""
+        if frame.result is not None:  # of several images only the first is sent: the others need not wait for that
+            frame = replace(frame, result=replace(frame.result, pixels=frame.result.pixels[:1]))
         with suppress(RuntimeError):  # the loop is closed: the server is going down
             self._loop.call_soon_threadsafe(self._put, frame)
 
@@ -187,7 +193,17 @@ class _Connection:
     def _put(self, item: Frame | Message) -> None:
         if self._outbox.full():
             self._outbox.get_nowait()  # a visitor who does not read gets the newest, not a growing queue
+        if isinstance(item, Frame) and item.result is not None:
+            self._make_room_for_a_picture()
         self._outbox.put_nowait(item)
+
+    def _make_room_for_a_picture(self) -> None:
+        """Leave out older pictures that nobody has read: each is megabytes, and a newer one is shown in its place."""
+        items = [self._outbox.get_nowait() for _ in range(self._outbox.qsize())]
+        pictures = [id(item) for item in items if isinstance(item, Frame) and item.result is not None]
+        for item in items:
+            if id(item) not in pictures[: max(0, len(pictures) + 1 - PICTURES_KEPT)]:
+                self._outbox.put_nowait(item)
 
     async def _send_all(self) -> None:
         while True:

@@ -137,10 +137,16 @@ def patient(protocol: type[Any], patience: Patience) -> type[Any]:
     return type(f"Patient{protocol.__name__}", (PatientMixin, protocol), {"patience": patience, "waiting": {}})
 
 
-def limit_connections(config: Any, patience: Patience | None = None) -> None:
-    """Make a running uvicorn use it for every connection from now on. `config` is its uvicorn.Config, loaded."""
+def limit_connections(config: Any, patience: Patience | None = None, message_bytes: int = 0) -> None:
+    """Make a running uvicorn use it for every connection from now on. `config` is its uvicorn.Config, loaded.
+
+    A socket's message that is larger than `message_bytes` ends it; 0 leaves uvicorn's own limit.
+    """
     chosen = patience or Patience(connections=open_files())
     config.http_protocol_class = patient(config.http_protocol_class, chosen)
+    config.ws_max_queue = 1  # messages that wait to be taken; uvicorn would keep 32 for each socket
+    if message_bytes:
+        config.ws_max_size = message_bytes
     # What is never accepted must not pile up either: asyncio would log every failed accept().
     logging.getLogger("asyncio").addFilter(_once_in_a_while)
 

@@ -6,6 +6,7 @@ import errno
 import logging
 import math
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
@@ -14,8 +15,10 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hypersd_app.server.http.answers import refuse, retry_after, status_of, watch_outcome
+from hypersd_app.server.http.bodies import BodyMemory, HeldBody
 from hypersd_app.server.observability.metrics import Metrics
 from hypersd_app.server.scheduling.limits import MEGABYTE, AddressBuckets, BoardLimits, address_group, is_loopback
+from hypersd_app.system import available_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +31,16 @@ BUSY_SECONDS = 5  # until somebody whose calls are all under way may try again
 MALFORMED = (AttributeError, KeyError, IndexError, TypeError, ValueError, ArithmeticError, RecursionError, AssertionError)
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """What one body may have: bytes in all, bytes in memory, and whose memory it is."""
+
+    most: int
+    in_memory: int
+    address: str
+    body: HeldBody
+
+
 class HttpGuard:
     """ASGI middleware. Who asks too much is told when to come back; counted by address, since session hashes are made up."""
 
@@ -38,6 +51,7 @@ class HttpGuard:
         self._upload_bytes = upload_bytes
         self._buckets = AddressBuckets(limits.calls_per_second, limits.call_burst)
         self._running: Counter[str] = Counter()  # slow calls by address that are answered at the moment
+        self._bodies = BodyMemory(limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -52,8 +66,13 @@ class HttpGuard:
             self._metrics.refused("calls")
             await refuse(send, 429, f"Too many requests. Try again in {math.ceil(wait)} s.", math.ceil(wait))
             return
-        if is_loopback(address) or not any(part in scope["path"] for part in SLOW):
-            await self._bounded(scope, receive, send)
+        slow = any(part in scope["path"] for part in SLOW)
+        if slow and available_bytes() < self._limits.free_memory:
+            self._metrics.refused("memory")
+            await refuse(send, 503, "The server is short of memory.", BUSY_SECONDS)
+            return
+        if is_loopback(address) or not slow:
+            await self._bounded(scope, receive, send, group)
             return
         under_way = self._running[group] + queued(scope.get("app"), group)
         if under_way >= self._limits.calls_per_address:
@@ -63,11 +82,12 @@ class HttpGuard:
             return
         self._running[group] += 1
         try:
-            await self._bounded(scope, receive, send)
+            await self._bounded(scope, receive, send, group)
         finally:
             self._running -= Counter([group])  # keeps no zeros
 
-    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _bounded(self, scope: Scope, receive: Receive, send: Send, group: str) -> None:
+        """Pass a request on whose body is neither too large nor one too many."""
         bulky = scope["path"].rstrip("/").endswith(BULKY)
         most = self._upload_bytes + MEGABYTE if bulky else self._limits.body_bytes
         declared = dict(scope["headers"]).get(b"content-length", b"0")
@@ -75,6 +95,17 @@ class HttpGuard:
             self._metrics.refused("body")
             await refuse(send, 413, f"The request is too large; at most {most // MEGABYTE} MB are taken.")
             return
+        in_memory = MEGABYTE if bulky else most  # uploads are written to a file as they come
+        expected = min(int(declared), in_memory)
+        if not self._bodies.room(group, expected):
+            self._metrics.refused("bodies")
+            await refuse(send, 503, "Too much is being sent at once.", BUSY_SECONDS)
+            return
+        with self._bodies.body(group, expected) as body:
+            await self._watched(scope, receive, send, Bounds(most, in_memory, group, body))
+
+    async def _watched(self, scope: Scope, receive: Receive, send: Send, bounds: Bounds) -> None:
+        """Cut a body off that grows too large, and answer errors of ours with their status."""
         taken = 0
         outcome = watch_outcome()
 
@@ -82,9 +113,11 @@ class HttpGuard:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > most:  # sent in chunks, without saying how much would come
+            more = min(taken, bounds.in_memory) - bounds.body.size  # sent in chunks, without saying how much would come
+            if taken > bounds.most or (more > 0 and not self._bodies.room(bounds.address, more)):
                 self._metrics.refused("body")
                 return {"type": "http.disconnect"}
+            bounds.body.grow(min(taken, bounds.in_memory))
             return message
 
         async def judged(message: Message) -> None:

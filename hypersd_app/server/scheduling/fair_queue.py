@@ -12,6 +12,7 @@ from cachetools import LRUCache
 
 from hypersd_app.errors import Overloaded
 from hypersd_app.requests import GenerationRequest
+from hypersd_app.server.scheduling.turns import Turns, price
 
 
 class Kind(Enum):
@@ -27,20 +28,22 @@ SLOW = 1.5  # seconds a frame from which on the device waits until the pen rests
 REST, LONGEST_REST = 0.25, 3.0  # seconds after the last change, and at most after the first
 LEARNING = 0.3  # how fast the cost of a frame rises to what is measured; it falls at once
 MOST_COSTS = 256  # batch keys whose cost is remembered
-MOST_REMEMBERED = 4096  # visitors, far more than may wait at once
-MOST_AHEAD = 1  # turns that one visitor may be ahead of another who waits
+MOST_AHEAD = 1  # turns that one address may be ahead of another that waits
+LONG = 8  # steps times images from which on a request takes more than its round
 
 
 @dataclass(frozen=True)
 class LazyRequest:
     """A request whose sketch is decoded only when it runs: states that are replaced earlier never are.
 
-    `key` is what two requests must share to run as one batch; `build` raises InvalidRequest.
+    `key` is what two requests must share to run as one batch; `build` raises InvalidRequest. A long one is drawn in steps
+    between which others come.
     """
 
     key: Hashable
     build: Callable[[], GenerationRequest]
     model: str = ""
+    long: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -55,6 +58,12 @@ class QueuedRequest:
     first: float  # when the oldest state that this one replaced came
     kind: Kind = LIVE
     progress: Callable[..., None] | None = None  # (share, words); a stroke's is told of loading only
+    address: str = ""  # whose visitors share one claim; "" for a visitor who counts alone
+
+    @property
+    def claimant(self) -> str:
+        """Who takes turns: the address, since whoever wants more invents sessions."""
+        return self.address or self.visitor
 
     @property
     def key(self) -> Hashable:
@@ -71,6 +80,7 @@ class SchedulerLimits:
     visitors: int = 64
     jobs: int = 64
     jobs_per_visitor: int = 4
+    jobs_per_address: int = 16
 
     @property
     def max_batch(self) -> int:
@@ -81,8 +91,9 @@ class SchedulerLimits:
 class FairQueue:
     """Mailboxes of live strokes, queues of one-off jobs, and the rule that picks the next batch.
 
-    A live mailbox holds the newest state alone. Visitors are served in turn, one batch in flight each; strokes and jobs
-    share the device by weight, and a job comes in parts, so that no stroke waits behind all of it. Not thread-safe.
+    A live mailbox holds the newest state alone. Addresses are served in turn, and each one's visitors, with one batch in
+    flight each; what takes longer than a round allows is charged as several turns. Strokes and jobs share the device by
+    weight, and a job comes in parts, so that no stroke waits behind all of it. Not thread-safe.
     """
 
     def __init__(self, limits: SchedulerLimits | None = None) -> None:
@@ -90,7 +101,7 @@ class FairQueue:
         self._live: OrderedDict[str, QueuedRequest] = OrderedDict()
         self._jobs: OrderedDict[str, deque[QueuedRequest]] = OrderedDict()
         self._in_flight: set[tuple[Kind, str]] = set()
-        self._turns: LRUCache[str, int] = LRUCache(MOST_REMEMBERED)
+        self._turns = {LIVE: Turns(), JOB: Turns()}
         self._used = {LIVE: 0.0, JOB: 0.0}
         self._costs: LRUCache[Hashable, float] = LRUCache(MOST_COSTS)
         self._pace = 0.0  # seconds a stroke, of all kinds and batches
@@ -106,22 +117,22 @@ class FairQueue:
         if replaced is None:
             if len(self._live) >= self.limits.visitors:
                 raise Overloaded(f"{len(self._live)} people are drawing at once: all sessions are in use.", retry_after=2.0)
-            self._count_turns(entry.visitor)
+            self._turns[LIVE].join(entry.claimant)
             self._live[entry.visitor] = entry
             return None
         self._live[entry.visitor] = replace(entry, first=replaced.first)  # an existing key keeps its place in the line
         return replaced
 
-    def _count_turns(self, visitor: str) -> None:
-        """A new visitor starts level with those waiting; the least recently seen are forgotten."""
-        self._turns[visitor] = max(self._turns.get(visitor, 0), self._fewest_turns())
-
     def _put_job(self, entry: QueuedRequest) -> None:
         queue = self._jobs.get(entry.visitor, deque())
         if len(queue) >= self.limits.jobs_per_visitor:
             raise Overloaded(f"{len(queue)} of your pictures are waiting already; wait for one of them.", retry_after=2.0)
-        if sum(len(other) for other in self._jobs.values()) >= self.limits.jobs:
+        waiting = [other.claimant for jobs in self._jobs.values() for other in jobs]
+        if entry.address and waiting.count(entry.address) >= self.limits.jobs_per_address:
+            raise Overloaded("Too many pictures of your address are waiting; wait for one of them.", retry_after=2.0)
+        if len(waiting) >= self.limits.jobs:
             raise Overloaded("Too many pictures are waiting to be made.", retry_after=5.0)
+        self._turns[JOB].join(entry.claimant)
         queue.append(entry)
         self._jobs[entry.visitor] = queue
 
@@ -134,24 +145,27 @@ class FairQueue:
     def _waiting_of(self, kind: Kind) -> bool:
         return bool(self._live) if kind == LIVE else bool(self._jobs)
 
-    def _fewest_turns(self) -> int:
-        return min((self._turns.get(visitor, 0) for visitor in self._live), default=0)
+    def next(self, now: float, long: bool | None = None) -> tuple[list[QueuedRequest], float | None]:
+        """The next batch ([] if nothing is ready) and the time when something will be, None if unknown.
 
-    def next(self, now: float) -> tuple[list[QueuedRequest], float | None]:
-        """The next batch ([] if nothing is ready) and the time when something will be, None if unknown."""
-        live, job = self._first_live(now), self._first_job()
+        Of long requests or of short ones alone, where they run beside each other.
+        """
+        live, job = self._first_live(now, long), self._first_job(long)
         if live is None and job is None:
-            return [], self._wake(now)
+            return [], self._wake(now, long)
         if job is not None and (live is None or self._used[JOB] < self._used[LIVE]):
             return [self._take_job(job)], None
         assert live is not None
         return self._take_live(live, now), None
 
-    def _ready(self, now: float) -> Iterator[QueuedRequest]:
+    def _ready(self, now: float, long: bool | None) -> Iterator[QueuedRequest]:
+        return (entry for entry in self._resting(long) if self.ready_at(entry) <= now)
+
+    def _resting(self, long: bool | None) -> Iterator[QueuedRequest]:
+        """Strokes that wait for nothing but their turn or a pen that rests."""
         for entry in self._live.values():
-            if (LIVE, entry.visitor) in self._in_flight or entry.key in self._held:
-                continue
-            if self.ready_at(entry) <= now:
+            held = (LIVE, entry.visitor) in self._in_flight or entry.key in self._held
+            if not held and long in (None, entry.request.long):
                 yield entry
 
     def ready_at(self, entry: QueuedRequest) -> float:
@@ -160,35 +174,44 @@ class FairQueue:
             return entry.since
         return min(entry.since + REST, entry.first + LONGEST_REST)
 
-    def _wake(self, now: float) -> float | None:
-        times = [
-            self.ready_at(entry)
-            for entry in self._live.values()
-            if (LIVE, entry.visitor) not in self._in_flight and entry.key not in self._held
-        ]
+    def _wake(self, now: float, long: bool | None) -> float | None:
+        times = [self.ready_at(entry) for entry in self._resting(long)]
         return min((time for time in times if time > now), default=None)
 
-    def _first_live(self, now: float) -> QueuedRequest | None:
-        return next(self._ready(now), None)
+    def _first_live(self, now: float, long: bool | None) -> QueuedRequest | None:
+        return min(self._ready(now, long), key=self._turns[LIVE].of, default=None)  # of equals the first in line
 
-    def _first_job(self) -> QueuedRequest | None:
-        for visitor, queue in self._jobs.items():
-            if (JOB, visitor) not in self._in_flight and queue[0].key not in self._held:
-                return queue[0]
-        return None
+    def _first_job(self, long: bool | None) -> QueuedRequest | None:
+        first = [
+            queue[0]
+            for visitor, queue in self._jobs.items()
+            if (JOB, visitor) not in self._in_flight and queue[0].key not in self._held and long in (None, queue[0].request.long)
+        ]
+        return min(first, key=self._turns[JOB].of, default=None)
 
     def _take_live(self, first: QueuedRequest, now: float) -> list[QueuedRequest]:
-        """The first in line and later entries that fit its batch, unless their visitor is ahead of others who wait."""
-        fewest, size = self._fewest_turns(), self.batch_size(first.key)
-        fitting = [entry for entry in self._ready(now) if entry.key == first.key and entry is not first]
-        joining = [entry for entry in fitting if self._turns[entry.visitor] <= fewest + MOST_AHEAD]
-        size = max(allowed for allowed in self.limits.sizes if allowed <= min(size, 1 + len(joining)))
-        batch = [first, *joining[: size - 1]]
+        """The first in line and later entries that fit its batch, unless their address is ahead of others that wait."""
+        turns, size, each = self._turns[LIVE], self.batch_size(first.key), self._price(first.key)
+        fitting = [entry for entry in self._ready(now, first.request.long) if entry.key == first.key and entry is not first]
+        most = min(map(turns.of, self._live.values())) + MOST_AHEAD * each
+        batch = [first]
+        turns.serve(first, each)
+        # With several of one address, each takes a turn of it before the next is looked at.
+        for entry in sorted(fitting, key=turns.of)[: max(0, size - 1)]:
+            if turns.of(entry) <= most:
+                batch.append(entry)
+                turns.take(entry, each)
+        for entry in batch[max(allowed for allowed in self.limits.sizes if allowed <= len(batch)) :]:
+            turns.give_back(entry)
+            batch.remove(entry)
         for entry in batch:
             del self._live[entry.visitor]
-            self._turns[entry.visitor] += 1
             self._in_flight.add((LIVE, entry.visitor))
         return batch
+
+    def _price(self, key: Hashable) -> float:
+        """Turns that a stroke will cost, as far as anybody knows yet."""
+        return price(self._costs.get(key, 0.0))
 
     def _take_job(self, entry: QueuedRequest) -> QueuedRequest:
         queue = self._jobs.pop(entry.visitor)
@@ -196,6 +219,7 @@ class FairQueue:
         if queue:
             self._jobs[entry.visitor] = queue  # to the end of the line
         self._in_flight.add((JOB, entry.visitor))
+        self._turns[JOB].serve(entry, 1.0)
         return entry
 
     def batch_size(self, key: Hashable) -> int:
@@ -205,9 +229,10 @@ class FairQueue:
 
     def finished(self, batch: list[QueuedRequest], seconds: float, *, learn: bool = True) -> None:
         """Record that `batch` took `seconds`. With `learn` False (it failed) its cost is not updated."""
+        kind = batch[0].kind
         for entry in batch:
             self._in_flight.discard((entry.kind, entry.visitor))
-        kind = batch[0].kind
+            self._turns[kind].settle(entry, price(seconds / len(batch)))
         self._used[kind] += seconds / WEIGHTS[kind]
         if kind == LIVE:
             self._pace += LEARNING * (seconds / len(batch) - self._pace)
@@ -229,10 +254,13 @@ class FairQueue:
 
         Who is told sends the next state halfway to that turn: early ones would only be replaced, and cost the server.
         """
-        for place, waiting in enumerate(self._live, start=1):
-            if waiting == visitor:
-                return place * self._pace
-        return 0.0
+        own = self._live.get(visitor)
+        if own is None:
+            return 0.0
+        turns = self._turns[LIVE]
+        before = [entry for entry in self._live.values() if turns.of(entry) < turns.of(own)]
+        equals = [entry for entry in self._live.values() if turns.of(entry) == turns.of(own)]
+        return (len(before) + equals.index(own) + 1) * self._pace
 
     def loading(self, model: str) -> list[QueuedRequest]:
         """Entries that wait until `model` is loaded."""
@@ -262,7 +290,6 @@ class FairQueue:
         gone = [entry for entry in self.entries() if entry.visitor == visitor]
         for entry in gone:
             self.remove(entry)
-        self._turns.pop(visitor, None)
         return gone
 
     def entries(self) -> list[QueuedRequest]:

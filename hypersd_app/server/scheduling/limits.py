@@ -15,6 +15,8 @@ from hypersd_app.errors import InvalidRequest
 MEGABYTE = 1024 * 1024
 MOST_REMEMBERED = 4096  # addresses
 MOST = 1e12  # of anything; a limit that is never met may be as large
+OVERSIZED = 2  # times the largest frame: what is told to be too large; a socket that sends more is closed
+LARGE_AT_ONCE = 2  # uploads that are read at a time: one may take 0.3 GB until it is small
 FORMER_NAMES = {"sessions_an_address": "sessions_per_address", "jobs_a_visitor": "jobs_per_visitor"}  # still accepted
 LEAST = {"free_memory": 0}  # others: 1 of what is counted, a thousandth of what is measured
 
@@ -34,6 +36,7 @@ class BoardLimits:
     frames_per_second: float = 30.0
     burst: int = 30
     bytes_per_second: float = 8.0 * MEGABYTE
+    bodies: int = 256 * MEGABYTE  # of all requests that are being read at a time; one address may have a quarter
     calls_per_second: float = 30.0  # HTTP posts of one address
     call_burst: int = 120
     calls_per_address: int = 16  # that may draw, queued and running
@@ -127,6 +130,11 @@ def address_group(address: str) -> str:
     if isinstance(parsed, ipaddress.IPv4Address):
         return str(parsed)
     return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))
+
+
+def claimant(address: str) -> str:
+    """The address whose turns a visitor takes, "" for one of this machine, who counts alone."""
+    return "" if is_loopback(address) else address_group(address)
 
 
 def is_loopback(address: str) -> bool:

@@ -13,7 +13,7 @@ from cachetools import LRUCache
 
 from hypersd_app.errors import HyperSDError, Overloaded, WorkerLost
 from hypersd_app.requests import LOADING_SHARE, GenerationRequest, GenerationResult
-from hypersd_app.server.scheduling.fair_queue import JOB, LIVE, FairQueue, LazyRequest, QueuedRequest, SchedulerLimits
+from hypersd_app.server.scheduling.fair_queue import JOB, LIVE, LONG, FairQueue, LazyRequest, QueuedRequest, SchedulerLimits
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ LOADERS = 2  # kinds of request that load at once
 MOST_LOADING = 32  # kinds that may wait to be loaded
 LOOK_AGAIN = 0.5  # seconds until who has no place asks again whether there is one
 TOLD_EVERY = 0.25  # seconds between two reports of how far loading is
+STEPPED = 4  # times the budget for a part whose steps give way, so that only decoding holds others up
 KEPT_READY = 60.0  # seconds for which what was loaded once is taken to be still there
 
 
@@ -58,7 +59,12 @@ Deliver = Callable[[Frame], None]
 
 def lazy(request: GenerationRequest) -> LazyRequest:
     """A request that needs no decoding."""
-    return LazyRequest(request.batch_key(), lambda: request, request.model)
+    return LazyRequest(request.batch_key(), lambda: request, request.model, is_long(request))
+
+
+def is_long(request: GenerationRequest) -> bool:
+    """Whether a request takes more of the device than others should wait for at a stretch."""
+    return request.num_inference_steps * request.num_images > LONG
 
 
 class FrameScheduler:
@@ -67,7 +73,8 @@ class FrameScheduler:
     A visitor has at most one frame running and one waiting; a newer one replaces the waiting one, which is delivered as
     dropped. `deliver` is called on a device thread (or the submitting one, for a dropped frame): keep it short. `prepare`
     loads what a kind of request needs, beside the work of others, and says how far it is; `report` is told the size and
-    seconds of each batch; `slots` says how many batches may run now, where that changes.
+    seconds of each batch; `slots` says how many batches may run now, where that changes. With `gives_way` whatever reports
+    progress lets others in between its steps: long requests then have a thread of their own, beside that of the short ones.
     """
 
     def __init__(
@@ -79,11 +86,13 @@ class FrameScheduler:
         prepare: Prepare | None = None,
         report: Callable[[int, float], None] | None = None,
         slots: Callable[[], int] | None = None,
+        gives_way: bool = False,
     ) -> None:
         self._render = render
         self._prepare = prepare
         self._report = report
         self._slots = slots
+        self._gives_way = gives_way
         self._queue = FairQueue(limits)
         self._changed = threading.Condition()
         self._closed = False
@@ -92,7 +101,10 @@ class FrameScheduler:
         self._loaders = threading.Semaphore(LOADERS)
         self._started: dict[int, float] = {}  # device thread -> when its batch began
         self._decoders = ThreadPoolExecutor(self._queue.limits.max_batch, thread_name_prefix="sketches")
-        self._threads = [threading.Thread(target=self._run, name=f"frames-{i}", daemon=True) for i in range(devices)]
+        lanes = [False, True] if gives_way else [None] * devices  # of short requests, of long ones, of all
+        self._threads = [
+            threading.Thread(target=self._run, args=(long,), name=f"frames-{i}", daemon=True) for i, long in enumerate(lanes)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -103,34 +115,61 @@ class FrameScheduler:
         request: LazyRequest,
         deliver: Deliver,
         loading: Callable[[float, str], None] | None = None,
+        address: str = "",
     ) -> None:
-        """Put a state into the visitor's mailbox; `loading` is told how far its model is.
+        """Put a state into the visitor's mailbox; `loading` is told how far its model is. All of one `address` share turns.
 
         Raises Overloaded when too many visitors wait, or after close.
         """
         now = time.perf_counter()
         replaced, turn = self._put(
             QueuedRequest(
-                visitor=visitor, sequence=sequence, request=request, deliver=deliver, since=now, first=now, progress=loading
+                visitor=visitor,
+                sequence=sequence,
+                request=request,
+                deliver=deliver,
+                since=now,
+                first=now,
+                progress=loading,
+                address=address,
             )
         )
         if replaced is not None:
             replaced.deliver(Frame(replaced.sequence, turn=turn * 1000))
 
     def run(
-        self, visitor: str, request: GenerationRequest, progress: Progress | None = None, timeout: float = 600.0
+        self,
+        visitor: str,
+        request: GenerationRequest,
+        progress: Progress | None = None,
+        timeout: float = 600.0,
+        address: str = "",
     ) -> GenerationResult:
         """Run a job in parts, so that strokes can run in between. Raises HyperSDError."""
-        began, results = time.perf_counter(), []
-        for part in parts_of(request, self._queue.limits.max_batch):
+        began = time.perf_counter()
+        results: list[GenerationResult] = []
+        count = 1  # until it is known what an image takes
+        while (done := sum(result.request.num_images for result in results)) < request.num_images:
             with self._changed:
                 gone = self._gone.get(visitor, 0.0) > began
             if gone:
                 raise HyperSDError(LEFT)
-            results.append(self._run_part(visitor, part, progress, timeout))
+            part = replace(request, seed=request.seeds[done], num_images=min(count, request.num_images - done))
+            started = time.perf_counter()
+            results.append(self._run_part(visitor, part, progress, timeout, address))
+            spent = results[-1].milliseconds.get("total", 0.0) / 1000 or time.perf_counter() - started
+            count = self._images_at_once(spent / part.num_images)
         return joined(request, results)
 
-    def _run_part(self, visitor: str, request: GenerationRequest, progress: Progress | None, timeout: float) -> GenerationResult:
+    def _images_at_once(self, seconds: float) -> int:
+        """How many images of a job are drawn as one where each takes so long: no more than others can wait for."""
+        limits = self._queue.limits
+        budget = limits.budget * (STEPPED if self._gives_way else 1)
+        return max(1, min(limits.max_batch, int(budget / max(seconds, 1e-6))))
+
+    def _run_part(
+        self, visitor: str, request: GenerationRequest, progress: Progress | None, timeout: float, address: str
+    ) -> GenerationResult:
         future: Future[Frame] = Future()
         now = time.perf_counter()
         entry = QueuedRequest(
@@ -142,6 +181,7 @@ class FrameScheduler:
             first=now,
             kind=JOB,
             progress=progress,
+            address=address,
         )
         self._put(entry)
         try:
@@ -164,7 +204,7 @@ class FrameScheduler:
                 raise Overloaded("The server is shutting down.", retry_after=5.0)
             replaced = self._queue.put(entry)
             self._load_first(entry)
-            self._changed.notify()
+            self._changed.notify_all()  # not each thread takes every kind
             return replaced, self._queue.turn_in(entry.visitor)
 
     def forget(self, visitor: str) -> None:
@@ -249,10 +289,10 @@ class FrameScheduler:
 
         return progress
 
-    def _run(self) -> None:
+    def _run(self, long: bool | None) -> None:
         while True:
             with self._changed:
-                batch = self._await_batch()
+                batch = self._await_batch(long)
                 if not batch:
                     return
                 self._started[threading.get_ident()] = started = time.perf_counter()
@@ -265,14 +305,14 @@ class FrameScheduler:
                         self._ready[entry.key] = time.perf_counter() + KEPT_READY
                 self._changed.notify_all()
 
-    def _await_batch(self) -> list[QueuedRequest]:
+    def _await_batch(self, long: bool | None) -> list[QueuedRequest]:
         """Wait for the next batch; [] on shutdown. Called with the lock held."""
         while True:
             if self._slots is not None and len(self._started) >= self._slots() and not self._closed:
                 self._changed.wait(LOOK_AGAIN)
                 continue
             now = time.perf_counter()
-            batch, wake = self._queue.next(now)
+            batch, wake = self._queue.next(now, long)
             if batch:
                 return batch
             if self._closed and self._queue.idle:
@@ -296,7 +336,7 @@ class FrameScheduler:
         if not runnable:
             return 0.0
         entries, requests = [entry for entry, _ in runnable], [request for _, request in runnable]
-        outcomes = self._outcomes(requests, entries[0].progress if entries[0].kind == JOB else None)
+        outcomes = self._outcomes(requests, self._watcher(entries[0]))
         rendered = time.perf_counter() - started
         if self._report is not None:
             self._report(len(entries), rendered)
@@ -304,12 +344,19 @@ class FrameScheduler:
             self._hand_over(entry, _frame(entry, outcome, started, rendered, len(entries)))
         return self._drawn(outcomes, rendered)
 
+    def _watcher(self, entry: QueuedRequest) -> Progress | None:
+        """Who is told of a request's steps, without whom it gives way to nobody."""
+        if entry.kind == JOB and entry.progress is not None:
+            return entry.progress
+        return _nobody if self._gives_way and entry.request.long else None
+
     def _drawn(self, outcomes: Sequence[Outcome], rendered: float) -> float:
-        """Seconds of a batch on its device, 0 if a frame failed; with several devices, without the wait for a free one."""
+        """Seconds of a batch on its device, 0 if a frame failed; without the wait for a device that others use as well."""
         results = [outcome for outcome in outcomes if isinstance(outcome, GenerationResult)]
         if len(results) < len(outcomes):
             return 0.0
-        there = 0.0 if self._slots is None else results[0].milliseconds.get("total", 0.0) / 1000
+        shared = self._slots is not None or self._gives_way
+        there = results[0].milliseconds.get("total", 0.0) / 1000 if shared else 0.0
         return there or rendered
 
     def _decoded(self, batch: list[QueuedRequest]) -> Iterator[tuple[QueuedRequest, GenerationRequest | None]]:
@@ -350,6 +397,10 @@ class FrameScheduler:
             logger.exception("a frame could not be delivered")  # a visitor who left must not stop the device thread
 
 
+def _nobody(*_news: object) -> None:
+    """Is told of steps that nobody watches."""
+
+
 def _built(entry: QueuedRequest) -> GenerationRequest | HyperSDError:
     try:
         return entry.request.build()
@@ -367,15 +418,8 @@ def _frame(entry: QueuedRequest, outcome: Outcome, started: float, rendered: flo
     return Frame(entry.sequence, result=outcome, waited=waited, rendered=rendered * 1000, batch=batch)
 
 
-def parts_of(request: GenerationRequest, most: int) -> Iterator[GenerationRequest]:
-    """Split `request` into parts of at most `most` images; image i keeps its seed, `seed + i`."""
-    for first in range(0, request.num_images, most):
-        count = min(most, request.num_images - first)
-        yield replace(request, seed=request.seeds[first], num_images=count)
-
-
 def joined(request: GenerationRequest, results: Sequence[GenerationResult]) -> GenerationResult:
-    """Merge the results of `parts_of(request)`."""
+    """Merge the results of the parts of a request."""
     if len(results) == 1:
         return results[0]
     milliseconds: dict[str, float] = {}

@@ -7,17 +7,21 @@ from typing import Any
 import gradio as gr
 from gradio.context import LocalContext
 
+from hypersd_app.server.engines.scheduled import Visitor
+from hypersd_app.server.scheduling.limits import claimant
+
 UNKNOWN = "unknown"
 
 
-def current_visitor() -> tuple[str, str]:
+def current_visitor() -> Visitor:
     """The visitor's name and transport: "page" for a browser's session, "api" for a program."""
     return named(LocalContext.request.get(None))  # gr.Request in events, Starlette's own in server functions
 
 
-def named(request: Any) -> tuple[str, str]:
+def named(request: Any) -> Visitor:
     """Name and transport of the sender of `request`."""
     client = getattr(request, "client", None)
     address = client.host if client is not None else UNKNOWN
     session = request.session_hash if isinstance(request, gr.Request) else None
-    return (f"{address}/{session}", "page") if session else (address, "api")
+    name, transport = (f"{address}/{session}", "page") if session else (address, "api")
+    return Visitor(name, transport, claimant(address))
