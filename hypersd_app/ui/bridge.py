@@ -17,7 +17,7 @@ from hypersd_app.server.http.wire import Message, unpack
 from hypersd_app.server.service import BoardService, answer, error_answer
 from hypersd_app.ui.page_calls import page_calls
 from hypersd_app.ui.shell.scripts import mount
-from hypersd_app.ui.visitors import current_visitor
+from hypersd_app.ui.shell.visitors import current_visitor
 
 LANES = ("", "strip", "compare")
 
