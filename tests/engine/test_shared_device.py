@@ -50,7 +50,6 @@ def test_strokes_come_between_the_steps_of_a_long_request_and_change_nothing(set
     finished_at: list[int] = []
 
     with ThreadPoolExecutor(STEPS) as pool:
-
         number = iter(range(STEPS))
         wanted: list[int] = []
 

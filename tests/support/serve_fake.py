@@ -1,4 +1,4 @@
-"""`python -m tests.support.serve_fake PORT [LIMITS]`: the studio with the fake engine, in a process of its own until it is killed."""
+"""`python -m tests.support.serve_fake PORT [LIMITS]`: the studio with the fake engine, in a process of its own."""
 
 from __future__ import annotations
 
