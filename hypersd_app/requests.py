@@ -23,6 +23,8 @@ MAX_STEPS = 50
 MAX_CONTROL_SCALE = 2.0
 MAX_STYLES = 4
 MAX_STYLE_WEIGHT = 2.0
+USUAL_STRENGTH = 0.6
+SMALLEST_INIT, LARGEST_INIT = 8, 4096  # pixels a side of an init image
 SCRIBBLE = "scribble"
 LOADING_SHARE = 0.5  # of a request's progress, when something must be loaded first
 
@@ -108,14 +110,50 @@ class ControlInput:
             raise InvalidRequest("control image", f"{self.image.dtype} {self.image.shape}", "uint8 pixels of shape (H, W, 3)")
 
 
+@dataclass(frozen=True)
+class InitImage:
+    """What is painted on: `image` is uint8, (H, W, 3); `strength` 0 keeps it, 1 starts from noise alone.
+
+    `mask`, uint8 (H, W), is 255 where the image is made anew and 0 where it stays; without one all of it may change.
+    `images.painting.init_image` makes it from a visitor's files; which strengths there are is the recipe's to check.
+    """
+
+    image: NDArray[np.uint8]
+    strength: float = USUAL_STRENGTH
+    mask: NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        check_range("strength", self.strength, 0.0, 1.0)
+        check_pixels("init", self.image, 3)
+        height, width = self.image.shape[:2]
+        if not (SMALLEST_INIT <= height <= LARGEST_INIT and SMALLEST_INIT <= width <= LARGEST_INIT):
+            raise InvalidRequest("init", f"{width}x{height} pixels", f"{SMALLEST_INIT} to {LARGEST_INIT} pixels a side")
+        if self.mask is None:
+            return
+        check_pixels("mask", self.mask, 0)
+        if self.mask.shape != (height, width):
+            found = f"{self.mask.shape[1]}x{self.mask.shape[0]} pixels"
+            raise InvalidRequest("mask", found, f"the size of the picture, {width}x{height} pixels")
+
+
+def check_pixels(field_name: str, value: object, channels: int) -> None:
+    """Raise InvalidRequest unless `value` is uint8 pixels with so many channels, 0 for grey."""
+    shape = f"(H, W, {channels})" if channels else "(H, W)"
+    if not isinstance(value, np.ndarray):
+        raise InvalidRequest(field_name, type(value).__name__, f"uint8 pixels of shape {shape}")
+    if value.dtype != np.uint8 or value.ndim != (3 if channels else 2) or (channels and value.shape[2] != channels):
+        raise InvalidRequest(field_name, f"{value.dtype} {value.shape}", f"uint8 pixels of shape {shape}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class BatchKey:
-    """What requests must share to run as one batch: everything but words, seed and the pixels of the control image."""
+    """What requests must share to run as one batch: everything but words, seed and the pixels of control and init images."""
 
     model: str
     recipe: str
     decoder: str
     control: str  # kind of the control image, "" without one
+    init: float | None = None  # strength with an init image, None without one
     styles: tuple[StyleWeight, ...]
     num_inference_steps: int
     num_images: int
@@ -152,6 +190,7 @@ class GenerationRequest:
     height: int | None = None
     styles: tuple[StyleWeight, ...] = ()
     control: ControlInput | None = None
+    init: InitImage | None = None
     decoder: str = ""
 
     def __post_init__(self) -> None:
@@ -177,19 +216,25 @@ class GenerationRequest:
             raise InvalidRequest("styles", len(self.styles), f"at most {MAX_STYLES} at once")
         if self.control is not None and not isinstance(self.control, ControlInput):
             raise InvalidRequest("control", self.control, "a ControlInput")
+        if self.init is not None and not isinstance(self.init, InitImage):
+            raise InvalidRequest("init", type(self.init).__name__, "an InitImage")
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seed of each image."""
         return tuple((self.seed + i) % (MAX_SEED + 1) for i in range(self.num_images))
 
-    def batch_key(self, control: str = "") -> BatchKey:
-        """What others must share to run with this request; `control` is the kind of a control image yet to be decoded."""
+    def batch_key(self, control: str = "", strength: float | None = None) -> BatchKey:
+        """What others must share to run with this request.
+
+        `control` is the kind of a control image yet to be decoded, `strength` the one of an init image yet to be decoded.
+        """
         return BatchKey(
             model=self.model,
             recipe=self.recipe,
             decoder=self.decoder,
             control=control if self.control is None else self.control.kind,
+            init=strength if self.init is None else float(self.init.strength),
             styles=self.styles,
             num_inference_steps=self.num_inference_steps,
             num_images=self.num_images,
@@ -230,7 +275,9 @@ class GenerationResult:
         return tuple(Image.fromarray(rows) for rows in self.pixels)
 
 
-def request_from_json(values: Mapping[str, Any], control: ControlInput | None = None) -> GenerationRequest:
+def request_from_json(
+    values: Mapping[str, Any], control: ControlInput | None = None, init: InitImage | None = None
+) -> GenerationRequest:
     """A request from JSON values; what is missing takes the recipe's value. Raises InvalidRequest."""
     return GenerationRequest(
         prompt=words(values, "prompt"),
@@ -246,17 +293,20 @@ def request_from_json(values: Mapping[str, Any], control: ControlInput | None = 
         height=optional_whole(values, "height"),
         styles=style_weights(values.get("styles", ())),
         control=control,
+        init=init,
         decoder=words(values, "decoder"),
     )
 
 
 def request_to_json(request: GenerationRequest) -> dict[str, Any]:
-    """JSON values from which `request_from_json` makes the request again, but for its control picture."""
+    """JSON values from which `request_from_json` makes the request again, but for its control and init images."""
     values: dict[str, Any] = {name: getattr(request, name) for name in PLAIN_FIELDS}
     values["styles"] = [{"name": style.name, "weight": style.weight} for style in request.styles]
     if request.control is not None:
         values["controlnet_conditioning_scale"] = request.control.scale
         values["control"] = request.control.kind
+    if request.init is not None:
+        values["strength"] = request.init.strength
     return values
 
 
@@ -266,6 +316,13 @@ def control_of(values: Mapping[str, Any]) -> tuple[str, float]:
     check_text("control", kind, MAX_NAME_LENGTH)
     check_range("controlnet_conditioning_scale", scale, 0.0, MAX_CONTROL_SCALE)
     return kind, scale
+
+
+def strength_of(values: Mapping[str, Any]) -> float:
+    """Strength of the init image that goes with `values`. Raises InvalidRequest."""
+    strength = number(values, "strength", USUAL_STRENGTH)
+    check_range("strength", strength, 0.0, 1.0)
+    return strength
 
 
 def style_weights(rows: object) -> tuple[StyleWeight, ...]:

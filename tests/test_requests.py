@@ -13,6 +13,7 @@ from hypersd_app.requests import (
     BatchKey,
     ControlInput,
     GenerationRequest,
+    InitImage,
     StyleWeight,
     request_from_json,
     request_to_json,
@@ -36,9 +37,16 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "height": tuple(value for value in WHOLE if value != -1),
     "styles": (None, "ink", ["ink"], ("ink",), (("ink", 1.0),), [StyleWeight("ink")], 3, {"ink": 1.0}, (StyleWeight("ink"),) * 5),
     "control": ("scribble", IMAGE, {"kind": "scribble"}, 3, []),
+    "init": ("picture.png", IMAGE, {"strength": 0.5}, 3, []),
     "decoder": TEXT,
 }
 WRONG_STYLE: dict[str, tuple[Any, ...]] = {"name": TEXT, "weight": (*NUMBER, None, 2.1, -2.1)}
+MASK = np.zeros((8, 8), np.uint8)
+WRONG_INIT: dict[str, tuple[Any, ...]] = {
+    "image": (None, "x", [[0]], IMAGE / 2, IMAGE[..., 0], IMAGE[..., :2], IMAGE[None], IMAGE[:7], np.zeros((8, 4097, 3), np.uint8)),
+    "strength": (*NUMBER, None, -0.01, 1.01),
+    "mask": ("x", [[0]], IMAGE, MASK[:7], MASK[:, :4], MASK > 0, MASK.astype(np.float32), np.zeros((9, 9), np.uint8)),
+}
 WRONG_CONTROL: dict[str, tuple[Any, ...]] = {
     "image": (None, "x", [[0]], IMAGE.astype(np.float32), IMAGE[..., 0], IMAGE[..., :2], IMAGE[None]),
     "kind": TEXT,
@@ -64,8 +72,16 @@ def test_a_control_image_refuses_the_wrong_type(field: str, value: object) -> No
         ControlInput(**{"image": IMAGE, field: value})
 
 
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in WRONG_INIT.items() for value in values])
+def test_an_init_image_refuses_the_wrong_type(field: str, value: object) -> None:
+    named = "strength" if field == "strength" else "init" if field == "image" else "mask"
+    with pytest.raises(InvalidRequest, match=named):
+        InitImage(**{"image": IMAGE, field: value})
+
+
 def test_every_field_is_tried() -> None:
-    for kind, tried in ((GenerationRequest, WRONG), (StyleWeight, WRONG_STYLE), (ControlInput, WRONG_CONTROL)):
+    rows = ((GenerationRequest, WRONG), (StyleWeight, WRONG_STYLE), (ControlInput, WRONG_CONTROL), (InitImage, WRONG_INIT))
+    for kind, tried in rows:
         assert {field.name for field in fields(kind)} == set(tried)
 
 
@@ -77,6 +93,14 @@ def test_a_request_has_a_key_of_its_options_alone() -> None:
     assert GenerationRequest("a cat").batch_key("canny").control == "canny"
     options = {field.name for field in fields(GenerationRequest)} - {"prompt", "negative_prompt", "seed"}
     assert {field.name for field in fields(BatchKey)} == options
+
+
+def test_strength_is_part_of_the_key_and_the_pixels_painted_on_are_not() -> None:
+    plain, painted = GenerationRequest("a cat"), GenerationRequest("a cat", init=InitImage(IMAGE, 0.5))
+    other = GenerationRequest("a dog", init=InitImage(IMAGE + 1, 0.5, MASK))
+    assert painted.batch_key() == other.batch_key() != plain.batch_key()
+    assert painted.batch_key() != GenerationRequest("a cat", init=InitImage(IMAGE, 0.4)).batch_key()
+    assert plain.batch_key(strength=0.5) == painted.batch_key(), "the key of a frame whose picture is decoded later"
 
 
 def test_the_seeds_of_a_batch_wrap_round() -> None:

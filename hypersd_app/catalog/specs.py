@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 Range = tuple[float, float, float]  # lowest, usual, highest
+TIMESTEPS = 1000  # of the noise schedules of all models here
+FROM_NOISE = ("FlowMatchEulerDiscreteScheduler",)  # whose runs here cannot start from an init image
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,20 @@ class Recipe:
     def default_steps(self) -> int:
         """The fewest steps allowed."""
         return self.steps[0]
+
+    @property
+    def strengths(self) -> tuple[float, ...] | None:
+        """The strengths with an init image, rising: none if empty, any from 0 to 1 if None.
+
+        A run of fixed timesteps can leave out some of the first, or all: strength s begins at timestep 1000 s - 1.
+        """
+        if self.scheduler in FROM_NOISE:
+            return ()
+        if self.timesteps is not None:
+            return tuple(sorted({0.0, *((t + 1) / TIMESTEPS for t in self.timesteps), 1.0}))
+        if len(self.steps) > 1:
+            return None
+        return tuple(step / self.steps[0] for step in range(self.steps[0] + 1))
 
     @property
     def uses_guidance(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from hypersd_app.catalog.specs import ModelSpec, Range, Recipe
 from hypersd_app.errors import InvalidRequest
 
+STRENGTH_ROUNDED = 0.005  # people write 0.33 for a third
 NO_GUIDANCE = (0.0, 1.0)  # one computation: the conditional prediction alone
 
 
@@ -64,6 +65,21 @@ def check_negative_prompt(recipe: Recipe, negative_prompt: str, guidance_scale: 
     )
 
 
+def allowed_strength(model: ModelSpec, recipe: Recipe, value: float | None) -> float | None:
+    """The strength to run with, None without an init image. Raises InvalidRequest for one that the recipe cannot do."""
+    if value is None:
+        return None
+    strengths = recipe.strengths
+    if strengths is None:
+        return value
+    if not strengths:
+        raise InvalidRequest("init", "a picture", f"none: {model.title} starts from noise alone")
+    nearest = min(strengths, key=lambda allowed: abs(allowed - value))
+    if abs(nearest - value) > STRENGTH_ROUNDED:
+        raise InvalidRequest("strength", value, f"{listed([f'{s:.2g}' for s in strengths])} with recipe {recipe.name!r}")
+    return nearest
+
+
 def check_size(model: ModelSpec, field: str, value: int | None, usual: int) -> int:
     """A width or height the model can draw. Raises InvalidRequest."""
     size = usual if value is None else value
@@ -90,4 +106,9 @@ def spoken(steps: Sequence[int]) -> str:
     if len(steps) > 2 and list(steps) == list(range(steps[0], steps[-1] + 1)):
         return f"{steps[0]} to {steps[-1]} steps"
     words = [str(step) for step in steps]
-    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words) + (" step" if words == ["1"] else " steps")
+    return listed(words) + (" step" if words == ["1"] else " steps")
+
+
+def listed(words: Sequence[str]) -> str:
+    """ "1", "1 or 2", "1, 2 or 3"."""
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

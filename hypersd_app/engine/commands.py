@@ -13,11 +13,13 @@ from PIL import Image
 
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.images.files import open_picture
+from hypersd_app.images.painting import init_image
 from hypersd_app.images.scribble import scribble_control
-from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
+from hypersd_app.requests import USUAL_STRENGTH, ControlInput, GenerationRequest, InitImage, StyleWeight
 from hypersd_app.settings import Settings
 
 if TYPE_CHECKING:
+    from hypersd_app.catalog.specs import Recipe
     from hypersd_app.engine.engine import Engine
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,9 @@ def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--sketch", type=Path, help="a drawing, dark on light or light on dark")
     source.add_argument("--photo", type=Path, help="a picture that --control's detector turns into lines, edges or depth")
+    parser.add_argument("--init", type=Path, help="a picture to paint on: image to image")
+    parser.add_argument("--strength", type=float, help="0 keeps the picture, 1 forgets it (default: 0.6)")
+    parser.add_argument("--mask", type=Path, help="of the picture's size: only what is white, or painted on transparent, is redone")
     parser.add_argument("--control", default="scribble", help="kind of control (default: scribble)")
     parser.add_argument("--control-scale", type=float, help="how strongly (default: the ControlNet's own)")
     parser.add_argument("--decoder", default="", help="full or tiny")
@@ -86,23 +91,32 @@ def print_catalogue(engine: Engine) -> None:
     for model in engine.models():
         say(f"{model.name}: {model.title}, {model.width}x{model.height}, from {model.source}")
         for recipe in model.recipes:
-            say(f"  recipe {recipe.name}: {recipe.title}; {spoken(recipe.steps)}")
+            say(f"  recipe {recipe.name}: {recipe.title}; {spoken(recipe.steps)}; {strengths(recipe)}")
         for control in model.controls:
             say(f"  control {control.kind}: {control.source}")
         for style in engine.styles(model.name):
             say(f"  style {style.name}: {style.title}" + (f" ({style.trigger})" if style.trigger else ""))
 
 
+def strengths(recipe: Recipe) -> str:
+    """What --strength may be with a recipe, in words."""
+    allowed = recipe.strengths
+    if allowed is None:
+        return "any strength"
+    return f"strength {', '.join(f'{value:.2g}' for value in allowed)}" if allowed else "no init image"
+
+
 def command_request(args: argparse.Namespace, settings: Settings, engine: Engine) -> GenerationRequest:
     """The request that the arguments describe. Raises InvalidRequest."""
     from hypersd_app.images.metadata import read_request
 
+    init = _init(args)
     if args.again is not None:
-        base = read_request(args.again)
+        base = read_request(args.again, init, args.strength)
     else:
         model = args.model or settings.default_model
         rows = [row for row in engine.recipes(model) if row.name == args.recipe] or list(engine.recipes(model))
-        base = GenerationRequest(args.prompt, model=model, num_inference_steps=rows[0].default_steps)
+        base = GenerationRequest(args.prompt, model=model, num_inference_steps=rows[0].default_steps, init=init)
     given = {
         "prompt": args.prompt,
         "negative_prompt": args.negative_prompt,
@@ -119,6 +133,17 @@ def command_request(args: argparse.Namespace, settings: Settings, engine: Engine
     }
     changed = {name: value for name, value in given.items() if value not in (None, "", ())}
     return replace(base, **changed, control=_control(args, engine, replace(base, **changed)) or base.control)
+
+
+def _init(args: argparse.Namespace) -> InitImage | None:
+    if args.init is None:
+        for name in ("mask", "strength"):
+            if getattr(args, name) is not None:
+                raise InvalidRequest(name, getattr(args, name), "nothing without --init")
+        return None
+    strength = USUAL_STRENGTH if args.strength is None else args.strength
+    mask = None if args.mask is None else open_picture(args.mask, "mask")
+    return init_image(open_picture(args.init, "init"), strength, mask)
 
 
 def _control(args: argparse.Namespace, engine: Engine, request: GenerationRequest) -> ControlInput | None:

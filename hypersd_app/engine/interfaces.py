@@ -66,6 +66,14 @@ class ControlNetwork(Protocol):
         ...
 
 
+class Encoder(Protocol):
+    """An encoder from pictures to scaled latents, what a `Decoder` takes."""
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        """uint8 (B, H, W, 3) to (B, C, h, w) float32, without noise."""
+        ...
+
+
 class Decoder(Protocol):
     """A decoder from scaled latents, as the sampler leaves them, to pictures."""
 

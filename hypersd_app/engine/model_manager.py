@@ -18,7 +18,7 @@ from hypersd_app.catalog.specs import ControlSpec, Recipe, StyleSpec, WeightSour
 from hypersd_app.engine.backends.base import Backend
 from hypersd_app.engine.backends.registry import Backends
 from hypersd_app.engine.diffusers_pipelines import CLASSES, WEIGHTS, DiffusersPipeline, DiffusersSizes, load_diffusers, sizes_of
-from hypersd_app.engine.interfaces import ControlNetwork
+from hypersd_app.engine.interfaces import ControlNetwork, Encoder
 from hypersd_app.engine.loading.fingerprint import TOP, Fingerprint, file_stamp, stamp
 from hypersd_app.engine.loading.loader import Loader, decoder_components, text_components
 from hypersd_app.engine.loading.lora import FactorCache, Factors, StyleKey
@@ -218,6 +218,7 @@ class Opening:
             denoiser=self._part(self._key("unet", "unet", source, choice.recipe), "unet", self._load_unet),
             decoder=self._part(decoder, "decoder", self._load_decoder),
             control=None if choice.control is None else self._control(choice.control),
+            encoder=self._encoder() if choice.strength else None,
             schedulers=self._part(self._key("scheduler", "scheduler", source, choice.recipe), "", self._load_scheduler),
             styles=styles,
             unet_styles=[(style, weight, factors["unet"]) for style, weight, factors in styles],
@@ -242,6 +243,12 @@ class Opening:
     def _control(self, control: ControlSpec) -> ControlNetwork:
         return self._part(self._key("control", "controlnet", control.source), "control", lambda: self._load_controlnet(control))
 
+    def _encoder(self) -> Encoder:
+        decoder = self.choice.decoder
+        key = self._key("decoder", f"{decoder.name} encoder", decoder.source)  # one file holds both
+        found: Encoder = self._part(key, "", self._load_encoder)
+        return found
+
     def _loader(self, dtype: torch.dtype) -> Loader:
         return self.manager.loader.reading(dtype)
 
@@ -260,6 +267,12 @@ class Opening:
     def _load_decoder(self) -> Loaded:
         model, decoder = self.choice.model, self.choice.decoder
         return self._backend.decoder(
+            f"{model.name}-{decoder.name}", lambda dtype: self._loader(dtype).decoder(model, decoder, self.progress)
+        )
+
+    def _load_encoder(self) -> Loaded:
+        model, decoder = self.choice.model, self.choice.decoder
+        return self._backend.encoder(
             f"{model.name}-{decoder.name}", lambda dtype: self._loader(dtype).decoder(model, decoder, self.progress)
         )
 

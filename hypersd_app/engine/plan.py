@@ -15,6 +15,7 @@ from hypersd_app.catalog import validation
 from hypersd_app.catalog.catalog import Catalog
 from hypersd_app.catalog.specs import ControlSpec, DecoderSpec, ModelSpec, Recipe, StyleSpec
 from hypersd_app.diffusion.guidance import is_guided
+from hypersd_app.images.painting import Canvas, canvas_of
 from hypersd_app.images.scribble import white_strokes
 from hypersd_app.requests import BatchKey, GenerationRequest
 
@@ -37,6 +38,7 @@ class Choice:
     eta: float
     width: int
     height: int
+    strength: float | None = None  # with an init image
 
     def fits(self, other: Choice) -> bool:
         """Whether both can run as one batch. One without a control image can: with scale 0 the other's ControlNet adds nothing."""
@@ -47,23 +49,25 @@ class Choice:
         return all(getattr(self, name) == getattr(other, name) for name in SHARED)
 
 
-SHARED = ("model", "recipe", "decoder", "styles", "num_inference_steps", "guidance_scale", "eta", "width", "height")
+SHARED = ("model", "recipe", "decoder", "styles", "num_inference_steps", "guidance_scale", "eta", "width", "height", "strength")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A request that can be run. `pixels` is its control image, uint8 (height, width, 3), or None."""
+    """A request that can be run. `pixels` is its control image, uint8 (height, width, 3), or None; `canvas` its init image."""
 
     request: GenerationRequest
     choice: Choice
     pixels: NDArray[np.uint8] | None
+    canvas: Canvas | None = None
 
     @property
     def filled(self) -> GenerationRequest:
         """The request with all options filled in."""
-        choice = self.choice
+        choice, init = self.choice, self.request.init
         return replace(
             self.request,
+            init=init if init is None or choice.strength is None else replace(init, strength=choice.strength),
             recipe=choice.recipe.name,
             guidance_scale=choice.guidance_scale,
             eta=choice.eta,
@@ -99,7 +103,8 @@ class Planner:
             pixels = white_strokes(pixels)
         if request.negative_prompt:
             validation.check_negative_prompt(choice.recipe, request.negative_prompt, choice.guidance_scale)
-        return Plan(request=request, choice=choice, pixels=pixels)
+        canvas = None if request.init is None else canvas_of(request.init, choice.width, choice.height)
+        return Plan(request=request, choice=choice, pixels=pixels, canvas=canvas)
 
     def _choice(self, key: BatchKey) -> Choice:
         generation = self._catalog.generation
@@ -135,6 +140,7 @@ def choose(catalog: Catalog, key: BatchKey) -> Choice:
         control=catalog.control(model, key.control) if key.control else None,
         styles=tuple((catalog.style(model, style.name), style.weight) for style in key.styles if style.weight),
         num_inference_steps=key.num_inference_steps,
+        strength=validation.allowed_strength(model, recipe, key.init),
     )
 
 

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngInfo
 
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.images.files import open_picture
 from hypersd_app.images.png import encode_png
 from hypersd_app.images.recipes.texts import image_texts
-from hypersd_app.requests import ControlInput, GenerationRequest, GenerationResult, check_integer, request_from_json
+from hypersd_app.requests import (
+    ControlInput,
+    GenerationRequest,
+    GenerationResult,
+    InitImage,
+    check_integer,
+    request_from_json,
+    strength_of,
+)
 
 JSON_KEY = "hypersd"
 PARAMETERS_KEY = "parameters"
@@ -28,6 +38,7 @@ CONTROL_PIXELS = 2048 * 2048  # of a control image inside a recipe; those made h
 CONTROL_BYTES = 6 * 1024 * 1024  # in base64
 MOST_NODES = 200_000  # lists and objects in a recipe: each takes fifty times its two bytes once it is read
 LARGEST_SIDE = 8192  # pixels; the model allows fewer
+HASH_LENGTH = 16  # hexadecimal digits of a picture's hash
 MADE_HERE = "what this app wrote into a PNG"
 
 
@@ -53,6 +64,11 @@ def parameters_text(request: GenerationRequest) -> str:
         values["Eta"] = f"{request.eta:g}"
     if request.control is not None:
         values["ControlNet"] = f"{request.control.kind} {request.control.scale:g}"
+    if request.init is not None:
+        values["Denoising strength"] = f"{request.init.strength:g}"
+        values["Init image hash"] = pixels_hash(request.init.image)
+        if request.init.mask is not None:
+            values["Mask hash"] = pixels_hash(request.init.mask)
     lines = [request.prompt + styles]
     if request.negative_prompt:
         lines.append(f"Negative prompt: {request.negative_prompt}")
@@ -60,9 +76,12 @@ def parameters_text(request: GenerationRequest) -> str:
 
 
 def request_values(request: GenerationRequest) -> dict[str, Any]:
-    """The request as plain JSON values; a control picture is a PNG in base64."""
-    control = request.control
-    values = {row.name: getattr(request, row.name) for row in fields(request)} | {"control": None}
+    """The request as plain JSON values; a control picture is a PNG in base64, an init image a hash."""
+    control, init = request.control, request.init
+    values = {row.name: getattr(request, row.name) for row in fields(request) if row.name != "init"} | {"control": None}
+    if init is not None:
+        mask = None if init.mask is None else pixels_hash(init.mask)
+        values["init"] = {"strength": init.strength, "hash": pixels_hash(init.image), "mask": mask}
     values["styles"] = [asdict(style) for style in request.styles]
     if control is not None:
         picture = base64.b64encode(encode_png(control.image)).decode("ascii")
@@ -71,15 +90,52 @@ def request_values(request: GenerationRequest) -> dict[str, Any]:
 
 
 def request_from_values(values: Mapping[str, Any]) -> GenerationRequest:
-    """The way back from `request_values`, with everything in it checked. Raises InvalidRequest."""
+    """The way back from `request_values`, with everything in it checked, but for an init image. Raises InvalidRequest."""
     try:
         for name in ("width", "height"):
             if values.get(name) is not None:
                 check_integer(name, values[name], 1, LARGEST_SIDE)
-        plain = {name: value for name, value in values.items() if name != "control"}
+        plain = {name: value for name, value in values.items() if name not in ("control", "init")}
         return request_from_json(plain, _control(values.get("control")))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InvalidRequest("metadata", str(error)[:80], MADE_HERE) from None
+
+
+@dataclass(frozen=True)
+class InitRecord:
+    """What a recipe says of the picture that was painted on: the picture itself is not in it."""
+
+    strength: float
+    image_hash: str
+    mask_hash: str | None = None
+
+    def init(self, image: InitImage | None, strength: float | None = None) -> InitImage:
+        """`image` with this strength, or the given one. Raises InvalidRequest if it is missing or another."""
+        wanted = f"the picture it was painted on (hash {self.image_hash})"
+        if image is None:
+            raise InvalidRequest("init", "nothing", wanted)
+        if (found := pixels_hash(image.image)) != self.image_hash:
+            raise InvalidRequest("init", f"a picture with hash {found}", wanted)
+        mask = None if image.mask is None else pixels_hash(image.mask)
+        if mask != self.mask_hash:
+            allowed = "none" if self.mask_hash is None else f"the mask it was painted with (hash {self.mask_hash})"
+            raise InvalidRequest("mask", "nothing" if mask is None else f"a picture with hash {mask}", allowed)
+        return replace(image, strength=self.strength if strength is None else strength)
+
+
+def init_record(values: Mapping[str, Any]) -> InitRecord | None:
+    """What `request_values` wrote of an init image, None without one. Raises InvalidRequest."""
+    row = values.get("init")
+    if row is None:
+        return None
+    if not isinstance(row, Mapping) or not isinstance(row.get("hash"), str) or not isinstance(row.get("mask"), str | None):
+        raise InvalidRequest("init", str(row)[:80], MADE_HERE)
+    return InitRecord(strength_of(row), row["hash"], row.get("mask"))
+
+
+def pixels_hash(pixels: NDArray[np.uint8]) -> str:
+    """Hexadecimal digest of a picture's size and pixels, whatever file they came from."""
+    return hashlib.sha256(f"{pixels.shape}".encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()[:HASH_LENGTH]
 
 
 def _control(row: Any) -> ControlInput | None:
@@ -125,15 +181,20 @@ def result_png(result: GenerationResult, index: int = 0) -> bytes:
     return encode_png(result.pixels[index], png_info(result, index))
 
 
-def read_request(path: Path) -> GenerationRequest:
-    """The request that made a PNG of this app. Raises InvalidRequest."""
+def read_request(path: Path, init: InitImage | None = None, strength: float | None = None) -> GenerationRequest:
+    """The request that made a PNG of this app. Raises InvalidRequest.
+
+    One that was painted on a picture needs it again as `init`; `strength` replaces the recipe's.
+    """
     try:
         texts = image_texts(path.read_bytes())
     except OSError as error:
         raise InvalidRequest("picture", path.name, f"a readable PNG ({error.strerror})") from None
     if not texts or JSON_KEY not in texts:
         raise InvalidRequest("picture", path.name, "a PNG that this app wrote")
-    return request_from_values(recipe_document(texts[JSON_KEY])["request"])
+    values = recipe_document(texts[JSON_KEY])["request"]
+    record = init_record(values)
+    return replace(request_from_values(values), init=init if record is None else record.init(init, strength))
 
 
 def file_name(request: GenerationRequest) -> str:

@@ -9,13 +9,16 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
-from hypersd_app.errors import HyperSDError, Overloaded
+from PIL import Image
+
+from hypersd_app.errors import HyperSDError, InvalidRequest, Overloaded
 from hypersd_app.images.files import encode_jpeg, open_picture
+from hypersd_app.images.painting import drawn_over
 from hypersd_app.images.scribble import sketch_control
-from hypersd_app.requests import GenerationRequest, GenerationResult, control_of, request_from_json
+from hypersd_app.requests import GenerationRequest, GenerationResult, control_of, request_from_json, strength_of
 from hypersd_app.server.engines.protocol import ConcurrentEngine, ImageEngine
 from hypersd_app.server.http.tokens import TokenSigner
-from hypersd_app.server.http.wire import Message
+from hypersd_app.server.http.wire import Message, parts_of
 from hypersd_app.server.observability.metrics import Metrics
 from hypersd_app.server.observability.request_log import DROPPED, PICTURE, Record, RequestLog, outcome_of
 from hypersd_app.server.scheduling.fair_queue import LazyRequest, SchedulerLimits
@@ -173,11 +176,13 @@ class BoardService:
 
 
 def lazy_request(message: Message, limits: BoardLimits) -> tuple[LazyRequest, GenerationRequest]:
-    """The request in a frame, its sketch to be decoded when its turn comes; then the request without it.
+    """The request in a frame, its pictures to be decoded when its turn comes; then the request without them.
 
     An empty `message.picture` means no sketch. Raises InvalidRequest for wrong types and ranges.
     """
     request = request_from_json(message.head)
+    if "parts" in message.head:
+        return lazy_painting(message, request, limits), request
     if not message.picture:
         return lazy(request), request
     kind, scale = control_of(message.head)
@@ -187,6 +192,29 @@ def lazy_request(message: Message, limits: BoardLimits) -> tuple[LazyRequest, Ge
         return replace(request, control=sketch_control(sketch, scale, kind))
 
     return LazyRequest(request.batch_key(kind), build, request.model, is_long(request)), request
+
+
+def lazy_painting(message: Message, request: GenerationRequest, limits: BoardLimits) -> LazyRequest:
+    """The request in a frame of several pictures, each of which may be missing: see `wire.PARTS`. Raises InvalidRequest."""
+    parts = parts_of(message)
+    kind, scale = control_of(message.head)
+    strength = strength_of(message.head) if "init" in parts else None
+    for name in ("ink", "mask"):
+        if name in parts and strength is None:
+            raise InvalidRequest(name, "a picture", "none without an init image")
+
+    def picture(name: str) -> Image.Image | None:
+        return open_picture(parts[name], name, limits.picture_pixels) if name in parts else None
+
+    def build() -> GenerationRequest:
+        sketch, ground = picture("sketch"), picture("init")
+        return replace(
+            request,
+            control=None if sketch is None else sketch_control(sketch, scale, kind),
+            init=None if ground is None or strength is None else drawn_over(ground, strength, picture("ink"), picture("mask")),
+        )
+
+    return LazyRequest(request.batch_key(kind if "sketch" in parts else "", strength), build, request.model)
 
 
 def answer(frame: Frame) -> Message:

@@ -13,14 +13,17 @@ from PIL import Image
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.images.files import open_picture
 from hypersd_app.images.metadata import read_request, request_of
+from hypersd_app.images.painting import init_image
 from hypersd_app.images.scribble import LARGEST_READ, sketch_control
 from hypersd_app.requests import (
     MAX_SEED,
     GenerationRequest,
     GenerationResult,
     check_integer,
+    control_of,
     request_from_json,
     request_to_json,
+    strength_of,
     whole,
 )
 from hypersd_app.server.engines.protocol import ImageEngine
@@ -61,6 +64,20 @@ class Handlers:
             control = sketch_control(picture, float(scale), values.get("control") or "scribble")
             del picture
         return pictures(self.engine.generate(request_from_json(self._api_values(values), control)))[0]
+
+    def paint(self, picture: str | None, mask: str | None, sketch: str | None, values: Mapping[str, Any]) -> Image.Image:
+        """A picture painted on `picture`, where `mask` allows it; paths of image files."""
+        strength = strength_of(values)
+        if not picture:
+            raise InvalidRequest("picture", picture, PICTURE)
+        kind, scale = control_of(values)
+        with self._reading:
+            init = init_image(self._opened(picture, "picture"), strength, self._opened(mask, "mask") if mask else None)
+            control = sketch_control(self._opened(sketch, "sketch"), scale, kind) if sketch else None
+        return pictures(self.engine.generate(request_from_json(self._api_values(values), control, init)))[0]
+
+    def _opened(self, path: str, field: str) -> Image.Image:
+        return open_picture(self.bounded(path, field), field, self.limits.sketch_pixels)
 
     def compare(self, values: Mapping[str, Any], axes: Mapping[str, Any], sketch: str | None) -> tuple[Image.Image, dict[str, Any]]:
         """A grid as a contact sheet that carries its recipe, and what each place shows."""

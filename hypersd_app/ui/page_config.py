@@ -84,6 +84,7 @@ def _recipe(row: Recipe) -> dict[str, Any]:
         "steps": list(row.steps),
         "guidance": row.guidance,
         "eta": row.eta,
+        "strengths": row.strengths,  # with an init image: None is any from 0 to 1
         "restSteps": (row.steps[0], min(max(row.rest_steps, row.steps[0]), row.steps[-1]), row.steps[-1]),
         "negative": row.negative_prompt,
     }

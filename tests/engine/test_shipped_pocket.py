@@ -7,7 +7,7 @@ import pytest
 
 from hypersd_app.engine.engine import Engine
 from hypersd_app.images.scribble import scribble_control
-from hypersd_app.requests import ControlInput, GenerationRequest
+from hypersd_app.requests import ControlInput, GenerationRequest, InitImage
 from hypersd_app.settings import ROOT, Settings
 
 COLOURS = {"a red apple": 0, "a green car": 1, "a blue butterfly": 2}
@@ -53,3 +53,12 @@ def test_all_weights_together_stay_below_160_megabytes():
     weights = list((ROOT / "assets").rglob("*.safetensors"))
     assert sum(path.stat().st_size for path in weights) < 160e6
     assert not [path for path in (ROOT / "assets").rglob("*") if path.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl")]
+
+
+def test_a_picture_is_kept_less_the_stronger_it_is_painted_on(engine):
+    start = engine.generate(GenerationRequest("a red apple", seed=3)).pixels[0]
+    distances = []
+    for strength in (0.0, 0.2, 0.5, 0.8):
+        painted = engine.generate(GenerationRequest("a blue bird", seed=3, init=InitImage(start, strength))).pixels[0]
+        distances.append(np.abs(painted.astype(float) - start).mean())
+    assert distances[0] == 0 and distances == sorted(distances) and distances[1] < 0.3 * distances[3]

@@ -17,6 +17,7 @@ from hypersd_app.catalog.scan import scan_styles
 from hypersd_app.catalog.specs import ControlSpec, DecoderSpec, ModelSpec, Recipe, StyleSpec, WeightSource
 from hypersd_app.catalog.validation import choose_recipe, one_of
 from hypersd_app.errors import HyperSDError
+from hypersd_app.images.painting import canvas_of, composite
 from hypersd_app.requests import GenerationRequest, GenerationResult, StepReached
 
 NOWHERE = WeightSource(path=Path("nowhere"))
@@ -145,4 +146,8 @@ def paint(request: GenerationRequest) -> Image.Image:
     if request.control is not None:
         mask = Image.fromarray(np.asarray(request.control.image)).convert("L").resize((side, side))
         picture.paste((30, 30, 40), mask=mask)
+    if request.init is not None:
+        canvas = canvas_of(request.init, side, side)
+        mixed = Image.blend(Image.fromarray(canvas.image), picture, request.init.strength)
+        return Image.fromarray(composite(np.asarray(mixed), canvas))
     return picture

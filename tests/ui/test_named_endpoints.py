@@ -199,8 +199,40 @@ def test_a_style_is_added_and_found(client: Client, studio: Served, tmp_path: Pa
         client.predict(handle_file(str(words)), api_name="/add_style")
 
 
+def test_paint_starts_from_a_picture_and_keeps_what_the_mask_protects(client: Client, studio: Served, tmp_path: Path) -> None:
+    start, mask = Image.new("RGB", (256, 256), "#3366cc"), Image.new("L", (256, 256))
+    mask.paste(255, (0, 0, 128, 256))
+    for name, picture in (("start", start), ("mask", mask)):
+        picture.save(tmp_path / f"{name}.png")
+    files = {name: handle_file(str(tmp_path / f"{name}.png")) for name in ("start", "mask")}
+    made = client.predict(files["start"], "a cat", 0.4, 2, 7, mask=files["mask"], api_name="/paint")
+    picture, request = Image.open(made), studio.engine.requests[-1]
+    assert picture.crop((136, 0, 256, 256)).tobytes() == start.crop((136, 0, 256, 256)).tobytes()
+    assert picture.crop((0, 0, 128, 256)).tobytes() != start.crop((0, 0, 128, 256)).tobytes()
+    assert request.init is not None and (request.init.strength, request.num_inference_steps, request.seed) == (0.4, 2, 7)
+    assert "Denoising strength: 0.4" in picture.info["parameters"] and "Mask hash" in picture.info["parameters"]
+    with pytest.raises(AppError, match=r"init.*nothing.*painted on"):
+        client.predict(handle_file(made), api_name="/make_again")
+
+
+def test_paint_names_what_is_wrong(client: Client, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "start.png")
+    Image.new("L", (32, 64)).save(tmp_path / "mask.png")
+    start, mask = handle_file(str(tmp_path / "start.png")), handle_file(str(tmp_path / "mask.png"))
+    wrong = [
+        ({"strength": 1.5}, r"strength.*1\.5.*0 to 1"),
+        ({"strength": -0.1}, "strength"),
+        ({"mask": mask}, r"mask.*32x64.*64x64"),
+        ({"mask": start, "num_inference_steps": 9}, "num_inference_steps"),
+        ({"prompt": ""}, "prompt"),
+    ]
+    for changes, words in wrong:
+        with pytest.raises(AppError, match=words):
+            client.predict(start, **{"prompt": "a cat", **changes}, api_name="/paint")
+
+
 ENDPOINTS = {
-    "text_to_image", "scribble", "compare", "recipe_from_png", "make_again", "annotate", "animate",
+    "text_to_image", "scribble", "paint", "compare", "recipe_from_png", "make_again", "annotate", "animate",
     "list_models", "list_styles", "rescan", "add_style",
 }  # fmt: skip
 

@@ -54,6 +54,10 @@ class Backend(Protocol):
         """A `Decoder` and its bytes."""
         ...
 
+    def encoder(self, name: str, load: Load) -> Loaded:
+        """An `Encoder` and its bytes."""
+        ...
+
     def synchronize(self) -> None:
         """Wait until the device has done its work."""
         ...

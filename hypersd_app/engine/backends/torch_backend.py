@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from hypersd_app.engine.backends.base import Load, UNetStyles, styles_key
 from hypersd_app.engine.backends.offload import Stage, sequential_offload
-from hypersd_app.engine.backends.torch_networks import TorchControlNetwork, TorchDecoder, TorchDenoiser, place
-from hypersd_app.engine.interfaces import Conditioning, ControlNetwork, Decoder, Residuals
+from hypersd_app.engine.backends.torch_networks import TorchControlNetwork, TorchDecoder, TorchDenoiser, TorchEncoder, place
+from hypersd_app.engine.interfaces import Conditioning, ControlNetwork, Decoder, Encoder, Residuals
 from hypersd_app.engine.loading.lora import StylePatch
 from hypersd_app.engine.memory.budget import device_bytes, module_bytes
 from hypersd_app.engine.memory.device import Hardware
@@ -119,14 +119,22 @@ class TorchBackend:
         return torch.float16 if self._streamed_on_cpu else self._computing(torch.float32)
 
     def decoder(self, name: str, load: Load) -> Loaded:
-        """A VAE without its encoder, which serving never uses. It is small: only parts that take turns leave the device."""
-        module = load(self._computing(torch.float32))
-        if hasattr(module, "encoder"):
-            module.encoder = None
-        moved = self._tier is Tier.MODEL_OFFLOAD
-        module = self._placed(module, self.hardware.dtype) if moved else place(module, self.hardware, self.hardware.dtype)
+        """A VAE without its encoder. It is small: only parts that take turns leave the device."""
+        module = self._half_vae(load, "encoder")
         network: Decoder = TorchDecoder(module, self.hardware, self._arrival("decode", [module]))
         return self._loaded(network, [module], every_step=False)
+
+    def encoder(self, name: str, load: Load) -> Loaded:
+        """A VAE without its decoder."""
+        module = self._half_vae(load, "decoder")
+        network: Encoder = TorchEncoder(module, self.hardware, self._arrival("encode", [module]))
+        return self._loaded(network, [module], every_step=False)
+
+    def _half_vae(self, load: Load, left_out: str) -> nn.Module:
+        module: Any = load(self._computing(torch.float32))
+        setattr(module, left_out, None)
+        moved = self._tier is Tier.MODEL_OFFLOAD
+        return self._placed(module, self.hardware.dtype) if moved else place(module, self.hardware, self.hardware.dtype)
 
     def synchronize(self) -> None:
         """GPU work is queued; its time counts where it is waited for."""

@@ -34,6 +34,24 @@ def pixels(pictures: Tensor) -> Tensor:
     return ((pictures.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
+def encoder_input(pictures: Tensor, channels: int) -> Tensor:
+    """uint8 (B, H, W, 3) to what a VAE reads, float32 (B, channels, H, W) in [-1, 1]; a fourth channel is opaque alpha."""
+    values = pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
+    return values if channels == 3 else torch.cat([values, torch.ones_like(values[:, :1])], 1)
+
+
+def input_channels(vae: Any) -> int:
+    """Channels that a VAE's encoder reads: 3, or 4 with alpha."""
+    return int(getattr(vae.config, "in_channels", 4))
+
+
+def encoded(vae: Any, values: Tensor) -> Tensor:
+    """The most likely latents of pictures as `encoder_input` gives them, scaled as UNets read them."""
+    found = vae.encode(values, return_dict=False)[0]
+    latents: Tensor = found if isinstance(found, Tensor) else found.mode()  # a tiny VAE gives latents, others a distribution
+    return latents * float(vae.config.scaling_factor)
+
+
 class TorchDenoiser:
     """A UNet2DConditionModel."""
 
@@ -84,6 +102,29 @@ class TorchControlNetwork:
         return Residuals(tuple(down), middle)
 
 
+def vae_dtype(vae: Any, hardware: Hardware) -> torch.dtype:
+    """The precision that a VAE computes in; one that overflows in float16 is cast to float32."""
+    if hardware.dtype != torch.float16 or not getattr(vae.config, "force_upcast", False):
+        return hardware.dtype
+    vae.to(torch.float32)
+    return torch.float32
+
+
+class TorchEncoder:
+    """The encoder of a VAE, full or tiny; one picture at a time, for encoding takes as much memory as decoding."""
+
+    def __init__(self, vae: Any, hardware: Hardware, arrive: Arrive) -> None:
+        self.module = vae
+        self._arrive = arrive
+        self._channels = input_channels(vae)
+        self._dtype = vae_dtype(vae, hardware)
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        self._arrive()
+        rows = [encoder_input(row, self._channels).to(self._dtype, memory_format=torch.channels_last) for row in pictures.split(1)]
+        return torch.cat([encoded(self.module, row).float() for row in rows])
+
+
 class TorchDecoder:
     """The decoder of a VAE, full or tiny."""
 
@@ -92,10 +133,7 @@ class TorchDecoder:
         self._arrive = arrive
         self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
         self._scale = float(vae.config.scaling_factor)
-        upcast = hardware.dtype == torch.float16 and bool(getattr(vae.config, "force_upcast", False))
-        self._dtype = torch.float32 if upcast else hardware.dtype
-        if upcast:
-            vae.to(torch.float32)
+        self._dtype = vae_dtype(vae, hardware)
 
     def __call__(self, latents: Tensor) -> Tensor:
         self._arrive()

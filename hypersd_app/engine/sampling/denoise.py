@@ -11,6 +11,7 @@ from torch import Tensor
 from hypersd_app.diffusion.guidance import guide
 from hypersd_app.diffusion.noise import noise
 from hypersd_app.engine.interfaces import Conditioning, ControlNetwork, Denoiser
+from hypersd_app.engine.sampling.painting import Painting
 from hypersd_app.engine.sampling.schedules import Schedule
 from hypersd_app.engine.sampling.timing import Clock
 
@@ -36,11 +37,13 @@ def sample(  # noqa: PLR0913 - one for one with the symbols of a sampling loop
     device: torch.device,
     guidance_scale: float | None = None,
     control: ControlBatch | None = None,
+    painting: Painting | None = None,
     clock: Clock,
     on_step: StepCallback | None = None,
 ) -> Tensor:
     """Latents float32 (B, C, h, w). With a guidance scale, `conditioning` holds the unconditional half first."""
-    latents = noise(generators, shape).to(device) * schedule.init_noise_sigma
+    eps = noise(generators, shape).to(device)
+    latents = eps * schedule.init_noise_sigma if painting is None else painting.start(schedule, eps)
     if guidance_scale is not None and control is not None:
         control = ControlBatch(control.network, control.pictures.repeat(2, 1, 1, 1), control.scales.repeat(2, 1, 1, 1))
     for number, t in enumerate(schedule.timesteps):
@@ -54,6 +57,8 @@ def sample(  # noqa: PLR0913 - one for one with the symbols of a sampling loop
         if guidance_scale is not None:
             prediction = guide(prediction, guidance_scale)
         latents, expected = schedule.step(number, prediction, latents, generators)
+        if painting is not None:
+            latents = painting.kept(latents, eps, schedule.level(number + 1))
         if on_step is not None:
             on_step(number + 1, len(schedule.timesteps), expected)
     return latents

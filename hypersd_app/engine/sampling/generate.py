@@ -15,13 +15,15 @@ from cachetools import LRUCache
 from PIL import Image
 from torch import Tensor
 
-from hypersd_app.engine.interfaces import Conditioning, ControlNetwork, Decoder
+from hypersd_app.engine.interfaces import Conditioning, ControlNetwork, Decoder, Encoder
 from hypersd_app.engine.plan import Plan
 from hypersd_app.engine.sampling.denoise import ControlBatch, sample
+from hypersd_app.engine.sampling.painting import Painting, painting_batch
 from hypersd_app.engine.sampling.schedules import Schedulers
 from hypersd_app.engine.sampling.text import PromptCache, TextPart, size_ids
 from hypersd_app.engine.sampling.timing import Clock
 from hypersd_app.errors import HyperSDError
+from hypersd_app.images.painting import composite
 from hypersd_app.images.scribble import Pixels
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class DenoisingPipeline:
     denoiser: StyledDenoiser
     decoder: Decoder
     control: ControlNetwork | None
+    encoder: Encoder | None  # where an init image takes part
     schedulers: Schedulers
     styles: Sequence[tuple[StyleKey, float, Factors]]
     unet_styles: UNetStyles  # the same object for every stroke, by which the denoiser knows them again
@@ -55,25 +58,35 @@ class DenoisingPipeline:
     def render(self, plans: Sequence[Plan], clock: Clock, on_step: OnStep | None) -> list[list[Pixels]]:
         """The images of each plan, uint8 (H, W, 3), in order; all plans share one choice, but for blank sketches."""
         choice = plans[0].choice
+        if choice.strength == 0:
+            return [[plan.canvas.image] * plan.request.num_images for plan in plans if plan.canvas is not None]
         self.denoiser.set_styles(self.unet_styles)
         with clock("text"):
             conditioning = self._embedded(plans, choice.guided)
         factor = self.decoder.factor
         latents = sample(
             self.denoiser,
-            self.schedulers.schedule(choice.num_inference_steps, choice.eta),
+            self.schedulers.schedule(choice.num_inference_steps, choice.eta, choice.strength),
             [torch.Generator().manual_seed(seed) for plan in plans for seed in plan.request.seeds],
             (self.denoiser.in_channels, choice.height // factor, choice.width // factor),
             conditioning,
             device=self.device,
             guidance_scale=choice.guidance_scale if choice.guided else None,
             control=control_batch(self.control, plans, self.device),
+            painting=None if self.encoder is None else self._painting(self.encoder, plans, clock),
             clock=clock,
             on_step=None if on_step is None else with_previews(self.decoder, on_step, clock),
         )
         with clock("decode"):
             images = iter(decode(self.decoder, latents))
-        return [list(islice(images, plan.request.num_images)) for plan in plans]
+        made = [list(islice(images, plan.request.num_images)) for plan in plans]
+        if choice.strength is None:
+            return made
+        return [[composite(image, plan.canvas) for image in row] for plan, row in zip(plans, made, strict=True)]
+
+    def _painting(self, encoder: Encoder, plans: Sequence[Plan], clock: Clock) -> Painting:
+        with clock("encode"):
+            return painting_batch(encoder, plans, self.decoder.factor, self.device)
 
     def resume(self) -> None:
         """Go on after others have drawn with the same UNet: its styles are what they share."""

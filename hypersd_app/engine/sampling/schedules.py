@@ -15,17 +15,23 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from hypersd_app.catalog.specs import Recipe
+from hypersd_app.catalog.specs import TIMESTEPS, Recipe
 from hypersd_app.diffusion.noise import noise
 
 KEPT = 64  # schedules of one model and recipe; eta is any number a visitor likes
 LINEAR = ("TCDScheduler", "DDIMScheduler", "LCMScheduler")  # whose steps depend on nothing that came before
 CLIPPING = ("clip_sample", "thresholding")  # options with which a step is no sum
+Level = tuple[float, float]  # alpha of the clean picture and sigma of the noise, as the forward process mixes them
 Stepped = tuple[Tensor, Tensor]  # the next latents, and what the picture's latents look like by now
 
 
 class Schedule(Protocol):
-    """The steps of a run, the same for every run."""
+    """The steps of a run, the same for every run. `from_noise`: it starts from noise alone."""
+
+    @property
+    def from_noise(self) -> bool:
+        """False if it starts from an init image with noise on it."""
+        ...
 
     @property
     def init_noise_sigma(self) -> float:
@@ -35,6 +41,10 @@ class Schedule(Protocol):
     @property
     def timesteps(self) -> Sequence[Tensor]:
         """A scalar for each step."""
+        ...
+
+    def level(self, number: int) -> Level:
+        """What latents at the start of step `number` are made of; the clean picture alone after the last step."""
         ...
 
     def step(self, number: int, prediction: Tensor, latents: Tensor, generators: Sequence[torch.Generator]) -> Stepped:
@@ -55,13 +65,16 @@ class Schedulers:
         self._template = new_scheduler(recipe, config)
         self.schedule = lru_cache(KEPT)(self._new_schedule)
 
-    def _new_schedule(self, num_inference_steps: int, eta: float) -> Schedule:
+    def _new_schedule(self, num_inference_steps: int, eta: float, strength: float | None = None) -> Schedule:
         scheduler = copy.copy(self._template)
+        late = 1.0 if strength is None else strength
         if self._recipe.timesteps is not None:
-            scheduler.set_timesteps(timesteps=list(self._recipe.timesteps))
+            scheduler.set_timesteps(timesteps=[t for t in self._recipe.timesteps if t < round(late * TIMESTEPS)])
+        elif late < 1:
+            begin_late(scheduler, num_inference_steps, late)
         else:
             scheduler.set_timesteps(num_inference_steps)
-        stepwise = StepwiseSchedule(scheduler, eta)
+        stepwise = StepwiseSchedule(scheduler, eta, from_noise=late == 1)
         clips = any(scheduler.config.get(option) for option in CLIPPING)
         return stepwise if clips else WeightedSchedule.of(stepwise)
 
@@ -73,15 +86,40 @@ def new_scheduler(recipe: Recipe, config: dict[str, Any]) -> Any:
     return getattr(diffusers, recipe.scheduler).from_config(config, **dict(recipe.scheduler_arguments))
 
 
+def begin_late(scheduler: Any, num_inference_steps: int, strength: float) -> None:
+    """Set timesteps from `strength` of the way on, in (0, 1): that is timestep T strength - 1.
+
+    TCD and LCM walk from there in as many steps, since they jump as far as they like, as diffusers does for them. DDIM keeps
+    its stride and leaves steps out; where `strength` is a multiple of the stride these are the ones that diffusers leaves out.
+    """
+    total = scheduler.config.num_train_timesteps
+    if "strength" in inspect.signature(scheduler.set_timesteps).parameters:
+        points = max(1, round(strength * scheduler.config.original_inference_steps))
+        share = (points + 0.5) / scheduler.config.original_inference_steps  # half a point more, as it is rounded down
+        scheduler.set_timesteps(min(num_inference_steps, points), strength=share)
+        return
+    scheduler.set_timesteps(num_inference_steps)
+    stride = total / num_inference_steps
+    grid = [round(strength * total - i * stride) - 1 for i in range(num_inference_steps)]
+    scheduler.timesteps = torch.tensor([t for t in grid if t >= 0] or [0])
+
+
 class StepwiseSchedule:
     """A diffusers scheduler that does each step itself."""
 
-    def __init__(self, scheduler: Any, eta: float) -> None:
+    def __init__(self, scheduler: Any, eta: float, *, from_noise: bool = True) -> None:
         self._scheduler = scheduler
         self._eta = eta
         self._accepted = inspect.signature(scheduler.step).parameters
         self.init_noise_sigma = float(scheduler.init_noise_sigma)
         self.timesteps: Sequence[Tensor] = list(scheduler.timesteps)
+        self.from_noise = from_noise
+        clean = scheduler.alphas_cumprod.double()[torch.stack(list(self.timesteps)).long()]
+        self.levels: list[Level] = list(zip(clean.sqrt().tolist(), (1 - clean).sqrt().tolist(), strict=True))
+
+    def level(self, number: int) -> Level:
+        """As the protocol says."""
+        return self.levels[number] if number < len(self.levels) else (1.0, 0.0)
 
     def step(self, number: int, prediction: Tensor, latents: Tensor, generators: Sequence[torch.Generator]) -> Stepped:
         """As the protocol says."""
@@ -111,12 +149,18 @@ class WeightedSchedule:
     init_noise_sigma: float
     timesteps: Sequence[Tensor]
     steps: Sequence[tuple[Weights, Weights]]
+    levels: Sequence[Level] = ()
+    from_noise: bool = True
 
     @staticmethod
     def of(schedule: StepwiseSchedule) -> WeightedSchedule:
         """The same steps."""
         steps = [_weights(schedule, number) for number in range(len(schedule.timesteps))]
-        return WeightedSchedule(schedule.init_noise_sigma, schedule.timesteps, steps)
+        return WeightedSchedule(schedule.init_noise_sigma, schedule.timesteps, steps, schedule.levels, schedule.from_noise)
+
+    def level(self, number: int) -> Level:
+        """As the protocol says."""
+        return self.levels[number] if number < len(self.levels) else (1.0, 0.0)
 
     def step(self, number: int, prediction: Tensor, latents: Tensor, generators: Sequence[torch.Generator]) -> Stepped:
         """As the protocol says."""

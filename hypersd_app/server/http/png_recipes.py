@@ -14,6 +14,7 @@ from hypersd_app.images.metadata import (
     FORMAT,
     JSON_KEY,
     PARAMETERS_KEY,
+    init_record,
     parameters_text,
     recipe_document,
     request_from_values,
@@ -25,6 +26,8 @@ from hypersd_app.images.recipes.programs import ALLOWED, foreign_recipe
 from hypersd_app.images.recipes.texts import image_texts
 from hypersd_app.images.scribble import ink_from_control
 from hypersd_app.requests import ControlInput, GenerationRequest, request_from_json, request_to_json
+
+CANVAS = "canvas"  # the operation that holds what a drawing is painted on
 
 
 def with_recipe(
@@ -81,8 +84,13 @@ def _own(document: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidRequest("compare", type(compared).__name__, "the axes of a grid")
     if not operations and request.control is not None:
         operations = [ink_operation(request.control)]
-    rest = {"rest": True} if document.get("rest") else {}
-    found = {"head": {**request_to_json(request), **rest}, "operations": operations, "changed": []}
+    rest: dict[str, Any] = {"rest": True} if document.get("rest") else {}
+    record, changed = init_record(document["request"]), []
+    if record is not None:
+        rest["strength"] = record.strength
+    if record is not None and not any(operation.get("tool") == CANVAS for operation in operations):
+        changed.append("It was painted on another picture, which is not in the file: use that one as the canvas again.")
+    found = {"head": {**request_to_json(request), **rest}, "operations": operations, "changed": changed}
     return found if compared is None else {**found, "compare": compared}
 
 

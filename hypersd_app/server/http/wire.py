@@ -12,6 +12,8 @@ from hypersd_app.errors import InvalidRequest
 
 HEADER = struct.Struct("<II")  # little endian, as DataView writes it with its second argument true
 MAX_HEAD_BYTES = 32 * 1024
+# Pictures that a frame may hold: lines to follow, what is painted on, strokes over it, and where it may change.
+PARTS = ("sketch", "init", "ink", "mask")
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,26 @@ class Message:
     sequence: int
     head: Mapping[str, Any]
     picture: bytes = b""
+
+
+def parts_of(message: Message) -> dict[str, bytes]:
+    """The pictures of a frame by what they are. Raises InvalidRequest.
+
+    Without more said it is a sketch. A head's `parts`, {"sketch": 1200, "init": 40000}, tells how many bytes of which follow
+    each other.
+    """
+    lengths = message.head.get("parts")
+    if lengths is None:
+        return {"sketch": message.picture} if message.picture else {}
+    if not isinstance(lengths, dict) or not all(isinstance(length, int) and length >= 0 for length in lengths.values()):
+        raise InvalidRequest("parts", type(lengths).__name__, "an object of lengths in bytes")
+    if set(lengths) - set(PARTS) or sum(lengths.values()) != len(message.picture):
+        raise InvalidRequest("parts", str(lengths)[:80], f"{', '.join(PARTS)}: {len(message.picture)} bytes in all")
+    found, start = {}, 0
+    for name, length in lengths.items():
+        found[name] = message.picture[start : start + length]
+        start += length
+    return {name: data for name, data in found.items() if data}
 
 
 def pack(message: Message) -> bytes:

@@ -20,6 +20,7 @@ from hypersd_app.engine.backends.openvino.graphs import (
     BIAS,
     ControlGraph,
     DecoderGraph,
+    EncoderGraph,
     SlotPlan,
     UNetGraph,
     is_low_rank,
@@ -74,15 +75,13 @@ class OpenVinoBackend:
 
     def decoder(self, name: str, load: Load) -> Loaded:
         """A decoder."""
-
-        def without_encoder(dtype: torch.dtype) -> Any:
-            module = load(dtype)
-            if hasattr(module, "encoder"):
-                module.encoder = None
-            return module
-
-        parts = Parts(self, name, without_encoder)
+        parts = Parts(self, name, without(load, "encoder"))
         return Loaded(OpenVinoDecoder(parts), parts.bytes)
+
+    def encoder(self, name: str, load: Load) -> Loaded:
+        """An encoder."""
+        parts = Parts(self, f"{name}-encoder", without(load, "decoder"))
+        return Loaded(OpenVinoEncoder(parts), parts.bytes)
 
     def text_dtype(self) -> torch.dtype:
         """Text encoders run in torch, once a prompt."""
@@ -101,6 +100,17 @@ class OpenVinoBackend:
         """A network whose converted form is kept as `name`."""
         path = self._cache / f"{name}-{self._properties['INFERENCE_PRECISION_HINT']}.xml"
         return CompiledNetwork(self._core, path, self._properties, build, named)
+
+
+def without(load: Load, left_out: str) -> Load:
+    """A VAE without its encoder or its decoder."""
+
+    def half(dtype: torch.dtype) -> Any:
+        module = load(dtype)
+        setattr(module, left_out, None)
+        return module
+
+    return half
 
 
 def _nothing() -> None:
@@ -295,6 +305,17 @@ class OpenVinoDecoder:
 
     def __call__(self, latents: Tensor) -> Tensor:
         return self._network.batched(len(latents), lambda rows: [array(latents[rows])], wide=False)[0]
+
+
+class OpenVinoEncoder:
+    """The encoder of a VAE, full or tiny; one picture at a time."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._network = parts.network("encoder", EncoderGraph, 1)
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        found = self._network.batched(len(pictures), lambda rows: [pictures[rows].numpy()], wide=False)[0]
+        return found.clone()  # the next call overwrites it
 
 
 def fixed_size(config: Any, height: int, width: int) -> Size:

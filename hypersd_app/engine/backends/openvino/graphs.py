@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hypersd_app.engine.backends.torch_networks import pixels
+from hypersd_app.engine.backends.torch_networks import encoded, encoder_input, input_channels, pixels
 from hypersd_app.engine.loading.lora import Change, LowRank
 from hypersd_app.engine.sampling.layout_cache import reads_layout
 from hypersd_app.models.pictures import control_tensor
@@ -232,6 +232,18 @@ class DecoderGraph(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         return pixels(self.vae.decode(latents / self.scale, return_dict=False)[0])
+
+
+class EncoderGraph(nn.Module):
+    """Pictures, uint8 (B, H, W, 3), to scaled latents."""
+
+    def __init__(self, vae: Any) -> None:
+        super().__init__()
+        self.vae = vae
+        self.channels = input_channels(vae)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return encoded(self.vae, encoder_input(pictures, self.channels))
 
 
 class PositionalWrapper(nn.Module):
