@@ -109,6 +109,10 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 
 def _serve(_args: argparse.Namespace, settings: Settings) -> int:
     settings.require_pocket()
+    from hypersd_app.engine.memory.zero_gpu import lends_gpu, require_spaces
+
+    if lends_gpu():
+        require_spaces()  # before Gradio, and before anything asks for CUDA
     from hypersd_app.ui.app import serve
 
     serve(settings)

@@ -22,6 +22,8 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 SAFETY = ("auto", "on", "off")
 CHOICES = {"backend": BACKENDS, "device": DEVICES, "precision": PRECISIONS, "safety": SAFETY}
 PROXY_PATH = re.compile(r"(?=.{0,200}$)(?!.*\.\.)(?:/[A-Za-z0-9_~.-]+)*/?")  # below which a reverse proxy offers the studio
+# On a Hugging Face Space: visitors come through its proxy, which has a private address, and none draws on this machine.
+SPACE = {"host": "0.0.0.0", "trusted_proxies": "127.0.0.1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16", "spare_cores": 0}
 LARGEST_COUNT = 1024  # of cores, replicas
 SMALLEST_COUNTS = {"threads": 0, "spare_cores": -1, "replicas": 0, "most_replicas": 0, "replica_cores": 1}
 
@@ -54,6 +56,7 @@ class Settings:
     root_path: str = ""  # path below which a reverse proxy offers the studio, "/studio"; or it sends X-Forwarded-Prefix
     share: bool = False
     default_model: str = "pocket"
+    preload: str = ""  # models that are loaded after the default one, while visitors draw with that; names with commas
     language: str = "en"  # of the page; what there is: hypersd_app/ui/i18n/texts.py
     backend: str = "auto"  # one of BACKENDS
     device: str = "auto"  # one of DEVICES
@@ -99,6 +102,11 @@ class Settings:
                 raise InvalidRequest(name, getattr(self, name), f"a whole number from {smallest} to {LARGEST_COUNT}")
 
     @property
+    def preloaded(self) -> tuple[str, ...]:
+        """The models that `preload` names."""
+        return tuple(name for name in (part.strip() for part in self.preload.split(",")) if name and name != self.default_model)
+
+    @property
     def replicas_at_most(self) -> int:
         """Replicas when all are busy."""
         return max(self.replicas, self.most_replicas)
@@ -139,7 +147,7 @@ class Settings:
 def from_environment(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
     """Defaults, then HYPERSD_* variables, then `overrides` that are not None. Raises InvalidRequest."""
     environment = os.environ if environment is None else environment
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict(SPACE) if environment.get("SPACE_ID") else {}
     if "GRADIO_SERVER_NAME" in environment:
         values["host"] = environment["GRADIO_SERVER_NAME"]  # how Spaces says where to listen
     if "GRADIO_ROOT_PATH" in environment:

@@ -16,8 +16,9 @@ from hypersd_app.catalog.specs import ModelSpec, Recipe, StyleSpec
 from hypersd_app.engine.annotators import Annotators
 from hypersd_app.engine.loading.loader import Loader
 from hypersd_app.engine.memory.budget import memory_budget, raise_if_out_of_memory, release
-from hypersd_app.engine.memory.device import Hardware, choose_hardware, zero_gpu
+from hypersd_app.engine.memory.device import Hardware, choose_hardware
 from hypersd_app.engine.memory.model_cache import ModelCache
+from hypersd_app.engine.memory.zero_gpu import borrowing, emulate_here
 from hypersd_app.engine.model_manager import ModelManager, Pipeline
 from hypersd_app.engine.plan import Plan, Planner, leading
 from hypersd_app.engine.sampling.generate import OnStep
@@ -41,6 +42,7 @@ class EngineStatus(TypedDict):
     backend: str
     device: str
     precision: str
+    lent: bool  # by the call, and paid for by who asks
     resident: tuple[str, ...]
     bytes: int
     budget: int
@@ -71,7 +73,7 @@ class Engine:
         self._models = ModelManager(self.hardware, settings.cache, loader, self._model_cache)
         self._annotators = Annotators(self._hub, self._model_cache, self.catalog.pins)
         self._device = SharedDevice()
-        self._draw_on_lent_gpu = zero_gpu(self._draw_or_error)
+        self._draw_on_lent_gpu = borrowing(self._draw_or_error)
         self._pictures = 0
         self._milliseconds: dict[str, float] = {}
         logger.info("engine: %s, budget %.1f GB", self.hardware.label, self._model_cache.budget / 1e9)
@@ -93,6 +95,7 @@ class Engine:
             if self._draw_on_lent_gpu is None:
                 images, milliseconds, label = self._draw(plans, loading, _step_report(progress))
             else:
+                emulate_here()
                 with self._models.open(leading(plans), loading):  # loaded here, and inherited by the process that has the GPU
                     drawn = self._draw_on_lent_gpu(plans)
                 if isinstance(drawn, HyperSDError):
@@ -150,6 +153,7 @@ class Engine:
             backend=self.hardware.backend,
             device=self.hardware.device,
             precision=str(self.hardware.dtype).removeprefix("torch."),
+            lent=self._draw_on_lent_gpu is not None,
             resident=counts.resident,
             bytes=counts.bytes,
             budget=counts.budget,
@@ -166,6 +170,8 @@ class Engine:
     def prepare(self, request: GenerationRequest, progress: Progress | None = None) -> None:
         """Load what `request` needs, beside the work of others, and draw nothing. Raises HyperSDError."""
         plan = self._planner.plan(request)
+        if self._draw_on_lent_gpu is not None:
+            emulate_here()
         try:
             with self._models.open(plan, progress):
                 logger.debug("ready: %s", request.batch_key())
@@ -174,14 +180,18 @@ class Engine:
             raise
 
     def warm_up(self, model: str) -> None:
-        """Load and compile what the model's first recipe needs, with and without a sketch. Raises HyperSDError."""
+        """Load and compile what the model's first recipe needs, with and without a sketch. Raises HyperSDError.
+
+        A lent GPU is not asked for: nobody would pay for it.
+        """
         row = self.catalog.model(model)
         request = GenerationRequest("warm-up", model=model, num_inference_steps=row.recipes[0].default_steps)
-        self.generate(request)
+        run = self.generate if self._draw_on_lent_gpu is None else self.prepare
+        run(request)
         if row.controls:
             stroke = np.zeros((row.height, row.width, 3), np.uint8)
             stroke[row.height // 2] = 255
-            self.generate(replace(request, control=ControlInput(stroke, row.controls[0].kind)))
+            run(replace(request, control=ControlInput(stroke, row.controls[0].kind)))
 
     def rescan(self) -> None:
         """Look again for models, students and styles, without a restart."""

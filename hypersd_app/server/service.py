@@ -47,7 +47,8 @@ class BoardService:
         self.request_log = request_log or RequestLog(Metrics())
         self.draining = False
         self._engine = engine
-        sizes = BATCH_SIZES.get(str(engine.status().get("backend")), SchedulerLimits.sizes)
+        status = engine.status()
+        sizes = BATCH_SIZES.get(str(status.get("backend")), SchedulerLimits.sizes)
         concurrent = engine if isinstance(engine, ConcurrentEngine) else None
         scheduling = SchedulerLimits(
             sizes=sizes,
@@ -55,6 +56,7 @@ class BoardService:
             jobs=self.limits.jobs,
             jobs_per_visitor=self.limits.jobs_per_visitor,
             jobs_per_address=self.limits.calls_per_address,
+            mixed=not status.get("lent"),  # a lent device is charged to one visitor a call
         )
         self._scheduler = FrameScheduler(
             self._draw,

@@ -137,7 +137,7 @@ def serve(settings: Settings, engine: ImageEngine | None = None, devices: int = 
     stopped = stop_signal()
     try:
         studio.launch(prevent_thread_lock=True)
-        studio.readiness.warm_up(opened, settings.default_model)
+        studio.readiness.warm_up(opened, settings.default_model, settings.preloaded)
         logger.info("serving on %s", studio.page.local_url)
         stopped.wait()
     finally:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
 
 import numpy as np
 import pytest
@@ -18,6 +19,9 @@ from hypersd_app.server.scheduling.fair_queue import LazyRequest, SchedulerLimit
 from hypersd_app.server.scheduling.scheduler import Frame, FrameScheduler, Progress, lazy
 
 TIMEOUT = 10.0
+
+
+asking = ContextVar("asking", default="nobody")
 
 
 class Device:
@@ -272,6 +276,26 @@ def test_strokes_are_drawn_while_a_long_job_is_under_way() -> None:
         gate.set()
         assert job.result(TIMEOUT) and slow.wait(1)[0].result is not None
     scheduler.close()
+
+
+def test_who_asks_is_known_where_it_is_drawn_and_paid_for_alone() -> None:
+    seen: list[tuple[str, int]] = []
+
+    def render(requests: Sequence[GenerationRequest], _progress: Progress | None) -> list[GenerationResult]:
+        seen.append((asking.get(), len(requests)))
+        return [GenerationResult((), request) for request in requests]
+
+    made = FrameScheduler(render, limits=SchedulerLimits(sizes=(1, 2, 4), mixed=False))
+    inboxes = {name: Inbox() for name in ("ann", "ben", "cem")}
+    for name, inbox in inboxes.items():
+        copy_context().run(lambda name=name, inbox=inbox: (asking.set(name), submit(made, name, 1, inbox)))
+    for inbox in inboxes.values():
+        inbox.wait(1)
+    context = copy_context()
+    context.run(asking.set, "job of ann")
+    context.run(made.run, "ann", GenerationRequest("a cat", num_images=2))
+    made.close()
+    assert sorted(seen[:3]) == [("ann", 1), ("ben", 1), ("cem", 1)] and seen[3:] == [("job of ann", 1)], "a job is one call"
 
 
 def test_loading_for_one_holds_up_no_other() -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from hypersd_app.engine.memory.zero_gpu import lends_gpu
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.settings import Settings
 from hypersd_app.system import has_native_bfloat16
@@ -45,7 +44,12 @@ def choose_hardware(settings: Settings) -> Hardware:
     backend = _backend(settings.backend, device)
     dtype = _precision(settings.precision, device)
     return Hardware(
-        backend, device, dtype, compile=settings.compile, threads=settings.threads, spare_cores=max(0, settings.spare_cores)
+        backend,
+        device,
+        dtype,
+        compile=settings.compile and not lends_gpu(),  # each lent call is a process of its own, which would compile anew
+        threads=settings.threads,
+        spare_cores=max(0, settings.spare_cores),
     )
 
 
@@ -89,15 +93,3 @@ def _precision(wanted: str, device: str) -> torch.dtype:
     if device == "mps":
         return torch.float16
     return torch.bfloat16 if has_native_bfloat16() else torch.float32
-
-
-def zero_gpu(function: Callable[..., Any]) -> Callable[..., Any] | None:
-    """`function` under `spaces.GPU` where a Space lends GPUs by the call, else None.
-
-    It then runs in a forked process: what goes in and comes out is pickled, and no lock may be held around the call.
-    """
-    if not os.environ.get("SPACES_ZERO_GPU") or importlib.util.find_spec("spaces") is None:
-        return None
-    import spaces
-
-    return spaces.GPU(function)

@@ -12,14 +12,20 @@ from hypersd_app.settings import Settings
 
 
 def open_engine(settings: Settings) -> ImageEngine:
-    """The engine to serve with. ZeroGPU lends its GPU to this process only, so there is no other one there."""
+    """The engine to serve with. ZeroGPU lends its GPU to this process only, so there is no other one there.
+
+    There the default model is loaded at once, by this thread: only what is on the device before the page is launched is kept.
+    """
     if settings.replicas:
         from hypersd_app.server.engines.ray.start import open_ray_engine
 
         return open_ray_engine(settings, build_engine, Catalog(settings))
     if settings.worker and not os.environ.get("SPACES_ZERO_GPU"):
         return WorkerEngine(functools.partial(build_engine, settings), Catalog(settings), settings.hang_seconds)
-    return build_engine(settings)
+    engine = build_engine(settings)
+    if os.environ.get("SPACES_ZERO_GPU"):
+        engine.warm_up(settings.default_model)
+    return engine
 
 
 def build_engine(settings: Settings) -> ImageEngine:

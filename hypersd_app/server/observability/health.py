@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -31,18 +31,27 @@ class Readiness:
         """starting, ready, restarting, or "failed: " and why."""
         return self._warm if getattr(self._engine, "alive", True) or self._warm != "ready" else "restarting"
 
-    def warm_up(self, engine: ImageEngine, model: str) -> None:
-        """Load the model on a thread of its own. One that can't be loaded is told to whoever asks for it."""
-        self._engine = engine
-        threading.Thread(target=self._run, args=(engine, model), name="warm-up", daemon=True).start()
+    def warm_up(self, engine: ImageEngine, model: str, others: Sequence[str] = ()) -> None:
+        """Load the model on a thread of its own, then `others` while visitors draw with it.
 
-    def _run(self, engine: ImageEngine, model: str) -> None:
+        One that can't be loaded is told to whoever asks for it.
+        """
+        self._engine = engine
+        threading.Thread(target=self._run, args=(engine, model, others), name="warm-up", daemon=True).start()
+
+    def _run(self, engine: ImageEngine, model: str, others: Sequence[str]) -> None:
         try:
             engine.warm_up(model)
             self._warm = "ready"
         except HyperSDError as error:
             logger.warning("%s is not ready: %s", model, error)
             self._warm = f"failed: {error}"
+        for other in others:
+            try:
+                engine.warm_up(other)
+                logger.info("%s is loaded", other)
+            except HyperSDError as error:
+                logger.warning("%s is not loaded yet: %s", other, error)
 
 
 class StatusReader:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, replace
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -58,6 +59,7 @@ class QueuedRequest:
     first: float  # when the oldest state that this one replaced came
     kind: Kind = LIVE
     progress: Callable[..., None] | None = None  # (share, words); a stroke's is told of loading only
+    context: Context = field(default_factory=copy_context)  # of whoever asks: where GPUs are lent, it says who pays
     address: str = ""  # whose visitors share one claim; "" for a visitor who counts alone
 
     @property
@@ -81,6 +83,7 @@ class SchedulerLimits:
     jobs: int = 64
     jobs_per_visitor: int = 4
     jobs_per_address: int = 16
+    mixed: bool = True  # whether a batch may hold requests of several visitors
 
     @property
     def max_batch(self) -> int:
@@ -192,7 +195,8 @@ class FairQueue:
     def _take_live(self, first: QueuedRequest, now: float) -> list[QueuedRequest]:
         """The first in line and later entries that fit its batch, unless their address is ahead of others that wait."""
         turns, size, each = self._turns[LIVE], self.batch_size(first.key), self._price(first.key)
-        fitting = [entry for entry in self._ready(now, first.request.long) if entry.key == first.key and entry is not first]
+        others = (entry for entry in self._ready(now, first.request.long) if entry is not first)
+        fitting = [entry for entry in others if entry.key == first.key and self.limits.mixed]
         most = min(map(turns.of, self._live.values())) + MOST_AHEAD * each
         batch = [first]
         turns.serve(first, each)

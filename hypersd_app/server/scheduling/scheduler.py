@@ -148,7 +148,8 @@ class FrameScheduler:
         """Run a job in parts, so that strokes can run in between. Raises HyperSDError."""
         began = time.perf_counter()
         results: list[GenerationResult] = []
-        count = 1  # until it is known what an image takes
+        # One until it is known what an image takes. A device that is lent by the call is not asked for twice.
+        count = 1 if self._queue.limits.mixed else request.num_images
         while (done := sum(result.request.num_images for result in results)) < request.num_images:
             with self._changed:
                 gone = self._gone.get(visitor, 0.0) > began
@@ -336,7 +337,7 @@ class FrameScheduler:
         if not runnable:
             return 0.0
         entries, requests = [entry for entry, _ in runnable], [request for _, request in runnable]
-        outcomes = self._outcomes(requests, self._watcher(entries[0]))
+        outcomes = entries[0].context.run(self._outcomes, requests, self._watcher(entries[0]))
         rendered = time.perf_counter() - started
         if self._report is not None:
             self._report(len(entries), rendered)

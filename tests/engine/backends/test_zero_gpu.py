@@ -7,6 +7,7 @@ import pickle
 import sys
 from types import ModuleType
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
@@ -14,7 +15,7 @@ import torch
 from hypersd_app.engine.backends.torch_backend import StyledTorchDenoiser
 from hypersd_app.engine.backends.torch_networks import TorchControlNetwork, TorchDecoder
 from hypersd_app.engine.engine import Engine
-from hypersd_app.engine.memory import device as hardware
+from hypersd_app.engine.memory.zero_gpu import NoGpu, borrowing
 from hypersd_app.errors import DeviceOutOfMemory, HyperSDError
 from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
 from tests.engine.conftest import REFERENCE
@@ -32,10 +33,15 @@ class LentGpu(ModuleType):
         self.__spec__ = importlib.machinery.ModuleSpec("spaces", None)
         self.lent = False
         self.calls = 0
+        self.seconds = []
+        self.refusal = None
 
-    def GPU(self, function):  # noqa: N802
+    def GPU(self, function, duration):  # noqa: N802
         def call(*args):
             self.calls += 1
+            self.seconds.append(duration(*args))
+            if self.refusal is not None:
+                raise self.refusal
             arguments, self.lent = pickle.loads(pickle.dumps(args)), True
             try:
                 return pickle.loads(pickle.dumps(function(*arguments)))
@@ -96,6 +102,25 @@ def test_batches_and_warming_go_through_it_too(lending, spaces):
     assert spaces.calls == calls + 1, "a batch borrows the device once"
 
 
+def test_warming_up_loads_and_borrows_nothing(lending, spaces):
+    lending.warm_up("pocket")
+    assert spaces.calls == 0 and lending.status()["resident"] and lending.status()["lent"]
+
+
+def test_what_takes_longer_asks_for_more_seconds(lending, spaces):
+    for steps, count in ((1, 1), (8, 1), (8, 4)):
+        lending.generate(GenerationRequest("a cat", recipe="unified", num_inference_steps=steps, num_images=count))
+    assert sorted(spaces.seconds) == spaces.seconds and spaces.seconds[0] >= 6 and spaces.seconds[2] > spaces.seconds[0]
+
+
+def test_a_refusal_is_told_in_its_own_words(lending, spaces):
+    spaces.refusal = gr.Error("You have exceeded your GPU quota. Try again in 0:10:00", title="ZeroGPU quota exceeded")
+    with pytest.raises(NoGpu, match="ZeroGPU quota exceeded: You have exceeded your GPU quota"):
+        lending.generate(REQUESTS[0])
+    spaces.refusal = None
+    assert lending.generate(REQUESTS[0]).images, "the next one is not harmed"
+
+
 def test_errors_keep_their_words_on_the_way_back(lending, monkeypatch):
     def exhausted(*_):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
@@ -111,7 +136,7 @@ def test_errors_keep_their_words_on_the_way_back(lending, monkeypatch):
 
 
 def test_without_a_lent_gpu_nothing_is_wrapped(monkeypatch):
-    assert hardware.zero_gpu(len) is None
+    assert borrowing(len) is None
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
     monkeypatch.setitem(sys.modules, "spaces", None)
-    assert hardware.zero_gpu(len) is None
+    assert borrowing(len) is None
