@@ -50,7 +50,7 @@ def drawn_over(picture: Image.Image, strength: float, ink: Image.Image | None, m
 
 
 def _coverage(mask: Image.Image) -> Image.Image:
-    if mask.mode == "RGBA" and mask.getextrema()[3][0] < OPAQUE:
+    if mask.mode == "RGBA" and np.asarray(mask.getchannel("A")).min() < OPAQUE:
         return mask.getchannel("A")
     return mask.convert("L")
 

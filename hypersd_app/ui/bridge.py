@@ -19,7 +19,7 @@ from hypersd_app.ui.page_calls import page_calls
 from hypersd_app.ui.shell.scripts import mount
 from hypersd_app.ui.shell.visitors import current_visitor
 
-LANES = ("", "strip", "compare")
+LANES = ("", "strip", "variants", "compare")
 
 
 class Bridge:

@@ -121,8 +121,9 @@ class TorchEncoder:
 
     def __call__(self, pictures: Tensor) -> Tensor:
         self._arrive()
-        rows = [encoder_input(row, self._channels).to(self._dtype, memory_format=torch.channels_last) for row in pictures.split(1)]
-        return torch.cat([encoded(self.module, row).float() for row in rows])
+        rows = [encoder_input(row[None], self._channels) for row in pictures]
+        found = [encoded(self.module, row.to(self._dtype, memory_format=torch.channels_last)).float() for row in rows]
+        return torch.cat(found)
 
 
 class TorchDecoder:

@@ -186,11 +186,12 @@ def test_pictures_drawn_together_are_those_drawn_alone(engine: Engine) -> None:
 def test_images_of_one_request_differ_and_share_the_start(engine: Engine) -> None:
     result = engine.generate(painted(strength=0.7, num_images=3))
     assert len({image.tobytes() for image in result.pixels}) == 3
-    assert (result.pixels[2] == drawn(engine, painted(strength=0.7, seed=5))).all()
+    alone = drawn(engine, painted(strength=0.7, seed=5)).astype(int)
+    assert np.abs(result.pixels[2] - alone).max() <= 1, "sums of a batch may round otherwise"
 
 
 @pytest.mark.parametrize(
-    ("recipe", "steps", "strength"), [("8steps-cfg", 8, 0.5), ("teacher", 10, 0.3), ("12steps-cfg", 12, 1 / 3)]
+    ("recipe", "steps", "strength"), [("8steps-cfg", 8, 0.5), ("4steps", 4, 0.75), ("teacher", 10, 0.3), ("12steps-cfg", 12, 1 / 3)]
 )
 def test_image_to_image_equals_diffusers(engine: Engine, repositories: Path, recipe: str, steps: int, strength: float) -> None:
     row = next(row for row in engine.recipes("sd15") if row.name == recipe)

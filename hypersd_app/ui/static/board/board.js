@@ -1,5 +1,6 @@
 // The drawing board: paper, tools, settings and the frame link put together.
 import { BrushCursor } from "./brush_cursor.js";
+import { Canvas } from "./canvas.js";
 import { prepareImages } from "./painter.js";
 import { Paper } from "./paper.js";
 import { pngOf } from "./png.js";
@@ -9,6 +10,7 @@ import { Settings } from "./settings.js";
 import { savePng } from "./save.js";
 import { Drawing } from "./strokes.js";
 import { Tools } from "./tools.js";
+import { Variants } from "./variants.js";
 import { bridge, config as pageConfig } from "../core/bridge.js";
 import { provide, ready } from "../core/parts.js";
 import { readOwn, writeOwn } from "../core/storage.js";
@@ -31,15 +33,17 @@ export class Board {
     this.drawing = new Drawing("hypersd.drawing", () => this.redrawn());
     this.meter = new Meter(element.querySelector(".hs-meter"));
     this.tools = new Tools(element, this.actions());
+    this.canvas = new Canvas(element, this);
     this.paper = new Paper(this.paperFrame, this.drawing, {
       brush: () => this.tools.brush(), isHand: () => this.tools.hand,
       moved: () => this.edited(false), lifted: () => this.edited(true), painted: (now) => this.meter.painted(now),
-      viewed: (zoom) => this.showZoom(zoom), side: () => this.settings.side,
+      viewed: (zoom) => this.showZoom(zoom), side: () => this.settings.side, canvas: () => this.canvas,
     });
     this.settings = new Settings(element, config, () => this.edited(true));
     this.reference = new ReferenceImage(element, this);
     this.strip = new StyleStrip(element.querySelector(".hs-strip"), this);
-    this.strips = [this.strip];
+    this.variants = new Variants(element, this);
+    this.strips = [this.strip, this.variants];
     this.cursor = new BrushCursor(this.paperFrame, () => this.tools, this.paper);
     const layout = readOwn(LAYOUT) || (matchMedia(SMALL_SCREEN).matches ? "overlay" : "side");
     if (layout === "overlay") this.toggleLayout();
@@ -80,6 +84,8 @@ export class Board {
       dice: () => this.settings.set("seed", anySeed()), live: () => this.toggleLive(),
       layout: () => this.toggleLayout(),
       fit: () => this.paper.setView(0, 0, 1), zoomin: () => this.paper.zoom(ZOOM_STEP), zoomout: () => this.paper.zoom(1 / ZOOM_STEP),
+      paintfrom: () => this.canvas.start(this.output.getAttribute("src")),
+      paintoff: () => this.canvas.stop(), maskclear: () => this.canvas.clearMask(),
       totrace: () => { if (this.output.src) this.reference.use(this.output.src); },
       todrawing: () => { if (this.output.src) this.reference.draw(this.output.src); },
       tracelines: () => this.reference.toLines(), traceoff: () => this.reference.remove(),
@@ -91,6 +97,7 @@ export class Board {
   edited(urgent) {
     for (const strip of this.strips || []) strip.plan();
     this.rest = false;
+    this.canvas.show();
     this.advise();
     this.paperFrame.classList.toggle("hs-has-ink", !this.drawing.empty);
     clearTimeout(this.restTimer);
@@ -102,7 +109,7 @@ export class Board {
     const { texts } = this.config;
     const advice = [texts["board.noprompt"], texts["board.nosketch"]];
     if (!this.settings.values.prompt.trim()) this.setNotice(advice[0]);
-    else if (!this.drawing.empty && !this.settings.model.sketch) this.setNotice(advice[1]);
+    else if (!this.drawing.empty && !this.canvas.active && !this.settings.model.sketch) this.setNotice(advice[1]);
     else if (advice.includes(this.notice.textContent)) this.setNotice("");
   }
   async redrawn() {
@@ -121,16 +128,20 @@ export class Board {
 
   // --- what the link asks --------------------------------------------------------------------------------------
   key() {
-    const head = this.settings.head(this.rest);
-    return head.prompt.trim() ? JSON.stringify([this.settings.model.sketch ? this.drawing.revision : 0, head]) : "";
+    const head = this.head(this.rest);
+    const drawn = this.settings.model.sketch || this.canvas.active;
+    return head.prompt.trim() ? JSON.stringify([drawn ? this.drawing.revision : 0, head]) : "";
   }
+  // The request as it would be now, without its pictures.
+  head(rest) { return { ...this.settings.head(rest), ...this.canvas.head() }; }
+  // The same with them: {head, picture}.
+  async frame(head) { return this.canvas.active ? this.canvas.frame(head) : { head, picture: await this.sketch() }; }
   async snapshot() {
-    const head = { ...this.settings.head(this.rest), rest: this.rest };
+    const head = { ...this.head(this.rest), rest: this.rest };
     this.paper.fit(); // the model may be another
     this.paper.paint();
     const operations = this.drawing.shared();
-    const picture = await this.sketch();
-    return { head, picture, operations };
+    return { ...await this.frame(head), operations };
   }
   // What the model is to follow: null for an empty paper, and for a model that can't follow drawings.
   sketch() {
@@ -147,6 +158,7 @@ export class Board {
     if (this.shownSeq > answer.seq) return; // a newer one was decoded meanwhile
     this.shownSeq = answer.seq;
     for (const target of [this.output, this.under]) target.src = url;
+    this.variants.mirror(url);
     const blob = new Blob([answer.picture], { type: "image/jpeg" });
     this.picture = { blob, seq: answer.seq };
     this.board.classList.add("hs-has-picture");
@@ -157,6 +169,7 @@ export class Board {
     this.setNotice("");
     this.advise();
     const head = { ...sent.head, seed: answer.seed };
+    delete head.parts;
     const first = !this.shown;
     this.shown = { head, operations: sent.operations };
     if (first) await timeline.loaded;
@@ -217,10 +230,11 @@ export class Board {
   }
   showOpacity() { this.under.style.opacity = Number(this.opacity.value) / 100; }
   // All that is needed to make the shown picture again.
-  recipe() { return { head: { ...this.settings.head(this.rest), rest: this.rest }, operations: this.drawing.visible }; }
+  recipe() { return { head: { ...this.head(this.rest), rest: this.rest }, operations: this.drawing.visible }; }
   // While no pictures are made the shown one stays, whatever is changed: that is what is saved.
   recipeToSave() { return this.link && !this.link.running && this.shown ? this.shown : this.recipe(); }
   restore(recipe) {
+    this.canvas.restore(recipe.head);
     this.settings.restore(recipe.head);
     if (!recipe.operations) return;
     this.reference.remove(); // it belongs to the drawing of before

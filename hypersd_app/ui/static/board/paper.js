@@ -1,4 +1,5 @@
 // The paper: stacked layers (trace, picture, ink, prediction) under one pen, with pan and zoom.
+import { inkOf, MASK } from "./canvas.js";
 import { controlSheet, paintAll, paintStroke, Sheet, strokeBounds } from "./painter.js";
 import { pressureOf } from "./pressure.js";
 import { PAPER } from "./strokes.js";
@@ -89,7 +90,7 @@ export class Paper {
     this.predicted = [];
     this.paint();
     const stroke = this.drawing.growing; // none if something else, an undo perhaps, has finished it
-    if (stroke) for (const sheet of this.sheets) paintStroke(sheet.context, stroke, this.drawn, true);
+    if (stroke) for (const sheet of this.sheetsOf(stroke)) paintStroke(sheet.context, stroke, this.drawn, true);
     this.drawing.finish();
     this.schedule();
     this.hooks.lifted();
@@ -145,7 +146,7 @@ export class Paper {
     const stroke = this.drawing.growing;
     const count = stroke ? stroke.points.length / 3 : 0;
     if (count > this.drawn) {
-      for (const sheet of this.sheets) paintStroke(sheet.context, stroke, this.drawn);
+      for (const sheet of this.sheetsOf(stroke)) paintStroke(sheet.context, stroke, this.drawn);
       this.drawn = count;
     }
     this.paintAhead(stroke);
@@ -181,17 +182,20 @@ export class Paper {
     this.aheadContext.setTransform(scale, 0, 0, scale, -left, -top);
   }
   get sheets() { return [this.ink, this.control]; }
+  sheetsOf({ layer }) { return layer === MASK ? this.hooks.canvas().sheets : this.sheets; }
   // As many pixels of ink as the screen shows: without a GPU each costs time whenever a frame is drawn.
   fit() {
     const shown = this.view.zoom > 1 ? PAPER : Math.ceil(this.frame.clientWidth * devicePixelRatio);
     const side = Math.min(PAPER, shown || FEWEST);
-    const changed = [this.ink.resize(side), this.control.resize(this.hooks.side())];
+    const changed = [this.ink.resize(side), this.control.resize(this.hooks.side()), this.hooks.canvas().fit(side, this.hooks.side())];
     this.shown = this.frame.clientWidth / side; // CSS pixels of one of ink, unzoomed
     if (changed.includes(true)) this.repaint();
   }
   repaint() {
     const { visible, growing } = this.drawing;
-    for (const sheet of this.sheets) paintAll(sheet.context, visible, growing);
+    const ink = inkOf(visible);
+    for (const sheet of this.sheets) paintAll(sheet.context, ink, growing);
+    this.hooks.canvas().repaint();
     this.drawn = growing ? growing.points.length / 3 : 0;
   }
 }

@@ -1,5 +1,7 @@
 // A PNG of a canvas at once. `toBlob` encodes when the page is idle, which it is not while the pen moves, and hands its bytes
 // over through another process.
+import { joined } from "../core/wire.js";
+
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const CHECKS = Uint32Array.from({ length: 256 }, (_, n) => {
   for (let k = 0; k < 8; k += 1) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
@@ -136,13 +138,6 @@ function checksum(data, row, height) {
     }
   }
   return ((b << 16) | a) >>> 0;
-}
-
-function joined(parts) {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) { bytes.set(part, at); at += part.length; }
-  return bytes;
 }
 
 // Packs whatever it is given better, but hands its work to another thread and back, which takes longer than the work.

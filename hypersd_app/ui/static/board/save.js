@@ -3,6 +3,7 @@ import { callServer, config, texts } from "../core/bridge.js";
 import { download, say } from "../core/notify.js";
 import { recipeName } from "../core/recipes.js";
 import { fromBase64 } from "../core/wire.js";
+import { canvasOf, frameOfRecipe, inkOf } from "./canvas.js";
 import { controlSheet, paintAll, prepareImages } from "./painter.js";
 import { pngOf } from "./png.js";
 
@@ -12,19 +13,27 @@ export function saveRecipe(recipe) {
 
 // The full-quality PNG of a recipe, with all that makes it again inside.
 export async function savePng(recipe) {
-  const answer = await callServer("save_png", { head: recipe.head, operations: recipe.operations || [] }, await sketchOf(recipe));
+  const { head, picture } = await frameOf(recipe);
+  const answer = await callServer("save_png", { head, operations: recipe.operations || [] }, picture);
   if (answer && answer.png) download(new Blob([fromBase64(answer.png)], { type: "image/png" }), answer.name);
   else say((answer && answer.message) || texts["board.state.offline"]);
 }
 
+// The request of a recipe with the pictures that go along with it: {head, picture}.
+async function frameOf(recipe) {
+  if (!canvasOf(recipe.operations || []) || typeof recipe.head.strength !== "number") return { head: recipe.head, picture: await sketchOf(recipe) };
+  await prepareImages(recipe.operations);
+  return frameOfRecipe(recipe);
+}
+
 // The sketch that the strokes of a recipe make, null without any.
 export async function sketchOf({ head, operations }) {
-  if (!operations || !operations.length) return null;
+  if (!operations || !inkOf(operations).length) return null;
   await prepareImages(operations);
   const model = config.models.find((row) => row.name === head.model) || config.models[0];
   if (!model.sketch) return null;
   const sheet = controlSheet();
   sheet.resize(head.width || model.width);
-  paintAll(sheet.context, operations);
+  paintAll(sheet.context, inkOf(operations));
   return pngOf(sheet.canvas);
 }

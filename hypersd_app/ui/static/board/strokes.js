@@ -8,6 +8,7 @@ export const PAPER = 1024;
 const [SAVE_AFTER, WHILE_DRAWING] = [200, 1000]; // ms
 const HISTORY = 60000; // numbers and characters that are kept over a reload for undo, and as many for redo
 
+const NO_INK = ["canvas", "mask"]; // layers of canvas.js
 const weight = ({ points, source }) => 1 + (points || source || "").length;
 
 export class Drawing {
@@ -28,7 +29,7 @@ export class Drawing {
     if (last && last === this.growing) operations[operations.length - 1] = { ...last, points: last.points.slice() };
     return operations;
   }
-  get empty() { return !this.visible.some((operation) => operation.tool !== "eraser"); }
+  get empty() { return !this.visible.some(({ tool, layer }) => tool !== "eraser" && !NO_INK.includes(layer)); }
 
   add(operation) {
     this.finish();

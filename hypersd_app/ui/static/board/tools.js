@@ -1,8 +1,10 @@
 // The toolbar and its keys: what is drawn with, and the buttons that act on the board.
 import { texts } from "../core/bridge.js";
 import { readOwn, writeOwn } from "../core/storage.js";
+import { MASK, MASK_COLOR } from "./canvas.js";
 import { isTyping, shortcut } from "./shortcuts.js";
 
+const MASK_WIDTH = 3; // of a brush: who masks covers areas
 const KEY = "hypersd.tools";
 
 const INKS = { black: "#22252b", red: "#d6342c", orange: "#ee8a1d", yellow: "#f2c521", green: "#3d8f52", blue: "#2d6cc0", purple: "#8450ad", brown: "#7a4a2b" };
@@ -35,6 +37,7 @@ export class Tools {
   brush() {
     const tool = this.tool === "eraser" ? "eraser" : "brush";
     const wide = tool === "eraser" ? 2.2 : 1;
+    if (this.tool === MASK) return { tool, layer: MASK, color: MASK_COLOR, size: Number(this.size.value) * MASK_WIDTH, symmetry: this.symmetry };
     return { tool, color: this.color, size: Number(this.size.value) * wide, symmetry: this.symmetry };
   }
   listKeys() {
@@ -92,7 +95,7 @@ export class Tools {
       this.size.value = Number(this.size.value) * (name === "larger" ? 1.25 : 0.8);
       return this.save();
     }
-    if (["brush", "eraser", "hand"].includes(name)) return this.pick(name);
+    if (["brush", "eraser", "hand", MASK].includes(name)) return this.pick(name);
     if (this.actions[name]) this.actions[name]();
   }
   // Keys work while the board is on screen and nobody is typing.

@@ -18,6 +18,14 @@ export function unpack(buffer) {
   return { seq: view.getUint32(0, true), head, picture: buffer.slice(end) };
 }
 
+// Several bytes one after another.
+export function joined(parts) {
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) { bytes.set(part, at); at += part.length; }
+  return bytes;
+}
+
 export function toBase64(buffer) {
   const bytes = new Uint8Array(buffer);
   let text = "";

@@ -72,7 +72,7 @@ export class StyleStrip {
     return !document.hidden && (!link || (link.idle && link.running)) && Boolean(this.element.offsetParent);
   }
   // What all cards show but for their style.
-  key() { return JSON.stringify([this.board.drawing.revision, { ...this.board.settings.head(false), styles: [] }]); }
+  key() { return JSON.stringify([this.board.drawing.revision, { ...this.board.head(false), styles: [] }]); }
   known(name) {
     const known = pictures.get(`${this.board.settings.model.name}/${name}`);
     return known && known.key === this.key() ? known : null;
@@ -100,9 +100,9 @@ export class StyleStrip {
   async draw(name, card) {
     const known = this.known(name);
     if (known) { card.querySelector("img").src = known.source; return true; }
-    const [key, head] = [this.key(), this.board.settings.head(false)];
-    const picture = await this.board.sketch();
-    const answer = await callFrame({ ...head, styles: [{ name, weight: 1 }] }, picture, "strip");
+    const key = this.key();
+    const { head, picture } = await this.board.frame({ ...this.board.head(false), styles: [{ name, weight: 1 }] });
+    const answer = await callFrame(head, picture, "strip");
     if (!answer.picture) return false;
     const source = `data:image/jpeg;base64,${answer.picture}`;
     pictures.set(`${head.model}/${name}`, { key, source });
