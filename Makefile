@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run run-ray test test-fast lint train-setup browser proxies clean
+.PHONY: run run-ray test test-fast lint train-setup browser proxies space clean
 
 run: $(VENV)/.run
 	$(BIN)/python app.py
@@ -62,6 +62,10 @@ browser: $(VENV)/.dev
 proxies:
 	@(command -v nginx && command -v caddy) >/dev/null || \
 	(command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx-light caddy) || true
+
+# The folder that one pushes to a Hugging Face Space, checked, and opened once in an environment with only its requirements.
+space: $(VENV)/.dev
+	$(BIN)/python space/build.py build/space --start
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache
