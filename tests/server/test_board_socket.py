@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from hypersd_app.images.scribble import stroke_colour
 from hypersd_app.server.http.board_socket import IDLE, REFUSED, TOO_MANY
 from hypersd_app.server.http.wire import Message, pack, unpack
 from hypersd_app.server.scheduling.limits import BoardLimits
 from tests.support.fake_engine import FakeEngine, paint
+from tests.support.sockets import opened
 from tests.support.studio import Served, served
 
 LIMITS = BoardLimits(frame_bytes=200_000, picture_pixels=600 * 600, burst=6, frames_per_second=0.001, sessions=3)
@@ -31,7 +32,7 @@ def studio() -> Iterator[Served]:
 
 
 def board(studio: Served, origin: str | None = None, token: str | None = None) -> ClientConnection:
-    socket = connect(f"ws://127.0.0.1:{studio.port}/studio/board", origin=origin, max_size=None)  # type: ignore[arg-type]
+    socket = opened(f"ws://127.0.0.1:{studio.port}/studio/board", origin=origin, max_size=None)
     socket.send(json.dumps({"token": studio.studio.service.signer.issue() if token is None else token}))
     return socket
 

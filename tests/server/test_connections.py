@@ -29,6 +29,7 @@ def impatient() -> Iterator[Served]:
     with served() as running:
         config = running.studio.page.server.config
         config.http_protocol_class = patient(config.http_protocol_class.__mro__[2], QUICK)
+        config.timeout_keep_alive = 1  # seconds; uvicorn's five are not what these tests ask about
         yield running
 
 

@@ -16,10 +16,13 @@ import httpx
 import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from hypersd_app.server.http.wire import Message, pack, unpack
+from tests.support.sockets import opened
 from tests.support.studio import free_port
+
+pytestmark = pytest.mark.slow  # each starts a server of its own
 
 HEAD = {"prompt": "a cat", "model": "pocket", "num_inference_steps": 1, "seed": 5}
 PATIENCE = 120.0  # a machine that is busy with other tests takes its time to start a process
@@ -44,7 +47,7 @@ class Server:
         return str(httpx.post(f"{self.address}/gradio_api/component_server", json=body, timeout=10).json())
 
     def board(self, token: str = "") -> ClientConnection:
-        socket = connect(f"ws://127.0.0.1:{self.port}/studio/board", max_size=None)
+        socket = opened(f"ws://127.0.0.1:{self.port}/studio/board", max_size=None)
         socket.send(json.dumps({"token": token or self.token()}))
         assert json.loads(socket.recv(timeout=10))["type"] == "ready"
         return socket

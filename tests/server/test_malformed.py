@@ -22,6 +22,7 @@ from hypersd_app.server.http.png_recipes import read_recipe
 from hypersd_app.server.http.wire import Message, pack, unpack
 from hypersd_app.server.scheduling.limits import BoardLimits
 from tests.support.bad_inputs import HEAD, calls, frames, lora_files, many, picture, pictures, recipes
+from tests.support.sockets import opened
 from tests.support.studio import Served, served
 
 COUNTS = {"frames": 500, "calls": 600, "loras": 400, "recipes": 300, "pictures": 200}
@@ -37,7 +38,7 @@ def studio() -> Iterator[Served]:
 
 
 def board(studio: Served) -> ClientConnection:
-    socket = connect(f"ws://127.0.0.1:{studio.port}/studio/board", max_size=None)
+    socket = opened(f"ws://127.0.0.1:{studio.port}/studio/board", max_size=None)
     socket.send(json.dumps({"token": studio.studio.service.signer.issue()}))
     assert json.loads(socket.recv(timeout=PATIENCE))["type"] == "ready"
     return socket

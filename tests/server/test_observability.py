@@ -10,7 +10,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from hypersd_app.errors import DeviceOutOfMemory, InvalidRequest, Overloaded
 from hypersd_app.requests import GenerationRequest
@@ -23,6 +23,7 @@ from hypersd_app.server.observability.metrics import Metrics
 from hypersd_app.server.observability.request_log import Record, RequestLog, write_request_log
 from hypersd_app.server.scheduling.limits import BoardLimits
 from tests.support.fake_engine import FakeEngine
+from tests.support.sockets import opened
 from tests.support.studio import Served, served
 
 LIMITS = BoardLimits(sessions=6, sessions_per_address=2, calls_per_second=0.01, call_burst=5, come_back_seconds=30)
@@ -40,7 +41,7 @@ def studio() -> Iterator[Served]:
 
 def board(studio: Served, address: str = "") -> ClientConnection:
     headers = {"x-forwarded-for": address} if address else {}
-    socket = connect(f"ws://127.0.0.1:{studio.port}/studio/board", additional_headers=headers, max_size=None)
+    socket = opened(f"ws://127.0.0.1:{studio.port}/studio/board", additional_headers=headers, max_size=None)
     socket.send(json.dumps({"token": studio.studio.service.signer.issue()}))
     assert json.loads(socket.recv(timeout=10))["type"] == "ready"
     return socket
