@@ -45,6 +45,7 @@ def test_another_allocator_is_left_alone(monkeypatch):
     assert keep_freed_memory() is False
 
 
+@pytest.mark.slow
 def test_both_processes_take_turns_and_the_ratio_is_told(tmp_path, capsys):
     path = tmp_path / "figures.json"
     words = ["bench", "training", "--network", "autoencoder", "--rounds", "1", "--steps", "1", "--batch", "1"]

@@ -13,15 +13,19 @@ from hypersd_app.engine.engine import Engine
 from hypersd_app.engine.memory.device import Hardware
 from hypersd_app.settings import Settings
 from tests.support import tiny_models
+from tests.support.made_once import made_once
 
 SD15, SDXL, HYPER = "stable-diffusion-v1-5/stable-diffusion-v1-5", "stabilityai/stable-diffusion-xl-base-1.0", "ByteDance/Hyper-SD"
-REFERENCE = Hardware("torch", "cpu", torch.float32)
+REFERENCE = Hardware("torch", "cpu", dtype=torch.float32)
 
 
 @pytest.fixture(scope="session")
 def repositories(tmp_path_factory) -> Path:
-    """Small models under the true repository and file names."""
-    root = tmp_path_factory.mktemp("hub")
+    """Small models under the true repository and file names; read only."""
+    return made_once(tmp_path_factory.getbasetemp(), "hub", write_repositories)
+
+
+def write_repositories(root: Path) -> None:
     tiny_models.write_sd15(root / SD15)
     tiny_models.write_sdxl(root / SDXL)
     for prefix, dimension, large in (("SD15", 32, False), ("SDXL", 48, True)):
@@ -36,17 +40,18 @@ def repositories(tmp_path_factory) -> Path:
     tiny_models.write_controlnet(root / "xinsir/controlnet-scribble-sdxl-1.0", tiny_models.small_unet(48, True))
     for name in ("taesd", "taesdxl"):
         tiny_models.small_tiny_decoder().save_pretrained(root / "madebyollin" / name)
-    return root
 
 
 @pytest.fixture(scope="session")
 def pocket(tmp_path_factory) -> Path:
-    """`assets` with a random Pocket and two styles."""
-    assets = tmp_path_factory.mktemp("assets")
+    """`assets` with a random Pocket and two styles; read only."""
+    return made_once(tmp_path_factory.getbasetemp(), "assets", write_assets)
+
+
+def write_assets(assets: Path) -> None:
     tiny_models.write_pocket(assets / "pocket")
     tiny_models.write_style(assets / "pocket" / "styles", "ink", 5, "ink")
     tiny_models.write_style(assets / "pocket" / "styles", "clay", 6)
-    return assets
 
 
 @pytest.fixture

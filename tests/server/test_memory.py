@@ -89,6 +89,7 @@ class Visits:
             made += sum(tally.reconnects for tally in tallies)
 
 
+@pytest.mark.slow
 def test_a_visit_leaves_nothing_behind(visited: tuple[BoardService, Visits]) -> None:
     service, visits = visited
     visits.happen(4)  # what is made once for all visitors

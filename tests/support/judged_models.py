@@ -1,10 +1,6 @@
 """A workspace in which everything that judges has been trained for a few steps."""
 
-import atexit
-import functools
 import shutil
-import tempfile
-from pathlib import Path
 
 from hypersd_app.training.critics import registry
 from hypersd_app.training.critics import style as style_judge
@@ -13,6 +9,7 @@ from hypersd_app.training.data import dataset
 from hypersd_app.training.workspace import Workspace
 from tests.support import tiny_models
 from tests.support.icon_packages import write_all
+from tests.support.made_once import made_once
 
 
 def no_progress(done, total, metrics):
@@ -20,8 +17,11 @@ def no_progress(done, total, metrics):
 
 
 def judged_workspace(runs):
-    """Random models, pictures of four things in two sets, judges and rewards of a few steps; the caller's own in `runs`."""
-    shutil.copytree(template(), runs, dirs_exist_ok=True)
+    """Random models, pictures of four things in two sets, judges and rewards of a few steps; the caller's own in `runs`.
+
+    To train the judges takes longer than most of what is asked of them: they are copied.
+    """
+    shutil.copytree(made_once(runs.parent, "judged", make), runs, dirs_exist_ok=True)
     return opened(runs)
 
 
@@ -29,11 +29,7 @@ def opened(runs):
     return Workspace(runs, runs / "assets" / "tiny", "tiny")
 
 
-@functools.cache
-def template():
-    """Made once for all tests of a process: to train the judges takes longer than most of what is asked of them."""
-    runs = Path(tempfile.mkdtemp(prefix="judged-"))
-    atexit.register(shutil.rmtree, runs, ignore_errors=True)
+def make(runs):
     write_all(runs / "npm")
     tiny_models.write_pocket(runs / "assets" / "tiny")
     made = opened(runs)
@@ -42,4 +38,3 @@ def template():
     style_judge.train(style_judge.PRESETS["tiny"], made, made.run("style-judge", "tiny"), no_progress)
     for name in ("agreement", "quality", "segmenter"):
         registry.train(registry.PRESETS[f"tiny-{name}"], made, made.run("reward", f"tiny-{name}"), no_progress)
-    return runs

@@ -26,6 +26,7 @@ def drawn(settings, cache: Path) -> np.ndarray:
     return picture
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [b"", b"no graph", None])
 def test_a_damaged_file_is_made_again(settings, tmp_path, damage):
     first = drawn(settings, tmp_path)
@@ -38,6 +39,7 @@ def test_a_damaged_file_is_made_again(settings, tmp_path, damage):
     assert np.array_equal(drawn(settings, tmp_path), first), "and kept"
 
 
+@pytest.mark.slow
 def test_on_a_full_disk_it_still_draws(settings, tmp_path):
     first, disk = drawn(settings, tmp_path / "ample"), tmp_path / "small"
     disk.mkdir()
@@ -60,6 +62,7 @@ def test_the_configuration_is_part_of_what_names_a_network(settings):
     assert weights_hash(network) != names[0]
 
 
+@pytest.mark.slow
 def test_old_networks_make_room_on_disk(settings, tmp_path, monkeypatch):
     first = drawn(settings, tmp_path)
     before = set((tmp_path / "openvino").glob("*.xml"))

@@ -62,6 +62,7 @@ def test_results_are_kept_by_key_and_only_so_many() -> None:
     assert part("a", [zeros, zeros]) is not once
 
 
+@pytest.mark.slow
 def test_a_prompt_is_read_once_and_other_words_steps_and_styles_anew(engine, settings, repositories, tmp_path: Path) -> None:
     other = opened(settings, repositories, tmp_path, SINGLE)
     drawing = ControlInput(sketch(256), scale=0.8)
@@ -92,6 +93,7 @@ def test_a_prompt_is_read_once_and_other_words_steps_and_styles_anew(engine, set
     other.close()
 
 
+@pytest.mark.slow
 def test_guided_pictures_come_out_as_in_torch(engine, settings, repositories, tmp_path: Path) -> None:
     other = opened(settings, repositories, tmp_path, SINGLE)
     wanted = request(recipe="teacher", num_inference_steps=8, negative_prompt="a dog", control=ControlInput(sketch(256)))
@@ -105,6 +107,7 @@ def test_guided_pictures_come_out_as_in_torch(engine, settings, repositories, tm
     other.close()
 
 
+@pytest.mark.slow
 def test_it_draws_the_same_in_one_piece(settings, repositories, tmp_path: Path, monkeypatch) -> None:
     wanted = request(control=ControlInput(sketch(256)), styles=(StyleWeight("clay", 0.5),))
     halves = opened(settings, repositories, tmp_path, SINGLE)

@@ -2,50 +2,87 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+
 import diffusers
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from hypersd_app.engine.engine import Engine
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.pocket import PocketUNet, new_unet
 from hypersd_app.models.text_encoder import MaskedBertModel
 from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
-from tests.engine.conftest import HYPER, SD15, SDXL
+from hypersd_app.settings import Settings
+from tests.engine.conftest import HYPER, REFERENCE, SD15, SDXL
 from tests.support import tiny_models
 from tests.support.drawings import SIZES, sketch
 
 TOLERANCE = 2
 
 
-def reference_pipeline(engine, model, recipe, control, repositories, pocket):
-    """Plain diffusers code for the same weights."""
-    if model == "pocket":
-        folder = pocket / "pocket"
-        parts = {
-            "vae": PocketAutoencoder.from_pretrained(folder / "vae"),
-            "text_encoder": MaskedBertModel.from_pretrained(folder / "text_encoder").float(),
-            "tokenizer": engine._models.loader.text(engine.catalog.model("pocket")).tokenizers[0],
-            "unet": PocketUNet.from_pretrained(folder / "unet"),
-            "scheduler": diffusers.DDPMScheduler.from_pretrained(folder / "scheduler"),
-            "safety_checker": None, "feature_extractor": None, "requires_safety_checker": False,
-        }  # fmt: skip
-        if control:
-            controlnet = PocketControlNet.from_pretrained(folder / "controlnet")
-            controlnet.use_prior_of(parts["unet"])
-            pipeline = diffusers.StableDiffusionControlNetPipeline(controlnet=controlnet, **parts)
-        else:
-            pipeline = diffusers.StableDiffusionPipeline(**parts)
-    else:
-        name = "StableDiffusionXL" if model == "sdxl" else "StableDiffusion"
+@pytest.fixture(scope="module")
+def settings(pocket, tmp_path_factory):
+    root = tmp_path_factory.mktemp("equivalence")
+    return Settings(
+        assets=pocket, cache=root / "cache", models=root / "models", styles=root / "styles", offline=True, memory_gb=4.0
+    )
+
+
+@pytest.fixture(scope="module")
+def engine(settings, repositories):
+    """One for all recipes, so that each also draws after others have: whatever one left behind would show in the next."""
+    made = Engine(settings, hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def bases(engine, repositories, pocket):
+    """Pipelines of plain diffusers code for the same weights, by model and whether they have a ControlNet; read once."""
+    tokenizer = engine._models.loader.text(engine.catalog.model("pocket")).tokenizers[0]
+
+    def read(model, control):
+        if model == "pocket":
+            return pocket_pipeline(pocket / "pocket", tokenizer, control)
         arguments = {}
         if control:
             source = engine.catalog.control(engine.catalog.model(model), "scribble").source
             arguments["controlnet"] = diffusers.ControlNetModel.from_pretrained(repositories / source.repo)
+        name = "StableDiffusionXL" if model == "sdxl" else "StableDiffusion"
         kind = getattr(diffusers, f"{name}{'ControlNet' if control else ''}Pipeline")
-        pipeline = kind.from_pretrained(repositories / (SDXL if model == "sdxl" else SD15), **arguments)
+        return kind.from_pretrained(repositories / (SDXL if model == "sdxl" else SD15), **arguments)
+
+    return functools.cache(read)
+
+
+def pocket_pipeline(folder, tokenizer, control):
+    parts = {
+        "vae": PocketAutoencoder.from_pretrained(folder / "vae"),
+        "text_encoder": MaskedBertModel.from_pretrained(folder / "text_encoder").float(),
+        "tokenizer": tokenizer,
+        "unet": PocketUNet.from_pretrained(folder / "unet"),
+        "scheduler": diffusers.DDPMScheduler.from_pretrained(folder / "scheduler"),
+        "safety_checker": None, "feature_extractor": None, "requires_safety_checker": False,
+    }  # fmt: skip
+    if not control:
+        return diffusers.StableDiffusionPipeline(**parts)
+    controlnet = PocketControlNet.from_pretrained(folder / "controlnet")
+    controlnet.use_prior_of(parts["unet"])
+    return diffusers.StableDiffusionControlNetPipeline(controlnet=controlnet, **parts)
+
+
+def reference_pipeline(bases, model, recipe, control, repositories):
+    """Plain diffusers code for the weights of the recipe, with a UNet and a scheduler of its own."""
+    base = bases(model, control)
+    pipeline = copy.copy(base)
+    pipeline.unet = copy.deepcopy(base.unet)
+    if control and model == "pocket":
+        pipeline.controlnet.use_prior_of(pipeline.unet)
     if recipe.unet is not None:
         from safetensors.torch import load_file
 
@@ -84,10 +121,10 @@ def reference_pictures(pipeline, recipe, request, size):
     return np.round(pipeline(**arguments).images * 255).astype(np.int16)
 
 
-def largest_difference(engine, request, repositories, pocket, style=None) -> int:
+def largest_difference(engine, request, bases, repositories, style=None) -> int:
     """Between the engine's pictures and the reference's; `style` is the file of the request's only style."""
     recipe = next(row for row in engine.recipes(request.model) if row.name == request.recipe)
-    pipeline = reference_pipeline(engine, request.model, recipe, request.control is not None, repositories, pocket)
+    pipeline = reference_pipeline(bases, request.model, recipe, request.control is not None, repositories)
     if style is not None:
         pipeline.unload_lora_weights()  # the accelerating one stays in the weights
         before = {name: value.clone() for name, value in pipeline.unet.state_dict().items()}
@@ -113,10 +150,10 @@ RECIPES = [
 
 
 @pytest.mark.parametrize(("model", "recipe", "steps"), RECIPES)
-def test_every_recipe_equals_diffusers(engine, repositories, pocket, model, recipe, steps):
+def test_every_recipe_equals_diffusers(engine, bases, repositories, model, recipe, steps):
     size = SIZES[model]
     request = GenerationRequest("a red cat", model=model, recipe=recipe, num_inference_steps=steps, seed=3, width=size, height=size)
-    assert largest_difference(engine, request, repositories, pocket) <= TOLERANCE
+    assert largest_difference(engine, request, bases, repositories) <= TOLERANCE
 
 
 def matrix():
@@ -136,7 +173,7 @@ def test_no_recipe_is_left_out(engine):
     assert shipped == {(model, recipe) for model, recipe, _ in RECIPES}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def style_of(settings, engine):
     """A style of each family."""
     unets = {"pocket": new_unet((64, 64, 64), 1), "sd15": tiny_models.small_unet(32), "sdxl": tiny_models.small_unet(48, True)}
@@ -150,7 +187,7 @@ def style_of(settings, engine):
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "recipe", "steps", "kind", "count"), list(matrix()))
 def test_every_recipe_with_control_style_and_a_batch_equals_diffusers(
-    engine, repositories, pocket, style_of, model, recipe, steps, kind, count
+    engine, bases, repositories, style_of, model, recipe, steps, kind, count
 ):
     size = SIZES[model]
     request = GenerationRequest(
@@ -159,46 +196,46 @@ def test_every_recipe_with_control_style_and_a_batch_equals_diffusers(
         styles=(StyleWeight("brush", 0.8),) if "style" in kind else (),
     )  # fmt: skip
     style = style_of(model) if request.styles else None
-    assert largest_difference(engine, request, repositories, pocket, style) <= TOLERANCE
+    assert largest_difference(engine, request, bases, repositories, style) <= TOLERANCE
 
 
 @pytest.mark.parametrize(
     ("model", "recipe", "steps"), [("pocket", "unified", 2), ("sd15", "unified", 1), ("sdxl", "8steps-cfg", 8)]
 )
-def test_control_equals_diffusers(engine, repositories, pocket, model, recipe, steps):
+def test_control_equals_diffusers(engine, bases, repositories, model, recipe, steps):
     size = SIZES[model]
     request = GenerationRequest(
         "a cat", model=model, recipe=recipe, num_inference_steps=steps, seed=5, width=size, height=size,
         control=ControlInput(sketch(size), scale=0.7),
     )  # fmt: skip
-    assert largest_difference(engine, request, repositories, pocket) <= TOLERANCE
+    assert largest_difference(engine, request, bases, repositories) <= TOLERANCE
 
 
 @pytest.mark.parametrize("model", ["pocket", "sd15", "sdxl"])
-def test_batches_with_noise_between_steps_equal_diffusers(engine, repositories, pocket, model):
+def test_batches_with_noise_between_steps_equal_diffusers(engine, bases, repositories, model):
     size = SIZES[model]
     request = GenerationRequest(
         "a dog", model=model, recipe="unified", num_inference_steps=2, eta=0.5, seed=9, num_images=4, width=size, height=size
     )
-    assert largest_difference(engine, request, repositories, pocket) <= TOLERANCE
+    assert largest_difference(engine, request, bases, repositories) <= TOLERANCE
 
 
 @pytest.mark.parametrize("model", ["sd15", "sdxl"])
-def test_a_negative_prompt_equals_diffusers(engine, repositories, pocket, model):
+def test_a_negative_prompt_equals_diffusers(engine, bases, repositories, model):
     size = SIZES[model]
     request = GenerationRequest(
         "a dog", "blurry", model=model, recipe="8steps-cfg", num_inference_steps=8, guidance_scale=6.0, width=size, height=size
     )
-    assert largest_difference(engine, request, repositories, pocket) <= TOLERANCE
+    assert largest_difference(engine, request, bases, repositories) <= TOLERANCE
 
 
-def test_styles_equal_diffusers(engine, repositories, pocket):
+def test_styles_equal_diffusers(engine, bases, repositories, pocket):
     request = GenerationRequest(
         "a cat, ink", recipe="unified", num_inference_steps=1, width=256, height=256,
         styles=(StyleWeight("ink", 0.8), StyleWeight("clay", -0.5)),
     )  # fmt: skip
     recipe = engine.recipes("pocket")[0]
-    pipeline = reference_pipeline(engine, "pocket", recipe, False, repositories, pocket)
+    pipeline = reference_pipeline(bases, "pocket", recipe, False, repositories)
     pipeline.unload_lora_weights()
     folder = str(pocket / "pocket" / "styles")
     for name in ("ink", "clay"):
