@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -179,6 +179,7 @@ class GenerationRequest:
 
     prompt: str
     negative_prompt: str = ""
+    _: KW_ONLY
     model: str = "pocket"
     recipe: str = ""
     num_inference_steps: int = 1

@@ -47,7 +47,7 @@ def _in_working_folder(name: str) -> Path:
     return working_folder() / name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Where things are and how the server listens. Every field can be set as HYPERSD_<FIELD>."""
 

@@ -45,7 +45,7 @@ REFERENCE_MARGIN = 1.15  # what activations need beside the weights
 NETWORKS = ("text", "control", "unet", "decode")  # what is left is our own
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Measurement:
     """One row: median milliseconds by part, and the plain diffusers call in float32 beside it."""
 
@@ -181,7 +181,14 @@ def measure(engine: Engine, request: GenerationRequest, repeats: int) -> Measure
     medians = {name: statistics.median(run[name] for run in runs) for name in PARTS if name in runs[0]}
     fresh = [replace(request, prompt=f"{request.prompt} {number}") for number in range(min(repeats, FRESH_PROMPTS))]
     text = statistics.median(engine.generate(wanted).milliseconds["text"] for wanted in fresh)
-    return Measurement(request.model, request.control is not None, result.request.decoder, result.backend, medians, text)
+    return Measurement(
+        model=request.model,
+        controlled=request.control is not None,
+        decoder=result.request.decoder,
+        backend=result.backend,
+        milliseconds=medians,
+        new_prompt=text,
+    )
 
 
 def count_gflop(loader: Loader, engine: Engine, request: GenerationRequest) -> dict[str, float]:

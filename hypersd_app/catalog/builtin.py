@@ -29,7 +29,7 @@ FAMILIES = ("pocket", "sd15", "sdxl", "sd3", "flux")
 def pocket_model(folder: Path) -> ModelSpec:
     """The embedded model, with whatever lies in `folder`."""
     scribble = folder / "controlnet"
-    controls = (ControlSpec("scribble", "Scribble", WeightSource(path=scribble), annotator="scribble"),)
+    controls = (ControlSpec("scribble", "Scribble", source=WeightSource(path=scribble), annotator="scribble"),)
     return ModelSpec(
         name="pocket",
         title="Pocket (embedded)",
@@ -77,7 +77,16 @@ def accelerated(name: str, title: str, path: Path) -> Recipe:
     Of sixty doodles' lines 82 % have an edge at one step, 76 at two and 75 at four: a resting pen keeps what the moving one had.
     """
     fine_grid = (("original_inference_steps", 1000),)
-    return Recipe(name, title, UNIFIED_STEPS, "TCDScheduler", fine_grid, eta=ETA, lora=WeightSource(path=path), rest_steps=1)
+    return Recipe(
+        name,
+        title,
+        steps=UNIFIED_STEPS,
+        scheduler="TCDScheduler",
+        scheduler_arguments=fine_grid,
+        eta=ETA,
+        lora=WeightSource(path=path),
+        rest_steps=1,
+    )
 
 
 def _hub(repo: str) -> WeightSource:
@@ -87,12 +96,26 @@ def _hub(repo: str) -> WeightSource:
 def sd15_parts() -> tuple[tuple[Recipe, ...], tuple[ControlSpec, ...]]:
     """Recipes and ControlNets that fit every SD1.5 checkpoint."""
     controls = (
-        ControlSpec("scribble", "Scribble", _hub("lllyasviel/control_v11p_sd15_scribble"), 1.0, "scribble", True),
-        ControlSpec("scribble-v10", "Scribble (first version)", _hub("lllyasviel/sd-controlnet-scribble"), 1.0, "scribble", True),
-        ControlSpec("canny", "Canny edges", _hub("lllyasviel/control_v11p_sd15_canny"), annotator="canny"),
-        ControlSpec("softedge", "Soft edges", _hub("lllyasviel/control_v11p_sd15_softedge"), annotator="softedge"),
-        ControlSpec("lineart", "Line art", _hub("lllyasviel/control_v11p_sd15_lineart"), annotator="lineart"),
-        ControlSpec("depth", "Depth", _hub("lllyasviel/control_v11f1p_sd15_depth"), annotator="depth"),
+        ControlSpec(
+            "scribble",
+            "Scribble",
+            source=_hub("lllyasviel/control_v11p_sd15_scribble"),
+            scale=1.0,
+            annotator="scribble",
+            white_strokes=True,
+        ),
+        ControlSpec(
+            "scribble-v10",
+            "Scribble (first version)",
+            source=_hub("lllyasviel/sd-controlnet-scribble"),
+            scale=1.0,
+            annotator="scribble",
+            white_strokes=True,
+        ),
+        ControlSpec("canny", "Canny edges", source=_hub("lllyasviel/control_v11p_sd15_canny"), annotator="canny"),
+        ControlSpec("softedge", "Soft edges", source=_hub("lllyasviel/control_v11p_sd15_softedge"), annotator="softedge"),
+        ControlSpec("lineart", "Line art", source=_hub("lllyasviel/control_v11p_sd15_lineart"), annotator="lineart"),
+        ControlSpec("depth", "Depth", source=_hub("lllyasviel/control_v11f1p_sd15_depth"), annotator="depth"),
     )
     return stable_diffusion_recipes("Hyper-SD15", 7.5), controls
 
@@ -100,8 +123,15 @@ def sd15_parts() -> tuple[tuple[Recipe, ...], tuple[ControlSpec, ...]]:
 def sdxl_parts() -> tuple[tuple[Recipe, ...], tuple[ControlSpec, ...]]:
     """Recipes and ControlNets that fit every SDXL checkpoint."""
     controls = (
-        ControlSpec("scribble", "Scribble", _hub("xinsir/controlnet-scribble-sdxl-1.0"), 1.0, "scribble", True),
-        ControlSpec("canny", "Canny edges", _hub("diffusers/controlnet-canny-sdxl-1.0"), scale=0.5, annotator="canny"),
+        ControlSpec(
+            "scribble",
+            "Scribble",
+            source=_hub("xinsir/controlnet-scribble-sdxl-1.0"),
+            scale=1.0,
+            annotator="scribble",
+            white_strokes=True,
+        ),
+        ControlSpec("canny", "Canny edges", source=_hub("diffusers/controlnet-canny-sdxl-1.0"), scale=0.5, annotator="canny"),
     )
     return (*stable_diffusion_recipes("Hyper-SDXL", 5.0), one_step_unet()), controls
 
@@ -117,7 +147,7 @@ def stable_diffusion(name: str, title: str, family: str, source: WeightSource, n
     )
     side = 1024 if large else 512
     return ModelSpec(
-        name, title, family, source, recipes, side, side, smallest=512 if large else 256,
+        name, title, family=family, source=source, recipes=recipes, width=side, height=side, smallest=512 if large else 256,
         largest=2 * side, controls=controls, decoders=decoders, note=note,
     )  # fmt: skip
 
@@ -139,4 +169,15 @@ def hub_models() -> tuple[ModelSpec, ...]:
 def _transformer_model(name: str, title: str, source: WeightSource, recipes: tuple[Recipe, ...]) -> ModelSpec:
     decoders = (DecoderSpec("full", "Full", "AutoencoderKL", source),)
     note = "Needs a GPU and an accepted licence on the Hub."
-    return ModelSpec(name, title, name, source, recipes, 1024, 1024, 16, decoders=decoders, note=note)
+    return ModelSpec(
+        name,
+        title,
+        family=name,
+        source=source,
+        recipes=recipes,
+        width=1024,
+        height=1024,
+        size_multiple=16,
+        decoders=decoders,
+        note=note,
+    )

@@ -19,7 +19,7 @@ def lora(filename: str) -> WeightSource:
 def teacher(guidance: float) -> Recipe:
     """The model itself without any acceleration: DDIM, trailing timesteps, classifier-free guidance."""
     return Recipe(
-        "teacher", "Base model, no acceleration", TEACHER_STEPS, "DDIMScheduler", TRAILING,
+        "teacher", "Base model, no acceleration", steps=TEACHER_STEPS, scheduler="DDIMScheduler", scheduler_arguments=TRAILING,
         guidance=(1.0, guidance, 15.0), negative_prompt=True,
     )  # fmt: skip
 
@@ -27,20 +27,28 @@ def teacher(guidance: float) -> Recipe:
 def unified(prefix: str) -> Recipe:
     """One LoRA for 1 to 8 steps; lower eta gives more detail, above one step."""
     source = lora(f"{prefix}-1step-lora.safetensors")
-    return Recipe("unified", "Hyper-SD, 1-8 steps", UNIFIED_STEPS, "TCDScheduler", eta=ETA, lora=source)
+    return Recipe("unified", "Hyper-SD, 1-8 steps", steps=UNIFIED_STEPS, scheduler="TCDScheduler", eta=ETA, lora=source)
 
 
 def exact(prefix: str, steps: int) -> Recipe:
     """A LoRA trained for exactly `steps` steps, without guidance."""
     source = lora(f"{prefix}-{steps}steps-lora.safetensors")
-    return Recipe(f"{steps}steps", f"Hyper-SD, {steps} steps", (steps,), "DDIMScheduler", TRAILING, lora=source)
+    return Recipe(
+        f"{steps}steps",
+        f"Hyper-SD, {steps} steps",
+        steps=(steps,),
+        scheduler="DDIMScheduler",
+        scheduler_arguments=TRAILING,
+        lora=source,
+    )
 
 
 def guided(prefix: str, steps: int) -> Recipe:
     """A LoRA that keeps classifier-free guidance: the only kind for which a negative prompt works."""
     source = lora(f"{prefix}-{steps}steps-CFG-lora.safetensors")
     return Recipe(
-        f"{steps}steps-cfg", f"Hyper-SD, {steps} steps with guidance", (steps,), "DDIMScheduler", TRAILING,
+        f"{steps}steps-cfg", f"Hyper-SD, {steps} steps with guidance", steps=(steps,),
+        scheduler="DDIMScheduler", scheduler_arguments=TRAILING,
         guidance=(5.0, 5.0, 8.0), negative_prompt=True, lora=source,
     )  # fmt: skip
 
@@ -48,7 +56,7 @@ def guided(prefix: str, steps: int) -> Recipe:
 def one_step_unet() -> Recipe:
     """The dedicated SDXL network: a whole UNet, one step at timestep 800."""
     source = lora("Hyper-SDXL-1step-Unet.safetensors")
-    return Recipe("1step-unet", "Hyper-SDXL, dedicated 1 step", (1,), "LCMScheduler", timesteps=(800,), unet=source)
+    return Recipe("1step-unet", "Hyper-SDXL, dedicated 1 step", steps=(1,), scheduler="LCMScheduler", timesteps=(800,), unet=source)
 
 
 def stable_diffusion_recipes(prefix: str, guidance: float) -> tuple[Recipe, ...]:
@@ -62,7 +70,8 @@ def sd3_recipes() -> tuple[Recipe, ...]:
     rows = ((4, 3.0), (8, 5.0), (16, 7.0))
     return tuple(
         Recipe(
-            f"{steps}steps-cfg", f"Hyper-SD3, {steps} steps with guidance", (steps,), "FlowMatchEulerDiscreteScheduler",
+            f"{steps}steps-cfg", f"Hyper-SD3, {steps} steps with guidance", steps=(steps,),
+            scheduler="FlowMatchEulerDiscreteScheduler",
             guidance=(1.0, guidance, 10.0), negative_prompt=True,
             lora=lora(f"Hyper-SD3-{steps}steps-CFG-lora.safetensors"), lora_scale=0.125,
         )
@@ -74,7 +83,7 @@ def flux_recipes() -> tuple[Recipe, ...]:
     """FLUX.1-dev reads its guidance as an input, so a negative prompt has no meaning."""
     return tuple(
         Recipe(
-            f"{steps}steps", f"Hyper-FLUX, {steps} steps", (steps,), "FlowMatchEulerDiscreteScheduler",
+            f"{steps}steps", f"Hyper-FLUX, {steps} steps", steps=(steps,), scheduler="FlowMatchEulerDiscreteScheduler",
             guidance=(1.0, 3.5, 10.0), lora=lora(f"Hyper-FLUX.1-dev-{steps}steps-lora.safetensors"), lora_scale=0.125,
         )
         for steps in (8, 16)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Recipe:
 
     name: str
     title: str
+    _: KW_ONLY
     steps: tuple[int, ...]
     scheduler: str
     scheduler_arguments: tuple[tuple[str, Any], ...] = ()
@@ -94,6 +95,7 @@ class ControlSpec:
 
     kind: str
     title: str
+    _: KW_ONLY
     source: WeightSource
     scale: float = 1.0
     annotator: str = ""  # name in `engine.annotators.ANNOTATORS` that turns a photograph into its input
@@ -117,6 +119,7 @@ class StyleSpec:
 
     name: str
     title: str
+    _: KW_ONLY
     family: str
     path: Path
     trigger: str = ""
@@ -132,6 +135,7 @@ class ModelSpec:
 
     name: str
     title: str
+    _: KW_ONLY
     family: str  # pocket, sd15, sdxl, sd3 or flux
     source: WeightSource
     recipes: tuple[Recipe, ...]

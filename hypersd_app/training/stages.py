@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from hypersd_app.catalog.builtin import ACCELERATOR
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.controlnet import PocketControlNet
@@ -101,9 +102,9 @@ def _export(config: PlainConfig, workspace: Workspace, folder: Path, progress: P
             kind.from_pretrained(source).to(torch.float16).save_pretrained(assets / name)
             _forget_source(assets / name / "config.json")
         progress(number + 1, len(parts), {})
-    accelerator = workspace.run("student", workspace.family) / "accelerator.safetensors"
+    accelerator = workspace.run("student", workspace.family) / ACCELERATOR
     if accelerator.exists():
-        shutil.copyfile(accelerator, assets / "accelerator.safetensors")
+        shutil.copyfile(accelerator, assets / ACCELERATOR)
     new_scheduler().save_pretrained(assets / "scheduler")
     assert workspace.embed
 

@@ -9,13 +9,15 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import Tensor
 
+from hypersd_app.catalog.builtin import ACCELERATOR
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.pocket import PocketUNet
 from hypersd_app.training.core.device import place, training_device
+from hypersd_app.training.data.compositions import Compositions
 from hypersd_app.training.data.dataset import PictureData
-from hypersd_app.training.data.latents import LatentStore
+from hypersd_app.training.data.latents import LatentStore, blank_latents
 from hypersd_app.training.data.text_encoder import TextEmbedder, export_text_encoder
 
 LAYOUT_FILE = "layout.safetensors"
@@ -64,6 +66,11 @@ class Workspace:
         return LatentStore(self.latents_path, self.data, self.autoencoder)
 
     @cached_property
+    def compositions(self) -> Compositions:
+        """Scenes of several things, put together from the parts of the family's data set."""
+        return Compositions(self.data, self.latents, blank_latents(self.autoencoder))
+
+    @cached_property
     def embed(self) -> TextEmbedder:
         """The frozen text encoder, unpacked on first use."""
         if not (self.assets / "text_encoder" / "model.safetensors").exists():
@@ -106,6 +113,10 @@ class Workspace:
             if path.exists():
                 return path
         raise ModelUnavailable(f"No {stage} weights: run `train {stage} --preset {self.family}` first.")
+
+    def accelerator(self) -> Path:
+        """The newest accelerator: this machine's, else the shipped one. Raises ModelUnavailable."""
+        return self.weights("student", ACCELERATOR, ACCELERATOR)
 
     def initial(self, stage: str, preset: str, asset: str) -> Path | None:
         """Shipped weights to start from where this machine holds no checkpoint of its own."""

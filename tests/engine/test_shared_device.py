@@ -25,7 +25,7 @@ SHORT = (
     GenerationRequest("a dog", recipe="unified", seed=3, styles=(StyleWeight("clay"),), control=ControlInput(sketch(256))),
     GenerationRequest("a red apple", recipe="unified", seed=4),
 )
-HARDWARE = [REFERENCE, Hardware("openvino", "cpu", torch.float32)]
+HARDWARE = [REFERENCE, Hardware("openvino", "cpu", dtype=torch.float32)]
 
 
 def pixels(result: GenerationResult) -> np.ndarray:

@@ -108,7 +108,9 @@ def test_a_model_folder_with_old_names_loads(tmp_path):
 
 def test_a_checkpoint_with_old_names_resumes(tmp_path):
     prior = randomized(LayoutPrior())
-    state = TrainingState(prior, build_optimizers(prior, "adamw", 1e-3), ExponentialAverage(prior, 0.9), step=7)
+    state = TrainingState(
+        module=prior, optimizers=build_optimizers(prior, "adamw", 1e-3), ema=ExponentialAverage(prior, 0.9), step=7
+    )
     run = RunFolder(tmp_path)
     run.save(state)
     file = tmp_path / "checkpoint.safetensors"
@@ -120,7 +122,7 @@ def test_a_checkpoint_with_old_names_resumes(tmp_path):
     }
     save_file(renamed, file, {"step": "7", "pictures": "0"})
     fresh = LayoutPrior()
-    other = TrainingState(fresh, build_optimizers(fresh, "adamw", 1e-3), ExponentialAverage(fresh, 0.9))
+    other = TrainingState(module=fresh, optimizers=build_optimizers(fresh, "adamw", 1e-3), ema=ExponentialAverage(fresh, 0.9))
     assert run.resume(other) and other.step == 7
     assert all(torch.equal(a, b) for a, b in zip(prior.parameters(), fresh.parameters(), strict=True))
     assert all(torch.equal(a, b) for a, b in zip(state.ema.average, other.ema.average, strict=True))

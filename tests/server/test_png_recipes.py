@@ -19,7 +19,14 @@ from hypersd_app.requests import ControlInput, GenerationRequest, GenerationResu
 from hypersd_app.server.http.png_recipes import png_bytes, read_recipe, with_recipe
 
 REQUEST = GenerationRequest(
-    "a red apple, on a table", "blurry, grey", "pocket", "unified", 4, eta=0.5, seed=123, styles=(StyleWeight("ink", 0.8),)
+    "a red apple, on a table",
+    "blurry, grey",
+    model="pocket",
+    recipe="unified",
+    num_inference_steps=4,
+    eta=0.5,
+    seed=123,
+    styles=(StyleWeight("ink", 0.8),),
 )
 STROKES = [{"tool": "brush", "points": [1, 2, 0.5], "size": 18}]
 

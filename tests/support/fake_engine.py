@@ -21,20 +21,42 @@ from hypersd_app.images.painting import canvas_of, composite
 from hypersd_app.requests import GenerationRequest, GenerationResult, StepReached
 
 NOWHERE = WeightSource(path=Path("nowhere"))
-FAST = Recipe("unified", "Few steps, 1-8", tuple(range(1, 9)), "TCDScheduler", eta=(0.0, 1.0, 1.0))
-TEACHER = Recipe("teacher", "Base model", tuple(range(8, 51)), "DDIMScheduler", guidance=(1.0, 4.0, 15.0), negative_prompt=True)
-SCRIBBLE = ControlSpec("scribble", "Scribble", NOWHERE)
-POCKET = ModelSpec(
-    "pocket", "Pocket", "pocket", NOWHERE, (FAST, TEACHER), 256, 256, smallest=256, largest=256, controls=(SCRIBBLE,)
+FAST = Recipe("unified", "Few steps, 1-8", steps=tuple(range(1, 9)), scheduler="TCDScheduler", eta=(0.0, 1.0, 1.0))
+TEACHER = Recipe(
+    "teacher", "Base model", steps=tuple(range(8, 51)), scheduler="DDIMScheduler", guidance=(1.0, 4.0, 15.0), negative_prompt=True
 )
-CANNY = ControlSpec("canny", "Canny edges", NOWHERE, annotator="canny")
+SCRIBBLE = ControlSpec("scribble", "Scribble", source=NOWHERE)
+POCKET = ModelSpec(
+    "pocket",
+    "Pocket",
+    family="pocket",
+    source=NOWHERE,
+    recipes=(FAST, TEACHER),
+    width=256,
+    height=256,
+    smallest=256,
+    largest=256,
+    controls=(SCRIBBLE,),
+)
+CANNY = ControlSpec("canny", "Canny edges", source=NOWHERE, annotator="canny")
 DECODERS = (
     DecoderSpec("full", "Full decoder", "AutoencoderKL", NOWHERE),
     DecoderSpec("tiny", "Tiny decoder", "AutoencoderTiny", NOWHERE),
 )
-LARGE = ModelSpec("large", "Large", "sd15", NOWHERE, (FAST, TEACHER), 512, 512, controls=(SCRIBBLE, CANNY), decoders=DECODERS)
+LARGE = ModelSpec(
+    "large",
+    "Large",
+    family="sd15",
+    source=NOWHERE,
+    recipes=(FAST, TEACHER),
+    width=512,
+    height=512,
+    controls=(SCRIBBLE, CANNY),
+    decoders=DECODERS,
+)
 STYLES = tuple(
-    StyleSpec(name.lower(), name, "pocket", Path("nowhere"), trigger=f"{name.lower()} style") for name in ("Ink", "Clay", "Neon")
+    StyleSpec(name.lower(), name, family="pocket", path=Path("nowhere"), trigger=f"{name.lower()} style")
+    for name in ("Ink", "Clay", "Neon")
 )
 
 

@@ -125,7 +125,7 @@ def toy_context(config, schedule):
     torch.manual_seed(config.seed)
     mixture = Mixture(schedule)
     teacher = MixtureTeacher(mixture)
-    networks = WholeNetworks(teacher, Learner(teacher), Learner(teacher), target_decay=config.target_decay)
+    networks = WholeNetworks(teacher, student=Learner(teacher), untrained_fake=Learner(teacher), target_decay=config.target_decay)
     noise = torch.randn(64, 1, 1, 1, generator=torch.Generator().manual_seed(9))
     pairs = Pairs(noise, mixture.endpoint(noise, torch.full((64,), schedule.num_timesteps - 1)), [""] * 64)
     resources = Resources(lambda: pairs, lambda name: CloseToOne(), lambda: lambda pictures: pictures)

@@ -22,14 +22,14 @@ from hypersd_app.settings import ROOT, Settings
 from hypersd_app.training import cli as commands
 from hypersd_app.training.cli import run_train
 from hypersd_app.training.controlnet.dataset import DrawingConfig, DrawnPictures
-from hypersd_app.training.controlnet.scribbles import silhouette
 from hypersd_app.training.core.contact_sheet import from_uint8
 from hypersd_app.training.core.lora import fuse_lora
-from hypersd_app.training.data.compositions import Compositions, moved
+from hypersd_app.training.data.compositions import moved
 from hypersd_app.training.data.dataset import PRESETS, PictureData, SceneRenderer
 from hypersd_app.training.data.icons.libraries import load_libraries
 from hypersd_app.training.data.icons.render import on_white
 from hypersd_app.training.data.latents import encode
+from hypersd_app.training.data.scribbles import silhouette
 from hypersd_app.training.style.train import read_folder
 from hypersd_app.training.workspace import Workspace
 from tests.support.icon_packages import write_all
@@ -134,7 +134,7 @@ def test_compositions_are_what_rendering_them_would_give(trained):
     """Latents of parts, moved and added, are those of a picture of both; a cell beside it they are not."""
     settings, assets = trained
     workspace = Workspace(settings.runs, assets, "tiny")
-    composer = Compositions.of(workspace)
+    composer = workspace.compositions
     scene = next(scene for row in range(99) if (scene := composer.any_scene(random.Random(row))).kind == "pair")
     renderer = SceneRenderer(
         load_libraries(workspace.packages, PRESETS["tiny"].set_keys), {(d.set_key, d.icon): d.hue for d in workspace.data.drawings}

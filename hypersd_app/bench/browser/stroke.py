@@ -53,7 +53,7 @@ class Spread:
     longest: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StrokeReport:
     """What was measured.
 

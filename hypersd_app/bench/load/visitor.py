@@ -31,7 +31,7 @@ SUBJECTS = ("a cat", "a red apple", "a rocket", "a blue car", "a house", "a gree
 LOST_AFTER = 20.0  # seconds without an answer
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Tally:
     """What one visitor saw. Times are seconds; `waits` runs from each state sent to the first picture that shows it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ class Hardware:
 
     backend: str
     device: str
+    _: KW_ONLY
     dtype: torch.dtype
     compile: bool = False  # UNets by torch.compile, where torch runs them
     threads: int = 0  # of the processor; 0 leaves it to the backend
@@ -46,7 +47,7 @@ def choose_hardware(settings: Settings) -> Hardware:
     return Hardware(
         backend,
         device,
-        dtype,
+        dtype=dtype,
         compile=settings.compile and not lends_gpu(),  # each lent call is a process of its own, which would compile anew
         threads=settings.threads,
         spare_cores=max(0, settings.spare_cores),

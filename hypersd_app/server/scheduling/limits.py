@@ -21,7 +21,7 @@ FORMER_NAMES = {"sessions_an_address": "sessions_per_address", "jobs_a_visitor":
 LEAST = {"free_memory": 0}  # others: 1 of what is counted, a thousandth of what is measured
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BoardLimits:
     """Caps of the drawing board: bytes, pixels, frames per second, seconds.
 

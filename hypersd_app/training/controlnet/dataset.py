@@ -19,14 +19,14 @@ from torch import Tensor
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.pictures import control_tensor
 from hypersd_app.models.shapes import LATENT_SIDE, MAX_TOKENS
-from hypersd_app.training.controlnet.augment import bent
-from hypersd_app.training.controlnet.scribbles import Share, scribble, silhouette
 from hypersd_app.training.core.device import to_device
 from hypersd_app.training.core.loop import Progress
+from hypersd_app.training.data.augment import bent
 from hypersd_app.training.data.compositions import moved
 from hypersd_app.training.data.dataset import PICTURE_SIZE, PictureData
 from hypersd_app.training.data.latents import blank_latents, encode
 from hypersd_app.training.data.scenes import Scene
+from hypersd_app.training.data.scribbles import Share, scribble, silhouette
 from hypersd_app.training.data.words.grammar import with_article
 from hypersd_app.training.pocket.layout_prior import fills_the_picture, remembered
 from hypersd_app.training.workspace import Workspace
@@ -44,7 +44,7 @@ _SIZES = (0.25, 0.9)  # of the page, the longer side of a thing that is drawn an
 _MARGIN = 6  # px of white that stay around it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DrawingConfig:
     """`anywhere`: how many pictures are drawn again elsewhere (`put_anywhere`), and `anywhere_share` how much of a batch they are.
 
@@ -98,7 +98,7 @@ class DrawnFrom:
         return np.ascontiguousarray(self.data.pictures[self.whole[row]] if row < start else self.small[row - start])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DrawnPictures:
     """The training split's pictures: latents float16 (N, 16, 16, 16), controls uint8 (N, 256, 256, 3), captions embedded."""
 
@@ -129,11 +129,13 @@ class DrawnPictures:
         weights = np.concatenate([(1 - share) * chances, np.full(len(elsewhere), share / len(elsewhere))])
         weights[[_recoloured(data.scenes[index]) for index in indices]] *= config.recoloured_weight
         return DrawnPictures(
-            config, DrawnFrom(data, whole, np.load(folder / "small.npy", mmap_mode="r")),
-            np.concatenate([workspace.latents[whole], small]), controls, torch.from_numpy(weights), captions,
-            remembered([*captions, ""], workspace.embed, folder, progress),
-            torch.tensor([*(_thing(data.scenes[index]) for index in indices), -1]), blank_latents(workspace.autoencoder),
-            workspace.autoencoder,
+            config=config, pictures=DrawnFrom(data, whole, np.load(folder / "small.npy", mmap_mode="r")),
+            latents=np.concatenate([workspace.latents[whole], small]), controls=controls,
+            weights=torch.from_numpy(weights), captions=captions,
+            embeddings=remembered([*captions, ""], workspace.embed, folder, progress),
+            things=torch.tensor([*(_thing(data.scenes[index]) for index in indices), -1]),
+            blank=blank_latents(workspace.autoencoder),
+            autoencoder=workspace.autoencoder,
         )  # fmt: skip
 
     def batch(self, count: int, caption_drop: float, seed: int, step: int) -> Batch:
@@ -239,7 +241,7 @@ def put_anywhere(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArra
     return cv2.warpAffine(smooth, move, (PICTURE_SIZE, PICTURE_SIZE), flags=cv2.INTER_LINEAR, borderValue=(255, 255, 255))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Span:
     """What a worker draws: pictures `indices`, into the rows from `start` on. Those from row `small_start` on are put anywhere."""
 
@@ -273,7 +275,14 @@ def _draw(
     np.lib.format.open_memmap(folder / "controls.npy", "w+", np.uint8, (len(indices), *side)).flush()
     np.lib.format.open_memmap(folder / "small.npy", "w+", np.uint8, (len(elsewhere), *side)).flush()
     spans = [
-        _Span(data.folder, folder, indices[start : start + _SPAN], start, len(whole), config.seed)
+        _Span(
+            data=data.folder,
+            folder=folder,
+            indices=indices[start : start + _SPAN],
+            start=start,
+            small_start=len(whole),
+            seed=config.seed,
+        )
         for start in range(0, len(indices), _SPAN)
     ]
     # Spawned: a forked worker inherits signal handlers and locks of a process that has threads.

@@ -27,7 +27,7 @@ TextModel = Callable[[Tensor, Tensor, Tensor], Tensor]  # (x_t, t, embeddings) -
 Follow = Callable[[Tensor], TextModel]  # of control pictures (B, 3, 256, 256)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SketchScoreConfig:
     """`rows`: how many pictures of a batch are compared. `words` and `strokes` are the real score's guidance, 1 being none.
 

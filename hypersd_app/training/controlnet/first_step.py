@@ -16,7 +16,7 @@ from hypersd_app.training.core.device import memory_format, mixed_precision
 from hypersd_app.training.core.loop import Stateful
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FirstStepConfig:
     """The weights of what is learnt there. Real latents count less: no single step can meet them, and their mean is a blur."""
 

@@ -24,7 +24,7 @@ from hypersd_app.training.pocket.teacher import Sampler
 from hypersd_app.training.workspace import DRAWN_FILE, Workspace
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SketchConfig:
     """`caption_drop` makes the drawing matter where the words say nothing."""
 

@@ -27,17 +27,17 @@ from hypersd_app.training.controlnet.dataset import DrawingConfig, DrawnPictures
 from hypersd_app.training.controlnet.dmd import Follow, SketchScore, SketchScoreConfig, TextModel
 from hypersd_app.training.controlnet.feedback import SketchFeedback
 from hypersd_app.training.controlnet.first_step import FirstStep, FirstStepConfig
-from hypersd_app.training.controlnet.scribbles import scribble
 from hypersd_app.training.core.contact_sheet import contact_sheet
 from hypersd_app.training.core.device import memory_format, mixed_precision, place, to_device, training_device
 from hypersd_app.training.core.loop import LoopConfig, Progress, TrainingStage, TrainingState, run_stage
 from hypersd_app.training.core.lora import fuse_lora
 from hypersd_app.training.critics.registry import trained
+from hypersd_app.training.data.scribbles import scribble
 from hypersd_app.training.pocket.teacher import Sampler, draw_timesteps
 from hypersd_app.training.workspace import Workspace
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ControlNetConfig:
     """`caption_drop` makes shape follow the strokes alone; `control_drop` teaches that a blank board means nothing.
 
@@ -151,7 +151,7 @@ def new_networks(config: ControlNetConfig, workspace: Workspace, preset: str) ->
     unet, initial = workspace.teacher(), workspace.initial("controlnet", preset, "controlnet")
     if config.student:
         initial = workspace.weights("controlnet", "controlnet", "controlnet")
-        fuse_lora(unet, workspace.weights("student", "accelerator.safetensors", "accelerator.safetensors"))
+        fuse_lora(unet, workspace.accelerator())
     unet = place(unet).requires_grad_(False)
     controlnet = PocketControlNet.from_pretrained(initial) if initial else PocketControlNet.for_unet(unet)
     if not config.student:  # else it comes with trained layouts, and trains them further

@@ -38,7 +38,7 @@ class Stateful(Protocol):
     def load_state_tensors(self, tensors: dict[str, Tensor]) -> None: ...
 
 
-@dataclass
+@dataclass(kw_only=True)
 class TrainingState:
     """Everything that changes during training. Random numbers depend on `step` alone, so nothing else need be saved.
 
@@ -64,7 +64,7 @@ class TrainingState:
     ) -> TrainingState:
         """State of step 0 for the parameters of `module` that require gradients. `module` is on its device already."""
         optimizers = build_optimizers(module, optimizer, lr, weight_decay)
-        return TrainingState(module, optimizers, ExponentialAverage(module, ema_decay), extras=extras or {})
+        return TrainingState(module=module, optimizers=optimizers, ema=ExponentialAverage(module, ema_decay), extras=extras or {})
 
     def tensors(self) -> dict[str, Tensor]:
         """All state under flat names; of the module the trained parameters only."""
@@ -139,7 +139,7 @@ def steps_done(folder: Path) -> int:
         return int(file.metadata()["step"])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LoopConfig:
     """How long to train, and how often to save and draw previews."""
 

@@ -22,7 +22,7 @@ from hypersd_app.training.workspace import Workspace
 FILE = "quality.safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class QualityConfig:
     """Regression of the share of a picture that was left intact."""
 

@@ -13,11 +13,11 @@ from hypersd_app.training.critics import text_image as judge
 from hypersd_app.training.critics.aesthetic import AestheticReward
 from hypersd_app.training.critics.agreement import AgreementReward
 from hypersd_app.training.critics.image_reward import ImageReward
+from hypersd_app.training.critics.protocols import Reward, Segmenter
 from hypersd_app.training.critics.quality import QualityConfig, QualityReward
 from hypersd_app.training.critics.segmenter import PocketSegmenter, SegmenterConfig
 from hypersd_app.training.critics.text_image import JudgeConfig
 from hypersd_app.training.data.splits import REWARD
-from hypersd_app.training.distillation.losses.reward_math import Reward, Segmenter
 from hypersd_app.training.workspace import Workspace
 
 _FEW = LoopConfig(steps=4, warmup=1, log_every=2)

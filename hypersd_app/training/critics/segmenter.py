@@ -27,7 +27,7 @@ from hypersd_app.training.workspace import Workspace
 FILE = "segmenter.safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SegmenterConfig:
     """`scenes`: how many are drawn again from their vectors, for their alpha."""
 

@@ -27,7 +27,7 @@ SIDE = 96
 FILE = "style-judge.safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StyleJudgeConfig:
     """`more` names further data sets, for styles that the base model's own data holds back."""
 

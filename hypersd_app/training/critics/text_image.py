@@ -18,11 +18,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hypersd_app.training.controlnet.augment import bent
 from hypersd_app.training.core.contact_sheet import from_uint8
 from hypersd_app.training.core.device import images_to_device, mixed_precision, to_device
 from hypersd_app.training.core.loop import LoopConfig, Progress, StepFunction
 from hypersd_app.training.critics.fit import train_network
+from hypersd_app.training.data.augment import bent
 from hypersd_app.training.data.dataset import PictureData
 from hypersd_app.training.data.splits import JUDGE, indices_of
 from hypersd_app.training.data.text_encoder import TextEmbedder
@@ -34,7 +34,7 @@ PHRASINGS = 2  # captions of each picture: few enough that most are embedded onl
 FILE = "judge.safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class JudgeConfig:
     """Contrastive training (Radford et al., "CLIP", 2021) at a size two cores train in minutes.
 

@@ -14,9 +14,8 @@ from torch import Tensor
 
 from hypersd_app.models.shapes import LATENT_SIDE
 from hypersd_app.training.data.dataset import DataConfig, PictureData
-from hypersd_app.training.data.latents import LatentStore, blank_latents
+from hypersd_app.training.data.latents import LatentStore
 from hypersd_app.training.data.scenes import Placement, Scene, ScenePlanner
-from hypersd_app.training.workspace import Workspace
 
 KINDS = ("pair", "pair", "pair", "pair", "count", "count", "trio", "size")
 _COLOURED = 0.3  # of the things in pairs, where they were rendered in other colours
@@ -29,11 +28,6 @@ class Compositions:
     data: PictureData
     store: LatentStore
     blank: Tensor  # (16, 16, 16)
-
-    @staticmethod
-    def of(workspace: Workspace) -> Compositions:
-        """From the parts of a workspace's data set."""
-        return Compositions(workspace.data, workspace.latents, blank_latents(workspace.autoencoder))
 
     @cached_property
     def _parts(self) -> dict[tuple[str, str, str], int]:

@@ -36,7 +36,7 @@ PICTURE_SIZE = 256
 SPAN = 125  # pictures that a worker renders at a time, and that an interrupted build may lose
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """What a data set is made of; `limit_concepts` takes about so many, spread over all groups, for quick tries."""
 

@@ -60,7 +60,7 @@ def _in_a_look(key: str, rows: Sequence[Drawing], concepts: Sequence[Concept]) -
             continue
         if concepts[row.concept].familiar or stable_percent(f"look:{key}:{label}") < LOOK_PERCENT:
             colour, share = ("white", 0.0) if ICON_SETS[key].look == "ink" else (row.colour, row.share)
-            yield Drawing(key, row.icon, row.concept, colour, row.hue, share)
+            yield Drawing(set_key=key, icon=row.icon, concept=row.concept, colour=colour, hue=row.hue, share=share)
 
 
 class _Finder:
@@ -74,7 +74,14 @@ class _Finder:
                 colour = _measured(library, icon)
                 if colour is not None:
                     self._paints.setdefault(index, visible(colour.paint))
-                    yield Drawing(key, icon, index, colour.name, round(colour.hue, 1), round(colour.share, 3))
+                    yield Drawing(
+                        set_key=key,
+                        icon=icon,
+                        concept=index,
+                        colour=colour.name,
+                        hue=round(colour.hue, 1),
+                        share=round(colour.share, 3),
+                    )
 
     def _icons(self, index: int, concept: Concept, key: str, library: IconLibrary) -> Iterator[str]:
         thing = self._things.get(concept.label) if concept.subgroup in ("thing", "place-other") else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from typing import Any
 
 from hypersd_app.training.data.words.concepts import Concept, stable_percent
@@ -35,7 +35,7 @@ PLACES: Mapping[str, tuple[tuple[float, float], ...]] = {  # centres, in the ord
 FAMILIAR_WEIGHT = 4  # how much more often compositions take a familiar concept than another
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Drawing:
     """One concept as one icon set draws it; `colour` is its natural main colour, `hue` in degrees."""
 
@@ -63,6 +63,7 @@ class Placement:
 
     icon: str
     concept: int
+    _: KW_ONLY
     x: float
     y: float
     size: float
@@ -118,8 +119,8 @@ class ScenePlanner:
         """The thing alone, filling most of the picture; `jitter` 0 puts it exactly in the middle."""
         size = 0.88 + jitter * rng.uniform(-0.1, 0.07)
         slack = (1 - size) / 2 * jitter
-        centre = (0.5 + rng.uniform(-slack, slack) * 0.7, 0.5 + rng.uniform(-slack, slack) * 0.7)
-        placement = Placement(drawing.icon, drawing.concept, *centre, size)
+        x, y = (0.5 + rng.uniform(-slack, slack) * 0.7 for _ in range(2))
+        placement = Placement(drawing.icon, drawing.concept, x=x, y=y, size=size)
         return Scene("single", drawing.set_key, (placement,), held_out=self.concepts[drawing.concept].held_out)
 
     def composed(self, kind: str, set_key: str, rng: random.Random) -> Scene:
@@ -138,13 +139,13 @@ class ScenePlanner:
         drawing = self._pick(recolourable, rng)
         colour = rng.choice(other_colours(drawing))
         single = self.single(drawing, rng, rng.choice((0.0, 1.0))).placements[0]
-        placement = Placement(single.icon, single.concept, single.x, single.y, single.size, colour)
+        placement = Placement(single.icon, single.concept, x=single.x, y=single.y, size=single.size, colour=colour)
         return Scene("colour", set_key, (placement,), colour, self._held_out(colour, drawing))
 
     def _count(self, set_key: str, rng: random.Random) -> Scene:
         drawing = self._pick(self._composable[set_key], rng)
         number = NUMBERS[rng.choice((2, 2, 3, 3, 4))]
-        placements = tuple(Placement(drawing.icon, drawing.concept, x, y, PART_SIZE) for x, y in PLACES[number])
+        placements = tuple(Placement(drawing.icon, drawing.concept, x=x, y=y, size=PART_SIZE) for x, y in PLACES[number])
         return Scene("count", set_key, placements, number, self._held_out(number, drawing))
 
     def _pair(self, set_key: str, rng: random.Random) -> Scene:
@@ -152,14 +153,16 @@ class ScenePlanner:
         second = self._pick([row for row in self._composable[set_key] if row is not first], rng)
         relation = rng.choice(("beside", "beside", "beside", "above"))
         placements = tuple(
-            Placement(row.icon, row.concept, x, y, PART_SIZE) for row, (x, y) in zip((first, second), PLACES[relation], strict=True)
+            Placement(row.icon, row.concept, x=x, y=y, size=PART_SIZE)
+            for row, (x, y) in zip((first, second), PLACES[relation], strict=True)
         )
         return Scene("pair", set_key, placements, relation, self._held_out("and", first, second))
 
     def _trio(self, set_key: str, rng: random.Random) -> Scene:
         drawings = [self._pick(self._composable[set_key], rng) for _ in PLACES["three"]]
         placements = tuple(
-            Placement(row.icon, row.concept, x, y, PART_SIZE) for row, (x, y) in zip(drawings, PLACES["three"], strict=True)
+            Placement(row.icon, row.concept, x=x, y=y, size=PART_SIZE)
+            for row, (x, y) in zip(drawings, PLACES["three"], strict=True)
         )
         return Scene("trio", set_key, placements, "and", self._held_out("and", *drawings))
 
@@ -167,12 +170,12 @@ class ScenePlanner:
         drawing = self._pick(self._composable[set_key], rng)
         word = "small" if rng.random() < 0.7 else "big"
         size = PART_SIZE if word == "small" else rng.uniform(0.95, 1.0)
-        placement = Placement(drawing.icon, drawing.concept, 0.5, 0.5, size)
+        placement = Placement(drawing.icon, drawing.concept, x=0.5, y=0.5, size=size)
         return Scene("size", set_key, (placement,), word, self._held_out(word, drawing))
 
     def part(self, drawing: Drawing, colour: str = "") -> Scene:
         """The thing small in the middle, from whose latents compositions are put together."""
-        placement = Placement(drawing.icon, drawing.concept, 0.5, 0.5, PART_SIZE, colour)
+        placement = Placement(drawing.icon, drawing.concept, x=0.5, y=0.5, size=PART_SIZE, colour=colour)
         return Scene("part", drawing.set_key, (placement,), colour, self.concepts[drawing.concept].held_out)
 
     def parts(self, set_key: str, colours: int, rng: random.Random) -> Iterator[Scene]:
@@ -191,8 +194,8 @@ class ScenePlanner:
         side, top = (0.74, 0.24) if on_top else (0.88, 0.06)
         left = 0.5 - side / 2
         placements = (
-            Placement(wearer.icon, wearer.concept, 0.5, top + side / 2, side),
-            Placement(worn.icon, worn.concept, left + x * side, top + y * side, size * side),
+            Placement(wearer.icon, wearer.concept, x=0.5, y=top + side / 2, size=side),
+            Placement(worn.icon, worn.concept, x=left + x * side, y=top + y * side, size=size * side),
         )
         return Scene("accessory", set_key, placements, "with", self._held_out("with", wearer, worn))
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from hypersd_app.training.controlnet.scribbles import silhouette
 from hypersd_app.training.core.contact_sheet import from_uint8
 from hypersd_app.training.data.dataset import PictureData
+from hypersd_app.training.data.scribbles import silhouette
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ class AdversarialConfig:
     highest: float = 0.7  # of T: where re-noising stops; beyond it even data is noise to the teacher
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoreConfig:
     """Score distillation of the first step. `timestep` is what the network is told it starts from: -1 means T - 1.
 
@@ -38,7 +38,7 @@ class ScoreConfig:
     regression: float = 0.25  # weight of that error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FeedbackConfig:
     """Rewards as (name, weight), each step in `every`; `structure` weighs the segmenter's loss on noised real pictures.
 
@@ -54,7 +54,7 @@ class FeedbackConfig:
     highest: float = 0.8  # of T: how noisy the real picture is at most
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StudentConfig:
     """`stages` lists (segments, share of the steps), () means the method's own; `end` likewise.
 

@@ -15,15 +15,15 @@ from hypersd_app.training.core.conditioning import Conditioning
 from hypersd_app.training.core.distributed import Processes
 from hypersd_app.training.core.loop import Stateful
 from hypersd_app.training.core.random_streams import WHOLE, RandomStream
+from hypersd_app.training.critics.protocols import Reward, Segmenter
 from hypersd_app.training.distillation.config import StudentConfig, at_stage, stage_of
-from hypersd_app.training.distillation.losses.reward_math import Reward, Segmenter
 from hypersd_app.training.distillation.networks import Networks
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 Role = Callable[[Tensor, Tensor, Conditioning], Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """Latents float32 (B, C, H, W) with their captions: `rows` of a step's `total`."""
 
@@ -44,7 +44,14 @@ class Batch:
             return self
         rows = slice(*(edge if edge is None else edge // every for edge in (self.rows.start, self.rows.stop)))
         conditioning = self.conditioning.each(lambda part: part[::every])
-        return Batch(self.x0[::every], conditioning, self.captions[::every], self.seed, self.total // every, rows)
+        return Batch(
+            x0=self.x0[::every],
+            conditioning=conditioning,
+            captions=self.captions[::every],
+            seed=self.seed,
+            total=self.total // every,
+            rows=rows,
+        )
 
 
 class DataSource(Protocol):

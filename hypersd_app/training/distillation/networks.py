@@ -185,6 +185,7 @@ class WholeNetworks(Networks):
     def __init__(
         self,
         teacher: nn.Module,
+        *,
         student: nn.Module | None = None,
         untrained_fake: nn.Module | None = None,
         target_decay: float = 0.0,

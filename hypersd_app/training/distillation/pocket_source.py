@@ -23,6 +23,7 @@ class PocketSource:
     def __init__(
         self,
         workspace: Workspace,
+        *,
         caption_drop: float,
         seed: int,
         indices: NDArray[np.int64] | None = None,

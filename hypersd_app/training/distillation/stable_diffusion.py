@@ -20,9 +20,9 @@ from hypersd_app.training.core.conditioning import Conditioning
 from hypersd_app.training.core.contact_sheet import contact_sheet, from_uint8, to_uint8
 from hypersd_app.training.core.distributed import Processes
 from hypersd_app.training.core.loop import Progress
+from hypersd_app.training.critics.protocols import Reward, Segmenter
 from hypersd_app.training.critics.registry import open_reward
 from hypersd_app.training.distillation.config import StudentConfig
-from hypersd_app.training.distillation.losses.reward_math import Reward, Segmenter
 from hypersd_app.training.distillation.train import TeacherModel, distil
 from hypersd_app.training.workspace import Workspace
 

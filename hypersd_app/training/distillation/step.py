@@ -38,7 +38,7 @@ class Distiller:
         if self.context.networks.target_average is not None:
             extras["target"] = self.context.networks.target_average
         optimizers = build_optimizers(module, config.optimizer, config.lr)
-        return TrainingState(module, optimizers, ExponentialAverage(module, config.ema_decay), extras=extras)
+        return TrainingState(module=module, optimizers=optimizers, ema=ExponentialAverage(module, config.ema_decay), extras=extras)
 
     def __call__(self, step: int) -> tuple[Tensor, dict[str, float], int]:
         processes, config = self.context.processes, self.context.config
@@ -61,7 +61,14 @@ class Distiller:
 
     def _batch(self, x0: Tensor, conditioning: Conditioning, captions: list[str], total: int, rows: slice) -> Batch:
         device = self.context.device
-        return Batch(x0.to(device), conditioning.to(device), captions, self.context.config.seed, total, rows)
+        return Batch(
+            x0=x0.to(device),
+            conditioning=conditioning.to(device),
+            captions=captions,
+            seed=self.context.config.seed,
+            total=total,
+            rows=rows,
+        )
 
     def _loss(self, step: int, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         values: list[Tensor] = []

@@ -12,6 +12,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
+from hypersd_app.catalog.builtin import ACCELERATOR as FILE
 from hypersd_app.diffusion.noise import seeded_noise
 from hypersd_app.diffusion.samplers import sample_tcd
 from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
@@ -24,11 +25,11 @@ from hypersd_app.training.core.distributed import Processes
 from hypersd_app.training.core.eval_prompts import EVALUATION_PROMPTS
 from hypersd_app.training.core.loop import Progress, TrainingStage, run_stage
 from hypersd_app.training.core.lora import fuse_lora, load_lora, save_difference, save_lora
+from hypersd_app.training.critics.protocols import Reward, Segmenter
 from hypersd_app.training.critics.registry import open_reward, open_segmenter
 from hypersd_app.training.distillation.config import PRESETS, StudentConfig
 from hypersd_app.training.distillation.context import Context, DataSource, Resources
 from hypersd_app.training.distillation.denoiser import UNetDenoiser
-from hypersd_app.training.distillation.losses.reward_math import Reward, Segmenter
 from hypersd_app.training.distillation.methods import METHODS
 from hypersd_app.training.distillation.networks import ACCELERATOR, AdapterNetworks, Networks, WholeNetworks
 from hypersd_app.training.distillation.pocket_source import PocketSource
@@ -40,7 +41,6 @@ from hypersd_app.training.workspace import Workspace
 __all__ = ["PRESETS", "FewStepSampler", "StudentConfig", "TeacherModel", "distil", "train"]
 
 logger = logging.getLogger(__name__)
-FILE = "accelerator.safetensors"
 
 
 class FewStepSampler:
@@ -102,7 +102,13 @@ def pocket_teacher(config: StudentConfig, workspace: Workspace, processes: Proce
         family="pocket",
         unet=workspace.teacher(),
         schedule=schedule,
-        source=PocketSource(workspace, config.caption_drop, config.seed + 7, None, processes.autocast, processes.device),
+        source=PocketSource(
+            workspace,
+            caption_drop=config.caption_drop,
+            seed=config.seed + 7,
+            precision=processes.autocast,
+            device=processes.device,
+        ),
         reward=lambda name: open_reward(name, workspace),
         segmenter=lambda: open_segmenter(workspace),
         preview=preview,

@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from hypersd_app.catalog.builtin import POCKET_GUIDANCE
+from hypersd_app.catalog.builtin import ACCELERATOR, POCKET_GUIDANCE
 from hypersd_app.diffusion.schedules import NoiseSchedule
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.models.pocket import new_scheduler
@@ -30,7 +30,7 @@ STUDENT_STEPS = (1, 2, 4, 8)
 Draw = Callable[[list[str], int], Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Model:
     """A named way to turn prompts into latents: (prompts, seed) -> float32 (B, C, H, W); picture i has the noise of seed + i.
 
@@ -61,12 +61,12 @@ def teacher_model(workspace: Workspace, sampler: Sampler, steps: int = TEACHER_S
     unet = workspace.teacher().eval()
     path = workspace.weights("teacher", "unet", "unet")
     return Model(
-        f"teacher, {steps} steps",
-        steps,
-        lambda prompts, seed: sampler.latents(unet, prompts, steps, guidance, seed),
-        stamp(path),
-        unet,
-        guidance,
+        name=f"teacher, {steps} steps",
+        steps=steps,
+        draw=lambda prompts, seed: sampler.latents(unet, prompts, steps, guidance, seed),
+        stamp=stamp(path),
+        unet=unet,
+        guidance_scale=guidance,
     )
 
 
@@ -85,7 +85,14 @@ def student_models(
 
     marked = stamp(workspace.weights("teacher", "unet", "unet")) + stamp(accelerator)
     return [
-        Model(f"{name}, {count} step{'s'[: count > 1]}", count, draw(count), marked, unet, guidance)
+        Model(
+            name=f"{name}, {count} step{'s'[: count > 1]}",
+            steps=count,
+            draw=draw(count),
+            stamp=marked,
+            unet=unet,
+            guidance_scale=guidance,
+        )
         for count in (steps if timestep < 0 else (1,))
     ]
 
@@ -94,10 +101,10 @@ def load_models(workspace: Workspace, sampler: Sampler, students: Sequence[str] 
     """The teacher and the student, or the named student runs. Raises ModelUnavailable for one that is not there."""
     models = [teacher_model(workspace, sampler)]
     if not students:
-        newest = workspace.weights("student", "accelerator.safetensors", "accelerator.safetensors")
+        newest = workspace.accelerator()
         return models + student_models(workspace, sampler, newest)
     for name in students:
-        path = workspace.run("student", name) / "accelerator.safetensors"
+        path = workspace.run("student", name) / ACCELERATOR
         if not path.exists():
             raise ModelUnavailable(f"No student in {path.parent}: run `train student --preset {name}` first.")
         models += student_models(workspace, sampler, path, name)

@@ -28,7 +28,7 @@ EACH = 3  # pictures of every prompt: with one, chance alone moves a score by a 
 REAL_PICTURES = 40  # held-out drawings of each set that the judge is checked on
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StyleFigures:
     """One style. Scores are the style judge's mean probability; R@1 is None without a judge of words."""
 
@@ -41,7 +41,7 @@ class StyleFigures:
     follow: Follow
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StyleReport:
     """All figures of one run, and the pictures for the sheets."""
 

@@ -18,7 +18,7 @@ from hypersd_app.training.data.dataset import PictureData
 from hypersd_app.training.workspace import Workspace
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AutoencoderConfig:
     """`noise` and `half_scale_share` cost a little sharpness and make the latents smoother; see `Objective`."""
 

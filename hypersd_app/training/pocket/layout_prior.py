@@ -24,7 +24,6 @@ from hypersd_app.training.core.device import to_device, training_device
 from hypersd_app.training.core.eval_prompts import EVALUATION_PROMPTS
 from hypersd_app.training.core.loop import LoopConfig, Progress, TrainingStage, TrainingState, run_stage
 from hypersd_app.training.data.captions import Captioner, as_request
-from hypersd_app.training.data.compositions import Compositions
 from hypersd_app.training.data.dataset import PictureData
 from hypersd_app.training.data.scenes import Scene
 from hypersd_app.training.data.text_encoder import TextEmbedder
@@ -36,7 +35,7 @@ _CHUNK = 128
 _ENCODED = 512  # compositions put together at once
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LayoutConfig:
     """`phrasings`: captions written for each picture, the last of them as a request. The weights are as the teacher's.
 
@@ -87,7 +86,7 @@ def read_captioned(config: LayoutConfig, workspace: Workspace, folder: Path, pro
     data = workspace.data
     indices = np.asarray([index for index in data.indices(False) if fills_the_picture(data.scenes[index])])
     written = [_written(data, int(index), config.phrasings) for index in indices]
-    composer = Compositions.of(replace(workspace, family=config.parts))
+    composer = replace(workspace, family=config.parts).compositions
     scenes = [composer.any_scene(random.Random(f"{config.seed}:composition:{row}")) for row in range(config.compositions)]
     captioner = composer.data.captioner
     written += [_phrased(captioner, scene, row, config.phrasings) for row, scene in enumerate(scenes)]

@@ -27,7 +27,7 @@ NOISE_LEVELS = (0.0, 0.15, 0.3, 0.5, 0.8)  # at which validation decodes, in sta
 CLEAN_EVERY = 4  # one picture of so many keeps its latents
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StickerAutoencoderConfig:
     """`noise`: the most that latents are moved, in their standard deviations. All settings are our choice.
 

@@ -35,7 +35,7 @@ from hypersd_app.training.workspace import Workspace
 _REQUEST_SHARE = 0.15
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TeacherConfig:
     """`main_weight` and `familiar_weight`: how much more often the main style and familiar concepts are shown."""
 
@@ -72,7 +72,7 @@ PRESETS: dict[str, TeacherConfig] = {
 }
 
 
-@dataclass
+@dataclass(kw_only=True)
 class TextImageBatches:
     """Batches of (latents, caption embeddings), a pure function of the step."""
 
@@ -95,7 +95,16 @@ class TextImageBatches:
         data = workspace.data
         indices = data.indices(False)
         weights = data.weights(indices, main_weight, familiar_weight)
-        return TextImageBatches(data, workspace.latents, workspace.embed, indices, batch, caption_drop, seed, weights)
+        return TextImageBatches(
+            data=data,
+            latents=workspace.latents,
+            embed=workspace.embed,
+            indices=indices,
+            batch=batch,
+            caption_drop=caption_drop,
+            seed=seed,
+            weights=weights,
+        )
 
     def chosen(self, step: int) -> NDArray[np.int64]:
         """Which rendered pictures the batch of `step` holds."""
@@ -218,6 +227,6 @@ def new_batches(config: TeacherConfig, workspace: Workspace) -> TextImageBatches
         workspace, config.batch, config.caption_drop, config.seed, config.main_weight, config.familiar_weight
     )
     if config.parts:
-        batches.composer = Compositions.of(replace(workspace, family=config.parts))
+        batches.composer = replace(workspace, family=config.parts).compositions
         batches.composed = round(config.composed_share * config.batch)
     return batches

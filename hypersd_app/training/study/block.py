@@ -114,7 +114,14 @@ class Block:
     def teacher_model(self) -> TeacherModel:
         """The proxy with its data, for `distil`."""
         processes, workspace, prompts = self.processes, self.workspace, self.proxy.captions[:12]
-        source = PocketSource(workspace, 0.05, self.seed + 7, self.proxy.training, processes.autocast, processes.device)
+        source = PocketSource(
+            workspace,
+            caption_drop=0.05,
+            seed=self.seed + 7,
+            indices=self.proxy.training,
+            precision=processes.autocast,
+            device=processes.device,
+        )
         sampler = self.measure.sampler
 
         def preview(unet: Any, path: Path) -> None:

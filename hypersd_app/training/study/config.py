@@ -46,7 +46,7 @@ _SAID_NOW = ("variants", "seeds", "minutes")
 _TEACHER_FIELDS = ("data", "concepts", "set_keys", "channels", "teacher_batch", "teacher_lr", "teacher", "seed")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StudyConfig:
     """`budget`: forward passes for one picture that each row may spend, of which the trunk takes the share `trunk`.
 

@@ -82,7 +82,7 @@ def new_stage(config: ProxyTeacherConfig, proxy: Proxy, workspace: Workspace, fo
     unet = place(unet)
     state = TrainingState.new(unet, lr=config.lr, ema_decay=0.995, optimizer="muon", weight_decay=0.01)
     schedule = NoiseSchedule.from_scheduler(new_scheduler())
-    source, sampler = PocketSource(workspace, 0.1, config.seed, proxy.training), new_sampler(workspace)
+    source, sampler = PocketSource(workspace, caption_drop=0.1, seed=config.seed, indices=proxy.training), new_sampler(workspace)
 
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
         x0, captions = source.batch(step, config.batch)

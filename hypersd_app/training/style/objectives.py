@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,7 @@ class Words:
     """
 
     plain: Tensor  # float16 (N, L, 384)
+    _: KW_ONLY
     styled: Tensor
     prior: LayoutPrior
     strength: float
@@ -60,7 +61,7 @@ class Words:
         kept = workspace.run("style", "embeddings")
         plain = remembered(captions, workspace.embed, kept, progress)
         styled = remembered([f"{caption}, {words}" for caption in captions], workspace.embed, kept, progress)
-        return Words(plain, styled, frozen_prior(workspace), strength, batch, seed)
+        return Words(plain, styled=styled, prior=frozen_prior(workspace), strength=strength, batch=batch, seed=seed)
 
     def __call__(self, unet: PocketUNet, step: int) -> tuple[Tensor, int]:
         rows = torch.randint(len(self.plain), (self.batch,), generator=torch.Generator().manual_seed(self.seed * 1_000_003 + step))
@@ -76,7 +77,7 @@ def frozen_prior(workspace: Workspace) -> LayoutPrior:
     return prior.to(training_device())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Layouts:
     """The layouts of a style's own pictures, from captions that do not name it; `strength` as in `Words`."""
 
@@ -93,7 +94,9 @@ class Layouts:
     ) -> Layouts:
         """For an icon set that the prior has never seen."""
         embeddings = remembered(list(shown.captions), workspace.embed, kept, progress)
-        return Layouts(embeddings, shown.latents, frozen_prior(workspace), strength, batch, seed)
+        return Layouts(
+            embeddings=embeddings, latents=shown.latents, prior=frozen_prior(workspace), strength=strength, batch=batch, seed=seed
+        )
 
     def __call__(self, unet: PocketUNet, step: int) -> tuple[Tensor, int]:
         rows = torch.randint(
@@ -104,7 +107,7 @@ class Layouts:
         return (unet.layout(text) - wanted).square().mean(), self.batch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pictures:
     """A folder's pictures, layout and strokes both: so few that the UNet has to learn the hand itself."""
 
@@ -122,7 +125,16 @@ class Pictures:
         captions: tuple[str, ...], latents: Tensor, words: str, caption_drop: float, embed: TextEmbedder, batch: int, seed: int
     ) -> Pictures:
         """With the training schedule."""
-        return Pictures(captions, latents, words, caption_drop, embed, NoiseSchedule.from_scheduler(new_scheduler()), batch, seed)
+        return Pictures(
+            captions=captions,
+            latents=latents,
+            words=words,
+            caption_drop=caption_drop,
+            embed=embed,
+            schedule=NoiseSchedule.from_scheduler(new_scheduler()),
+            batch=batch,
+            seed=seed,
+        )
 
     def __call__(self, unet: PocketUNet, step: int) -> tuple[Tensor, int]:
         rng = np.random.default_rng((self.seed, step, 4))

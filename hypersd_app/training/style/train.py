@@ -39,7 +39,7 @@ PREVIEW_PROMPTS = ("a cat", "a red apple", "a rocket", "a house", "a robot", "an
 THUMBNAIL_SIDE = 192  # pixels, of four pictures together
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StyleConfig:
     """One style: an icon set of the data, or a folder of pictures whose file names say what they show.
 

@@ -15,8 +15,8 @@ from tests.support.drawings import SIZES, sketch
 
 openvino = pytest.importorskip("openvino")
 
-SINGLE = Hardware("openvino", "cpu", torch.float32)
-HALF = Hardware("openvino", "cpu", torch.bfloat16)
+SINGLE = Hardware("openvino", "cpu", dtype=torch.float32)
+HALF = Hardware("openvino", "cpu", dtype=torch.bfloat16)
 
 
 def decibels(a, b) -> float:

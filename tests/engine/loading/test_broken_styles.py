@@ -27,7 +27,7 @@ def test_factors_of_different_ranks_are_refused_and_the_next_picture_is_right(se
     last = max(name for name in sound if "lora_B" in name)  # the layers before it would be patched already
     torn = {**sound, last: torch.zeros(len(sound[last]), sound[last].shape[1] + 1, *sound[last].shape[2:], dtype=torch.half)}
     tiny_models.write_style(settings.styles / "pocket", "torn")
-    engine = Engine(settings, hardware=Hardware(backend, "cpu", torch.float32), hub=tiny_models.FolderHub(repositories))
+    engine = Engine(settings, hardware=Hardware(backend, "cpu", dtype=torch.float32), hub=tiny_models.FolderHub(repositories))
     save_file(torn, settings.styles / "pocket" / "torn.safetensors")  # replaced after it was found: a scan leaves it out
     plain = np.asarray(engine.generate(CAT).images[0])
     with pytest.raises(ModelUnavailable, match=r"torn.*different ranks"):

@@ -130,7 +130,7 @@ def test_a_replaced_checkpoint_is_never_mixed(settings, repositories, base_model
 @pytest.mark.parametrize("backend", ["torch", "openvino"])
 def test_a_replaced_style_acts_at_once(own_assets, settings, repositories, backend):
     pytest.importorskip(backend)
-    hardware = Hardware(backend, "cpu", torch.float32)
+    hardware = Hardware(backend, "cpu", dtype=torch.float32)
     engine = Engine(replace(settings, assets=own_assets), hardware=hardware, hub=tiny_models.FolderHub(repositories))
     styled = replace(CAT, styles=(StyleWeight("clay"),))
     before = pixels(engine, styled)

@@ -77,7 +77,7 @@ def test_a_compiled_unet_predicts_the_same_and_takes_styles():
         sample_size=8, block_out_channels=(8,), layers_per_block=1, norm_num_groups=4, cross_attention_dim=8,
         down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",), mid_block_type=None,
     ).requires_grad_(False)  # fmt: skip
-    single = Hardware("torch", "cpu", torch.float32)
+    single = Hardware("torch", "cpu", dtype=torch.float32)
     plain, compiled = (TorchDenoiser(unet, hardware, lambda: None) for hardware in (single, replace(single, compile=True)))
     assert compiled._forward is not unet
     latents, t, words = torch.randn(1, 4, 8, 8), torch.tensor(500), Conditioning(torch.randn(1, 3, 8))

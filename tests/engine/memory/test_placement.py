@@ -32,9 +32,9 @@ SDXL = Footprint(text=817_000_000, unet=2_567_000_000, decoder=49_000_000)
 POCKET = Footprint(text=21_000_000, unet=43_000_000, decoder=4_000_000)
 SD15 = Footprint(text=123_000_000, unet=860_000_000, decoder=49_000_000)
 CONTROL = 1_251_000_000
-GPU = Hardware("torch", "cuda", torch.float16)
-OPENVINO = Hardware("openvino", "cpu", torch.float32)
-OPENVINO_HALF = Hardware("openvino", "cpu", torch.bfloat16)
+GPU = Hardware("torch", "cuda", dtype=torch.float16)
+OPENVINO = Hardware("openvino", "cpu", dtype=torch.float32)
+OPENVINO_HALF = Hardware("openvino", "cpu", dtype=torch.bfloat16)
 
 
 @pytest.mark.parametrize(

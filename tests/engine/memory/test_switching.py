@@ -107,7 +107,7 @@ def test_switching_styles_and_models_leaves_nothing_behind(settings, repositorie
 def test_so_it_is_with_compiled_networks(settings, repositories):
     """On OpenVINO, with fewer switches: each of a model reads its converted networks anew."""
     pytest.importorskip("openvino")
-    hardware = Hardware("openvino", "cpu", torch.float32)
+    hardware = Hardware("openvino", "cpu", dtype=torch.float32)
     fresh = fresh_pictures(settings, repositories, [*STYLES, *MODELS], hardware)
     assert len({picture.tobytes() for picture in fresh}) == len(fresh)
     engine = Engine(settings, hardware=hardware, hub=tiny_models.FolderHub(repositories))

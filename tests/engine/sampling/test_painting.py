@@ -27,9 +27,11 @@ SIZES = {"pocket": 256, "sd15": 256, "sdxl": 512}
 EPSILON = dict(diffusers.DDIMScheduler(beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False).config)
 ZERO_SNR = {**EPSILON, "rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}
 CONFIGS = {"pocket": dict(new_scheduler().config), "epsilon": EPSILON, "zero-snr": ZERO_SNR}
-TCD = Recipe("few", "", tuple(range(1, 9)), "TCDScheduler", eta=(0.0, 1.0, 1.0))
-LCM = Recipe("consistent", "", tuple(range(1, 9)), "LCMScheduler")
-DDIM = Recipe("many", "", tuple(range(8, 51)), "DDIMScheduler", (("timestep_spacing", "trailing"),))
+TCD = Recipe("few", "", steps=tuple(range(1, 9)), scheduler="TCDScheduler", eta=(0.0, 1.0, 1.0))
+LCM = Recipe("consistent", "", steps=tuple(range(1, 9)), scheduler="LCMScheduler")
+DDIM = Recipe(
+    "many", "", steps=tuple(range(8, 51)), scheduler="DDIMScheduler", scheduler_arguments=(("timestep_spacing", "trailing"),)
+)
 
 
 def picture(size: int, seed: int = 0) -> np.ndarray:
@@ -218,7 +220,7 @@ def test_image_to_image_equals_diffusers(engine: Engine, repositories: Path, rec
 
 @pytest.fixture
 def vino(settings, repositories: Path) -> Iterator[Engine]:
-    made = Engine(settings, hardware=Hardware("openvino", "cpu", torch.float32), hub=tiny_models.FolderHub(repositories))
+    made = Engine(settings, hardware=Hardware("openvino", "cpu", dtype=torch.float32), hub=tiny_models.FolderHub(repositories))
     yield made
     made.close()
 

@@ -15,11 +15,11 @@ CONFIGS = {
     "epsilon": dict(diffusers.DDIMScheduler(beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False).config),
 }
 RECIPES = [
-    (Recipe("few", "", (1, 2, 4), "TCDScheduler", eta=(0.0, 0.3, 1.0)), 4, 0.3),
-    (Recipe("few", "", (1, 2, 4), "TCDScheduler", eta=(0.0, 0.3, 1.0)), 1, 1.0),
-    (Recipe("many", "", (8,), "DDIMScheduler", (("timestep_spacing", "trailing"),)), 8, 0.0),
-    (Recipe("consistent", "", (3,), "LCMScheduler"), 3, 0.0),
-    (Recipe("one", "", (1,), "LCMScheduler", timesteps=(800,)), 1, 0.0),
+    (Recipe("few", "", steps=(1, 2, 4), scheduler="TCDScheduler", eta=(0.0, 0.3, 1.0)), 4, 0.3),
+    (Recipe("few", "", steps=(1, 2, 4), scheduler="TCDScheduler", eta=(0.0, 0.3, 1.0)), 1, 1.0),
+    (Recipe("many", "", steps=(8,), scheduler="DDIMScheduler", scheduler_arguments=(("timestep_spacing", "trailing"),)), 8, 0.0),
+    (Recipe("consistent", "", steps=(3,), scheduler="LCMScheduler"), 3, 0.0),
+    (Recipe("one", "", steps=(1,), scheduler="LCMScheduler", timesteps=(800,)), 1, 0.0),
 ]
 
 
@@ -51,7 +51,7 @@ def test_sums_are_diffusers_steps(config: str, recipe: Recipe, steps: int, eta: 
 
 
 def test_steps_that_clip_are_left_to_diffusers() -> None:
-    recipe = Recipe("many", "", (8,), "DDIMScheduler")
+    recipe = Recipe("many", "", steps=(8,), scheduler="DDIMScheduler")
     made = Schedulers(recipe, {**CONFIGS["epsilon"], "clip_sample": True}).schedule(8, 0.0)
     expected = run(made)[1::2]
     assert max(float(latents.abs().max()) for latents in expected) <= 1.0
@@ -67,4 +67,4 @@ def test_runs_do_not_share_where_they_are() -> None:
 
 def test_steps_that_depend_on_earlier_ones_are_refused() -> None:
     with pytest.raises(ValueError, match="DPMSolverMultistepScheduler"):
-        Schedulers(Recipe("many", "", (8,), "DPMSolverMultistepScheduler"), CONFIGS["epsilon"])
+        Schedulers(Recipe("many", "", steps=(8,), scheduler="DPMSolverMultistepScheduler"), CONFIGS["epsilon"])

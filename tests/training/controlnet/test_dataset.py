@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from hypersd_app.training.controlnet.dataset import DrawingConfig, DrawnPictures, moved_together, put_anywhere
-from hypersd_app.training.controlnet.scribbles import silhouette
 from hypersd_app.training.data.latents import encode
+from hypersd_app.training.data.scribbles import silhouette
 from tests.support.judged_models import judged_workspace, no_progress
 
 

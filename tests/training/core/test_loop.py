@@ -56,7 +56,7 @@ class Net(nn.Module):
 
 def train(folder, steps, kind, kill_at=None):
     net = Net()
-    state = TrainingState(net, build_optimizers(net, kind, 1e-2), ExponentialAverage(net, 0.9))
+    state = TrainingState(module=net, optimizers=build_optimizers(net, kind, 1e-2), ema=ExponentialAverage(net, 0.9))
     run = RunFolder(folder)
     resumed = run.resume(state)
 
@@ -99,7 +99,7 @@ def test_average_swaps_in_and_out():
 
 def test_a_bad_step_changes_nothing(tmp_path):
     net = Net()
-    state = TrainingState(net, build_optimizers(net, "adamw", 1e-2), ExponentialAverage(net, 0.9))
+    state = TrainingState(module=net, optimizers=build_optimizers(net, "adamw", 1e-2), ema=ExponentialAverage(net, 0.9))
     before = net.inner.weight.detach().clone()
     config = LoopConfig(steps=1, log_every=1)
     bad = TrainingStage(state=state, step=lambda step: (net.inner.weight.sum() * float("nan"), {}, 1), preview=lambda path: None)

@@ -167,10 +167,10 @@ def test_spoilt_pictures_are_further_from_the_whole_the_more_they_lost():
 def test_masks_are_the_icons_alpha_and_their_edges(tmp_path):
     library = IconLibrary(ICON_SETS["noto"], write_package(tmp_path, "icons"))
     renderer = SceneRenderer({"noto": library}, {}, 64)
-    boxes = (Placement("red-apple", 1, 0.25, 0.5, 0.4), Placement("red-apple", 1, 0.75, 0.5, 0.4))
+    boxes = (Placement("red-apple", 1, x=0.25, y=0.5, size=0.4), Placement("red-apple", 1, x=0.75, y=0.5, size=0.4))
     drawn, edges = masks(renderer, Scene("pair", "noto", boxes))
     assert drawn.shape == (64, 64) and drawn[32, 16] == 1 and drawn[32, 48] == 1 and drawn[32, 32] == 0
     assert edges[32, 16] == 0 and edges[32, 3] + edges[32, 4] > 0 and edges.mean() < 0.25
-    touching = (Placement("red-apple", 1, 0.3, 0.5, 0.4), Placement("red-apple", 1, 0.7, 0.5, 0.4))
+    touching = (Placement("red-apple", 1, x=0.3, y=0.5, size=0.4), Placement("red-apple", 1, x=0.7, y=0.5, size=0.4))
     _, between = masks(renderer, Scene("pair", "noto", touching))
     assert between[32, 31:34].any(), "two things that touch are two"

@@ -7,7 +7,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from hypersd_app.training.controlnet.scribbles import BLACK, hand_strokes, pick_pen, scribble, silhouette, zigzag
 from hypersd_app.training.data.captions import Captioner, as_request
 from hypersd_app.training.data.dataset import SceneRenderer
 from hypersd_app.training.data.drawings import find_drawings
@@ -15,6 +14,7 @@ from hypersd_app.training.data.icons.recolour import PAINTS, main_colour, recolo
 from hypersd_app.training.data.icons.render import nested_svg, on_white, own_ids, render_svg
 from hypersd_app.training.data.icons.sources import ICON_SETS, Icon, IconLibrary
 from hypersd_app.training.data.scenes import Placement, Scene, ScenePlanner, plan_scenes
+from hypersd_app.training.data.scribbles import BLACK, hand_strokes, pick_pen, scribble, silhouette, zigzag
 from hypersd_app.training.data.words.concepts import HELD_OUT_WORDS, concept_from_row, stable_percent
 from hypersd_app.training.data.words.grammar import plural, with_article
 from tests.support.icon_packages import BODIES, ROWS, SUBGROUPS, write_package
@@ -72,9 +72,11 @@ def test_scenes_are_deterministic_and_of_every_kind(table):
 def test_captions_say_what_is_there(table):
     concepts, _, drawings = table
     captioner = Captioner(concepts, drawings)
-    scene = Scene("colour", "noto", (Placement("red-apple", 1, 0.5, 0.5, 0.8, "blue"),), "blue")
+    scene = Scene("colour", "noto", (Placement("red-apple", 1, x=0.5, y=0.5, size=0.8, colour="blue"),), "blue")
     assert captioner.caption(scene, random.Random(0), style=False) == "a blue apple"
-    pair = Scene("pair", "noto", (Placement("cat-face", 0, 0.3, 0.5, 0.4), Placement("crown", 2, 0.7, 0.5, 0.4)), "beside")
+    pair = Scene(
+        "pair", "noto", (Placement("cat-face", 0, x=0.3, y=0.5, size=0.4), Placement("crown", 2, x=0.7, y=0.5, size=0.4)), "beside"
+    )
     captions = {captioner.caption(pair, random.Random(seed), style=False) for seed in range(400)}
     assert all("cat" in text and "crown" in text for text in captions)
     assert "a cat face on the left and a crown on the right" in captions
@@ -129,7 +131,7 @@ def render(table, *placements):
 
 
 def test_rendered_things_stand_where_they_should(table):
-    picture = render(table, Placement("red-apple", 1, 0.25, 0.5, 0.4))
+    picture = render(table, Placement("red-apple", 1, x=0.25, y=0.5, size=0.4))
     ink = (picture < 250).any(-1)
     _rows, columns = np.nonzero(ink)
     assert picture.shape == (256, 256, 3)
@@ -138,12 +140,12 @@ def test_rendered_things_stand_where_they_should(table):
 
 
 def test_things_hanging_over_the_edge_are_cut(table):
-    picture = render(table, Placement("red-apple", 1, 0.98, 0.5, 0.4), Placement("crown", 2, -0.5, 0.5, 0.2))
+    picture = render(table, Placement("red-apple", 1, x=0.98, y=0.5, size=0.4), Placement("crown", 2, x=-0.5, y=0.5, size=0.2))
     assert (picture[128, 250] < 250).any()
 
 
 def test_scribbles_follow_the_outline(table):
-    picture = render(table, Placement("cat-face", 0, 0.5, 0.5, 0.8))
+    picture = render(table, Placement("cat-face", 0, x=0.5, y=0.5, size=0.8))
     inside = silhouette(picture) > 0
     for seed in range(6):
         drawn = scribble(picture, np.random.default_rng(seed))
@@ -154,7 +156,7 @@ def test_scribbles_follow_the_outline(table):
 
 
 def test_scribbles_are_black_ink_or_the_colours_of_what_they_border(table):
-    picture = render(table, Placement("red-apple", 1, 0.5, 0.5, 0.8))
+    picture = render(table, Placement("red-apple", 1, x=0.5, y=0.5, size=0.8))
     drawn = [scribble(picture, np.random.default_rng(seed)) for seed in range(80)]
     cores = [control[control.max(-1) == 255].astype(int) for control in drawn]
     colourless = [bool((core == 255).all()) for core in cores]

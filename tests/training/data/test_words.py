@@ -92,8 +92,8 @@ def test_looks_show_another_sets_drawings(tmp_path):
 
 def captions(set_key, count=3000):
     rose = concept_from_row({"hexcode": "1F339", "label": "rose", "group": 3, "subgroup": 1, "tags": ["plant"]}, SUBGROUPS)
-    captioner = Captioner([rose], [Drawing(set_key, "rose", 0, "red", 0.0, 0.7)])
-    scene = Scene("single", set_key, (Placement("rose", 0, 0.5, 0.5, 0.9),))
+    captioner = Captioner([rose], [Drawing(set_key=set_key, icon="rose", concept=0, colour="red", hue=0.0, share=0.7)])
+    scene = Scene("single", set_key, (Placement("rose", 0, x=0.5, y=0.5, size=0.9),))
     return [captioner.caption(scene, random.Random(seed)) for seed in range(count)]
 
 

@@ -29,7 +29,7 @@ def config(method, **changes):
 
 def batch_of(context):
     x0, captions = context.source.batch(0, ROWS)
-    return Batch(x0, context.source.condition(captions), captions, 0, ROWS)
+    return Batch(x0=x0, conditioning=context.source.condition(captions), captions=captions, seed=0, total=ROWS)
 
 
 def consistency_loss(**changes):

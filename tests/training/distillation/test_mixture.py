@@ -247,7 +247,14 @@ def test_offset_noise_reaches_the_students_inputs():
 def test_a_thinned_batch_does_not_depend_on_how_it_is_spread():
     def batch(rows):
         x0 = torch.arange(24.0).view(24, 1, 1, 1)[rows]
-        return Batch(x0, Conditioning(x0.view(-1, 1, 1)), [str(int(x)) for x in x0.flatten()], 0, 24, rows).thinned(3)
+        return Batch(
+            x0=x0,
+            conditioning=Conditioning(x0.view(-1, 1, 1)),
+            captions=[str(int(x)) for x in x0.flatten()],
+            seed=0,
+            total=24,
+            rows=rows,
+        ).thinned(3)
 
     whole, parts = batch(slice(None)), [batch(slice(0, 12)), batch(slice(12, 24))]
     assert whole.captions == [str(number) for number in range(0, 24, 3)] == [text for part in parts for text in part.captions]

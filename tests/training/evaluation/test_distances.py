@@ -93,10 +93,10 @@ def test_nobody_sees_another_s_pictures():
     from hypersd_app.training.data.scenes import Placement, Scene
 
     def single(icon, held_out=False):
-        return Scene("single", "noto", (Placement(icon, 0, 0.5, 0.5, 0.8),), held_out=held_out)
+        return Scene("single", "noto", (Placement(icon, 0, x=0.5, y=0.5, size=0.8),), held_out=held_out)
 
     def colour(icon, colour, held_out):
-        return Scene("colour", "noto", (Placement(icon, 0, 0.5, 0.5, 0.8, colour),), colour, held_out)
+        return Scene("colour", "noto", (Placement(icon, 0, x=0.5, y=0.5, size=0.8, colour=colour),), colour, held_out)
 
     views = [single(f"icon{number}", number < 5) for number in range(60) for _ in range(3)]
     painted = [colour(f"icon{n}", c, n % 10 == 0) for n in range(60) for c in ("red", "blue", "green") for _ in range(2)]
@@ -118,5 +118,5 @@ def test_nobody_sees_another_s_pictures():
 def test_small_sets_deal_their_drawings():
     from hypersd_app.training.data.scenes import Placement, Scene
 
-    data = Scenes([Scene("single", "noto", (Placement(f"icon{n}", 0, 0.5, 0.5, 0.8),)) for n in range(60)])
+    data = Scenes([Scene("single", "noto", (Placement(f"icon{n}", 0, x=0.5, y=0.5, size=0.8),)) for n in range(60)])
     assert set(splits(data)) == {REWARD, JUDGE, EVALUATION}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hypersd_app.errors import InvalidRequest
-from hypersd_app.training.controlnet.scribbles import BLACK
+from hypersd_app.training.data.scribbles import BLACK
 from hypersd_app.training.data.thumbnails import framed
 from hypersd_app.training.data.words.concepts import ALWAYS_TRAINED, COLOUR_WORDS, EVERYDAY_NAMES
 from hypersd_app.training.evaluation.doodles.drawing import PAPER, read_doodles

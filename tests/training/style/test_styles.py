@@ -164,6 +164,8 @@ def test_the_style_judge_learns_a_difference(workspace, monkeypatch, tmp_path):
     other = Workspace(workspace.runs, workspace.assets, "tiny")
     monkeypatch.setitem(other.data.__dict__, "pictures", pictures)
     loop = LoopConfig(steps=40, warmup=2, cooldown=15)
-    style_judge.train(style_judge.StyleJudgeConfig("tiny", (), 16, ema_decay=0.8, loop=loop), other, tmp_path, no_progress)
+    style_judge.train(
+        style_judge.StyleJudgeConfig(data="tiny", more=(), batch=16, ema_decay=0.8, loop=loop), other, tmp_path, no_progress
+    )
     judge = style_judge.StyleJudge(tmp_path / style_judge.FILE)
     assert judge.score(pictures[twemoji], "twemoji") > 0.7 and judge.score(pictures[noto], "noto") > 0.7

@@ -109,7 +109,7 @@ def low_rank_of_tucker(down: Tensor, mid: Tensor, up: Tensor, scale: float) -> L
     return LowRank(wide, up, scale)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Hadamard(Parts):
     """LoHa: scale * (a1 @ b1) * (a2 @ b2), number by number; with cores, each half made of its core and the two."""
 
@@ -136,7 +136,7 @@ def product(a: Tensor, b: Tensor, core: Tensor | None = None) -> Tensor:
     return a.float() @ b.float().flatten(1) if core is None else tucker(core, a, b)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Kronecker(Parts):
     """LoKr: scale * kron(first, second), each a matrix, or two factors, or two and a core. `second` may be a kernel."""
 

@@ -81,12 +81,12 @@ def _low_rank(tensors: Mapping[str, Tensor], scale: float) -> LowRank:
 
 def _hadamard(tensors: Mapping[str, Tensor], scale: float) -> Hadamard:
     a1, b1, a2, b2 = (tensors[f"hada_{name}"] for name in ("w1_a", "w1_b", "w2_a", "w2_b"))
-    return Hadamard(a1, b1, a2, b2, scale, tensors.get("hada_t1"), tensors.get("hada_t2"))
+    return Hadamard(a1=a1, b1=b1, a2=a2, b2=b2, scale=scale, core1=tensors.get("hada_t1"), core2=tensors.get("hada_t2"))
 
 
 def _kronecker(tensors: Mapping[str, Tensor], scale: float) -> Kronecker:
     names = {"first": "w1", "second": "w2", "a1": "w1_a", "b1": "w1_b", "a2": "w2_a", "b2": "w2_b", "core2": "t2"}
-    return Kronecker(scale, **{field: tensors.get(f"lokr_{name}") for field, name in names.items()})
+    return Kronecker(scale=scale, **{field: tensors.get(f"lokr_{name}") for field, name in names.items()})
 
 
 MAKERS: Mapping[str, Callable[[Mapping[str, Tensor], float], LowRank | Hadamard | Kronecker]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import colorsys
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from hypersd_app.training.data.icons.sources import Icon, IconLibrary, IconSet, fetch_package
@@ -88,6 +88,7 @@ class Package:
 
     package: str
     version: str
+    _: KW_ONLY
     licence: str
     author: str
     paint: Callable[[str, str], str]
@@ -95,23 +96,25 @@ class Package:
 
 
 PACKAGES: dict[str, Package] = {
-    "ult": Package("@iconify-json/streamline-ultimate-color", "1.2.2", "CC-BY-4.0", "Streamline", as_drawn),
-    "kam": Package("@iconify-json/streamline-kameleon-color", "1.2.2", "CC-BY-4.0", "Streamline", as_drawn),
-    "stick": Package("@iconify-json/streamline-stickies-color", "1.2.2", "CC-BY-4.0", "Streamline", as_drawn),
-    "sl": Package("@iconify-json/streamline-emojis", "1.2.4", "CC-BY-4.0", "Streamline", as_drawn),
-    "fc": Package("@iconify-json/flat-color-icons", "1.2.3", "MIT", "Icons8", as_drawn),
-    "flc": Package("@iconify-json/fluent-color", "1.2.21", "MIT", "Microsoft Corporation", as_drawn),
-    "plump": Package("@iconify-json/streamline-plump-color", "1.2.2", "CC-BY-4.0", "Streamline", tones),
-    "flex": Package("@iconify-json/streamline-flex-color", "1.2.2", "CC-BY-4.0", "Streamline", tones),
-    "sc": Package("@iconify-json/streamline-color", "1.2.2", "CC-BY-4.0", "Streamline", tones),
-    "park": Package("@iconify-json/icon-park", "1.2.4", "Apache-2.0", "ByteDance", park),
-    "ph": Package("@iconify-json/ph", "1.2.2", "MIT", "Phosphor Icons", duotone, "-duotone"),
-    "solar": Package("@iconify-json/solar", "1.2.13", "CC-BY-4.0", "480 Design", twotone, "-bold-duotone"),
-    "mdi": Package("@iconify-json/mdi", "1.2.3", "Apache-2.0", "Pictogrammers", glyph),
-    "tem": Package("@iconify-json/temaki", "1.2.6", "CC0-1.0", "Bryan Housel", glyph),
-    "game": Package("@iconify-json/game-icons", "1.2.4", "CC-BY-3.0", "GameIcons", glyph),
-    "hi": Package("@iconify-json/healthicons", "1.2.13", "MIT", "Resolve to Save Lives", glyph),
-    "tab": Package("@iconify-json/tabler", "1.2.41", "MIT", "Paweł Kuna", glyph, "-filled"),
+    "ult": Package("@iconify-json/streamline-ultimate-color", "1.2.2", licence="CC-BY-4.0", author="Streamline", paint=as_drawn),
+    "kam": Package("@iconify-json/streamline-kameleon-color", "1.2.2", licence="CC-BY-4.0", author="Streamline", paint=as_drawn),
+    "stick": Package("@iconify-json/streamline-stickies-color", "1.2.2", licence="CC-BY-4.0", author="Streamline", paint=as_drawn),
+    "sl": Package("@iconify-json/streamline-emojis", "1.2.4", licence="CC-BY-4.0", author="Streamline", paint=as_drawn),
+    "fc": Package("@iconify-json/flat-color-icons", "1.2.3", licence="MIT", author="Icons8", paint=as_drawn),
+    "flc": Package("@iconify-json/fluent-color", "1.2.21", licence="MIT", author="Microsoft Corporation", paint=as_drawn),
+    "plump": Package("@iconify-json/streamline-plump-color", "1.2.2", licence="CC-BY-4.0", author="Streamline", paint=tones),
+    "flex": Package("@iconify-json/streamline-flex-color", "1.2.2", licence="CC-BY-4.0", author="Streamline", paint=tones),
+    "sc": Package("@iconify-json/streamline-color", "1.2.2", licence="CC-BY-4.0", author="Streamline", paint=tones),
+    "park": Package("@iconify-json/icon-park", "1.2.4", licence="Apache-2.0", author="ByteDance", paint=park),
+    "ph": Package("@iconify-json/ph", "1.2.2", licence="MIT", author="Phosphor Icons", paint=duotone, suffix="-duotone"),
+    "solar": Package(
+        "@iconify-json/solar", "1.2.13", licence="CC-BY-4.0", author="480 Design", paint=twotone, suffix="-bold-duotone"
+    ),
+    "mdi": Package("@iconify-json/mdi", "1.2.3", licence="Apache-2.0", author="Pictogrammers", paint=glyph),
+    "tem": Package("@iconify-json/temaki", "1.2.6", licence="CC0-1.0", author="Bryan Housel", paint=glyph),
+    "game": Package("@iconify-json/game-icons", "1.2.4", licence="CC-BY-3.0", author="GameIcons", paint=glyph),
+    "hi": Package("@iconify-json/healthicons", "1.2.13", licence="MIT", author="Resolve to Save Lives", paint=glyph),
+    "tab": Package("@iconify-json/tabler", "1.2.41", licence="MIT", author="Paweł Kuna", paint=glyph, suffix="-filled"),
 }
 
 

@@ -7,7 +7,7 @@ import logging
 import shutil
 import subprocess
 import tarfile
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ class IconSet:
 
     key: str
     package: str
+    _: KW_ONLY
     version: str
     licence: str
     author: str
@@ -36,27 +37,107 @@ class IconSet:
 ICON_SETS: dict[str, IconSet] = {
     row.key: row
     for row in (
-        IconSet("noto", "@iconify-json/noto", "1.2.9", "Apache-2.0", "Google Inc", ("bright style",)),
-        IconSet("blob", "@iconify-json/noto-v1", "1.2.5", "Apache-2.0", "Google Inc", ("blob style",)),
-        IconSet("fluent", "@iconify-json/fluent-emoji", "1.2.7", "MIT", "Microsoft", ("soft 3d style", "3d style")),
-        IconSet("flat", "@iconify-json/fluent-emoji-flat", "1.2.6", "MIT", "Microsoft", ("flat style",)),
-        IconSet("twemoji", "@iconify-json/twemoji", "1.2.5", "CC-BY-4.0", "Twitter", ("simple style",)),
-        IconSet("emojione", "@iconify-json/emojione", "1.2.3", "CC-BY-4.0", "Emoji One", ("classic style",)),
-        IconSet("fxemoji", "@iconify-json/fxemoji", "1.2.2", "Apache-2.0", "Mozilla", ("retro style",), held_out=True),
-        IconSet("streamline", "@iconify-json/streamline-emojis", "1.2.4", "CC-BY-4.0", "Streamline", ("outlined style",)),
-        IconSet("comic", "", "", "", "", ("comic style",), packages=("ult",)),
-        IconSet("badge", "", "", "", "", ("round badge style",), packages=("kam",)),
-        IconSet("neon", "", "", "", "", ("neon style",), packages=("stick",)),
-        IconSet("office", "", "", "", "", ("office style",), packages=("fc", "flc")),
-        IconSet("plump", "", "", "", "", ("two tone style",), packages=("plump", "flex", "sc")),
-        IconSet("bold", "", "", "", "", ("bold outline style",), packages=("park",)),
-        IconSet("duotone", "", "", "", "", ("soft outline style",), packages=("ph",)),
         IconSet(
-            "cutout", "", "", "", "", ("paper cutout style", "cutout style"), packages=("mdi", "solar", "tem", "game", "hi", "tab")
+            "noto", "@iconify-json/noto", version="1.2.9", licence="Apache-2.0", author="Google Inc", style_words=("bright style",)
         ),
-        IconSet("ink", "", "", "", "", ("ink outline", "black ink drawing"), drawn_from="twemoji", look="ink"),
-        IconSet("pixel", "", "", "", "", ("pixel art", "pixel art style"), drawn_from="noto", look="pixel"),
-        IconSet("pastel", "", "", "", "", ("pastel style", "pastel colours"), drawn_from="flat", look="pastel"),
+        IconSet(
+            "blob", "@iconify-json/noto-v1", version="1.2.5", licence="Apache-2.0", author="Google Inc", style_words=("blob style",)
+        ),
+        IconSet(
+            "fluent",
+            "@iconify-json/fluent-emoji",
+            version="1.2.7",
+            licence="MIT",
+            author="Microsoft",
+            style_words=("soft 3d style", "3d style"),
+        ),
+        IconSet(
+            "flat",
+            "@iconify-json/fluent-emoji-flat",
+            version="1.2.6",
+            licence="MIT",
+            author="Microsoft",
+            style_words=("flat style",),
+        ),
+        IconSet(
+            "twemoji",
+            "@iconify-json/twemoji",
+            version="1.2.5",
+            licence="CC-BY-4.0",
+            author="Twitter",
+            style_words=("simple style",),
+        ),
+        IconSet(
+            "emojione",
+            "@iconify-json/emojione",
+            version="1.2.3",
+            licence="CC-BY-4.0",
+            author="Emoji One",
+            style_words=("classic style",),
+        ),
+        IconSet(
+            "fxemoji",
+            "@iconify-json/fxemoji",
+            version="1.2.2",
+            licence="Apache-2.0",
+            author="Mozilla",
+            style_words=("retro style",),
+            held_out=True,
+        ),
+        IconSet(
+            "streamline",
+            "@iconify-json/streamline-emojis",
+            version="1.2.4",
+            licence="CC-BY-4.0",
+            author="Streamline",
+            style_words=("outlined style",),
+        ),
+        IconSet("comic", "", version="", licence="", author="", style_words=("comic style",), packages=("ult",)),
+        IconSet("badge", "", version="", licence="", author="", style_words=("round badge style",), packages=("kam",)),
+        IconSet("neon", "", version="", licence="", author="", style_words=("neon style",), packages=("stick",)),
+        IconSet("office", "", version="", licence="", author="", style_words=("office style",), packages=("fc", "flc")),
+        IconSet("plump", "", version="", licence="", author="", style_words=("two tone style",), packages=("plump", "flex", "sc")),
+        IconSet("bold", "", version="", licence="", author="", style_words=("bold outline style",), packages=("park",)),
+        IconSet("duotone", "", version="", licence="", author="", style_words=("soft outline style",), packages=("ph",)),
+        IconSet(
+            "cutout",
+            "",
+            version="",
+            licence="",
+            author="",
+            style_words=("paper cutout style", "cutout style"),
+            packages=("mdi", "solar", "tem", "game", "hi", "tab"),
+        ),
+        IconSet(
+            "ink",
+            "",
+            version="",
+            licence="",
+            author="",
+            style_words=("ink outline", "black ink drawing"),
+            drawn_from="twemoji",
+            look="ink",
+        ),
+        IconSet(
+            "pixel",
+            "",
+            version="",
+            licence="",
+            author="",
+            style_words=("pixel art", "pixel art style"),
+            drawn_from="noto",
+            look="pixel",
+        ),
+        IconSet(
+            "pastel",
+            "",
+            version="",
+            licence="",
+            author="",
+            style_words=("pastel style", "pastel colours"),
+            drawn_from="flat",
+            look="pastel",
+        ),
     )
 }
 EMOJI_SETS = ("noto", "blob", "fluent", "flat", "twemoji", "emojione")

@@ -211,7 +211,7 @@ _THING_GROUPS = {"n": NATURE, "f": FOOD, "p": PLACES, "l": PLACES, "a": ACTIVITI
 _PICTURE_SUBGROUPS = frozenset(["place-geographic", "place-other"])  # fill the frame: never composed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Concept:
     """One thing to draw. `names[0]` is the usual name, `kinds` what it is one of; `tags` are loosely related words."""
 
@@ -283,7 +283,16 @@ def concept_from_row(row: dict[str, object], subgroups: dict[str, str]) -> Conce
     tags = tuple(str(tag) for tag in raw_tags) if isinstance(raw_tags, list) else ()
     tags = tuple(tag for tag in tags if tag.lower() not in HELD_OUT_WORDS and tag not in names)
     held_out = label not in ALWAYS_TRAINED and stable_percent(f"concept:{label}") < HELD_OUT_PERCENT
-    return Concept(str(row["hexcode"]), label, group, subgroup, names, tags, held_out, words.kinds)
+    return Concept(
+        hexcode=str(row["hexcode"]),
+        label=label,
+        group=group,
+        subgroup=subgroup,
+        names=names,
+        tags=tags,
+        held_out=held_out,
+        kinds=words.kinds,
+    )
 
 
 def _may_be_said(name: str) -> bool:
@@ -298,7 +307,18 @@ def thing_concepts(measured: frozenset[str]) -> tuple[Concept, ...]:
         held_out = not measured & set(names) and stable_percent(f"concept:{thing.label}") < HELD_OUT_PERCENT
         subgroup = "place-other" if thing.group == "l" else "thing"
         hexcode = thing.hexcodes[0] if thing.hexcodes else ""
-        found.append(Concept(hexcode, thing.label, _THING_GROUPS[thing.group], subgroup, names, (), held_out, thing.words.kinds))
+        found.append(
+            Concept(
+                hexcode=hexcode,
+                label=thing.label,
+                group=_THING_GROUPS[thing.group],
+                subgroup=subgroup,
+                names=names,
+                tags=(),
+                held_out=held_out,
+                kinds=thing.words.kinds,
+            )
+        )
     return tuple(found)
 
 

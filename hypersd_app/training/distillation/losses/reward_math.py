@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,28 +12,6 @@ from hypersd_app.diffusion.samplers import sample_ddim
 from hypersd_app.diffusion.schedules import NoiseSchedule
 
 Predict = Callable[[Tensor, Tensor], Tensor]
-
-
-class Reward(Protocol):
-    """Says how good pictures are, differentiably.
-
-    `enough` is the value alpha_d from which on a picture gets no further gradient.
-    """
-
-    title: str
-    enough: float
-
-    def __call__(self, pictures: Tensor, captions: Sequence[str]) -> Tensor:
-        """float32 (B,), higher is better. `pictures`: float (B, 3, H, W) in [-1, 1]."""
-        ...
-
-
-class Segmenter(Protocol):
-    """Says what shapes a picture consists of."""
-
-    def __call__(self, pictures: Tensor) -> Tensor:
-        """Logits, float32 (B, K, h, w). `pictures`: float (B, 3, H, W) in [-1, 1]."""
-        ...
 
 
 def hinge(scores: Tensor, enough: float) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hypersd_app.errors import InvalidRequest
-from hypersd_app.training.controlnet.scribbles import BLACK, Colour, Polyline, Stroke, draw_strokes, silhouette
+from hypersd_app.training.data.scribbles import BLACK, Colour, Polyline, Stroke, draw_strokes, silhouette
 
 PAPER = 256
 PEN = 3.0  # pixels; the board's usual brush at this size

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hypersd_app.training.controlnet.scribbles import BLACK, Colour, silhouette
+from hypersd_app.training.data.scribbles import BLACK, Colour, silhouette
 from hypersd_app.training.data.thumbnails import BACKGROUND
 from hypersd_app.training.evaluation.doodles.drawing import Doodle
 

@@ -20,12 +20,12 @@ from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.layout import LATENT_SHAPE
 from hypersd_app.models.pictures import control_tensor
 from hypersd_app.models.pocket import new_scheduler
-from hypersd_app.training.controlnet.scribbles import BLACK
 from hypersd_app.training.controlnet.train import controlled, newest_controlnet
 from hypersd_app.training.core.contact_sheet import contact_sheet
 from hypersd_app.training.core.device import memory_format, mixed_precision
 from hypersd_app.training.core.lora import fuse_lora
 from hypersd_app.training.critics.text_image import Judge
+from hypersd_app.training.data.scribbles import BLACK
 from hypersd_app.training.data.thumbnails import framed
 from hypersd_app.training.data.words.concepts import Concept
 from hypersd_app.training.data.words.grammar import with_article
@@ -49,7 +49,7 @@ class SketchedStudent:
 
     def __init__(self, workspace: Workspace, styles: Sequence[tuple[Path, float]] = ()) -> None:
         self.unet = workspace.teacher().eval()
-        fuse_lora(self.unet, workspace.weights("student", "accelerator.safetensors", "accelerator.safetensors"))
+        fuse_lora(self.unet, workspace.accelerator())
         for path, weight in styles:
             fuse_lora(self.unet, path, weight)
         controlnet = PocketControlNet.from_pretrained(newest_controlnet(workspace))

@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from hypersd_app.training.controlnet.augment import bent
-from hypersd_app.training.controlnet.scribbles import silhouette
 from hypersd_app.training.critics import text_image as judge
 from hypersd_app.training.data import splits
+from hypersd_app.training.data.augment import bent
+from hypersd_app.training.data.scribbles import silhouette
 from tests.support.judged_models import judged_workspace
 
 
