@@ -1,4 +1,4 @@
-"""Things in shapes that nobody drew: a picture and its drawing, turned, stretched, mirrored and bent in one go.
+"""Augmentation of an image together with its control image: both are rotated, stretched, mirrored and warped alike.
 
 Icon sets draw a key in one or two shapes, and people in any. Where a drawing is unlike all that was learnt from, a network
 forgets what the words say of its colours.
@@ -16,17 +16,17 @@ _WAVES = 3
 _BEND = 0.1  # of half a thing's extent, the standard deviation of a wave's height
 _FASTEST = 2.5  # radians over half a thing's extent
 _SIZES = (0.8, 1.25)  # of the longer side as it was: strokes stay as wide as people draw them
-_MOST = 0.92  # of the page, that side
-_LOOKED_AT = 96  # places a side, to find out how far a bent thing reaches
-_REACH = 2.2  # half extents from its middle that are looked at
-_INK = 40  # of 255, from which on a pixel is not blank
+_MOST = 0.92  # largest allowed longer side, as a fraction of the image
+_LOOKED_AT = 96  # sampling points per side, to find the extent of the warped object
+_REACH = 2.2  # how far from its centre to search, in half extents
+_INK = 40  # of 255; a pixel that differs from white by less is blank
 
 Picture = NDArray[np.uint8]
 Places = NDArray[np.float32]  # (..., 2), x before y
 
 
 def bent(picture: Picture, control: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
-    """A picture on white and its control picture on black, (H, W, 3) both, in another shape and place, whole."""
+    """Warp an image on white and its control image on black alike, both (H, W, 3); the object stays entirely inside."""
     side = len(picture)
     thing = np.maximum(control.max(-1), 255 - picture.min(-1)) > _INK
     x, y, width, height = cv2.boundingRect(thing.astype(np.uint8))
@@ -37,7 +37,7 @@ def bent(picture: Picture, control: Picture, rng: np.random.Generator) -> tuple[
     speeds, phases = rng.uniform(-_FASTEST, _FASTEST, (_WAVES, 2)), rng.uniform(0, 2 * np.pi, _WAVES)
 
     def source(places: Places) -> Places:
-        """Where each place, in half extents around the middle, takes its pixel from."""
+        """Source coordinates for each target point, in half extents around the centre."""
         moved = places + np.sin(places @ speeds.T + phases) @ waves
         return (middle + half * (moved @ shape.T)).astype(np.float32)
 
@@ -56,7 +56,7 @@ def bent(picture: Picture, control: Picture, rng: np.random.Generator) -> tuple[
 
 
 def _shape(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Turned, stretched and half of them mirrored, (2, 2)."""
+    """A random rotation and stretch, mirrored half of the time, (2, 2)."""
     turn, stretch = np.deg2rad(rng.normal(0, _TURN)), np.exp(rng.normal(0, _STRETCH) / 2)
     mirror = rng.choice([-1.0, 1.0])
     cosine, sine = np.cos(turn), np.sin(turn)

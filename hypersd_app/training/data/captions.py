@@ -14,8 +14,8 @@ from hypersd_app.training.data.words.grammar import plural, with_article
 # Looks that nobody expects unasked nearly always carry their words.
 _STYLE_SHARE = 0.5
 _LOOK_SHARE = 0.85
-_SHORT_SHARE = 0.15  # one or two words, as people type before they think
-_USUAL_SHARE = 0.65  # the usual name; else a synonym, or what the thing is one of
+_SHORT_SHARE = 0.15  # captions of one or two words, as people type first
+_USUAL_SHARE = 0.65  # the usual name; otherwise a synonym or a broader term
 _KIND_SHARE = 0.35  # of the other names
 _COLOUR_SHARE = 0.4
 
@@ -25,7 +25,7 @@ _REQUESTS = ("a picture of {}", "a drawing of {}", "cute {}", "{} emoji", "a car
 
 
 def as_request(caption: str, rng: random.Random) -> str:
-    """A caption in words around it that say nothing of the picture."""
+    """The caption inside a phrase of request, such as "draw …"."""
     return rng.choice(_REQUESTS).format(caption)
 
 
@@ -48,7 +48,7 @@ class Captioner:
         return text
 
     def _name(self, concept: Concept, rng: random.Random, kinds: bool = False) -> str:
-        """The usual name or another; `kinds` allows what it is one of, which says less than there is."""
+        """The usual name or a synonym; `kinds` also allows broader terms ("flower" for a rose)."""
         others = concept.names[1:]
         if rng.random() < _USUAL_SHARE or not (others or (kinds and concept.kinds)):
             return concept.names[0]
@@ -98,7 +98,7 @@ class Captioner:
         return f"{item.colour} {concept.noun}" if item.colour else self._name(concept, rng)
 
     def _several(self, scene: Scene, names: list[str], rng: random.Random) -> str:
-        """Words without a place mean side by side, the first on the left: left open, they would be answered with a mixture."""
+        """Captions that name no position mean side by side, the first on the left: if left open, the model averages both orders."""
         one, two, *more = (with_article(name) for name in names)
         if more:
             return rng.choice((f"{one}, {two} and {more[0]}", f"{one}, {two}, {more[0]}", ", ".join(names)))

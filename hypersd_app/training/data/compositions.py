@@ -1,4 +1,4 @@
-"""Pictures put together in latents from things that were rendered and encoded alone: as many as one likes, at no cost."""
+"""Composes images of several things in latent space, from things that were rendered and encoded once: unlimited and free."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COLOURED = 0.3  # of the things in pairs, where they were rendered in other col
 
 @dataclass(frozen=True)
 class Compositions:
-    """Scenes of several things and their latents, from a data set's parts: things of half the size in the middle."""
+    """Scenes of several things and their latents, composed from a data set's parts: single things, half-size and centred."""
 
     data: PictureData
     store: LatentStore
@@ -31,7 +31,7 @@ class Compositions:
 
     @cached_property
     def _parts(self) -> dict[tuple[str, str, str], int]:
-        """Which picture shows a set's icon in a colour."""
+        """Image index by (icon set, icon, colour)."""
         rows = ((scene.set_key, scene.placements[0], index) for index, scene in enumerate(self.data.scenes) if scene.kind == "part")
         return {(key, item.icon, item.colour): index for key, item, index in rows}
 
@@ -50,11 +50,11 @@ class Compositions:
 
     @cached_property
     def _turns(self) -> list[str]:
-        """Sets in the order in which they take turns, the main one most often."""
+        """Icon sets to sample from, the main one repeated most often."""
         return [key for key in DataConfig().composed_sets if key in {part[0] for part in self._parts}]
 
     def any_scene(self, rng: random.Random) -> Scene:
-        """One composition of any set that has parts, of the main one most often."""
+        """A random composition from any set that has parts, most often the main one."""
         return self.scene(rng.choice(self._turns), rng)
 
     def scene(self, set_key: str, rng: random.Random) -> Scene:
@@ -82,7 +82,7 @@ class Compositions:
         return found
 
     def _things(self, indices: NDArray[np.int64]) -> Tensor:
-        """What each part adds to a blank picture."""
+        """Each part's latents minus those of a blank image."""
         return torch.from_numpy(self.store[indices].astype(np.float32)) - self.blank
 
 

@@ -38,7 +38,7 @@ SPAN = 125  # pictures that a worker renders at a time, and that an interrupted 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """What a data set is made of; `limit_concepts` takes about so many, spread over all groups, for quick tries."""
+    """Contents of a data set; `limit_concepts` keeps about that many, spread over all groups, for quick runs."""
 
     set_keys: tuple[str, ...] = tuple(key for key, row in ICON_SETS.items() if not row.held_out)
     singles_per_drawing: int = 3
@@ -54,7 +54,7 @@ class DataConfig:
 
     @property
     def composed_sets(self) -> tuple[str, ...]:
-        """The order in which compositions go through the sets, the main one in between."""
+        """Icon sets in the order in which compositions cycle through them, interleaved with the main one."""
         return tuple(key for other in self.set_keys for key in ((MAIN_SET,) * self.main_share if other == MAIN_SET else (other,)))
 
 
@@ -145,7 +145,7 @@ def _opened(folder: Path, packages: Path, set_keys: tuple[str, ...], size: int) 
 def build(
     config: DataConfig, folder: Path, packages: Path, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> None:
-    """Plan and render a data set into `folder`, or go on where it was stopped; a finished one of the same config is left alone."""
+    """Plan and render a data set into `folder`, or resume an interrupted build; one finished with the same config is kept."""
     marker, begun = folder / "config.json", folder / "rendered.json"
     text = json.dumps(asdict(config), indent=1)
     if marker.exists() and marker.read_text(encoding="utf-8") == text:
@@ -173,7 +173,7 @@ def build(
 
 
 def _rendered(path: Path, config: str) -> set[int] | None:
-    """The spans that an interrupted build of the same config has finished; None when it had not even planned."""
+    """Spans finished by an interrupted build of the same config; None if it stopped before planning."""
     if not path.exists():
         return None
     found = json.loads(path.read_text(encoding="utf-8"))
@@ -191,7 +191,7 @@ def _some(concepts: Sequence[Concept], limit: int) -> Sequence[Concept]:
 
 
 def _plan(config: DataConfig, folder: Path, packages: Path) -> None:
-    """Write what is to be drawn, and an empty picture file of its size."""
+    """Write the scene plan and an empty image file of the right size."""
     libraries = load_libraries(packages, config.set_keys)
     concepts = _some(load_concepts(packages), config.limit_concepts)
     drawings = find_drawings(concepts, libraries)

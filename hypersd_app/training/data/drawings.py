@@ -1,4 +1,4 @@
-"""Which concept is drawn by which icon of which set, and in which colours."""
+"""Matches concepts to icons of each set, with the main colour of each drawing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Latents of the training pictures: each goes through the frozen autoencoder once, when it is first asked for."""
+"""Latents of the training images, encoded by the frozen autoencoder once, on first access."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CHUNK = 32
 
 
 class LatentStore:
-    """float16 (N, 16, 16, 16) on disk, filled as it is read: a training need not wait for pictures it may never draw."""
+    """float16 (N, 16, 16, 16) on disk, filled lazily: training doesn't wait for images that it may never sample."""
 
     def __init__(self, path: Path, data: PictureData, autoencoder: PocketAutoencoder) -> None:
         self._data = data
@@ -40,7 +40,7 @@ class LatentStore:
         return self._latents[indices]
 
     def fill(self, progress: Progress) -> None:
-        """Encode all that is missing."""
+        """Encode all images not encoded yet."""
         count = len(self._latents)
         for start in range(0, count, 32 * _CHUNK):
             self[np.arange(start, min(start + 32 * _CHUNK, count))]

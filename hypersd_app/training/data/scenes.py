@@ -1,4 +1,4 @@
-"""What stands where in a training picture: single things, colours, counts, pairs, sizes and accessories."""
+"""Layout of the training images: single things, colours, counts, pairs, sizes and accessories."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ class ScenePlanner:
         return Scene("size", set_key, (placement,), word, self._held_out(word, drawing))
 
     def part(self, drawing: Drawing, colour: str = "") -> Scene:
-        """The thing small in the middle, from whose latents compositions are put together."""
+        """The thing half-size in the centre: a part whose latents compositions are made of."""
         placement = Placement(drawing.icon, drawing.concept, x=0.5, y=0.5, size=PART_SIZE, colour=colour)
         return Scene("part", drawing.set_key, (placement,), colour, self.concepts[drawing.concept].held_out)
 

@@ -1,4 +1,4 @@
-"""Synthetic scribbles: what a hand might draw of a picture, from its outline and its colour regions.
+"""Synthetic scribbles: the strokes that someone might draw for an image, from its outline and colour regions.
 
 More than a third of the drawings use coloured ink, which asks for its colour there; black ink says nothing of colour. What a
 ControlNet reads of them is decided in `models.ink`, for training and for the app alike.
@@ -152,7 +152,7 @@ def zigzag(region: NDArray[np.uint8], rng: np.random.Generator) -> Polyline | No
 
 
 class Hand:
-    """How one imagined drawing comes out: simplified, jittered, warped, shifted and scaled."""
+    """Random style of one synthetic drawing: simplification, jitter, warp, shift and scale."""
 
     def __init__(self, size: int, rng: np.random.Generator) -> None:
         self.size, self.rng = size, rng

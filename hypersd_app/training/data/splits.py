@@ -1,4 +1,4 @@
-"""Who may see which picture: what measures never shares a picture with what is measured, nor with any reward.
+"""Splits of the images: judges, rewards and trained models never share an image.
 
 Of each drawing's views the first, which stands in the middle, is the rewards', the second the judge's, the others are kept
 for evaluation. Compositions are held out by what they show; the others are dealt to rewards and judge. Drawings are the

@@ -45,7 +45,7 @@ def export_text_encoder(target: Path) -> None:
 
 @torch.no_grad()
 def keep_rows(encoder: MaskedBertModel, words: Sequence[int]) -> None:
-    """Leave the encoder these words and the first MAX_TOKENS positions, in place."""
+    """Prune the encoder, in place, to these words and the first MAX_TOKENS positions."""
     embeddings = encoder.embeddings
     for name, rows in (("word_embeddings", list(words)), ("position_embeddings", list(range(MAX_TOKENS)))):
         old = getattr(embeddings, name)

@@ -1,4 +1,4 @@
-"""Small copies of pictures, as the judges and rewards read them: a quarter of the side, every pixel the mean of sixteen."""
+"""Thumbnails for judges and rewards: a quarter of the side, each pixel the mean of a 4x4 block."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 SIDE = 64
 FRAMED = 0.88  # of a picture's side, the longer side of a thing that stands alone: what judges and rewards have seen
 BACKGROUND = 24  # how far from white a drawn background may be: decoders are not exact
-SPECK = 0.1  # of the largest part's area, below which a part is no part of a thing
+SPECK = 0.1  # components smaller than this fraction of the largest are ignored
 BLOCK = 256  # pictures, 50 MB
 
 

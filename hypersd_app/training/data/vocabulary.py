@@ -13,7 +13,7 @@ from hypersd_app.training.data.words.grammar import with_article
 
 
 def vocabulary(concepts: Sequence[Concept], drawings: Sequence[Drawing]) -> list[Entry]:
-    """Every word of things that are drawn and trained on, the familiar ones first, then the kinds that have no row."""
+    """All names of trained concepts, familiar ones first, then broader terms that have no row of their own."""
     colours: dict[int, str] = {}
     for row in drawings:
         colours.setdefault(row.concept, row.colour if row.share >= 0.5 else "")

@@ -1,1 +1,1 @@
-"""What is measured of a teacher and its students: by eye on sheets, and in numbers with floors beside them."""
+"""Evaluation of a teacher and its students: contact sheets, and metrics with floors to compare with."""

@@ -1,4 +1,4 @@
-"""What is asked for in an evaluation, and the real pictures it is compared with: none that the judge or a reward has seen."""
+"""Prompts of an evaluation and the real images to compare with, none of which a judge or reward has seen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do colours and contrasts of a student's pictures drift from the teacher's?"""
+"""Colour and contrast drift of a student's images from the teacher's."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def squared_distances(a: Features, b: Features) -> Features:
 
 
 def precision_recall(real: Features, made: Features, neighbours: int = 3) -> tuple[float, float]:
-    """How many made pictures lie among the real ones, and how many real ones among the made (Kynkäänniemi et al., 2019).
+    """Precision and recall of generated against real images (Kynkäänniemi et al., 2019).
 
     A point lies among others if it is nearer to one of them than that one's k-th nearest neighbour is.
     """

@@ -31,7 +31,7 @@ def judge_of(workspace: Workspace) -> Judge:
 
 @torch.no_grad()
 def style_features(judge: StyleJudge, pictures: Pictures) -> NDArray[np.float32]:
-    """What the style judge sees before it decides: mean and largest value of each channel, (N, 224)."""
+    """The style judge's features before its classifier: mean and maximum of each channel, (N, 224)."""
     parts = []
     for start in range(0, len(pictures), CHUNK):
         seen = judge.model.body(shrink(pictures[start : start + CHUNK])).float()
@@ -41,7 +41,7 @@ def style_features(judge: StyleJudge, pictures: Pictures) -> NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Spaces:
-    """Readers of pictures by the name of their space, each scaled so that real pictures have variance 1 in every direction."""
+    """Feature extractors by the name of their space, each whitened so that real images have unit variance."""
 
     readers: Mapping[str, Reader]
     scales: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]

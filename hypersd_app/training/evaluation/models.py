@@ -1,4 +1,4 @@
-"""What is evaluated: a teacher and students as functions from prompts to latents, remembered between runs."""
+"""Models under evaluation: teacher and students as functions from prompts to latents, cached on disk between runs."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class LatentCache:
         self.folder = folder
 
     def remembered(self, model: Model) -> Model:
-        """The same model, drawing only what it has not drawn before."""
+        """The same model, sampling only what isn't cached."""
         return replace(model, draw=lambda prompts, seed: self._draw(model, prompts, seed))
 
     def _draw(self, model: Model, prompts: list[str], seed: int) -> Tensor:

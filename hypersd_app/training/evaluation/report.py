@@ -1,4 +1,4 @@
-"""All figures of one evaluation and the tables they are shown in."""
+"""All metrics of one evaluation, and their tables."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Bench:
 
 
 class TrainingCopies:
-    """Small copies of all training pictures, to see whether a model has learnt one by heart."""
+    """Thumbnails of all training images, to detect memorization."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.indices = workspace.data.indices(False)

@@ -1,4 +1,4 @@
-"""How far a student's jump over a segment ends from where the guided teacher's trajectory goes."""
+"""Error of a student's jump over a segment against the guided teacher's trajectory."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ def load_libraries(folder: Path, set_keys: tuple[str, ...]) -> dict[str, IconLib
 
 
 def open_library(icon_set: IconSet, folder: Path) -> IconLibrary:
-    """One set's icons; a set that shows another's drawings in a look opens that one."""
+    """One set's icons; a set that restyles another set's drawings opens that one."""
     if icon_set.packages:
         return PaintedLibrary(icon_set, folder)
     source = ICON_SETS[icon_set.drawn_from] if icon_set.drawn_from else icon_set

@@ -1,4 +1,4 @@
-"""Icon packages of few colours, painted in the natural colour of what they show: stickers instead of black signs."""
+"""Monochrome icon packages, painted in the natural colour of what they show: stickers instead of black signs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Named colours: which one a drawing mostly has, and how to give it another."""
+"""Named colours: finds a drawing's main colour and changes it to another."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _repaint(colour: str, hue: float, paint: Paint) -> str:
 
 
 def visible(paint: str) -> str:
-    """A paint that shows on white: very light ones are darkened to a light grey of their hue. "#rrggbb" both."""
+    """A paint that is visible on white: very light ones are darkened to a light grey of their hue. "#rrggbb" both."""
     hue, lightness, saturation = colorsys.rgb_to_hls(*(int(paint[i : i + 2], 16) / 255 for i in (1, 3, 5)))
     rgb = colorsys.hls_to_rgb(hue, min(lightness, _LIGHTEST), saturation * min(1.0, _LIGHTEST / max(lightness, 1e-6)))
     return "#" + "".join(f"{round(255 * channel):02x}" for channel in rgb)

@@ -50,5 +50,5 @@ def on_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def on_white_with_alpha(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What networks see of a straight-alpha picture: RGB laid on white and alpha, (H, W, 4) uint8."""
+    """Network input for a straight-alpha image: RGB composited on white, and alpha, (H, W, 4) uint8."""
     return np.dstack([on_white(rgba), rgba[..., 3]])

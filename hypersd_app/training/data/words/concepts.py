@@ -226,7 +226,7 @@ class Concept:
 
     @property
     def familiar(self) -> bool:
-        """Whether it is one of the things people ask for first, which training shows more often."""
+        """Whether people ask for it first; training shows such concepts more often."""
         return self.label in ALWAYS_TRAINED
 
     @property

@@ -21,7 +21,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Thing:
-    """Something that emoji do not name. `drawings` are (package key, icon); of the key `EMOJI` the icon is a code point."""
+    """A thing without an emoji. `drawings` are (package key, icon); of the key `EMOJI` the icon is a code point."""
 
     label: str
     words: Words

@@ -77,7 +77,7 @@ class SketchedStudent:
 
 @dataclass(frozen=True)
 class Follow:
-    """How well pictures follow drawings, a value a picture: line recall and overlap of silhouettes."""
+    """How well images follow their drawings, per image: line recall and silhouette IoU."""
 
     recall: NDArray[np.float64]
     overlap: NDArray[np.float64]
@@ -100,7 +100,7 @@ class DoodleReport:
 
 
 def shifted(items: Sequence[Doodle]) -> list[Doodle]:
-    """Every doodle's partner, another drawing of another thing."""
+    """For each doodle, a drawing of another thing."""
     return [items[(index + ELSEWHERE) % len(items)] for index in range(len(items))]
 
 
