@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+WORKERS ?= 2
+# A file read or written without an encoding works on one machine and fails on the next: that is an error here. The files of tests
+# are dealt out to workers in the order of tests/conftest.py.
+PYTEST := PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: run run-ray test test-fast lint train-setup browser proxies space clean
 
@@ -12,13 +16,12 @@ run: $(VENV)/.run
 run-ray: $(VENV)/.ray
 	$(BIN)/python -m hypersd_app serve --replicas 2
 
-# A file read or written without an encoding works on one machine and fails on the next: that is an error here.
 test: lint browser proxies
-	$(BIN)/python -X warn_default_encoding -m pytest
+	$(PYTEST)
 
 # What an editor can wait for: no browser, no Ray, no training.
 test-fast: $(VENV)/.dev
-	$(BIN)/python -X warn_default_encoding -m pytest -m "not browser and not ray and not training and not slow"
+	$(PYTEST) -m "not browser and not ray and not training and not slow"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
