@@ -13,15 +13,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hypersd_app.errors import InvalidRequest
+from hypersd_app.prompts.tags import take_tags
+from hypersd_app.prompts.wording import GRAMMARS
 
 MAX_SEED = 2**32 - 1
-MAX_PROMPT_LENGTH = 500
+MAX_PROMPT_LENGTH = 6000  # characters; seventeen chunks of CLIP's
 MAX_NAME_LENGTH = 500  # of models, recipes, decoders, styles and control kinds
 LARGEST_NUMBER = 1e9  # of guidance, eta and sides, long before they are compared with what a recipe allows
 MAX_IMAGES = 8
 MAX_STEPS = 50
 MAX_CONTROL_SCALE = 2.0
 MAX_STYLES = 4
+MAX_TAGS = 8  # styles that a prompt names itself
+MAX_CLIP_SKIP = 12
 MAX_STYLE_WEIGHT = 2.0
 USUAL_STRENGTH = 0.6
 SMALLEST_INIT, LARGEST_INIT = 8, 4096  # pixels a side of an init image
@@ -155,6 +159,7 @@ class BatchKey:
     control: str  # kind of the control image, "" without one
     init: float | None = None  # strength with an init image, None without one
     styles: tuple[StyleWeight, ...]
+    tags: tuple[StyleWeight, ...]  # styles that the prompt names, which may be missing
     num_inference_steps: int
     num_images: int
     guidance_scale: float | None
@@ -165,7 +170,7 @@ class BatchKey:
     @property
     def weights(self) -> str:
         """A name for the weights that are needed: model and styles. Style weights are set in no time and left out."""
-        return json.dumps([self.model, *sorted(style.name for style in self.styles)])
+        return json.dumps([self.model, *sorted(style.name for style in self.styles + self.tags)])
 
 
 @dataclass(frozen=True)
@@ -193,6 +198,8 @@ class GenerationRequest:
     control: ControlInput | None = None
     init: InitImage | None = None
     decoder: str = ""
+    prompt_grammar: str = ""  # one of `prompts.wording.GRAMMARS`
+    clip_skip: int | None = None  # 1 is the text encoder's last layer, 2 the one before
 
     def __post_init__(self) -> None:
         check_text("prompt", self.prompt, MAX_PROMPT_LENGTH)
@@ -208,6 +215,10 @@ class GenerationRequest:
         check_optional_number("eta", self.eta)
         check_optional_side("width", self.width)
         check_optional_side("height", self.height)
+        if self.prompt_grammar not in ("", *GRAMMARS):
+            raise InvalidRequest("prompt_grammar", self.prompt_grammar, "one of " + ", ".join(GRAMMARS))
+        if self.clip_skip is not None:
+            check_integer("clip_skip", self.clip_skip, 1, MAX_CLIP_SKIP)
         self._check_parts()
 
     def _check_parts(self) -> None:
@@ -237,6 +248,7 @@ class GenerationRequest:
             control=control if self.control is None else self.control.kind,
             init=strength if self.init is None else float(self.init.strength),
             styles=self.styles,
+            tags=tag_styles(self.prompt),
             num_inference_steps=self.num_inference_steps,
             num_images=self.num_images,
             guidance_scale=self.guidance_scale,
@@ -244,6 +256,13 @@ class GenerationRequest:
             width=self.width,
             height=self.height,
         )
+
+
+def tag_styles(prompt: str) -> tuple[StyleWeight, ...]:
+    """The styles that a prompt names in tags, their weights within what is allowed."""
+    found = take_tags(prompt).styles
+    limited = ((name, min(max(weight, -MAX_STYLE_WEIGHT), MAX_STYLE_WEIGHT)) for name, weight in found if name and weight)
+    return tuple(StyleWeight(name, weight) for name, weight in limited)[:MAX_TAGS] if found else ()
 
 
 PLAIN_FIELDS = (  # of a request, which are the same in JSON
@@ -258,6 +277,8 @@ PLAIN_FIELDS = (  # of a request, which are the same in JSON
     "decoder",
     "width",
     "height",
+    "prompt_grammar",
+    "clip_skip",
 )
 
 
@@ -269,6 +290,7 @@ class GenerationResult:
     request: GenerationRequest
     milliseconds: Mapping[str, float] = field(default_factory=dict)  # text, control, unet, decode, total
     backend: str = ""
+    notes: tuple[str, ...] = ()  # what of the prompt did nothing, a sentence each
 
     @cached_property
     def images(self) -> tuple[Image.Image, ...]:
@@ -296,6 +318,8 @@ def request_from_json(
         control=control,
         init=init,
         decoder=words(values, "decoder"),
+        prompt_grammar=words(values, "prompt_grammar"),
+        clip_skip=optional_whole(values, "clip_skip"),
     )
 
 

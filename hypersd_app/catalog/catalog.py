@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from hypersd_app.catalog.builtin import hub_models, pocket_model, trained_students
+from hypersd_app.catalog.embeddings import FOLDERS as EMBEDDING_FOLDERS
+from hypersd_app.catalog.embeddings import scan_embeddings
 from hypersd_app.catalog.revisions import pinned, read_pins
 from hypersd_app.catalog.scan import STYLE_FOLDERS, scan_models, scan_styles
-from hypersd_app.catalog.specs import ControlSpec, DecoderSpec, ModelSpec, Recipe, StyleSpec
+from hypersd_app.catalog.specs import ControlSpec, DecoderSpec, EmbeddingSpec, ModelSpec, Recipe, StyleSpec
 from hypersd_app.catalog.validation import one_of
 from hypersd_app.settings import Settings
 
@@ -22,6 +24,7 @@ class Catalog:
         self.pins = read_pins(settings.revisions)
         self._models: dict[str, ModelSpec] = {}
         self._styles: tuple[StyleSpec, ...] = ()
+        self._embeddings: tuple[EmbeddingSpec, ...] = ()
         self.generation = 0  # another number after each rescan, for those who keep rows
         self.rescan()
 
@@ -39,6 +42,8 @@ class Catalog:
         shipped = scan_styles(settings.assets / "pocket" / "styles", "pocket")
         folders = [settings.styles, *(settings.models / name for name in STYLE_FOLDERS)]
         self._styles = distinct([*shipped, *(style for folder in folders for style in scan_styles(folder))])
+        beside = [settings.models / name for name in EMBEDDING_FOLDERS] + [settings.models.parent / EMBEDDING_FOLDERS[0]]
+        self._embeddings = tuple({(row.family, row.name): row for folder in beside for row in scan_embeddings(folder)}.values())
         self.generation += 1
 
     def models(self) -> tuple[ModelSpec, ...]:
@@ -65,6 +70,18 @@ class Catalog:
         rows = {style.name: style for style in self._styles if style.family == model.family}
         one_of("style", name, rows)
         return rows[name]
+
+    def embeddings(self, model: ModelSpec) -> tuple[EmbeddingSpec, ...]:
+        """The textual-inversion embeddings that prompts of a model can name."""
+        return tuple(row for row in self._embeddings if row.family == model.family)
+
+    def style_named(self, model: ModelSpec, name: str) -> StyleSpec | None:
+        """The style that other programs call so: by its file, else its title, in any case; None if there is none."""
+        wanted = name.replace("\\", "/").rpartition("/")[2].casefold()
+        rows = [style for style in self._styles if style.family == model.family]
+        named = (style for style in rows if style.name == name or style.path.stem.casefold() == wanted)
+        titled = (style for style in rows if style.title.casefold() == wanted)
+        return next(named, None) or next(titled, None)
 
     @staticmethod
     def control(model: ModelSpec, kind: str) -> ControlSpec:

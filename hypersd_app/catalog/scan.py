@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
 from hypersd_app.catalog.builtin import FAMILIES, stable_diffusion
+from hypersd_app.catalog.files import files_below, stamp_of
 from hypersd_app.catalog.lora.contents import read_contents
 from hypersd_app.catalog.lora.fit import best_fit, notes
 from hypersd_app.catalog.lora.layers import known_networks
@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 
 OTHER_VERSIONS = ("sd_v2", "sd_2", "stable-diffusion-v2", "sd3", "stable-diffusion-v3", "flux", "Flux", "kolors", "stable-cascade")
 SUFFIX = ".safetensors"
-MOST_FILES = 5000  # of one folder; more is a mistake, and would be read at every scan
 A1111_CHECKPOINTS = "Stable-diffusion"  # a folder of its `models`
 STYLE_FOLDERS = ("Lora", "LyCORIS", "loras")  # of A1111's and ComfyUI's `models`
 DATA_URL = re.compile(r"data:image/(png|jpeg|webp);base64,[A-Za-z0-9+/=]+$")
@@ -36,12 +35,11 @@ def scan_styles(folder: Path, family: str = "") -> Iterator[StyleSpec]:
 
     A folder named like a family says so of what is in it. What A1111 keeps beside a file (previews, notes) is read too.
     """
-    for path in _files(folder, below=True):
+    for path in files_below(folder, (SUFFIX,)):
         inside = path.relative_to(folder).parts[0]
         try:
-            found = path.stat()
             told = family or (inside if inside in FAMILIES else "")
-            yield _known_style(path, (found.st_mtime_ns, found.st_size, found.st_ino), told, read_sidecar(path))
+            yield _known_style(path, stamp_of(path), told, read_sidecar(path))
         except (ModelUnavailable, OSError) as error:
             logger.warning("style left out: %s", error)
 
@@ -103,7 +101,7 @@ def data_url(text: str) -> str:
 def scan_models(folder: Path) -> Iterator[ModelSpec]:
     """Diffusers folders and checkpoints directly in `folder`, and those of an A1111 `models` folder; others are logged."""
     folders = sorted(path.parent for path in folder.glob("*/model_index.json")) if folder.is_dir() else []
-    for path in [*folders, *_files(folder), *_files(folder / A1111_CHECKPOINTS, below=True)]:
+    for path in [*folders, *files_below(folder, (SUFFIX,), below=False), *files_below(folder / A1111_CHECKPOINTS, (SUFFIX,))]:
         try:
             family = folder_family(path) if path.is_dir() else checkpoint_family(path)
         except ModelUnavailable as error:
@@ -133,19 +131,3 @@ def checkpoint_family(path: Path) -> str:
     if any(name.startswith("cond_stage_model.transformer.") for name in names):
         return "sd15"
     raise ModelUnavailable(f"{path.name} is no SD1.5 or SDXL checkpoint.")
-
-
-def _files(folder: Path, *, below: bool = False) -> list[Path]:
-    """The .safetensors files in `folder`, and those `below` it; links are followed, each folder read once."""
-    found: list[Path] = []
-    seen = set()
-    for root, folders, names in os.walk(folder, followlinks=True):
-        if (here := os.path.realpath(root)) in seen:
-            folders.clear()
-            continue
-        seen.add(here)
-        folders[:] = sorted(folders) if below else []
-        found += [Path(root, name) for name in names if name.lower().endswith(SUFFIX) and os.path.isfile(os.path.join(root, name))]
-    if len(found) > MOST_FILES:
-        logger.warning("%s holds %d files; only the first %d are read", folder, len(found), MOST_FILES)
-    return sorted(found)[:MOST_FILES]

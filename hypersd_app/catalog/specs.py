@@ -130,6 +130,17 @@ class StyleSpec:
 
 
 @dataclass(frozen=True)
+class EmbeddingSpec:
+    """A textual-inversion embedding: the word `name` in a prompt stands for its vectors. `stamp` changes when it is replaced."""
+
+    name: str
+    family: str
+    path: Path
+    vectors: int
+    stamp: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A model with all it can do. `source` is a diffusers folder, a repository or a single-file checkpoint."""
 

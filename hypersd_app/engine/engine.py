@@ -106,7 +106,8 @@ class Engine:
             raise
         self._milliseconds = milliseconds
         self._pictures += sum(len(row) for row in images)
-        return [GenerationResult(tuple(row), plan.filled, milliseconds, label) for plan, row in zip(plans, images, strict=True)]
+        drawn_rows = zip(plans, images, strict=True)
+        return [GenerationResult(tuple(row), plan.filled, milliseconds, label, plan.notes) for plan, row in drawn_rows]
 
     def _draw(self, plans: list[Plan], loading: Progress | None = None, on_step: OnStep | None = None) -> Drawn:
         with self._models.open(leading(plans), loading) as pipeline:

@@ -13,11 +13,14 @@ from PIL import Image
 
 from hypersd_app.catalog import validation
 from hypersd_app.catalog.catalog import Catalog
-from hypersd_app.catalog.specs import ControlSpec, DecoderSpec, ModelSpec, Recipe, StyleSpec
+from hypersd_app.catalog.specs import ControlSpec, DecoderSpec, EmbeddingSpec, ModelSpec, Recipe, StyleSpec
 from hypersd_app.diffusion.guidance import is_guided
 from hypersd_app.images.painting import Canvas, canvas_of
 from hypersd_app.images.scribble import white_strokes
-from hypersd_app.requests import BatchKey, GenerationRequest
+from hypersd_app.prompts.schedules import Schedule, prompt_schedule
+from hypersd_app.prompts.tags import take_tags
+from hypersd_app.prompts.wording import A1111, Wording, usual_grammar
+from hypersd_app.requests import BatchKey, GenerationRequest, StyleWeight
 
 AppliedStyles = tuple[tuple[StyleSpec, float], ...]
 KEPT = 256  # choices; a visitor who moves a slider makes one at every notch
@@ -39,6 +42,8 @@ class Choice:
     width: int
     height: int
     strength: float | None = None  # with an init image
+    embeddings: tuple[EmbeddingSpec, ...] = ()
+    notes: tuple[str, ...] = ()  # what the prompt's tags name and is not here, a sentence each
 
     def fits(self, other: Choice) -> bool:
         """Whether both can run as one batch. One without a control image can: with scale 0 the other's ControlNet adds nothing."""
@@ -74,14 +79,41 @@ class Plan:
             width=choice.width,
             height=choice.height,
             decoder=choice.decoder.name,
+            prompt_grammar=self.grammar,
         )
+
+    @property
+    def grammar(self) -> str:
+        """The grammar of the words: as the request says, else the usual one of the model."""
+        return self.request.prompt_grammar or usual_grammar(self.choice.model.family)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the prompt does nothing, a sentence each."""
+        return (*self.choice.notes, *take_tags(self.request.prompt).notes)
+
+    @property
+    def words(self) -> str:
+        """The prompt without the tags in it."""
+        return take_tags(self.request.prompt).text.strip()
 
     @property
     def prompt(self) -> str:
         """The prompt with the styles' trigger words, where they are not in it already."""
-        words = [style.trigger for style, _ in self.choice.styles if style.trigger]
+        return self.wording(self.words, negative=False).whole
+
+    def schedule(self, text: str) -> Schedule:
+        """The last step of each text that a prompt, or a negative one, has over the steps. Only A1111's grammar has several."""
+        steps = self.choice.num_inference_steps
+        return prompt_schedule(text, steps) if self.grammar == A1111 else ((steps, text),)
+
+    def wording(self, text: str, *, negative: bool) -> Wording:
+        """`text`, the prompt or the negative one, as the text encoder is given it."""
+        words = [] if negative else [style.trigger for style, _ in self.choice.styles if style.trigger]
         missing = [word for word in words if word.lower() not in self.request.prompt.lower()]
-        return ", ".join([self.request.prompt.strip(), *missing])
+        plain = text.casefold()
+        named = tuple(row for row in self.choice.embeddings if row.name.casefold() in plain)
+        return Wording(text, self.grammar, self.request.clip_skip, ", ".join(missing), named)
 
 
 class Planner:
@@ -128,6 +160,7 @@ def choose(catalog: Catalog, key: BatchKey) -> Choice:
     recipe = validation.choose_recipe(model, key.recipe, key.num_inference_steps)
     validation.check_steps(recipe, key.num_inference_steps)
     guidance_scale = validation.allowed_guidance(recipe, key.guidance_scale)
+    tagged, missing = tagged_styles(catalog, model, key.tags)
     return Choice(
         model=model,
         recipe=recipe,
@@ -138,10 +171,18 @@ def choose(catalog: Catalog, key: BatchKey) -> Choice:
         height=validation.check_size(model, "height", key.height, model.height),
         decoder=catalog.decoder(model, key.decoder),
         control=catalog.control(model, key.control) if key.control else None,
-        styles=tuple((catalog.style(model, style.name), style.weight) for style in key.styles if style.weight),
+        styles=(*((catalog.style(model, style.name), style.weight) for style in key.styles if style.weight), *tagged),
         num_inference_steps=key.num_inference_steps,
         strength=validation.allowed_strength(model, recipe, key.init),
+        embeddings=catalog.embeddings(model),
+        notes=tuple(f"the style {name} that the prompt names is not here" for name in missing),
     )
+
+
+def tagged_styles(catalog: Catalog, model: ModelSpec, tags: Sequence[StyleWeight]) -> tuple[AppliedStyles, list[str]]:
+    """Styles that a prompt's tags name, by file, title or the name of their training; and the names that mean none."""
+    found = [(tag, catalog.style_named(model, tag.name)) for tag in tags]
+    return tuple((style, tag.weight) for tag, style in found if style), [tag.name for tag, style in found if not style]
 
 
 def leading(plans: Sequence[Plan]) -> Plan:

@@ -19,6 +19,7 @@ from hypersd_app.errors import InvalidRequest
 from hypersd_app.images.files import open_picture
 from hypersd_app.images.png import encode_png
 from hypersd_app.images.recipes.texts import image_texts
+from hypersd_app.prompts.wording import PLAIN
 from hypersd_app.requests import (
     ControlInput,
     GenerationRequest,
@@ -62,6 +63,8 @@ def parameters_text(request: GenerationRequest) -> str:
     }
     if request.eta:
         values["Eta"] = f"{request.eta:g}"
+    if request.clip_skip:
+        values["Clip skip"] = request.clip_skip
     if request.control is not None:
         values["ControlNet"] = f"{request.control.kind} {request.control.scale:g}"
     if request.init is not None:
@@ -95,7 +98,8 @@ def request_from_values(values: Mapping[str, Any]) -> GenerationRequest:
         for name in ("width", "height"):
             if values.get(name) is not None:
                 check_integer(name, values[name], 1, LARGEST_SIDE)
-        plain = {name: value for name, value in values.items() if name not in ("control", "init")}
+        # Those written before prompts had a grammar were read as plain words.
+        plain = {"prompt_grammar": PLAIN} | {name: value for name, value in values.items() if name not in ("control", "init")}
         return request_from_json(plain, _control(values.get("control")))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InvalidRequest("metadata", str(error)[:80], MADE_HERE) from None

@@ -51,7 +51,7 @@ def unused_adapter(names: Iterable[str]) -> tuple[str, str]:
 def without_adapters(shapes: Mapping[str, Shape]) -> str:
     """What a file without any adapter is, as the end of "... is"; "" if it can't be told."""
     if is_embedding(shapes):
-        return "a textual inversion embedding, no LoRA: embeddings are not used here"
+        return "a textual inversion embedding, no LoRA: put it into the folder `embeddings` and its name into the prompt"
     if all(VAE.match(name) for name in shapes):
         return "a VAE, no style: it belongs into a model's own folder"
     if any(CHECKPOINT.match(name) for name in shapes):

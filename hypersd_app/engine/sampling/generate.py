@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from hypersd_app.engine.interfaces import Conditioning, ControlNetwork, Decoder, Encoder
-from hypersd_app.engine.plan import Plan
-from hypersd_app.engine.sampling.denoise import ControlBatch, sample
+from hypersd_app.engine.plan import Choice, Plan
+from hypersd_app.engine.sampling.denoise import ControlBatch, Rows, StepWords, sample
 from hypersd_app.engine.sampling.painting import Painting, painting_batch
 from hypersd_app.engine.sampling.schedules import Schedulers
 from hypersd_app.engine.sampling.text import PromptCache, TextPart, size_ids
@@ -25,6 +25,7 @@ from hypersd_app.engine.sampling.timing import Clock
 from hypersd_app.errors import HyperSDError
 from hypersd_app.images.painting import composite
 from hypersd_app.images.scribble import Pixels
+from hypersd_app.prompts.schedules import ends, text_at
 
 if TYPE_CHECKING:
     from hypersd_app.engine.backends.base import StyledDenoiser, UNetStyles
@@ -52,7 +53,7 @@ class DenoisingPipeline:
     styles: Sequence[tuple[StyleKey, float, Factors]]
     unet_styles: UNetStyles  # the same object for every stroke, by which the denoiser knows them again
     device: torch.device
-    _known: LRUCache[tuple[str, bool, int, int], Conditioning] = field(default_factory=lambda: LRUCache(KEPT_PROMPTS))
+    _known: LRUCache[tuple[object, ...], Conditioning] = field(default_factory=lambda: LRUCache(KEPT_PROMPTS))
 
     @torch.inference_mode()
     def render(self, plans: Sequence[Plan], clock: Clock, on_step: OnStep | None) -> list[list[Pixels]]:
@@ -62,14 +63,14 @@ class DenoisingPipeline:
             return [[plan.canvas.image] * plan.request.num_images for plan in plans if plan.canvas is not None]
         self.denoiser.set_styles(self.unet_styles)
         with clock("text"):
-            conditioning = self._embedded(plans, choice.guided)
+            words = self._words(plans, choice)
         factor = self.decoder.factor
         latents = sample(
             self.denoiser,
             self.schedulers.schedule(choice.num_inference_steps, choice.eta, choice.strength),
             [torch.Generator().manual_seed(seed) for plan in plans for seed in plan.request.seeds],
             (self.denoiser.in_channels, choice.height // factor, choice.width // factor),
-            conditioning,
+            words,
             device=self.device,
             guidance_scale=choice.guidance_scale if choice.guided else None,
             control=control_batch(self.control, plans, self.device),
@@ -92,21 +93,38 @@ class DenoisingPipeline:
         """Go on after others have drawn with the same UNet: its styles are what they share."""
         self.denoiser.set_styles(self.unet_styles)
 
-    def _embedded(self, plans: Sequence[Plan], guided: bool) -> Conditioning:
-        """Text of every image of the batch, the unguided half first where guidance needs one."""
-        rows = [self._row(plan, plan.prompt, negative=False) for plan in plans for _ in range(plan.request.num_images)]
-        if guided:
-            words = [(plan, plan.request.negative_prompt.strip()) for plan in plans for _ in range(plan.request.num_images)]
-            rows = [*(self._row(plan, text, negative=True) for plan, text in words), *rows]
-        return rows[0] if len(rows) == 1 else Conditioning.stack(rows)
+    def _words(self, plans: Sequence[Plan], choice: Choice) -> StepWords | Callable[[int], StepWords]:
+        """Text of every image of the batch, the unguided half first where guidance needs one; for each step, where it changes."""
+        asked = [(plan, negative) for negative in ((True, False) if choice.guided else (False,)) for plan in plans]
+        texts = [plan.request.negative_prompt.strip() if negative else plan.words for plan, negative in asked]
+        counts = [plan.request.num_images for plan, _ in asked]
+        if not any("[" in text for text in texts):
+            return self._together(asked, texts, counts)
+        schedules = [plan.schedule(text) for (plan, _), text in zip(asked, texts, strict=True)]
+        steps = {end: self._together(asked, [text_at(row, end) for row in schedules], counts) for end in ends(schedules)}
+        return lambda step: steps[min((end for end in steps if step <= end), default=max(steps))]
+
+    def _together(self, asked: Sequence[tuple[Plan, bool]], texts: Sequence[str], counts: Sequence[int]) -> StepWords:
+        """One conditioning for all images, or, if prompts are of unlike lengths, one for each length."""
+        found = [self._row(plan, text, negative=negative) for (plan, negative), text in zip(asked, texts, strict=True)]
+        rows = [row for row, count in zip(found, counts, strict=True) for _ in range(count)]
+        if len(rows) == 1:
+            return rows[0]
+        lengths = {row.hidden.shape[1] for row in found}
+        if len(lengths) == 1:
+            return Conditioning.stack(rows)
+        groups = [[index for index, row in enumerate(rows) if row.hidden.shape[1] == length] for length in sorted(lengths)]
+        return [
+            Rows(torch.tensor(group, device=self.device), Conditioning.stack([rows[index] for index in group])) for group in groups
+        ]
 
     def _row(self, plan: Plan, text: str, *, negative: bool) -> Conditioning:
-        key = (text, negative, plan.choice.width, plan.choice.height)
+        key = (text, negative, plan.grammar, plan.request.clip_skip, plan.choice.width, plan.choice.height)
         found = self._known.get(key)
         if found is not None:
             self.prompts.hits += 1
             return found
-        words = self.text.embed(self.text_key, self.prompts, text, negative, self.styles)
+        words = self.text.embed(self.text_key, self.prompts, plan.wording(text, negative=negative), negative, self.styles)
         found = self.denoiser.prepared(words)
         if found.pooled is not None:
             found = Conditioning(found.hidden, found.pooled, size_ids(plan.choice.width, plan.choice.height, found.pooled))

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+import transformers
 from cachetools import LRUCache
 from torch import Tensor, nn
 
 from hypersd_app.engine.interfaces import Conditioning
+from hypersd_app.engine.loading.embeddings import embedding_vectors
 from hypersd_app.engine.loading.lora import StyleKey, StylePatch
+from hypersd_app.engine.sampling.clip_chunks import ClipEncoder, a1111_weighted, comfyui_weighted
+from hypersd_app.prompts.chunks import Chunk, Vector
+from hypersd_app.prompts.wording import COMFYUI, Wording
 
 
 @dataclass(frozen=True)
@@ -22,16 +27,22 @@ class PromptKey:
     encoder: object
     styles: tuple[tuple[StyleKey, float], ...]
     negative: bool
-    text: str
+    wording: Wording
 
 
 class PromptEncoder:
-    """The text half of one model: one tokenizer and encoder, or SDXL's two. As diffusers' `encode_prompt` computes."""
+    """The text half of one model: one tokenizer and encoder, or SDXL's two.
+
+    Words without weights become what diffusers' `encode_prompt` makes of them, for as many chunks as CLIP needs. An encoder that is
+    none of CLIP's (Pocket's) reads one chunk: words that are too many are cut, and triggers kept.
+    """
 
     def __init__(self, tokenizers: list[Any], encoders: list[Any], zero_empty_negative: bool = False) -> None:
         self.tokenizers = tokenizers
         self.encoders = encoders
         self._zero_empty_negative = zero_empty_negative
+        double = len(encoders) > 1
+        self._clip = [ClipEncoder(row, module, double) for row, module in zip(tokenizers, encoders, strict=True)]
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -39,22 +50,55 @@ class PromptEncoder:
         return dict(zip(("text_encoder", "text_encoder_2"), self.encoders, strict=False))
 
     @torch.inference_mode()
-    def __call__(self, text: str, negative: bool = False) -> Conditioning:
+    def __call__(self, words: str | Wording, negative: bool = False) -> Conditioning:
         """Embedding of one prompt, without time ids. `negative` marks the unguided half's text."""
-        outputs = [self._run(i, text) for i in range(len(self.encoders))]
-        if len(outputs) == 1:
-            return Conditioning(outputs[0][0].float())
-        hidden = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1).float()
-        pooled = outputs[-1][0].float()
-        if negative and not text and self._zero_empty_negative:
+        wording = Wording(words) if isinstance(words, str) else words
+        if not isinstance(self.tokenizers[0], transformers.CLIPTokenizer):
+            outputs = [self._run(i, wording) for i in range(len(self.encoders))]
+            found = [(output.hidden_states[-2] if len(outputs) > 1 else output[0], output[0]) for output in outputs]
+        else:
+            found = [self._chunked(encoder, wording) for encoder in self._clip]
+        if len(found) == 1:
+            return Conditioning(found[0][0].float())
+        hidden = torch.cat([rows for rows, _ in found], dim=-1).float()
+        pooled = found[-1][1].float()
+        if negative and not wording.whole and self._zero_empty_negative:
             return Conditioning(torch.zeros_like(hidden), torch.zeros_like(pooled))
         return Conditioning(hidden, pooled)
 
-    def _run(self, index: int, text: str) -> Any:
+    def _chunked(self, encoder: ClipEncoder, wording: Wording) -> tuple[Tensor, Any]:
+        table = encoder.table
+        chunks = wording.chunks(table)
+        width = encoder.module.config.hidden_size
+        named = {token.embedding for chunk in chunks for token in chunk.tokens if isinstance(token, Vector)}
+        vectors = {row.name: embedding_vectors(row, width) for row in wording.embeddings if row.name in named}
+
+        def run(chunk: Chunk) -> tuple[Tensor, Tensor | None]:
+            return encoder.run(chunk, vectors, wording.clip_skip)
+
+        if wording.grammar == COMFYUI:
+            return comfyui_weighted(chunks, run, table.filled([]))
+        return a1111_weighted(chunks, run)
+
+    def _run(self, index: int, wording: Wording) -> Any:
         tokenizer, encoder = self.tokenizers[index], self.encoders[index]
+        text = fitting(wording, tokenizer)
         tokens = tokenizer(text, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt")
         mask = tokens.attention_mask.to(encoder.device) if getattr(encoder.config, "use_attention_mask", False) else None
         return encoder(tokens.input_ids.to(encoder.device), attention_mask=mask, output_hidden_states=len(self.encoders) > 1)
+
+
+def fitting(wording: Wording, tokenizer: Any) -> str:
+    """Words and triggers as one text; if they are more than `tokenizer` takes, the last of the words go, and the triggers stay."""
+    if not wording.triggers:
+        return wording.text
+    room = tokenizer.model_max_length
+    over = len(tokenizer(wording.whole, verbose=False)["input_ids"]) - room
+    if over <= 0:
+        return wording.whole
+    read = tokenizer(wording.text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)["offset_mapping"]
+    kept = read[: max(0, len(read) - over)]
+    return replace(wording, text=wording.text[: kept[-1][1]] if kept else "").whole
 
 
 class PromptCache:
@@ -98,7 +142,7 @@ class TextPart:
         """Memory of the weights kept for taking styles off again."""
         return sum(patch.bytes for patch in self._patches.values())
 
-    def embed(self, key: object, cache: PromptCache, text: str, negative: bool, styles: Any) -> Conditioning:
+    def embed(self, key: object, cache: PromptCache, wording: Wording, negative: bool, styles: Any) -> Conditioning:
         """The embedding of one prompt; the encoder is patched and run only if the cache doesn't have it."""
         acting = [(style, weight, factors) for style, weight, factors in styles if any(factors[name] for name in self._patches)]
         names = tuple((style, weight) for style, weight, _ in acting)
@@ -107,9 +151,9 @@ class TextPart:
             for component, patch in self._patches.items():
                 patch.set(names, [(factors[component], weight) for _, weight, factors in acting])
             self._arrive()
-            return self.encoder(text, negative)
+            return self.encoder(wording, negative)
 
-        return cache.get(PromptKey(key, names, negative, text), encode)
+        return cache.get(PromptKey(key, names, negative, wording), encode)
 
 
 def size_ids(width: int, height: int, like: Tensor) -> Tensor:

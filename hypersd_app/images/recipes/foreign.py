@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hypersd_app.prompts.tags import take_tags
 from hypersd_app.requests import MAX_PROMPT_LENGTH, MAX_SEED, MAX_STEPS, MAX_STYLE_WEIGHT, MAX_STYLES
 
 LONGEST_NAME = 200  # characters of a model's or style's name
 LONGEST_NUMBER = 24  # digits that anybody writes
 MOST_SIDE = 16384  # pixels
-TAG_START, TAG_END = "<", ">"
-TAGS = ("lora", "lyco")  # what A1111 calls files of this kind in a prompt
-OTHER_TAGS = ("hypernet",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +56,13 @@ def fitted(found: ForeignRecipe) -> tuple[dict[str, Any], list[str]]:
 
 def without_tags(found: ForeignRecipe) -> ForeignRecipe:
     """The recipe with the tags in its prompts, `<lora:name:weight>`, taken out and listed among the styles."""
-    prompt, styles, notes = _taken_out(found.prompt)
-    negative, _, others = _taken_out(found.negative_prompt)
+    positive, negative = take_tags(found.prompt), take_tags(found.negative_prompt)
     return replace(
-        found, prompt=prompt, negative_prompt=negative, styles=found.styles + styles, notes=(*found.notes, *notes, *others)
+        found,
+        prompt=positive.text,
+        negative_prompt=negative.text,
+        styles=found.styles + positive.styles,
+        notes=(*found.notes, *positive.notes, *negative.notes),
     )
 
 
@@ -98,41 +99,6 @@ def words(value: object) -> str:
 def file_stem(name: str) -> str:
     """`ink` of `styles/ink.safetensors`, with slashes of either kind."""
     return name.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".safetensors").removesuffix(".ckpt")
-
-
-def _taken_out(text: str) -> tuple[str, tuple[tuple[str, float], ...], list[str]]:
-    """A prompt without its tags, the styles they name, and what they said that is not kept."""
-    kept, styles, notes = [], [], []
-    at = 0
-    while (start := text.find(TAG_START, at)) >= 0:
-        end = text.find(TAG_END, start, start + LONGEST_NAME)
-        parts = text[start + 1 : end].split(":") if end > 0 else []
-        kind = parts[0].strip().lower() if parts else ""
-        if len(parts) < 2 or kind not in (*TAGS, *OTHER_TAGS):
-            kept.append(text[at : start + 1])
-            at = start + 1
-            continue
-        kept.append(text[at:start].rstrip(" "))
-        at = end + 1
-        if kind in OTHER_TAGS:
-            notes.append(f"the {kind} {parts[1].strip()} is not applied")
-            continue
-        name, *rest = (part.strip() for part in parts[1:])
-        styles.append((name, _weight(name, rest, notes)))
-    return ("".join(kept) + text[at:]).strip(), tuple(styles), notes
-
-
-def _weight(name: str, rest: list[str], notes: list[str]) -> float:
-    """The weight in a tag: its first number, or what it says of the UNet; other arguments are told as left out."""
-    plain = [found for part in rest if (found := number(part)) is not None]
-    named = dict(part.split("=", 1) for part in rest if "=" in part)
-    unet = number(named.get("unet"))
-    weight = unet if unet is not None else plain[1] if len(plain) > 1 else plain[0] if plain else 1.0
-    if len(plain) > 1 and plain[0] != plain[1]:
-        notes.append(f"the style {name} has one weight for words and picture, {weight:g}")
-    if others := [key for key in named if key not in ("unet", "te")]:
-        notes.append(f"the block weights of the style {name} ({', '.join(others)}) are not applied")
-    return weight
 
 
 def _styles(styles: tuple[tuple[str, float], ...], notes: list[str]) -> list[dict[str, Any]]:

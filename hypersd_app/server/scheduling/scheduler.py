@@ -428,4 +428,5 @@ def joined(request: GenerationRequest, results: Sequence[GenerationResult]) -> G
         for part, spent in result.milliseconds.items():
             milliseconds[part] = milliseconds.get(part, 0.0) + spent
     whole = replace(results[0].request, seed=request.seed, num_images=request.num_images)
-    return GenerationResult(tuple(rows for result in results for rows in result.pixels), whole, milliseconds, results[0].backend)
+    pixels = tuple(rows for result in results for rows in result.pixels)
+    return replace(results[0], pixels=pixels, request=whole, milliseconds=milliseconds)
