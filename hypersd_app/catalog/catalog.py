@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from hypersd_app.catalog.accelerators import accelerating_recipes
 from hypersd_app.catalog.builtin import hub_models, pocket_model, trained_students
 from hypersd_app.catalog.embeddings import FOLDERS as EMBEDDING_FOLDERS
 from hypersd_app.catalog.embeddings import scan_embeddings
@@ -32,16 +33,18 @@ class Catalog:
         """Look again at the folders: new models, students and styles appear, removed ones go."""
         settings = self._settings
         rows = [pocket_model(settings.assets / "pocket"), *hub_models(), *scan_models(settings.models)]
+        shipped = scan_styles(settings.assets / "pocket" / "styles", "pocket")
+        folders = [settings.styles, *(settings.models / name for name in STYLE_FOLDERS)]
+        self._styles = distinct([*shipped, *(style for folder in folders for style in scan_styles(folder))])
         students = trained_students(settings.runs)
+        for style in self._styles:
+            students.setdefault(style.family, []).extend(accelerating_recipes(style))
         models: dict[str, ModelSpec] = {}
         for row in rows:
             name = free_name(row.name, models)
             row = replace(row, name=name, recipes=(*row.recipes, *students.get(row.family, ())))
             models[name] = pinned(row, self.pins)
         self._models = models
-        shipped = scan_styles(settings.assets / "pocket" / "styles", "pocket")
-        folders = [settings.styles, *(settings.models / name for name in STYLE_FOLDERS)]
-        self._styles = distinct([*shipped, *(style for folder in folders for style in scan_styles(folder))])
         beside = [settings.models / name for name in EMBEDDING_FOLDERS] + [settings.models.parent / EMBEDDING_FOLDERS[0]]
         self._embeddings = tuple({(row.family, row.name): row for folder in beside for row in scan_embeddings(folder)}.values())
         self.generation += 1

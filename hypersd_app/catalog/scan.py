@@ -6,9 +6,11 @@ import json
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+from hypersd_app.catalog.accelerators import merged_recipes
 from hypersd_app.catalog.builtin import FAMILIES, stable_diffusion
 from hypersd_app.catalog.files import files_below, stamp_of
 from hypersd_app.catalog.lora.contents import read_contents
@@ -108,7 +110,8 @@ def scan_models(folder: Path) -> Iterator[ModelSpec]:
             logger.warning("model left out: %s", error)
             continue
         name = path.name if path.is_dir() else path.stem
-        yield stable_diffusion(name, name.replace("_", " "), family, WeightSource(path=path), note="From the models folder.")
+        row = stable_diffusion(name, name.replace("_", " "), family, WeightSource(path=path), note="From the models folder.")
+        yield replace(row, recipes=(*merged_recipes(name), *row.recipes))
 
 
 def folder_family(folder: Path) -> str:
