@@ -110,7 +110,7 @@ class Plan:
     def wording(self, text: str, *, negative: bool) -> Wording:
         """`text`, the prompt or the negative one, as the text encoder is given it."""
         words = [] if negative else [style.trigger for style, _ in self.choice.styles if style.trigger]
-        missing = [word for word in words if word.lower() not in self.request.prompt.lower()]
+        missing = [word for word in words if word.lower() not in self.words.lower()]
         plain = text.casefold()
         named = tuple(row for row in self.choice.embeddings if row.name.casefold() in plain)
         return Wording(text, self.grammar, self.request.clip_skip, ", ".join(missing), named)

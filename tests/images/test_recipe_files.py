@@ -115,14 +115,19 @@ def test_a_tag_becomes_a_style_and_what_it_loses_is_told(tag: str, weight: float
 
 
 def test_what_does_not_fit_is_changed_and_told() -> None:
-    head, changed = read(with_text(a1111("a cat " * 200, "Steps: 90, Seed: 648312782957426, CFG scale: 1, Sampler: Euler")))
+    head, changed = read(with_text(a1111("a cat " * 1200, "Steps: 90, Seed: 648312782957426, CFG scale: 1, Sampler: Euler")))
     assert head["seed"] == 648312782957426 % (MAX_SEED + 1) and "648312782957426" in changed
     assert head["num_inference_steps"] == 50 and "50 steps instead of 90" in changed
-    assert len(head["prompt"]) <= 500 and "1199 characters" in changed
+    assert len(head["prompt"]) <= 6000 and "7199 characters" in changed
     _, changed = read(with_text(a1111("a red apple", f"Steps: 1, Seed: {'9' * 700}")))
     assert "could not be read" in changed
     _, changed = read(with_text(a1111("a red apple <hypernet:x:1>" + "".join(f"<lora:s{i}>" for i in range(9)))))
     assert "hypernet x is not applied" in changed and "first 4 of 9" in changed
+
+
+def test_prompts_keep_the_grammar_of_their_program() -> None:
+    head, _ = read(with_text(a1111("a (red:1.3) apple", "Steps: 4, Seed: 1, CFG scale: 1, Sampler: LCM, Clip skip: 2")))
+    assert (head["prompt_grammar"], head["clip_skip"], head["prompt"]) == ("a1111", 2, "a (red:1.3) apple")
 
 
 COMMON = {"prompt": "a red apple", "negative_prompt": "blurry", "seed": 4242, "model": "someMix_v3"}

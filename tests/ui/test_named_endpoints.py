@@ -90,7 +90,7 @@ def test_scribble_keeps_the_colours_of_an_uploaded_sketch(client: Client, studio
     ("changes", "words"),
     [
         ({"prompt": ""}, ["prompt"]),
-        ({"prompt": "x" * 10_000}, ["prompt", "10000 characters", "500"]),
+        ({"prompt": "x" * 10_000}, ["prompt", "10000 characters", "6000"]),
         ({"num_inference_steps": 0}, ["num_inference_steps", "0", "1 to 8"]),
         ({"num_inference_steps": 9}, ["num_inference_steps", "9", "1 to 8"]),
         ({"num_inference_steps": 2.5}, ["num_inference_steps", "2.5", "whole"]),

@@ -17,7 +17,7 @@ from hypersd_app.engine.loading.embeddings import embedding_vectors
 from hypersd_app.engine.loading.lora import StyleKey, StylePatch
 from hypersd_app.engine.sampling.clip_chunks import ClipEncoder, a1111_weighted, comfyui_weighted
 from hypersd_app.prompts.chunks import Chunk, Vector
-from hypersd_app.prompts.wording import COMFYUI, Wording
+from hypersd_app.prompts.wording import A1111, COMFYUI, Wording
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,11 @@ class PromptEncoder:
         named = {token.embedding for chunk in chunks for token in chunk.tokens if isinstance(token, Vector)}
         vectors = {row.name: embedding_vectors(row, width) for row in wording.embeddings if row.name in named}
 
+        # A1111 leaves SDXL at the layer it was trained with, whatever a recipe says.
+        skip = None if wording.grammar == A1111 and encoder.penultimate else wording.clip_skip
+
         def run(chunk: Chunk) -> tuple[Tensor, Tensor | None]:
-            return encoder.run(chunk, vectors, wording.clip_skip)
+            return encoder.run(chunk, vectors, skip)
 
         if wording.grammar == COMFYUI:
             return comfyui_weighted(chunks, run, table.filled([]))

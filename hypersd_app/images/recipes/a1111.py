@@ -37,6 +37,7 @@ def parse_a1111(text: str) -> ForeignRecipe:
         size=_size(settings.get("Size", "")),
         model=settings.get("Model", ""),
         recipe=settings.get("Recipe", ""),
+        clip_skip=whole(settings.get("Clip skip")),
         notes=tuple(_unread(settings)),
     )
 

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hypersd_app.prompts.tags import take_tags
-from hypersd_app.requests import MAX_PROMPT_LENGTH, MAX_SEED, MAX_STEPS, MAX_STYLE_WEIGHT, MAX_STYLES
+from hypersd_app.prompts.wording import A1111, COMFYUI, PLAIN
+from hypersd_app.requests import MAX_CLIP_SKIP, MAX_PROMPT_LENGTH, MAX_SEED, MAX_STEPS, MAX_STYLE_WEIGHT, MAX_STYLES
 
 LONGEST_NAME = 200  # characters of a model's or style's name
 LONGEST_NUMBER = 24  # digits that anybody writes
 MOST_SIDE = 16384  # pixels
+GRAMMARS = {"A1111": A1111, "ComfyUI": COMFYUI, "Fooocus": COMFYUI, "SwarmUI": COMFYUI}  # how a program reads its prompts
+OWN_WEIGHTS = {"InvokeAI": ("++", "--", ")+", ")-"), "NovelAI": ("{", "::")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,7 @@ class ForeignRecipe:
     model: str = ""
     recipe: str = ""
     styles: tuple[tuple[str, float], ...] = ()
+    clip_skip: int | None = None
     notes: tuple[str, ...] = field(default=())
 
 
@@ -46,6 +50,11 @@ def fitted(found: ForeignRecipe) -> tuple[dict[str, Any], list[str]]:
         "num_inference_steps": _steps(found.steps, notes),
         "seed": _seed(found.seed, notes),
     }
+    values["prompt_grammar"] = GRAMMARS.get(found.program, PLAIN)
+    if any(sign in found.prompt for sign in OWN_WEIGHTS.get(found.program, ())):
+        notes.append(f"{found.program}'s own signs for weights are read as words")
+    if found.clip_skip is not None and 1 <= found.clip_skip <= MAX_CLIP_SKIP:
+        values["clip_skip"] = found.clip_skip
     if found.guidance_scale is not None:
         values["guidance_scale"] = found.guidance_scale
     if found.size is not None and all(1 <= side <= MOST_SIDE for side in found.size):
