@@ -24,8 +24,8 @@ TEXT: tuple[Any, ...] = (None, 3, 1.5, True, b"bytes", ["a"], {"a": 1}, "\ud800"
 WHOLE: tuple[Any, ...] = ("3", 1.5, True, [], {}, float("nan"), 10**30, b"1", -1)
 NUMBER: tuple[Any, ...] = ("3", True, [], {}, (1.0,), float("nan"), float("inf"), 10**400, b"1", 1j)
 WRONG: dict[str, tuple[Any, ...]] = {
-    "prompt": (*TEXT, "", "   "),
-    "negative_prompt": TEXT,
+    "prompt": (*TEXT[:-1], "", "   ", "x" * 6001),
+    "negative_prompt": (*TEXT[:-1], "x" * 6001),
     "model": TEXT,
     "recipe": TEXT,
     "num_inference_steps": (*WHOLE, None, 0, 51),
@@ -39,6 +39,8 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "control": ("scribble", IMAGE, {"kind": "scribble"}, 3, []),
     "init": ("picture.png", IMAGE, {"strength": 0.5}, 3, []),
     "decoder": TEXT,
+    "prompt_grammar": (*TEXT, "latin"),
+    "clip_skip": (*WHOLE, 0, 13),
 }
 WRONG_STYLE: dict[str, tuple[Any, ...]] = {"name": TEXT, "weight": (*NUMBER, None, 2.1, -2.1)}
 MASK = np.zeros((8, 8), np.uint8)
@@ -91,8 +93,15 @@ def test_a_request_has_a_key_of_its_options_alone() -> None:
     assert request.batch_key() == same.batch_key() and hash(request.batch_key()) == hash(same.batch_key())
     assert request.batch_key().control == "scribble"
     assert GenerationRequest("a cat").batch_key("canny").control == "canny"
-    options = {field.name for field in fields(GenerationRequest)} - {"prompt", "negative_prompt", "seed"}
-    assert {field.name for field in fields(BatchKey)} == options
+    options = {field.name for field in fields(GenerationRequest)} - {
+        "prompt",
+        "negative_prompt",
+        "seed",
+        "prompt_grammar",
+        "clip_skip",
+    }
+    assert {field.name for field in fields(BatchKey)} == options | {"tags"}
+    assert GenerationRequest("a cat <lora:ink:0.5>").batch_key().tags == (StyleWeight("ink", 0.5),)
 
 
 def test_strength_is_part_of_the_key_and_the_pixels_painted_on_are_not() -> None:

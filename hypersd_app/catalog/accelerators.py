@@ -42,27 +42,27 @@ TABLE = (
     Accelerator(
         words=("hypersd", "hyper sd", "hyper sd15", "hyper sdxl", "hypersd15", "hypersdxl", "hyperxl"),
         merged_words=("hyper",),
-        recipe=Recipe("hyper", "Hyper-SD", UNIFIED_STEPS, "TCDScheduler", eta=ETA),
+        recipe=Recipe("hyper", "Hyper-SD", steps=UNIFIED_STEPS, scheduler="TCDScheduler", eta=ETA),
         steps=(2, 4, 8),
         source="https://huggingface.co/ByteDance/Hyper-SD",
     ),
     Accelerator(
         words=("dmd2", "dmd"),
-        recipe=Recipe("dmd2", "DMD2", (4,), "LCMScheduler", timesteps=(999, 749, 499, 249)),
+        recipe=Recipe("dmd2", "DMD2", steps=(4,), scheduler="LCMScheduler", timesteps=(999, 749, 499, 249)),
         steps=(1, 4),
         fixed=((1, (399,)), (4, (999, 749, 499, 249))),
         source="https://huggingface.co/tianweiy/DMD2",
     ),
     Accelerator(
         words=("pcm", "phased consistency"),
-        recipe=Recipe("pcm", "PCM", (4,), "DDIMScheduler", PHASED),
+        recipe=Recipe("pcm", "PCM", steps=(4,), scheduler="DDIMScheduler", scheduler_arguments=PHASED),
         steps=(2, 4, 8, 16),
         named_steps=True,
         source="https://huggingface.co/wangfuyun/PCM_Weights",
     ),
     Accelerator(
         words=("lightning",),
-        recipe=Recipe("lightning", "Lightning", tuple(range(4, 9)), "DDIMScheduler", EULER),
+        recipe=Recipe("lightning", "Lightning", steps=tuple(range(4, 9)), scheduler="DDIMScheduler", scheduler_arguments=EULER),
         steps=(1, 2, 4, 8),
         named_steps=True,
         merged_guidance=LITTLE_GUIDANCE,
@@ -70,18 +70,20 @@ TABLE = (
     ),
     Accelerator(
         words=("turbo",),
-        recipe=Recipe("turbo", "Turbo", tuple(range(1, 9)), "DDIMScheduler", EULER, eta=ETA),
+        recipe=Recipe("turbo", "Turbo", steps=tuple(range(1, 9)), scheduler="DDIMScheduler", scheduler_arguments=EULER, eta=ETA),
         merged_guidance=LITTLE_GUIDANCE,
         source="https://huggingface.co/stabilityai/sdxl-turbo",
     ),
     Accelerator(
         words=("tcd",),
-        recipe=Recipe("tcd", "TCD", tuple(range(2, 21)), "TCDScheduler", eta=(0.0, 0.3, 1.0)),
+        recipe=Recipe("tcd", "TCD", steps=tuple(range(2, 21)), scheduler="TCDScheduler", eta=(0.0, 0.3, 1.0)),
         source="https://huggingface.co/h1t/TCD-SDXL-LoRA",
     ),
     Accelerator(
         words=("lcm",),
-        recipe=Recipe("lcm", "LCM", tuple(range(2, 9)), "LCMScheduler", guidance=LITTLE_GUIDANCE, negative_prompt=True),
+        recipe=Recipe(
+            "lcm", "LCM", steps=tuple(range(2, 9)), scheduler="LCMScheduler", guidance=LITTLE_GUIDANCE, negative_prompt=True
+        ),
         source="https://huggingface.co/latent-consistency/lcm-lora-sdv1-5",
     ),
 )  # the first whose words are in a name counts: merges are often called after several

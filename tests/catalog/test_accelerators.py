@@ -24,14 +24,14 @@ LORAS = [  # file -> title, steps, scheduler, guided, timesteps
 
 @pytest.mark.parametrize(("name", "title", "steps", "scheduler", "guided", "timesteps"), LORAS)
 def test_loras_are_known_by_name(name, title, steps, scheduler, guided, timesteps):
-    (recipe,) = accelerating_recipes(StyleSpec("x", "", "sdxl", Path(f"{name}.safetensors")))
+    (recipe,) = accelerating_recipes(StyleSpec("x", "", family="sdxl", path=Path(f"{name}.safetensors")))
     assert recipe.title == f"{title}: {name} ({GUESS})"
     assert (recipe.steps, recipe.scheduler, recipe.uses_guidance, recipe.timesteps) == (steps, scheduler, guided, timesteps)
     assert recipe.lora.path == Path(f"{name}.safetensors")
 
 
 def test_a_name_that_says_nothing_is_read_with_its_folder():
-    assert accelerating_recipes(StyleSpec("x", "", "sd15", Path("lcm-lora-sdv1-5/pytorch_lora_weights.safetensors")))
+    assert accelerating_recipes(StyleSpec("x", "", family="sd15", path=Path("lcm-lora-sdv1-5/pytorch_lora_weights.safetensors")))
 
 
 @pytest.mark.parametrize("name", ["lightning_bolts", "ink", "hyper realism", "add_detail", "dmdress", "pcm", "tcdragon"])
