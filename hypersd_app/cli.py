@@ -61,15 +61,15 @@ def new_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     rows: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None], Command], ...] = (
         ("serve", "open the studio in a browser", _add_serve, _serve),
-        ("generate", "make pictures", _add_generate, _generate),
+        ("generate", "make images", _add_generate, _generate),
         ("train", "train or distil a model", _add_train, _train),
-        ("evaluate", "measure a model's pictures", _add_evaluate, _evaluate),
+        ("evaluate", "measure a model's images", _add_evaluate, _evaluate),
         (
             "bench",
             "measure speed; `bench stroke`: the board in a browser, `bench load`: many visitors, `bench training`: a step",
             *_bench_of(arguments),
         ),
-        ("screenshots", "take a picture of every tab, light and dark, in a browser", _add_screenshots, _screenshots),
+        ("screenshots", "take a screenshot of every tab, light and dark, in a browser", _add_screenshots, _screenshots),
     )
     for name, title, add_arguments, run in rows:
         command = commands.add_parser(name, help=title, description=title)

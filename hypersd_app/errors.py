@@ -43,6 +43,13 @@ class DeviceOutOfMemory(HyperSDError):
     """The device had no room; the cache was freed and the request may be tried again."""
 
 
+class NotDrawn(HyperSDError):
+    """Something unforeseen went wrong; the log has the stack, the visitor is told no more than that."""
+
+    def __init__(self, message: str = "The image could not be made; the server's log says why.") -> None:
+        super().__init__(message)
+
+
 class Refused(HyperSDError):
     """A prompt or image was rejected by the safety filter."""
 

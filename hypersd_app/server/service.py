@@ -129,7 +129,7 @@ class BoardService:
         try:
             return future.result(timeout=self.limits.call_seconds)
         except TimeoutError:
-            raise Overloaded("The picture took too long; fewer steps help.", retry_after=5.0) from None
+            raise Overloaded("The image took too long; fewer steps help.", retry_after=5.0) from None
 
     def render_aside(self, visitor: str, message: Message, transport: str = "call", address: str = "") -> Frame:
         """Run a frame that is no stroke (a style card, a grid cell) as a job. Raises HyperSDError."""

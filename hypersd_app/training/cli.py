@@ -32,9 +32,9 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--preset", default="pocket", help="a row of the stage's presets (default: pocket)")
     parser.add_argument("--set", dest="icon_set", help="style: learn this icon set (the same as --preset)")
-    parser.add_argument("--images", type=Path, help="style: learn this folder of 10 to 2000 pictures; file names are captions")
+    parser.add_argument("--images", type=Path, help="style: learn this folder of 10 to 2000 images; file names are captions")
     parser.add_argument(
-        "--teacher", type=Path, help="student: distil this SD1.5 or SDXL diffusers folder on the pictures of --images"
+        "--teacher", type=Path, help="student: distil this SD1.5 or SDXL diffusers folder on the images of --images"
     )
     parser.add_argument("--title", default="", help="style: what the picker shows (default: the folder's name)")
     parser.add_argument("--dry-run", action="store_true", help="print the config and the folder, train nothing")
@@ -105,7 +105,7 @@ def _train_foreign(
     if stage != "student":
         raise InvalidRequest("teacher", str(teacher), "it with `train student` only")
     if images is None:
-        raise InvalidRequest("images", "", "a folder of captioned pictures beside --teacher")
+        raise InvalidRequest("images", "", "a folder of captioned images beside --teacher")
     stable_diffusion.train(config, teacher, images, workspace, folder, progress)
 
 
@@ -140,7 +140,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--student", action="append", default=[], help="a run of `train student` in place of the newest; repeatable"
     )
-    parser.add_argument("--pictures", type=int, default=500, help="pictures a row of the tables (default: 500)")
+    parser.add_argument("--pictures", type=int, default=500, help="images per row of the tables (default: 500)")
     parser.add_argument("--seed", type=int, default=0)
 
 

@@ -119,16 +119,16 @@ def _forget_source(config: Path) -> None:
 STAGES: Mapping[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("data", "fetch the icon sets, compose and render the training pictures", dataset.PRESETS, _data),
+        Stage("data", "fetch the icon sets, compose and render the training images", dataset.PRESETS, _data),
         Stage("vocabulary", "the table of words Pocket knows, for the page's suggestions", _FAMILIES, _vocabulary),
-        Stage("autoencoder", "256-px pictures to 16x16 latents and back", autoencoder.PRESETS, _autoencoder),
+        Stage("autoencoder", "256-px images to 16x16 latents and back", autoencoder.PRESETS, _autoencoder),
         Stage(
             "sticker-autoencoder",
-            "RGBA pictures to 16x16 latents that bear noise, and back at any size; after `data --preset icons`",
+            "RGBA images to 16x16 latents that bear noise, and back at any size; after `data --preset icons`",
             sticker_autoencoder.PRESETS,
             sticker_autoencoder.train,
         ),
-        Stage("latents", "encode all training pictures now, not as they are first drawn", _FAMILIES, _latents),
+        Stage("latents", "encode all training images now, not as they are first drawn", _FAMILIES, _latents),
         Stage("layout", "captions to mean latents, which the teacher begins from", layout_prior.PRESETS, layout_prior.train),
         Stage(
             "sketches",
@@ -139,8 +139,8 @@ STAGES: Mapping[str, Stage] = {
         Stage("teacher", "the text-to-image diffusion model", teacher.PRESETS, _teacher),
         Stage("student", "the accelerating LoRA, distilled from the teacher", student.PRESETS, student.train),
         Stage("controlnet", "scribbles steer the teacher, then the student", controlnet.PRESETS, controlnet.train),
-        Stage("style", "a style LoRA from an icon set or a folder of pictures", style.PRESETS, _style),
-        Stage("judge", "the dual encoder that measures whether pictures fit their captions", judge.PRESETS, judge.train),
+        Stage("style", "a style LoRA from an icon set or a folder of images", style.PRESETS, _style),
+        Stage("judge", "the dual encoder that measures whether images fit their captions", judge.PRESETS, judge.train),
         Stage(
             "reward", "a stand-in reward for feedback learning: agreement, quality or segmenter", registry.PRESETS, registry.train
         ),

@@ -57,7 +57,7 @@ class Workspace:
         """The family's pictures; raises ModelUnavailable before the data stage has run."""
         folder = self.run("data", self.family)
         if not (folder / "config.json").exists():
-            raise ModelUnavailable(f"No training pictures in {folder}: run `train data --preset {self.family}` first.")
+            raise ModelUnavailable(f"No training images in {folder}: run `train data --preset {self.family}` first.")
         return PictureData(folder)
 
     @cached_property

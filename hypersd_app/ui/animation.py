@@ -30,13 +30,13 @@ def split(data: bytes) -> list[bytes]:
 def check_frames(count: int) -> None:
     """Raise InvalidRequest unless an animation can have that many frames."""
     if not 1 <= count <= MAX_FRAMES:
-        raise InvalidRequest("frames", count, f"1 to {MAX_FRAMES} pictures")
+        raise InvalidRequest("frames", count, f"1 to {MAX_FRAMES} images")
 
 
 def animated_gif(frames: list[Image.Image], milliseconds: int) -> bytes:
     """Frames as an endless GIF, the last one held for a second. Raises HyperSDError without frames."""
     if not frames:
-        raise HyperSDError("There are no pictures to export.")
+        raise HyperSDError("There are no images to export.")
     size = frames[-1].size
     fitted = [frame if frame.size == size else frame.resize(size) for frame in frames]
     times = [max(20, milliseconds)] * (len(fitted) - 1) + [1000]

@@ -36,7 +36,7 @@ from hypersd_app.ui.progress import Step, with_steps
 from hypersd_app.ui.recipe_matching import model_of
 
 MAX_API_STEPS = 8
-PICTURE = "a picture (PNG, JPEG, WebP, GIF or BMP)"
+PICTURE = "an image (PNG, JPEG, WebP, GIF or BMP)"
 
 
 class Handlers:

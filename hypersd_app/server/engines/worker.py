@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
-from hypersd_app.errors import HyperSDError, Overloaded, WorkerLost
+from hypersd_app.errors import HyperSDError, NotDrawn, Overloaded, WorkerLost
 from hypersd_app.requests import GenerationRequest, GenerationResult
 from hypersd_app.server.engines.protocol import CatalogReader, ImageEngine
 from hypersd_app.server.engines.watchdog import FIRST_TIME, HangDetector
@@ -377,4 +377,4 @@ class _Answers:
         except Exception:
             # The process boundary: our log gets the trace, whoever called gets an answer.
             logger.exception("%s failed", method)
-            self.send(number, "error", HyperSDError("The picture could not be made; the server's log says why."))
+            self.send(number, "error", NotDrawn())

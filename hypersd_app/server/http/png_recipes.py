@@ -89,7 +89,7 @@ def _own(document: Mapping[str, Any]) -> dict[str, Any]:
     if record is not None:
         rest["strength"] = record.strength
     if record is not None and not any(operation.get("tool") == CANVAS for operation in operations):
-        changed.append("It was painted on another picture, which is not in the file: use that one as the canvas again.")
+        changed.append("It was painted on another image, which is not in the file: use that one as the canvas again.")
     found = {"head": {**request_to_json(request), **rest}, "operations": operations, "changed": changed}
     return found if compared is None else {**found, "compare": compared}
 

@@ -15,7 +15,7 @@ from hypersd_app.server.http.browser_policy import BrowserPolicy
 from hypersd_app.server.http.middleware import HttpGuard, exception_handlers
 from hypersd_app.server.http.origins import AllowedHosts, OriginGuard
 from hypersd_app.server.http.proxy_path import ProxyPath
-from hypersd_app.server.observability.health import Readiness, StatusReader
+from hypersd_app.server.observability.health import Readiness, State, StatusReader
 from hypersd_app.server.service import BoardService
 
 SOCKET_PATH = "/studio/board"
@@ -53,8 +53,9 @@ def studio_routes(engine: ImageEngine, service: BoardService, readiness: Readine
 
     async def ready(_request: Request) -> JSONResponse:
         """Ready for visitors: warmed up, and not about to stop. A load balancer sends nobody to what answers otherwise."""
-        state = "stopping" if service.draining else readiness.state
-        return JSONResponse({"ready": state == "ready", "state": state}, status_code=200 if state == "ready" else 503)
+        state = State.STOPPING if service.draining else readiness.state
+        told = {"ready": state is State.READY, "state": f"{state}: {readiness.reason}" if state is State.FAILED else state}
+        return JSONResponse(told, status_code=200 if state is State.READY else 503)
 
     async def metrics(_request: Request) -> Response:
         """What Prometheus scrapes."""

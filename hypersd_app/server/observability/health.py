@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from hypersd_app.errors import HyperSDError
@@ -19,17 +20,28 @@ logger = logging.getLogger(__name__)
 STATUS_SECONDS = 5.0
 
 
+class State(StrEnum):
+    """What /ready answers."""
+
+    STARTING = "starting"
+    READY = "ready"
+    RESTARTING = "restarting"
+    STOPPING = "stopping"
+    FAILED = "failed"
+
+
 class Readiness:
     """Whether visitors may come: the default model is warm, and the process that draws is there and answers."""
 
     def __init__(self) -> None:
-        self._warm = "starting"
+        self._warm = State.STARTING
         self._engine: object = None
+        self.reason = ""  # why it failed
 
     @property
-    def state(self) -> str:
-        """starting, ready, restarting, or "failed: " and why."""
-        return self._warm if getattr(self._engine, "alive", True) or self._warm != "ready" else "restarting"
+    def state(self) -> State:
+        """Where it is now; whether the server is stopping is for others to say."""
+        return self._warm if getattr(self._engine, "alive", True) or self._warm is not State.READY else State.RESTARTING
 
     def warm_up(self, engine: ImageEngine, model: str, others: Sequence[str] = ()) -> None:
         """Load the model on a thread of its own, then `others` while visitors draw with it.
@@ -42,10 +54,10 @@ class Readiness:
     def _run(self, engine: ImageEngine, model: str, others: Sequence[str]) -> None:
         try:
             engine.warm_up(model)
-            self._warm = "ready"
+            self._warm = State.READY
         except HyperSDError as error:
             logger.warning("%s is not ready: %s", model, error)
-            self._warm = f"failed: {error}"
+            self._warm, self.reason = State.FAILED, str(error)
         for other in others:
             try:
                 engine.warm_up(other)

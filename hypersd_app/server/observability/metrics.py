@@ -22,7 +22,7 @@ class Metrics:
         )
         self._errors = Counter("hypersd_errors", "Requests that failed, by kind of error", ["kind"], registry=registry)
         self._refusals = Counter("hypersd_refusals", "What was over a limit", ["limit"], registry=registry)
-        self._parts = Histogram("hypersd_part_seconds", "Time of a picture by part", ["part"], buckets=PARTS, registry=registry)
+        self._parts = Histogram("hypersd_part_seconds", "Time of an image by part", ["part"], buckets=PARTS, registry=registry)
         self._batches = Histogram("hypersd_batch_size", "Frames that ran at once", buckets=BATCHES, registry=registry)
         self._batch_seconds = Histogram("hypersd_batch_seconds", "Time of a batch", buckets=PARTS, registry=registry)
         self._gauges = {
@@ -30,7 +30,7 @@ class Metrics:
             for name, title in (
                 ("boards", "Drawing boards that are connected"),
                 ("waiting_strokes", "Visitors with a frame waiting"),
-                ("waiting_jobs", "One-off pictures waiting"),
+                ("waiting_jobs", "One-off images waiting"),
                 ("busy_seconds", "How long the batch on the device has been running"),
                 ("resident_bytes", "Bytes of loaded models"),
                 ("worker_restarts", "Times the drawing process was started again"),

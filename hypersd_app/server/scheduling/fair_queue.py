@@ -129,12 +129,12 @@ class FairQueue:
     def _put_job(self, entry: QueuedRequest) -> None:
         queue = self._jobs.get(entry.visitor, deque())
         if len(queue) >= self.limits.jobs_per_visitor:
-            raise Overloaded(f"{len(queue)} of your pictures are waiting already; wait for one of them.", retry_after=2.0)
+            raise Overloaded(f"{len(queue)} of your images are waiting already; wait for one of them.", retry_after=2.0)
         waiting = [other.claimant for jobs in self._jobs.values() for other in jobs]
         if entry.address and waiting.count(entry.address) >= self.limits.jobs_per_address:
-            raise Overloaded("Too many pictures of your address are waiting; wait for one of them.", retry_after=2.0)
+            raise Overloaded("Too many images of your address are waiting; wait for one of them.", retry_after=2.0)
         if len(waiting) >= self.limits.jobs:
-            raise Overloaded("Too many pictures are waiting to be made.", retry_after=5.0)
+            raise Overloaded("Too many images are waiting to be made.", retry_after=5.0)
         self._turns[JOB].join(entry.claimant)
         queue.append(entry)
         self._jobs[entry.visitor] = queue

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from cachetools import LRUCache
 
-from hypersd_app.errors import HyperSDError, Overloaded, WorkerLost
+from hypersd_app.errors import HyperSDError, NotDrawn, Overloaded, WorkerLost
 from hypersd_app.requests import LOADING_SHARE, GenerationRequest, GenerationResult
 from hypersd_app.server.scheduling.fair_queue import JOB, LIVE, LONG, FairQueue, LazyRequest, QueuedRequest, SchedulerLimits
 
@@ -22,7 +22,6 @@ Progress = Callable[..., None]
 Render = Callable[[Sequence[GenerationRequest], Progress | None], Sequence[Outcome]]
 Prepare = Callable[[GenerationRequest, Progress], None]
 LEFT = "The page was closed."
-FAILED = "The picture could not be made; the server's log says why."
 MOST_GONE = 4096  # visitors who are remembered to have left
 LOADERS = 2  # kinds of request that load at once
 MOST_LOADING = 32  # kinds that may wait to be loaded
@@ -190,7 +189,7 @@ class FrameScheduler:
         except TimeoutError:
             with self._changed:
                 self._queue.remove(entry)
-            raise Overloaded("The picture took too long; fewer steps or pictures help.", retry_after=5.0) from None
+            raise Overloaded("The image took too long; fewer steps or images help.", retry_after=5.0) from None
         if frame.error is not None:
             raise frame.error
         if frame.result is None:
@@ -327,7 +326,7 @@ class FrameScheduler:
         except Exception:
             logger.exception("a batch failed")
             for entry in batch:
-                self._hand_over(entry, Frame(entry.sequence, error=HyperSDError(FAILED)))
+                self._hand_over(entry, Frame(entry.sequence, error=NotDrawn()))
             return 0.0
 
     def _serve(self, batch: list[QueuedRequest]) -> float:
@@ -382,7 +381,7 @@ class FrameScheduler:
         except Exception:
             # The thread boundary: whatever one frame runs into, the next visitor must still be served.
             logger.exception("a frame failed")
-            failure = HyperSDError(FAILED)
+            failure = NotDrawn()
         if len(requests) == 1:
             return [failure]
         return [self._outcomes([request], progress)[0] for request in requests]

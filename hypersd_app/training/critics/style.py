@@ -93,7 +93,7 @@ def labelled(config: StyleJudgeConfig, workspace: Workspace, held_out: bool = Fa
     for name in config.more:
         folder = workspace.run("data", name)
         if not (folder / "config.json").exists():
-            raise ModelUnavailable(f"No pictures in {folder}: run `train data --preset {name}` first.")
+            raise ModelUnavailable(f"No images in {folder}: run `train data --preset {name}` first.")
         sources.append(PictureData(folder))
     return LabelledPictures(tuple(sources), held_out)
 

@@ -41,7 +41,7 @@ class CaptionedFolder:
         files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS) if folder.is_dir() else []
         if not 1 <= len(files) <= MOST_PICTURES:
             raise InvalidRequest(
-                "images", f"{len(files)} pictures in {folder}", f"a folder of 1 to {MOST_PICTURES} .png, .jpg or .webp files"
+                "images", f"{len(files)} images in {folder}", f"a folder of 1 to {MOST_PICTURES} .png, .jpg or .webp files"
             )
         self.files, self.size = files, size
 

@@ -96,7 +96,7 @@ def read_folder(folder: Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """
     files = sorted(path for path in folder.glob("*") if path.suffix.lower() in PICTURE_ENDINGS) if folder.is_dir() else []
     if not 10 <= len(files) <= 2000:
-        raise InvalidRequest("images", f"{len(files)} pictures in {folder}", "a folder of 10 to 2000 .png, .jpg or .webp files")
+        raise InvalidRequest("images", f"{len(files)} images in {folder}", "a folder of 10 to 2000 .png, .jpg or .webp files")
     pictures = [_read_picture(path) for path in files]
     captions = tuple(" ".join(path.stem.replace("_", " ").replace("-", " ").rstrip("0123456789 ").split()) for path in files)
     return np.stack(pictures), captions
@@ -107,7 +107,7 @@ def _read_picture(path: Path) -> NDArray[np.uint8]:
         with Image.open(path) as image:
             if max(image.size) > MAX_SIDE:
                 raise InvalidRequest(
-                    "images", f"{path.name}, {image.size[0]}x{image.size[1]}", f"pictures of at most {MAX_SIDE} px a side"
+                    "images", f"{path.name}, {image.size[0]}x{image.size[1]}", f"images of at most {MAX_SIDE} px per side"
                 )
             rgba = image.convert("RGBA")
     except OSError:

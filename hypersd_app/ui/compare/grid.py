@@ -60,7 +60,7 @@ def make_grid(engine: ImageEngine, base: Mapping[str, Any], axes: Mapping[str, A
     x, xs = _axis(axes, "x")
     y, ys = _axis(axes, "y") if axes.get("y") else ("", [])
     if len(xs) * max(1, len(ys)) > MAX_CELLS:
-        raise InvalidRequest("values", len(xs) * len(ys), f"at most {MAX_CELLS} pictures")
+        raise InvalidRequest("values", len(xs) * len(ys), f"at most {MAX_CELLS} images")
     place = Place(engine, model_of(engine, base.get("model")))
     cells = []
     for row, below in enumerate(ys or [""]):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+
+from cachetools import LRUCache
 
 from hypersd_app.engine.loading.fingerprint import Fingerprint, file_stamp
 from hypersd_app.engine.loading.lora.reader import Factors, read_factors
@@ -24,8 +25,7 @@ class FactorCache:
     """The last LoRA files read, so that moving a weight slider reads nothing."""
 
     def __init__(self, capacity: int = 8) -> None:
-        self._capacity = capacity
-        self._entries: OrderedDict[StyleKey, Factors] = OrderedDict()
+        self._entries: LRUCache[StyleKey, Factors] = LRUCache(capacity)
         self._lock = threading.Lock()
 
     def get(self, path: Path) -> tuple[StyleKey, Factors]:
@@ -34,9 +34,7 @@ class FactorCache:
         if not key.stamp:
             raise ModelUnavailable(f"{path.name} is gone.")
         with self._lock:
-            if key not in self._entries:
-                self._entries[key] = read_factors(path)
-            self._entries.move_to_end(key)
-            while len(self._entries) > self._capacity:
-                self._entries.popitem(last=False)
-            return key, self._entries[key]
+            factors = self._entries.get(key)
+            if factors is None:
+                factors = self._entries[key] = read_factors(path)
+            return key, factors

