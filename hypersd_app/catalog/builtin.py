@@ -140,7 +140,8 @@ def stable_diffusion(name: str, title: str, family: str, source: WeightSource, n
     """A row for any SD1.5 or SDXL checkpoint."""
     large = family == "sdxl"
     recipes, controls = sdxl_parts() if large else sd15_parts()
-    fix = _hub("madebyollin/sdxl-vae-fp16-fix") if large else None
+    # A model of the visitor's own keeps the VAE that it brings; in 16 bits that decodes in 32.
+    fix = _hub("madebyollin/sdxl-vae-fp16-fix") if large and not source.local else None
     decoders = (
         DecoderSpec("full", "Full", "AutoencoderKL", source, half_source=fix),
         DecoderSpec("tiny", "Tiny, fast", "AutoencoderTiny", _hub("madebyollin/taesdxl" if large else "madebyollin/taesd")),

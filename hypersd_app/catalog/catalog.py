@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from hypersd_app.catalog.accelerators import accelerating_recipes
 from hypersd_app.catalog.builtin import hub_models, pocket_model, trained_students
-from hypersd_app.catalog.embeddings import FOLDERS as EMBEDDING_FOLDERS
 from hypersd_app.catalog.embeddings import scan_embeddings
+from hypersd_app.catalog.folders import model_folders
 from hypersd_app.catalog.revisions import pinned, read_pins
-from hypersd_app.catalog.scan import STYLE_FOLDERS, scan_models, scan_styles
+from hypersd_app.catalog.scan import scan_models, scan_styles
 from hypersd_app.catalog.specs import ControlSpec, DecoderSpec, EmbeddingSpec, ModelSpec, Recipe, StyleSpec
 from hypersd_app.catalog.validation import one_of
 from hypersd_app.settings import Settings
@@ -32,10 +32,10 @@ class Catalog:
     def rescan(self) -> None:
         """Look again at the folders: new models, students and styles appear, removed ones go."""
         settings = self._settings
-        rows = [pocket_model(settings.assets / "pocket"), *hub_models(), *scan_models(settings.models)]
+        folders = model_folders(settings)
+        rows = [pocket_model(settings.assets / "pocket"), *hub_models(), *scan_models(settings.models, folders.checkpoints)]
         shipped = scan_styles(settings.assets / "pocket" / "styles", "pocket")
-        folders = [settings.styles, *(settings.models / name for name in STYLE_FOLDERS)]
-        self._styles = distinct([*shipped, *(style for folder in folders for style in scan_styles(folder))])
+        self._styles = distinct([*shipped, *(style for folder in folders.styles for style in scan_styles(folder))])
         students = trained_students(settings.runs)
         for style in self._styles:
             students.setdefault(style.family, []).extend(accelerating_recipes(style))
@@ -45,8 +45,8 @@ class Catalog:
             row = replace(row, name=name, recipes=(*row.recipes, *students.get(row.family, ())))
             models[name] = pinned(row, self.pins)
         self._models = models
-        beside = [settings.models / name for name in EMBEDDING_FOLDERS] + [settings.models.parent / EMBEDDING_FOLDERS[0]]
-        self._embeddings = tuple({(row.family, row.name): row for folder in beside for row in scan_embeddings(folder)}.values())
+        found = [row for folder in folders.embeddings for row in scan_embeddings(folder)]
+        self._embeddings = tuple({(row.family, row.name): row for row in reversed(found)}.values())
         self.generation += 1
 
     def models(self) -> tuple[ModelSpec, ...]:

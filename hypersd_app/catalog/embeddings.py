@@ -14,7 +14,6 @@ from hypersd_app.errors import ModelUnavailable
 
 logger = logging.getLogger(__name__)
 
-FOLDERS = ("embeddings", "embedding")  # in `models` for ComfyUI, beside it for A1111
 PICKLED = (".pt", ".bin", ".ckpt", ".pth")
 MOST_VECTORS = 75  # as many as a chunk has room for
 FAMILIES: Mapping[frozenset[int], str] = {frozenset({768}): "sd15", frozenset({768, 1280}): "sdxl"}

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from hypersd_app.catalog.accelerators import merged_recipes
 from hypersd_app.catalog.builtin import FAMILIES, stable_diffusion
+from hypersd_app.catalog.checkpoint_kinds import INPUTS, CheckpointKind, checkpoint_kind
+from hypersd_app.catalog.embeddings import HOW_TO_CONVERT
 from hypersd_app.catalog.files import files_below, stamp_of
 from hypersd_app.catalog.lora.contents import read_contents
 from hypersd_app.catalog.lora.fit import best_fit, notes
@@ -25,8 +27,10 @@ logger = logging.getLogger(__name__)
 
 OTHER_VERSIONS = ("sd_v2", "sd_2", "stable-diffusion-v2", "sd3", "stable-diffusion-v3", "flux", "Flux", "kolors", "stable-cascade")
 SUFFIX = ".safetensors"
-A1111_CHECKPOINTS = "Stable-diffusion"  # a folder of its `models`
-STYLE_FOLDERS = ("Lora", "LyCORIS", "loras")  # of A1111's and ComfyUI's `models`
+MODEL_ENDINGS = (SUFFIX, ".ckpt")
+FOUND = "From the models folder."
+SD2_WIDTH = 1024  # of the text that its UNet reads
+OWN_INPUTS = 4
 DATA_URL = re.compile(r"data:image/(png|jpeg|webp);base64,[A-Za-z0-9+/=]+$")
 LONGEST_PREVIEW = 300_000  # characters
 CLASSES = {"StableDiffusionPipeline": "sd15", "StableDiffusionXLPipeline": "sdxl"}
@@ -100,18 +104,40 @@ def data_url(text: str) -> str:
     return text if DATA_URL.match(text) and len(text) < LONGEST_PREVIEW else ""
 
 
-def scan_models(folder: Path) -> Iterator[ModelSpec]:
-    """Diffusers folders and checkpoints directly in `folder`, and those of an A1111 `models` folder; others are logged."""
+def scan_models(folder: Path, below: Iterable[Path] = ()) -> Iterator[ModelSpec]:
+    """Diffusers folders and checkpoints directly in `folder`, and all checkpoints in the folders `below`; others are logged."""
     folders = sorted(path.parent for path in folder.glob("*/model_index.json")) if folder.is_dir() else []
-    for path in [*folders, *files_below(folder, (SUFFIX,), below=False), *files_below(folder / A1111_CHECKPOINTS, (SUFFIX,))]:
+    direct = files_below(folder, MODEL_ENDINGS, below=False)
+    deep = (path for place in below for path in files_below(place, MODEL_ENDINGS))
+    for path in dict.fromkeys([*folders, *direct, *deep]):
         try:
-            family = folder_family(path) if path.is_dir() else checkpoint_family(path)
-        except ModelUnavailable as error:
+            yield _folder_model(path) if path.is_dir() else checkpoint_model(path)
+        except (ModelUnavailable, OSError) as error:
             logger.warning("model left out: %s", error)
-            continue
-        name = path.name if path.is_dir() else path.stem
-        row = stable_diffusion(name, name.replace("_", " "), family, WeightSource(path=path), note="From the models folder.")
-        yield replace(row, recipes=(*merged_recipes(name), *row.recipes))
+
+
+def _folder_model(path: Path) -> ModelSpec:
+    row = stable_diffusion(path.name, spaced(path.name), folder_family(path), WeightSource(path=path), note=FOUND)
+    return replace(row, recipes=(*merged_recipes(path.name), *row.recipes))
+
+
+def checkpoint_model(path: Path) -> ModelSpec:
+    """The row of a single-file checkpoint. Raises ModelUnavailable, with its right name, for what does not run here."""
+    if path.suffix.lower() != SUFFIX:
+        raise ModelUnavailable(f"{path.name} {HOW_TO_CONVERT}")
+    kind = _known_kind(path, stamp_of(path))
+    row = stable_diffusion(path.stem, spaced(path.stem), kind.family, WeightSource(path=path), note=f"{FOUND} {kind.note}".strip())
+    return replace(row, recipes=(*merged_recipes(path.stem), *row.recipes), schedule=kind.schedule)
+
+
+@lru_cache(maxsize=4096)
+def _known_kind(path: Path, _version: tuple[int, ...]) -> CheckpointKind:
+    return checkpoint_kind(path)
+
+
+def spaced(name: str) -> str:
+    """A file's name as a title."""
+    return name.replace("_", " ")
 
 
 def folder_family(folder: Path) -> str:
@@ -123,14 +149,18 @@ def folder_family(folder: Path) -> str:
         raise ModelUnavailable(f"{folder.name}/model_index.json cannot be read: {error}") from error
     if class_name not in CLASSES:
         raise ModelUnavailable(f"{folder.name} is a {class_name}; only {', '.join(CLASSES)} run from a folder.")
+    _check_unet(folder)
     return CLASSES[class_name]
 
 
-def checkpoint_family(path: Path) -> str:
-    """The family of a single-file checkpoint, by names only it has. Raises ModelUnavailable if unknown."""
-    names = read_header(path).shapes
-    if any(name.startswith("conditioner.embedders.1.") for name in names):
-        return "sdxl"
-    if any(name.startswith("cond_stage_model.transformer.") for name in names):
-        return "sd15"
-    raise ModelUnavailable(f"{path.name} is no SD1.5 or SDXL checkpoint.")
+def _check_unet(folder: Path) -> None:
+    """Raise ModelUnavailable for a folder whose UNet is of another kind than its class says."""
+    try:
+        config = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))
+        width, inputs = config.get("cross_attention_dim"), config.get("in_channels", 4)
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return  # a folder of the Hub's is read when it is used
+    if width == SD2_WIDTH:
+        raise ModelUnavailable(f"{folder.name} is an SD2.x model, which does not run here.")
+    if inputs != OWN_INPUTS:
+        raise ModelUnavailable(f"{folder.name} is {INPUTS.get(inputs, f'a model of {inputs} inputs')}, which does not run here.")

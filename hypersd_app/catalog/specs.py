@@ -158,6 +158,7 @@ class ModelSpec:
     controls: tuple[ControlSpec, ...] = ()
     decoders: tuple[DecoderSpec, ...] = ()
     note: str = ""
+    schedule: tuple[tuple[str, Any], ...] = ()  # what a checkpoint changes in its family's noise schedule
 
     @property
     def fixed_size(self) -> bool:

@@ -14,11 +14,13 @@ from safetensors.torch import save_file
 
 from hypersd_app.catalog import validation
 from hypersd_app.catalog.catalog import Catalog
+from hypersd_app.catalog.checkpoint_kinds import checkpoint_kind
 from hypersd_app.catalog.safetensors_header import read_header
-from hypersd_app.catalog.scan import checkpoint_family, read_style
+from hypersd_app.catalog.scan import read_style
 from hypersd_app.catalog.specs import Recipe
 from hypersd_app.errors import InvalidRequest, ModelUnavailable
 from hypersd_app.settings import Settings
+from tests.support.checkpoints import checkpoint_tensors
 
 PUBLISHED = {
     "Hyper-SD15-1step-lora", "Hyper-SD15-2steps-lora", "Hyper-SD15-4steps-lora", "Hyper-SD15-8steps-lora",
@@ -226,7 +228,7 @@ def test_models_of_the_user_are_found(settings):
     folder = settings.models / "mine"
     folder.mkdir(parents=True)
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionXLPipeline"}), encoding="utf-8")
-    save_file({"cond_stage_model.transformer.x": torch.zeros(1)}, settings.models / "sd15.safetensors")
+    save_file(checkpoint_tensors(), settings.models / "sd15.safetensors")
     save_file({"what": torch.zeros(1)}, settings.models / "unknown.safetensors")
     rows = {row.name: row for row in Catalog(settings).models()}
     assert rows["mine"].family == "sdxl"
@@ -243,7 +245,7 @@ def test_a_header_that_is_cut_or_foreign_is_refused(tmp_path):
         with pytest.raises(ModelUnavailable):
             read_header(path)
     with pytest.raises(ModelUnavailable):
-        checkpoint_family(tmp_path / "missing.safetensors")
+        checkpoint_kind(tmp_path / "missing.safetensors")
 
 
 def test_a1111_folders_are_read_with_what_lies_beside_the_files(settings):
@@ -260,7 +262,7 @@ def test_a1111_folders_are_read_with_what_lies_beside_the_files(settings):
     style_file(root / "Lora" / "bare.safetensors", "lora_unet_mid_block_attentions_0_proj_in", (4, 10))
     (root / "Lora" / "bare.json").write_text("no json", encoding="utf-8")
     (root / "Stable-diffusion").mkdir()
-    save_file({"cond_stage_model.transformer.x": torch.zeros(1)}, root / "Stable-diffusion" / "dream.safetensors")
+    save_file(checkpoint_tensors(), root / "Stable-diffusion" / "dream.safetensors")
     catalog = Catalog(settings)
     (clay,) = catalog.styles("sd15")
     assert (clay.name, clay.trigger) == ("clay", "clay figure")

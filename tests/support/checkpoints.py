@@ -39,6 +39,20 @@ def write_checkpoint(path: Path, pipeline: Any) -> Path:
     return path
 
 
+KINDS = {  # names that tell what a checkpoint is, with shapes; the parts of an SD1.5 file where nothing else is said
+    "sd15": {"cond_stage_model.transformer.text_model.x": (1,)},
+    "sdxl": {"conditioner.embedders.0.transformer.x": (1,), "conditioner.embedders.1.model.x": (1,)},
+    "sd2": {"cond_stage_model.model.x": (1,)},
+    "refiner": {"conditioner.embedders.0.model.x": (1,)},
+}
+
+
+def checkpoint_tensors(kind: str = "sd15", inputs: int = 4, **more: tuple[int, ...]) -> dict[str, Tensor]:
+    """The few tensors by which a checkpoint is known."""
+    shapes = {"model.diffusion_model.input_blocks.0.0.weight": (4, inputs, 3, 3), "first_stage_model.decoder.x": (1,)}
+    return {name: torch.zeros(shape) for name, shape in {**shapes, **KINDS[kind], **more}.items()}
+
+
 def unet_name(key: str, config: Any) -> str:
     """`down_blocks.0.resnets.1.conv1.weight` to `input_blocks.2.0.in_layers.2.weight`."""
     fixed = {**DIFFUSERS_TO_LDM_MAPPING["unet"]["layers"], **DIFFUSERS_TO_LDM_MAPPING["unet"]["addition_embed_type"]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import transformers
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm
 from safetensors.torch import load_file
+from torch import Tensor
 
 from hypersd_app import catalog
 from hypersd_app.catalog.safetensors_header import read_header
@@ -25,6 +27,9 @@ PREFIXES = {  # where a checkpoint keeps the weights of a part
     "unet": ("model.diffusion_model.",),
     "decoder": ("first_stage_model.decoder.",),
 }
+CLIP_PREFIXES = ("cond_stage_model.transformer.", "conditioner.embedders.0.transformer.")
+CLIP_PARTS = ("embeddings.", "encoder.", "final_layer_norm.")
+MARKS = ("scaled_fp8", ".scale_input", ".input_scale")  # of files with scales; they are no weights
 ENDS = ("<|startoftext|>", "<|endoftext|>")
 
 
@@ -39,7 +44,7 @@ class Checkpoint:
     def text(self, double: bool, zero_empty_negative: bool) -> PromptEncoder:
         """Tokenizers and text encoders, two of each for SDXL."""
         names = ["", "_2"] if double else [""]
-        tensors = load_file(self._path)
+        tensors = checkpoint_tensors(self._path)
         tokenizers = [clip_tokenizer(self._configuration / f"tokenizer{name}") for name in names]
         kinds = {"": transformers.CLIPTextModel, "_2": transformers.CLIPTextModelWithProjection}
         encoders = [
@@ -50,16 +55,45 @@ class Checkpoint:
 
     def unet(self) -> Any:
         """The UNet."""
-        return UNet2DConditionModel.from_single_file(str(self._path), subfolder="unet", **self._arguments)
+        return UNet2DConditionModel.from_single_file(self._readable(), subfolder="unet", **self._arguments)
 
     def autoencoder(self) -> Any:
         """The VAE."""
-        return AutoencoderKL.from_single_file(str(self._path), subfolder="vae", **self._arguments)
+        return AutoencoderKL.from_single_file(self._readable(), subfolder="vae", **self._arguments)
+
+    def _readable(self) -> Any:
+        """What diffusers reads: the file, or, where weights have scales beside them, tensors with these multiplied in."""
+        return checkpoint_tensors(self._path) if scale_names(read_header(self._path).shapes) else str(self._path)
+
+
+def checkpoint_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors, scales multiplied in, under the usual names: some files leave out `text_model.`."""
+    tensors = load_file(path)
+    scales = scale_names(tensors)
+    for name, scale in scales.items():
+        if name in tensors:
+            tensors[name] = tensors[name].float() * tensors[scale].float()
+    left_out = {*scales.values(), *(name for name in tensors if name.endswith(MARKS))}
+    return {usual_name(name): tensor for name, tensor in tensors.items() if name not in left_out}
+
+
+def scale_names(names: Iterable[str]) -> dict[str, str]:
+    """Weights in 8 bits and the tensors that scale them."""
+    ends = {"scale_weight": "weight", "weight_scale": "weight"}
+    found = ((name, *name.rpartition(".")[::2]) for name in names)
+    return {f"{place}.{ends[end]}": name for name, place, end in found if end in ends}
+
+
+def usual_name(name: str) -> str:
+    """A CLIP weight's name with the `text_model.` that some files leave out."""
+    prefix = next((prefix for prefix in CLIP_PREFIXES if name.startswith(prefix)), "")
+    rest = name.removeprefix(prefix)
+    return f"{prefix}text_model.{rest}" if prefix and rest.startswith(CLIP_PARTS) else name
 
 
 def is_checkpoint(source: WeightSource) -> bool:
     """True for a single file that holds a whole model."""
-    return source.path is not None and source.path.suffix == ".safetensors"
+    return source.path is not None and source.path.suffix.lower() == ".safetensors"
 
 
 def count_checkpoint(path: Path) -> dict[str, int]:

@@ -27,7 +27,7 @@ def stamp(source: WeightSource | None, components: Iterable[str] = TOP) -> Finge
     """
     if source is None or source.path is None:
         return ()
-    if source.path.suffix == ".safetensors":
+    if source.path.suffix.lower() == ".safetensors":
         return file_stamp(source.path)
     return tuple(row for component in components for row in _folder_stamp(os.path.join(source.path, component)))
 

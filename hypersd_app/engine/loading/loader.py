@@ -158,7 +158,7 @@ class Loader:
         """The model's own noise schedule. Raises ModelUnavailable."""
         inside = is_checkpoint(model.source)
         root = self._base(model) if inside else self.hub.configuration(model.source, ["scheduler"], progress)
-        return read_json(root / "scheduler" / "scheduler_config.json")
+        return {**read_json(root / "scheduler" / "scheduler_config.json"), **dict(model.schedule)}
 
     def _model(self, kind: Any, source: WeightSource, component: str, progress: Progress | None) -> Any:
         folder = self.hub.folder(source, [component], progress) / component

@@ -142,3 +142,49 @@ def test_the_configurations_that_come_along_have_the_known_sizes(family, million
     row = stable_diffusion("mine", "Mine", family, WeightSource(path=Path("mine.safetensors")))
     schedule = Loader(Hub(offline=True), torch.float32).scheduler_config(row)
     assert (schedule["beta_end"], schedule["steps_offset"]) == (0.012, 1)
+
+
+def rewritten(path: Path, change) -> Path:
+    """A checkpoint with other tensors in it."""
+    tensors = change(load_file(path))
+    path.unlink()
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    return path
+
+
+@pytest.mark.parametrize("zero_snr", [False, True])
+def test_a_model_that_predicts_v_is_drawn_as_its_folder_is(engine, opened, settings, repositories, tmp_path, zero_snr):
+    marks = {"v_pred": torch.zeros(0), **({"ztsnr": torch.zeros(0)} if zero_snr else {})}
+    rewritten(settings.models / "dream-sd15.safetensors", lambda tensors: {**tensors, **marks})
+    pipeline = PIPELINES["sd15"][1].from_pretrained(repositories / SD15)
+    config = {"prediction_type": "v_prediction", **({"rescale_betas_zero_snr": True} if zero_snr else {})}
+    pipeline.scheduler = diffusers.DDIMScheduler.from_config(pipeline.scheduler.config, **config)
+    pipeline.save_pretrained(engine.settings.models / "folder-v")
+    opened.rescan()
+    engine.rescan()
+    assert opened.catalog.model("dream-sd15").note.startswith("From the models folder. Predicts v (by its key v_pred")
+    request = GenerationRequest("a red cat", recipe="teacher", num_inference_steps=8, width=256, height=256, guidance_scale=1.0)
+    expected = engine.generate(replace(request, model="folder-v")).pixels[0].astype(int)
+    made = opened.generate(replace(request, model="dream-sd15")).pixels[0].astype(int)
+    plain = engine.generate(replace(request, model="sd15")).pixels[0].astype(int)
+    assert np.abs(made - expected).max() <= 4 < np.abs(plain - expected).max()
+
+
+def test_names_without_text_model_and_weights_with_scales_are_read(opened, settings):
+    path = settings.models / "dream-sd15.safetensors"
+    row, loader = opened.catalog.model("dream-sd15"), opened._models.loader
+    before = loader.text(row).encoders[0].state_dict(), loader.unet(row, row.recipes[-1]).state_dict()
+
+    def dressed(tensors):
+        made = {name.replace(".transformer.text_model.", ".transformer."): tensor for name, tensor in tensors.items()}
+        for name in [name for name in made if name.startswith("model.diffusion_model.") and made[name].ndim == 2]:
+            scale = made[name].abs().max() / 400
+            made[name.replace(".weight", ".scale_weight")] = scale
+            made[name] = (made[name] / scale).to(torch.float8_e4m3fn)
+        return {**made, "scaled_fp8": torch.zeros(2).to(torch.float8_e4m3fn)}
+
+    rewritten(path, dressed)
+    after = loader.text(row).encoders[0].state_dict(), loader.unet(row, row.recipes[-1]).state_dict()
+    assert all(torch.equal(before[0][name], after[0][name]) for name in before[0])
+    for name, value in before[1].items():
+        assert (after[1][name] - value).abs().max() <= 0.07 * value.abs().max(), name
