@@ -18,7 +18,7 @@ from hypersd_app.server.observability.log_lines import write_log
 from hypersd_app.settings import BACKENDS, DEVICES, PRECISIONS, SAFETY, Settings, from_environment
 
 Command = Callable[[argparse.Namespace, Settings], int]
-SERVING = ("host", "port", "share", "safety", "replicas", "most_replicas", "replica_cores", "ray_address")
+SERVING = ("host", "port", "share", "safety", "replicas", "most_replicas", "replica_cores", "replica_gpus", "ray_address")
 SHARED = ("backend", "device", "precision", "compile", "offline", "memory_gb", "default_model")
 
 
@@ -104,6 +104,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     cluster.add_argument("--replicas", type=int, help="draw on at least so many replicas")
     cluster.add_argument("--most-replicas", type=int, help="add replicas up to so many while all are busy")
     cluster.add_argument("--replica-cores", type=int, help="processor cores of each replica")
+    cluster.add_argument("--replica-gpus", type=float, help="share of a card of each replica (default: cards divided evenly)")
     cluster.add_argument("--ray-address", help="a Ray cluster that runs already (default: one on this machine)")
 
 

@@ -80,11 +80,14 @@ class Settings:
     log_prompts: bool = False  # write prompts into the request log
     worker: bool = True  # draw in a process of its own, which is started again when it dies or hangs
     hang_seconds: float = 120.0  # without a sign of life from a batch before the drawing process is killed
+    drain_seconds: float = 3.0  # for what is being drawn when the studio is told to stop
     threads: int = 0  # of the processor that draw; 0 takes one a core
     spare_cores: int = -1  # that small models leave to a browser here; -1: one, if nobody else can reach the studio
     replicas: int = 0  # of the engine on Ray Serve, at least; 0 draws without Ray
     most_replicas: int = 0  # up to which more are added while all are busy; 0 adds none
     replica_cores: int = 1  # of each replica
+    replica_gpus: float = 0.0  # share of a card for each replica, 0.25 puts four on one; 0 divides the cards evenly
+    ray_application: str = ""  # that runs on the cluster already, by `serve deploy`; "" starts one of its own
     ray_address: str = ""  # of a Ray cluster that runs already; "" starts one on this machine
 
     def __post_init__(self) -> None:
@@ -95,6 +98,10 @@ class Settings:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise InvalidRequest(name, getattr(self, name), f"{', '.join(choices[:-1])} or {choices[-1]}")
+        if not 0 <= self.replica_gpus <= 16:
+            raise InvalidRequest("replica_gpus", self.replica_gpus, "a number from 0 to 16, 0.5 for two replicas on a card")
+        if not 0 <= self.drain_seconds <= 3600:
+            raise InvalidRequest("drain_seconds", self.drain_seconds, "a number of seconds from 0 to 3600")
         if not self.hang_seconds > 0:
             raise InvalidRequest("hang_seconds", self.hang_seconds, "a number of seconds above 0")
         for name, smallest in SMALLEST_COUNTS.items():

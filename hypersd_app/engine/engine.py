@@ -66,7 +66,7 @@ class Engine:
         self.catalog = Catalog(settings)
         self.hardware = hardware or choose_hardware(settings)
         self._hub = hub or Hub(offline=settings.offline)
-        budget = memory_budget(self.hardware.device, settings.memory_gb)
+        budget = memory_budget(self.hardware.device, settings.memory_gb, min(1.0, settings.replica_gpus or 1.0))
         self._planner = Planner(self.catalog)
         self._model_cache = ModelCache(budget, lambda: release(self.hardware.device))
         loader = loader or Loader(self._hub, torch.float32)

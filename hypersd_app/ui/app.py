@@ -42,7 +42,6 @@ logger = logging.getLogger(__name__)
 QUEUE_LENGTH = 64
 PAGES_A_BOARD = 2  # sessions whose state Gradio keeps, per allowed drawing board
 THREADS_FOR_SHORT_CALLS = 36  # beside those that wait for a picture
-DRAIN_SECONDS = 3.0  # for what is being drawn; closing connections may take another five
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,7 @@ def serve(settings: Settings, engine: ImageEngine | None = None, devices: int = 
         logger.info("serving on %s", studio.page.local_url)
         stopped.wait()
     finally:
-        studio.close(DRAIN_SECONDS)
+        studio.close(settings.drain_seconds)  # closing connections may take another five
 
 
 def stop_signal() -> threading.Event:

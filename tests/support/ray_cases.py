@@ -204,6 +204,24 @@ def a_node_that_does_not_come_up_is_started_again() -> None:
             open_ray_engine(Settings(replicas=1), faulty, FakeEngine())
 
 
+def replicas_share_one_card() -> None:
+    really = ray.init
+
+    def with_a_card(**options: object) -> object:
+        return really(**options, num_gpus=1)  # Ray counts what it is told; nothing here uses it
+
+    close_shared()
+    with patch.object(ray, "init", with_a_card):
+        engine = open_ray_engine(Settings(replicas=2), faulty, FakeEngine())
+    try:
+        await_replicas(engine, 2)
+        assert ray.available_resources().get("GPU", 0.0) < 0.01
+        joined = open_ray_engine(Settings(ray_application="hypersd-studio"), faulty, FakeEngine())
+        assert joined.generate(GOOD).images, "another process may draw on what is deployed"
+    finally:
+        engine.close()
+
+
 def replicas_are_added_while_all_are_busy() -> None:
     deadline = time.monotonic() + 2 * TIMEOUT
 

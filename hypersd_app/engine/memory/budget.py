@@ -31,13 +31,13 @@ def device_bytes(module: nn.Module, device: torch.device) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in {tensor.data_ptr(): tensor for tensor in there}.values())
 
 
-def memory_budget(device: str, gigabytes: float) -> int:
-    """Bytes that resident models may take: as set, or three quarters of what is free on the device."""
+def memory_budget(device: str, gigabytes: float, share: float = 1.0) -> int:
+    """Bytes that resident models may take: as set, or three quarters of what is free on the device, or of our share of a card."""
     if gigabytes > 0:
         return int(gigabytes * 1e9)
     if device == "cuda":
-        free, _ = torch.cuda.mem_get_info()
-        return int(free * SHARE)
+        free, total = torch.cuda.mem_get_info()
+        return int(min(free, total * share) * SHARE)
     return int(available_bytes() * SHARE)
 
 

@@ -16,7 +16,7 @@ def open_engine(settings: Settings) -> ImageEngine:
 
     There the default model is loaded at once, by this thread: only what is on the device before the page is launched is kept.
     """
-    if settings.replicas:
+    if settings.replicas or settings.ray_application:
         from hypersd_app.server.engines.ray.start import open_ray_engine
 
         return open_ray_engine(settings, build_engine, Catalog(settings))

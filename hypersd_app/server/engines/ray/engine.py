@@ -35,12 +35,20 @@ class RayEngine:
     """
 
     def __init__(
-        self, handle: DeploymentHandle[Any], catalog: CatalogReader, application: str, most: int, close: Callable[[], None]
+        self,
+        handle: DeploymentHandle[Any],
+        catalog: CatalogReader,
+        application: str,
+        most: int,
+        close: Callable[[], None],
+        owned: bool = True,
     ) -> None:
+        """`owned`: the replicas end with this engine."""
         self._handle = handle
         self._catalog = catalog
         self._application = application
         self._close = close
+        self._owned = owned
         self._closed = threading.Event()
         self.devices = most + 1
         self.replicas = 0
@@ -158,8 +166,9 @@ class RayEngine:
         return [row for row in found if isinstance(row, Mapping)]
 
     def close(self) -> None:
-        """End the replicas."""
+        """End the replicas, if they are ours."""
         self._closed.set()
         with contextlib.suppress(RayError, RuntimeError, TimeoutError):
-            self._handle.shutdown()  # its threads would go on asking for a cluster that is no more
+            if self._owned:
+                self._handle.shutdown()  # its threads would go on asking for a cluster that is no more
         self._close()

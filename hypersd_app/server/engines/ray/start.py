@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.server.engines.protocol import CatalogReader, ImageEngine
+from hypersd_app.server.engines.ray.cards import card_gigabytes, card_share, require_room
 from hypersd_app.server.scheduling.limits import is_loopback
 from hypersd_app.settings import Settings
 from hypersd_app.system import available_bytes
@@ -29,6 +30,7 @@ MEMORY_SHARE = 0.75  # of what is free, for the models of all replicas of this m
 STORE = 256 * 2**20  # bytes of shared memory, for pictures on their way
 CALLS = 16  # of a replica at once: batches are few, for the server counts them, but loading and questions come beside
 UPSCALE_SECONDS, DOWNSCALE_SECONDS = 10.0, 300.0
+LEAST_DRAIN = 5.0  # seconds
 NODE_TRIES = 2  # on two busy cores a start now and then never ends, and the next one does
 BUSY = 0.7  # of the time; a replica that draws for more gets help
 # Ray's processes share the cores with the drawing: no reports to its makers, no metrics that nobody reads, no spare workers,
@@ -60,6 +62,8 @@ def open_ray_engine(settings: Settings, build: Callable[[Settings], ImageEngine]
         os.environ.setdefault(name, value)
     from hypersd_app.server.engines.ray.engine import RayEngine
 
+    if settings.ray_application:
+        return _join(settings, catalog)
     close = _connect(settings)
     try:
         handle = _deploy(settings, build)
@@ -68,6 +72,23 @@ def open_ray_engine(settings: Settings, build: Callable[[Settings], ImageEngine]
         close()
         raise ModelUnavailable(f"The replicas did not start: {reason}") from error
     return RayEngine(handle, catalog, APPLICATION, settings.replicas_at_most, close)
+
+
+def _join(settings: Settings, catalog: CatalogReader) -> RayEngine:
+    """The engine over an application that others deployed; leaving does not end it. Raises ModelUnavailable."""
+    import ray
+    from ray import serve
+
+    from hypersd_app.server.engines.ray.engine import RayEngine
+
+    name = settings.ray_application
+    ray.init(address=settings.ray_address or "auto", log_to_driver=False, namespace=APPLICATION, ignore_reinit_error=True)
+    try:
+        handle = serve.get_app_handle(name)
+    except (RuntimeError, serve.exceptions.RayServeException) as error:
+        ray.shutdown()
+        raise ModelUnavailable(f"The cluster runs no application {name!r}: {error}") from error
+    return RayEngine(handle, catalog, name, settings.replicas_at_most, ray.shutdown, owned=False)
 
 
 def _connect(settings: Settings) -> Callable[[], None]:
@@ -116,18 +137,28 @@ def _leave() -> None:
 
 def _deploy(settings: Settings, build: Callable[[Settings], ImageEngine]) -> Any:
     """The handle of the running application. Raises RuntimeError if it does not run."""
+    from ray import serve
+
+    logger.info("starting %d to %d replicas", settings.replicas, settings.replicas_at_most)
+    return serve.run(bound(settings, build), name=APPLICATION, route_prefix=None)
+
+
+def bound(settings: Settings, build: Callable[[Settings], ImageEngine]) -> Any:
+    """The application that runs the replicas, where Ray is connected. Raises InvalidRequest, ModelUnavailable."""
     import ray
     from ray import serve
 
     from hypersd_app.server.engines.ray.replica import EngineReplica
 
-    with_gpu = settings.device in ("auto", "cuda") and ray.cluster_resources().get("GPU", 0) > 0
+    cards = ray.cluster_resources().get("GPU", 0) if settings.device in ("auto", "cuda") else 0
+    share = card_share(settings.replicas_at_most, cards, settings.replica_gpus)
+    require_room(share, settings.memory_gb, card_gigabytes() if share else None)
     deployment: Any = serve.deployment(EngineReplica)
     deployment = deployment.options(
         name=DEPLOYMENT,
         max_ongoing_requests=CALLS,
         max_constructor_retry_count=2,
-        ray_actor_options={"num_cpus": settings.replica_cores, "num_gpus": 1 if with_gpu else 0},
+        ray_actor_options={"num_cpus": settings.replica_cores, "num_gpus": share},
         autoscaling_config={
             "min_replicas": settings.replicas,
             "max_replicas": settings.replicas_at_most,
@@ -139,12 +170,11 @@ def _deploy(settings: Settings, build: Callable[[Settings], ImageEngine]) -> Any
         user_config={"model": settings.default_model},
         health_check_period_s=2.0,
         health_check_timeout_s=20.0,
-        graceful_shutdown_timeout_s=5.0,
+        graceful_shutdown_timeout_s=max(LEAST_DRAIN, settings.hang_seconds),  # as long as a frame may take; most take less
         graceful_shutdown_wait_loop_s=0.5,
     )
-    logger.info("starting %d to %d replicas", settings.replicas, settings.replicas_at_most)
-    made = functools.partial(build, _of_replica(settings, with_gpu))
-    return serve.run(deployment.bind(made, settings.hang_seconds, not settings.ray_address), name=APPLICATION, route_prefix=None)
+    made = functools.partial(build, _of_replica(settings, share))
+    return deployment.bind(made, settings.hang_seconds, not settings.ray_address)
 
 
 def _reason() -> str:
@@ -157,9 +187,9 @@ def _reason() -> str:
     return ""
 
 
-def _of_replica(settings: Settings, with_gpu: bool) -> Settings:
-    """The settings of one replica: its share of this machine's cores and memory."""
+def _of_replica(settings: Settings, share: float) -> Settings:
+    """The settings of one replica: its share of this machine's cores and memory, or of a card."""
     memory = settings.memory_gb
-    if not memory and not with_gpu and not settings.ray_address:
+    if not memory and not share and not settings.ray_address:
         memory = MEMORY_SHARE * available_bytes() / settings.replicas_at_most / 1e9
-    return replace(settings, threads=settings.threads or settings.replica_cores, memory_gb=memory)
+    return replace(settings, threads=settings.threads or settings.replica_cores, memory_gb=memory, replica_gpus=share)
