@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import multiprocessing
 import os
 import sys
 import threading
@@ -151,4 +152,6 @@ def run(folder: Path) -> dict[str, Any]:
 if __name__ == "__main__":
     sys.stdout.write("\n" + json.dumps(run(Path(sys.argv[1]))) + "\n")
     sys.stdout.flush()
-    os._exit(0)  # the lent processes are daemons of ours
+    for lent in multiprocessing.active_children():
+        lent.kill()
+    os._exit(0)  # threads of `spaces` wait for those
