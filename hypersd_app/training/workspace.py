@@ -54,10 +54,14 @@ class Workspace:
 
     @cached_property
     def data(self) -> PictureData:
-        """The family's pictures; raises ModelUnavailable before the data stage has run."""
-        folder = self.run("data", self.family)
+        """The family's images; raises ModelUnavailable before the data stage has run."""
+        return self.images(self.family)
+
+    def images(self, name: str) -> PictureData:
+        """A data set by the name of its preset; raises ModelUnavailable before it was made."""
+        folder = self.run("data", name)
         if not (folder / "config.json").exists():
-            raise ModelUnavailable(f"No training images in {folder}: run `train data --preset {self.family}` first.")
+            raise ModelUnavailable(f"No images in {folder}: run `train data --preset {name}` first.")
         return PictureData(folder)
 
     @cached_property

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -42,8 +41,7 @@ class SketchFeedback(nn.Module):
 
     def __init__(self, path: Path, names: Sequence[str], embed: TextEmbedder, autoencoder: PocketAutoencoder) -> None:
         super().__init__()
-        self.model, self.autoencoder = DualEncoder(), autoencoder
-        self.model.load_state_dict(load_file(path))
+        self.model, self.autoencoder = DualEncoder.from_file(path), autoencoder
         self.requires_grad_(False)
         parts = [self.model.captions(embed(list(names[start : start + 256]))) for start in range(0, len(names), 256)]
         self.register_buffer("names", torch.cat(parts), persistent=False)

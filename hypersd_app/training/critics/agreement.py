@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hypersd_app.training.critics.text_image import DualEncoder
@@ -20,9 +19,7 @@ class AgreementReward(nn.Module):
 
     def __init__(self, path: Path, embed: Callable[[Sequence[str]], Tensor], enough: float = 0.8) -> None:
         super().__init__()
-        self.model = DualEncoder()
-        self.model.load_state_dict(load_file(path))
-        self.requires_grad_(False)
+        self.model = DualEncoder.from_file(path)
         self._embed, self.enough = embed, enough
 
     def forward(self, pictures: Tensor, captions: Sequence[str]) -> Tensor:

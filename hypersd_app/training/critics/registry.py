@@ -18,14 +18,15 @@ from hypersd_app.training.critics.quality import QualityConfig, QualityReward
 from hypersd_app.training.critics.segmenter import PocketSegmenter, SegmenterConfig
 from hypersd_app.training.critics.text_image import JudgeConfig
 from hypersd_app.training.data.splits import REWARD
+from hypersd_app.training.data.thumbnails import SIDE
 from hypersd_app.training.workspace import Workspace
 
 _FEW = LoopConfig(steps=4, warmup=1, log_every=2)
 PRESETS: Mapping[str, Any] = {
-    "agreement": JudgeConfig(split=REWARD, seed=11),
+    "agreement": JudgeConfig(data="pocket", split=REWARD, side=SIDE, seed=11),
     "quality": QualityConfig(),
     "segmenter": SegmenterConfig(),
-    "tiny-agreement": JudgeConfig(data="tiny", split=REWARD, seed=11, batch=8, loop=_FEW),
+    "tiny-agreement": JudgeConfig(data="tiny", split=REWARD, side=SIDE, seed=11, batch=8, loop=_FEW),
     "tiny-quality": QualityConfig(data="tiny", batch=8, loop=_FEW),
     "tiny-segmenter": SegmenterConfig(data="tiny", scenes=8, batch=4, loop=_FEW),
 }

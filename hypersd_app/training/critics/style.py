@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hypersd_app.errors import ModelUnavailable
 from hypersd_app.training.core.contact_sheet import from_uint8
 from hypersd_app.training.core.device import images_to_device, mixed_precision, to_device
 from hypersd_app.training.core.loop import LoopConfig, Progress, StepFunction
@@ -23,7 +22,7 @@ from hypersd_app.training.critics.fit import train_network
 from hypersd_app.training.data.dataset import PictureData
 from hypersd_app.training.workspace import Workspace
 
-SIDE = 96
+SIDE = 128  # px; at 96 soft edges count for less
 FILE = "style-judge.safetensors"
 
 
@@ -31,7 +30,7 @@ FILE = "style-judge.safetensors"
 class StyleJudgeConfig:
     """`more` names further data sets, for styles that the base model's own data holds back."""
 
-    data: str = "pocket"
+    data: str = "judge"
     more: tuple[str, ...] = ("fxemoji",)
     batch: int = 64
     lr: float = 2e-3
@@ -47,7 +46,7 @@ PRESETS: dict[str, StyleJudgeConfig] = {
 
 
 class StyleClassifier(nn.Module):
-    """Pictures (B, 3, 96, 96) in [-1, 1] to logits (B, styles). Averaged over places: a style is the same everywhere."""
+    """Pictures (B, 3, 128, 128) in [-1, 1] to logits (B, styles). Averaged over places: a style is the same everywhere."""
 
     def __init__(self, styles: int, channels: tuple[int, int, int] = (48, 80, 112)) -> None:
         super().__init__()
@@ -89,12 +88,7 @@ class LabelledPictures:
 
 def labelled(config: StyleJudgeConfig, workspace: Workspace, held_out: bool = False) -> LabelledPictures:
     """The pictures that the config names. Raises ModelUnavailable for data that was not made yet."""
-    sources = [workspace.data]
-    for name in config.more:
-        folder = workspace.run("data", name)
-        if not (folder / "config.json").exists():
-            raise ModelUnavailable(f"No images in {folder}: run `train data --preset {name}` first.")
-        sources.append(PictureData(folder))
+    sources = [workspace.images(name) for name in (config.data, *config.more)]
     return LabelledPictures(tuple(sources), held_out)
 
 

@@ -1,8 +1,9 @@
-"""The judge: a small dual encoder that says which caption a picture fits. Trained on real pictures, never on a model's.
+"""The judge: a small dual encoder that says which caption an image fits. Trained on real images, never on a model's.
 
-It sees pictures that no reward sees and that are not evaluated (`splits`), among them concepts held out from the teacher,
-which it must know to judge them. Only the frozen word embeddings are shared with the model it judges. Trained on the
-rewards' split instead, the same network is the stand-in for a human's judgement of text agreement.
+Its images are a data set of their own that no stage of training reads (`data="judge"`), at 128 px so that soft edges and
+mottled areas count, with the concepts held out from the teacher, which it must know to judge them. Only the frozen word
+embeddings are shared with the model it judges. Trained on the rewards' split at 64 px instead, the same network is the
+stand-in for a human's judgement of text agreement.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ from hypersd_app.training.data.augment import bent
 from hypersd_app.training.data.dataset import PictureData
 from hypersd_app.training.data.splits import JUDGE, indices_of
 from hypersd_app.training.data.text_encoder import TextEmbedder
-from hypersd_app.training.data.thumbnails import framed, moved, shrink, thumbnails
+from hypersd_app.training.data.thumbnails import SIDE, framed, moved, shrink, thumbnails
 from hypersd_app.training.workspace import Workspace
 
 DIMENSION = 256
 PHRASINGS = 2  # captions of each picture: few enough that most are embedded only once
 FILE = "judge.safetensors"
+JUDGE_SIDE = 128  # px
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +46,9 @@ class JudgeConfig:
     with half of them bent 89 and 99 %.
     """
 
-    data: str = "pocket"
-    split: str = JUDGE
+    data: str = "judge"
+    split: str | None = None  # of the data; None reads all of it
+    side: int = JUDGE_SIDE
     batch: int = 128
     lr: float = 2e-3
     optimizer: str = "muon"
@@ -58,7 +61,7 @@ class JudgeConfig:
 
 PRESETS: dict[str, JudgeConfig] = {
     "pocket": JudgeConfig(),
-    "tiny": JudgeConfig(data="tiny", batch=8, loop=LoopConfig(steps=4, warmup=2, log_every=2)),
+    "tiny": JudgeConfig(data="tiny", split=JUDGE, batch=8, loop=LoopConfig(steps=4, warmup=2, log_every=2)),
 }
 
 
@@ -76,11 +79,20 @@ class Block(nn.Module):
 
 
 class DualEncoder(nn.Module):
-    """Pictures (B, 3, 64, 64) in [-1, 1] and caption embeddings (B, L, 384) into one space, unit vectors (B, 256)."""
+    """Images (B, 3, side, side) in [-1, 1] and caption embeddings (B, L, 384) into one space, unit vectors (B, 256).
 
-    def __init__(self, channels: tuple[int, int, int] = (96, 192, 320), text_dimension: int = 384) -> None:
+    `side` is 64 or 128 px; the larger is looked at closely by a level of its own and then costs no more than the smaller.
+    """
+
+    def __init__(self, side: int = SIDE, channels: tuple[int, int, int] = (96, 192, 320), text_dimension: int = 384) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, channels[0], 4, stride=4)
+        if side not in (SIDE, JUDGE_SIDE):
+            raise ValueError(f"side: {side!r}, not {SIDE} or {JUDGE_SIDE}")
+        self.side = side
+        fine = channels[0] // 2
+        self.stem: nn.Module = nn.Conv2d(3, channels[0], 4, stride=4)
+        if side == JUDGE_SIDE:
+            self.stem = nn.Sequential(nn.Conv2d(3, fine, 4, stride=4), Block(fine), nn.Conv2d(fine, channels[0], 2, stride=2))
         layers: list[nn.Module] = []
         for level, width in enumerate(channels):
             if level:
@@ -90,6 +102,14 @@ class DualEncoder(nn.Module):
         self.picture_head = nn.Linear(channels[-1] * 16, DIMENSION)
         self.text_body = nn.Sequential(nn.Linear(text_dimension, 512), nn.GELU(), nn.Linear(512, DIMENSION))
         self.log_temperature = nn.Parameter(torch.tensor(2.7))
+
+    @staticmethod
+    def from_file(path: Path) -> DualEncoder:
+        """A trained one, frozen; weights stored in float16 are computed in float32."""
+        tensors = load_file(path)
+        model = DualEncoder(JUDGE_SIDE if "stem.0.weight" in tensors else SIDE)
+        model.load_state_dict(tensors)
+        return model.float().eval().requires_grad_(False)
 
     def features(self, pictures: Tensor) -> Tensor:
         """Before the shared space, float (B, 320 * 16): places in a 4x4 grid stay apart."""
@@ -107,12 +127,15 @@ class DualEncoder(nn.Module):
 
 
 class CaptionedThumbnails:
-    """A split's pictures, small and in memory, with their captions' embeddings, each made when first drawn."""
+    """The images of a data set or of one of its splits, small and in memory, with their captions' embeddings.
 
-    def __init__(self, data: PictureData, embed: TextEmbedder, split: str) -> None:
+    A caption is embedded when it is first drawn.
+    """
+
+    def __init__(self, data: PictureData, embed: TextEmbedder, split: str | None, side: int = SIDE) -> None:
         self.data, self._embed = data, embed
-        self.indices = indices_of(data, split)
-        self.pictures = thumbnails(data)[self.indices]
+        self.indices = np.arange(len(data.scenes)) if split is None else indices_of(data, split)
+        self.pictures = thumbnails(data, side)[self.indices]
         self._known: dict[str, Tensor] = {}
         self.names = self.embedded([concept.names[0] for concept in data.concepts])
 
@@ -127,7 +150,7 @@ class CaptionedThumbnails:
         return nn.utils.rnn.pad_sequence(found, batch_first=True)
 
     def batch(self, rng: np.random.Generator, count: int, reshaped: float) -> tuple[Tensor, list[str], Tensor]:
-        """Pictures (B, 3, 64, 64), captions, and how much of each concept is on them, rows that sum to 1: (B, concepts).
+        """Images (B, 3, side, side), captions, and how much of each concept is on them, rows that sum to 1: (B, concepts).
 
         Of single things a share of `reshaped` has another shape; where things stand beside others is what captions tell.
         """
@@ -160,8 +183,8 @@ def train(config: JudgeConfig, workspace: Workspace, folder: Path, progress: Pro
     """Train or resume in `folder`; writes `folder/judge.safetensors`."""
 
     def build() -> tuple[nn.Module, StepFunction]:
-        model = DualEncoder()
-        data = CaptionedThumbnails(workspace.data, workspace.embed, config.split)
+        model = DualEncoder(config.side)
+        data = CaptionedThumbnails(workspace.images(config.data), workspace.embed, config.split, config.side)
 
         def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
             rng = np.random.default_rng((config.seed, step, 3))
@@ -185,9 +208,7 @@ class Judge:
     """A trained dual encoder and what it can measure."""
 
     def __init__(self, path: Path, embed: TextEmbedder) -> None:
-        self.model = DualEncoder()
-        self.model.load_state_dict(load_file(path))
-        self.model.eval().requires_grad_(False)
+        self.model = DualEncoder.from_file(path)
         self.embed = embed
 
     def picture_vectors(self, pictures: NDArray[np.uint8]) -> Tensor:
@@ -199,9 +220,8 @@ class Judge:
         parts = [self.model.features(self._small(pictures[i : i + 64])) for i in range(0, len(pictures), 64)]
         return torch.cat(parts).unflatten(1, (-1, 16)).mean(-1)
 
-    @staticmethod
-    def _small(pictures: NDArray[np.uint8]) -> Tensor:
-        return from_uint8(shrink(pictures))
+    def _small(self, pictures: NDArray[np.uint8]) -> Tensor:
+        return from_uint8(shrink(pictures, self.model.side))
 
     def hits(
         self, pictures: NDArray[np.uint8], captions: Sequence[str], distractors: Sequence[str], seed: int = 0

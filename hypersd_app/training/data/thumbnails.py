@@ -1,4 +1,4 @@
-"""Thumbnails for judges and rewards: a quarter of the side, each pixel the mean of a 4x4 block."""
+"""Thumbnails for judges and rewards: each pixel the mean of the block it stands for."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from hypersd_app.training.data.scribbles import silhouette
 
 logger = logging.getLogger(__name__)
 
-SIDE = 64
+SIDE = 64  # what rewards read; the judge reads more
 FRAMED = 0.88  # of a picture's side, the longer side of a thing that stands alone: what judges and rewards have seen
 BACKGROUND = 24  # how far from white a drawn background may be: decoders are not exact
 SPECK = 0.1  # components smaller than this fraction of the largest are ignored
 BLOCK = 256  # pictures, 50 MB
 
 
-def shrink(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(N, H, W, 3) uint8 to (N, 64, 64, 3)."""
-    return np.stack([cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for picture in pictures])
+def shrink(pictures: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
+    """(N, H, W, 3) uint8 to (N, side, side, 3)."""
+    return np.stack([cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA) for picture in pictures])
 
 
 def shrink_tensor(pictures: Tensor) -> Tensor:
@@ -34,30 +34,30 @@ def shrink_tensor(pictures: Tensor) -> Tensor:
     return functional.interpolate(pictures, (SIDE, SIDE), mode="area")
 
 
-def thumbnails(data: PictureData) -> NDArray[np.uint8]:
-    """Small copies of all pictures of a data set, (N, 64, 64, 3), mapped from a file that is made once, beside the pictures.
+def thumbnails(data: PictureData, side: int = SIDE) -> NDArray[np.uint8]:
+    """Small copies of all pictures of a data set, (N, side, side, 3), mapped from a file that is made once, beside the pictures.
 
     The pictures are read in large blocks: faulting them in from a mapped file takes many times as long on a cold disk.
     """
-    path, marker = data.folder / f"thumbnails-{SIDE}.npy", data.folder / "config.json"
+    path, marker = data.folder / f"thumbnails-{side}.npy", data.folder / "config.json"
     if not path.exists() or path.stat().st_mtime < marker.stat().st_mtime:
         count = len(data.scenes)
-        logger.info("shrinking %d pictures to %d px", count, SIDE)
+        logger.info("shrinking %d pictures to %d px", count, side)
         partial = path.with_suffix(".partial")
-        small = np.lib.format.open_memmap(partial, "w+", np.uint8, (count, SIDE, SIDE, 3))
+        small = np.lib.format.open_memmap(partial, "w+", np.uint8, (count, side, side, 3))
         for start in range(0, count, BLOCK):
-            small[start : start + BLOCK] = shrink(_read(data, start, min(BLOCK, count - start)))
+            small[start : start + BLOCK] = shrink(_read(data, start, min(BLOCK, count - start)), side)
         small.flush()
         partial.replace(path)
     return np.load(path, mmap_mode="r")
 
 
 def _read(data: PictureData, start: int, count: int) -> NDArray[np.uint8]:
-    pictures = data.pictures
-    assert isinstance(pictures, np.memmap) and pictures.filename is not None
-    size = int(np.prod(pictures.shape[1:]))
-    flat = np.fromfile(pictures.filename, np.uint8, count * size, offset=pictures.offset + start * size)
-    return flat.reshape(count, *pictures.shape[1:])
+    rgba = data.rgba
+    assert isinstance(rgba, np.memmap) and rgba.filename is not None
+    size = int(np.prod(rgba.shape[1:]))
+    flat = np.fromfile(rgba.filename, np.uint8, count * size, offset=rgba.offset + start * size)
+    return flat.reshape(count, *rgba.shape[1:])[..., :3]
 
 
 def framed(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
