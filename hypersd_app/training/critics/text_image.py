@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import comb
 from pathlib import Path
 
 import numpy as np
@@ -237,16 +238,24 @@ class Judge:
             hits.append(bool((right[index] @ seen[index] > others[drawn] @ seen[index]).all()))
         return np.asarray(hits)
 
-    def recall(self, pictures: NDArray[np.uint8], captions: Sequence[str], distractors: Sequence[str]) -> float:
-        """R@1: how often the right caption beats 99 others, the mean over all ways to draw them, not over the luck of one."""
+    def recall(self, pictures: NDArray[np.uint8], captions: Sequence[str], distractors: Sequence[str], top: int = 1) -> float:
+        """R@top: how often the right caption is among the first `top` of 100, the mean of `chances`."""
+        return float(self.chances(pictures, captions, distractors, top).mean())
+
+    def chances(
+        self, pictures: NDArray[np.uint8], captions: Sequence[str], distractors: Sequence[str], top: int = 1
+    ) -> NDArray[np.float64]:
+        """For each image how often its caption is among the first `top` beside 99 others: over all ways to draw them."""
         seen = self.picture_vectors(pictures)
         right = (self.model.captions(self.embed(list(captions))) * seen).sum(1, keepdim=True)
         same = torch.tensor([[text == caption for text in distractors] for caption in captions])
         better = (seen @ self.model.captions(self.embed(list(distractors))).T >= right) & ~same
-        return float(np.mean([none_drawn(int(b), int(n), 99) for b, n in zip(better.sum(1), (~same).sum(1), strict=True)]))
+        counts = zip(better.sum(1).tolist(), (~same).sum(1).tolist(), strict=True)
+        return np.array([fewer_drawn(top, ahead, count, 99) for ahead, count in counts])
 
 
-def none_drawn(better: int, count: int, draws: int) -> float:
-    """How likely so many draws from `count` things, none twice, hold none of the `better` ones."""
-    order = np.arange(min(draws, count))
-    return float(np.prod((count - better - order).clip(0) / (count - order)))
+def fewer_drawn(limit: int, better: int, count: int, draws: int) -> float:
+    """How likely so many draws from `count` things, none twice, hold fewer than `limit` of the `better` ones."""
+    draws = min(draws, count)
+    ways = sum(comb(better, k) * comb(count - better, draws - k) for k in range(min(limit, better + 1, draws + 1)))
+    return ways / comb(count, draws)

@@ -60,7 +60,6 @@ class DataConfig:
 
 PRESETS: dict[str, DataConfig] = {
     "pocket": DataConfig(),
-    "pocket2": DataConfig(),
     "tiny": DataConfig(
         set_keys=("noto", "twemoji"), singles_per_drawing=1, limit_concepts=60,
         composed={"colour": 20, "pair": 20, "count": 10, "size": 10, "accessory": 10}, part_colours=1, workers=1,
@@ -71,6 +70,10 @@ PRESETS: dict[str, DataConfig] = {
     "icons": DataConfig(singles_per_drawing=1, composed={}, size=2 * PICTURE_SIZE),
     "tiny-icons": DataConfig(
         set_keys=("noto", "twemoji"), singles_per_drawing=1, limit_concepts=60, composed={}, size=2 * PICTURE_SIZE, workers=1
+    ),
+    # What is asked for and compared with, and what judges learn from: no stage of training reads either.
+    "evaluation": DataConfig(
+        singles_per_drawing=1, composed={"colour": 2000, "pair": 2000, "count": 1000, "size": 500, "accessory": 500}, seed=4
     ),
     "judge": DataConfig(
         singles_per_drawing=1, composed={"colour": 4000, "pair": 4000, "count": 2000, "size": 1000, "accessory": 1000}, seed=1

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hypersd_app.training.data.dataset import PictureData
 from hypersd_app.training.data.icons.sources import MAIN_SET
 from hypersd_app.training.data.splits import EVALUATION, indices_of
+from hypersd_app.training.workspace import Workspace
 
 _UNSEEN_PHRASES = ("a sticker of {}", "draw {}", "an icon that shows {}", "{} please", "one picture with {}")
 HELD_OUT_CASES = 200
@@ -30,13 +31,33 @@ class Cases:
     others: NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class EvaluationImages:
+    """Real images that no stage of training, no reward and no judge has seen, and that are compared with or asked for."""
+
+    data: PictureData
+    indices: NDArray[np.int64]
+
+    @staticmethod
+    def of(workspace: Workspace) -> EvaluationImages:
+        """A data set of its own: other views of all drawings, and compositions that were held out by what they show.
+
+        Quick trials take a split of their only data. Raises ModelUnavailable before the data was made.
+        """
+        if workspace.family == "tiny":
+            return EvaluationImages(workspace.data, indices_of(workspace.data, EVALUATION))
+        data = workspace.images(EVALUATION)
+        return EvaluationImages(data, np.flatnonzero([scene.kind == "single" or scene.held_out for scene in data.scenes]))
+
+
 def _phrased(captions: list[str], rng: random.Random) -> list[str]:
     return [rng.choice(_UNSEEN_PHRASES).format(caption) for caption in captions]
 
 
-def trained_cases(data: PictureData, count: int, seed: int) -> Cases:
+def trained_cases(images: EvaluationImages, count: int, seed: int) -> Cases:
     """Known things in renderings and compositions that were kept for evaluation, drawn in the main style where there are enough."""
-    chosen = [int(i) for i in indices_of(data, EVALUATION) if not _unknown(data, int(i))]
+    data = images.data
+    chosen = [int(i) for i in images.indices if not _unknown(data, int(i))]
     main = [index for index in chosen if data.scenes[index].set_key == MAIN_SET]
     chosen = main if len(main) >= 2 * count else chosen
     rng = random.Random(f"cases:{seed}")
@@ -47,9 +68,10 @@ def trained_cases(data: PictureData, count: int, seed: int) -> Cases:
     return Cases(_phrased(captions, rng), captions, np.asarray(shown), np.asarray(others))
 
 
-def held_out_cases(data: PictureData, seed: int, count: int = HELD_OUT_CASES) -> Cases:
+def held_out_cases(images: EvaluationImages, seed: int, count: int = HELD_OUT_CASES) -> Cases:
     """Things held out from the teacher, alone; `others` is empty."""
-    chosen = [int(i) for i in indices_of(data, EVALUATION) if _unknown(data, int(i)) and data.scenes[int(i)].kind == "single"]
+    data = images.data
+    chosen = [int(i) for i in images.indices if _unknown(data, int(i)) and data.scenes[int(i)].kind == "single"]
     rng = random.Random(f"held out:{seed}")
     rng.shuffle(chosen)
     captions = [data.caption(index, seed, style=False) for index in chosen[:count]]

@@ -13,7 +13,14 @@ from torch import Tensor
 
 from hypersd_app.training.critics.text_image import Judge
 from hypersd_app.training.data.thumbnails import shrink, thumbnails
-from hypersd_app.training.evaluation.cases import DIVERSITY_PROMPTS, DIVERSITY_SEEDS, Cases, held_out_cases, trained_cases
+from hypersd_app.training.evaluation.cases import (
+    DIVERSITY_PROMPTS,
+    DIVERSITY_SEEDS,
+    Cases,
+    EvaluationImages,
+    held_out_cases,
+    trained_cases,
+)
 from hypersd_app.training.evaluation.colour import Drift, drift
 from hypersd_app.training.evaluation.distances import diversity, frechet, kernel_distance, nearest, precision_recall, wilson
 from hypersd_app.training.evaluation.features import Spaces, judge_of
@@ -75,10 +82,11 @@ class Bench:
 
     def __init__(self, workspace: Workspace, sampler: Sampler, count: int, seed: int) -> None:
         self.workspace, self.sampler, self.seed = workspace, sampler, seed
-        data = workspace.data
+        images = EvaluationImages.of(workspace)
+        self.images = images.data.pictures
         self.judge: Judge = judge_of(workspace)
-        self.known, self.unknown = trained_cases(data, count, seed), held_out_cases(data, seed)
-        self.real = data.pictures[self.known.others]
+        self.known, self.unknown = trained_cases(images, count, seed), held_out_cases(images, seed)
+        self.real = self.images[self.known.others]
         self.spaces = Spaces.of(workspace, self.judge, self.real)
         self.reference = self.spaces(self.real)
         rng = np.random.default_rng(seed)
@@ -100,8 +108,8 @@ class Bench:
 
     def floors(self) -> list[Row]:
         """Real pictures as they are and through the autoencoder: the best that is possible, and the best with these latents."""
-        data, rows = self.workspace.data, []
-        shown, hidden = data.pictures[self.known.shown], data.pictures[self.unknown.shown]
+        rows: list[Row] = []
+        shown, hidden = self.images[self.known.shown], self.images[self.unknown.shown]
         for name, change in (("real pictures", lambda x: x), ("real, autoencoded", self._autoencoded)):
             held_out = self.recall(change(hidden), self.unknown) if len(hidden) else None
             pictures = change(shown)
@@ -129,8 +137,7 @@ class Bench:
     def trajectory(self, model: Model, teacher: Model) -> Mapping[int, list[float]]:
         """Errors of a student's jumps, against the teacher at the guidance it was distilled with; see `trajectory_errors`."""
         embed = self.workspace.embed
-        chosen = self.known.shown[:TRAJECTORIES]
-        x0 = torch.from_numpy(self.workspace.latents[chosen].astype(np.float32))
+        x0 = encode(self.images[self.known.shown[:TRAJECTORIES]], self.workspace.autoencoder)
         text, empty = embed(self.known.captions[:TRAJECTORIES]), embed([""] * len(x0))
         guidance, schedule = model.guidance_scale, self.sampler.schedule
         return trajectory_errors(model.unet, teacher.unet, x0, text, empty, guidance, schedule, self.seed)

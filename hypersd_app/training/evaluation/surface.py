@@ -63,7 +63,9 @@ def edge_widths(picture: Picture, rng: np.random.Generator) -> NDArray[np.float6
     reach = np.arange(-REACH * PER_PIXEL, REACH * PER_PIXEL + 1, dtype=np.float32) / PER_PIXEL
     columns = x[:, None] + across[y, x, None] / strength[:, None] * reach
     rows = y[:, None] + down[y, x, None] / strength[:, None] * reach
-    profiles = cv2.remap(grey, columns.astype(np.float32), rows.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    profiles = cv2.remap(
+        grey, columns.astype(np.float32), rows.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     found = [_width(profile) for profile in profiles]
     return np.array([width for width in found if width is not None])
 

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional
 
-from hypersd_app.training.critics.text_image import DualEncoder, Judge, none_drawn
+from hypersd_app.training.critics.text_image import DualEncoder, Judge, fewer_drawn
 
 CAPTIONS = [f"a thing of kind {number}" for number in range(140)]
 ASKED = CAPTIONS[:40]
@@ -35,8 +35,20 @@ def test_recall_is_the_mean_over_all_ways_to_draw_others(judge):
 
 
 def test_none_of_the_better_ones_is_drawn():
-    assert none_drawn(0, 500, 99) == 1 and none_drawn(0, 0, 99) == 1
-    assert none_drawn(1, 200, 100) == pytest.approx(0.5)
-    assert none_drawn(2, 4, 2) == pytest.approx(1 / 6)
-    assert none_drawn(402, 500, 99) == 0, "no 99 are left"
-    assert none_drawn(3, 50, 99) == 0, "where there are fewer than 99, all are drawn"
+    assert fewer_drawn(1, 0, 500, 99) == 1 and fewer_drawn(1, 0, 0, 99) == 1
+    assert fewer_drawn(1, 1, 200, 100) == pytest.approx(0.5)
+    assert fewer_drawn(1, 2, 4, 2) == pytest.approx(1 / 6)
+    assert fewer_drawn(1, 402, 500, 99) == 0, "no 99 are left"
+    assert fewer_drawn(1, 3, 50, 99) == 0, "where there are fewer than 99, all are drawn"
+    assert fewer_drawn(2, 3, 4, 2) == pytest.approx(0.5), "of six pairs, three hold one of the three"
+    assert fewer_drawn(5, 4, 500, 99) == 1 and fewer_drawn(5, 5, 500, 99) < 1
+
+
+@pytest.mark.parametrize("side", [64, 128])
+def test_a_judge_knows_its_own_side_and_is_stored_in_half_the_size(tmp_path, side):
+    model = DualEncoder(side).eval()
+    save_file({name: value.half() for name, value in model.state_dict().items()}, tmp_path / "judge.safetensors")
+    again = DualEncoder.from_file(tmp_path / "judge.safetensors")
+    seen = torch.rand(2, 3, side, side)
+    assert again.side == side
+    torch.testing.assert_close(again.pictures(seen), model.pictures(seen), atol=2e-2, rtol=0)

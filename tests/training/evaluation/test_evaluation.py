@@ -15,7 +15,7 @@ from hypersd_app.training.data.splits import EVALUATION, splits
 from hypersd_app.training.distillation.config import PRESETS
 from hypersd_app.training.distillation.train import beginning, pocket_teacher, train
 from hypersd_app.training.evaluation import models, report
-from hypersd_app.training.evaluation.cases import held_out_cases, trained_cases
+from hypersd_app.training.evaluation.cases import EvaluationImages, held_out_cases, trained_cases
 from hypersd_app.training.evaluation.models import LatentCache, new_sampler, student_models, teacher_model
 from tests.support.judged_models import judged_workspace, no_progress
 
@@ -57,13 +57,13 @@ def test_everything_hyper_sd_does_runs_and_resumes_on_pocket(workspace):
 
 def test_evaluation_asks_for_what_nobody_was_trained_on(workspace):
     data = workspace.data
-    cases = trained_cases(data, 20, 0)
+    cases = trained_cases(EvaluationImages.of(workspace), 20, 0)
     assert len(cases.prompts) == len(cases.captions) == len(cases.shown) == len(cases.others) >= 4
     assert not set(cases.shown) & set(cases.others)
     assert (splits(data)[cases.shown] == EVALUATION).all() and (splits(data)[cases.others] == EVALUATION).all()
     assert all(caption in prompt for prompt, caption in zip(cases.prompts, cases.captions, strict=True))
     assert not any(data.concepts[item.concept].held_out for i in cases.shown for item in data.scenes[i].placements)
-    assert held_out_cases(data, 0).prompts == [], "none of the four things is held out"
+    assert held_out_cases(EvaluationImages.of(workspace), 0).prompts == [], "none of the four things is held out"
 
 
 def test_the_report_has_floors_teacher_and_student(workspace, tmp_path, monkeypatch):
@@ -95,7 +95,7 @@ def test_the_report_has_floors_teacher_and_student(workspace, tmp_path, monkeypa
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"figures.md", "figures.png", "nearest.png"}
     drawn = [0]
     again = remembered.remembered(dataclasses.replace(found[1], draw=lambda prompts, seed: drawn.append(1)))
-    cases = trained_cases(workspace.data, 20, 0)
+    cases = trained_cases(EvaluationImages.of(workspace), 20, 0)
     assert again.draw(cases.prompts, 0).shape[1:] == (16, 16, 16) and drawn == [0], "what was drawn is remembered"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,6 +16,8 @@ from hypersd_app.training.evaluation.doodles.drawing import Doodle
 Picture = NDArray[np.uint8]
 
 WITHIN = 4.0  # pixels between a stroke and an edge that counts as following it
+CLOSE = 2.0  # the same where chance is taken off
+RIM = 5  # pixels from the silhouette's border within which a line is outline
 BAND = 5  # pixels beside a stroke where its colour is looked for
 COLOURFUL = 40  # between the strongest and weakest channel of a pixel that has a colour
 LEAST_SHARE = 0.15  # of the band has to have a colour at all
@@ -35,6 +38,31 @@ def edge_recall(picture: Picture, doodle: Doodle) -> float:
         return 0.0
     distance = cv2.distanceTransform((~found).astype(np.uint8), cv2.DIST_L2, 5)
     return float((distance[doodle.line_mask()] <= WITHIN).mean())
+
+
+@dataclass(frozen=True)
+class LineFollowing:
+    """How far lines are followed beyond chance, 1 for all of them: outlines, and lines inside; NaN without any."""
+
+    outline: float
+    inner: float
+
+    @staticmethod
+    def measure(picture: Picture, doodle: Doodle) -> LineFollowing:
+        """The share of line pixels with an edge of the picture within 2 pixels, corrected for chance.
+
+        Chance is the same share over all pixels inside the drawing: edges everywhere follow nothing.
+        """
+        found, inside = edges(picture), doodle.silhouette() > 0
+        distance = cv2.distanceTransform((~found).astype(np.uint8), cv2.DIST_L2, 5) if found.any() else np.full(found.shape, np.inf)
+        near = distance <= CLOSE
+        chance = float(near[inside].mean()) if inside.any() else 0.0
+        depth = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5)
+        lines = doodle.line_mask()
+        parts = (lines & (depth <= RIM), lines & (depth > RIM))
+        return LineFollowing(
+            *((float(near[part].mean()) - chance) / max(1e-6, 1 - chance) if part.any() else float("nan") for part in parts)
+        )
 
 
 def silhouette_overlap(picture: Picture, doodle: Doodle) -> float:
