@@ -27,8 +27,8 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `train`. Stage names are checked when it runs, so that `--help` needs no torch."""
     parser.add_argument(
         "stage",
-        help="data, vocabulary, autoencoder, latents, layout, teacher, student, sketches, controlnet, style, judge, style-judge, "
-        "reward, study or export",
+        help="all (every stage in order, within --hours), or one of data, vocabulary, autoencoder, latents, layout, teacher, "
+        "student, sketches, controlnet, style, judge, style-judge, reward, study, export",
     )
     parser.add_argument("--preset", default="pocket", help="a row of the stage's presets (default: pocket)")
     parser.add_argument("--set", dest="icon_set", help="style: learn this icon set (the same as --preset)")
@@ -40,20 +40,53 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print the config and the folder, train nothing")
     parser.add_argument("--steps", type=int, help="train to this step instead of the preset's last")
     parser.add_argument("--minutes", type=float, help="stop after so many minutes; the same command resumes")
+    parser.add_argument("--hours", type=float, help="all: the budget of all stages together; the same command resumes")
     parser.add_argument("--cooldown-minutes", type=float, help="let the learning rate fall to zero over the last of --minutes")
     parser.add_argument("--seed", type=int, action="append", default=[], help="study: this seed only; repeatable")
     parser.add_argument("--variant", action="append", default=[], help="study: this row of the tables only; repeatable")
     parser.add_argument("--threads", type=int, default=0, help="processor threads (default: all)")
 
 
-def run_train(args: argparse.Namespace, settings: Settings) -> int:
-    """Run one stage; returns the exit status. Raises InvalidRequest and ModelUnavailable."""
+def _prepare_process(threads: int) -> None:
     import torch
 
+    if threads:
+        torch.set_num_threads(threads)
+    keep_freed_memory()
+    # Both end the loop like Ctrl-C, which saves; in the background a shell would have Ctrl-C ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
+def _train_all(args: argparse.Namespace, settings: Settings) -> int:
+    """Every stage in order within a budget. Raises InvalidRequest for options that belong to one stage."""
+    from hypersd_app.training.pipeline import PIPELINES, run_all
+
+    for name in ("icon_set", "images", "teacher", "title", "steps", "cooldown_minutes", "seed", "variant"):
+        if getattr(args, name, None):
+            raise InvalidRequest(name.replace("_", "-"), getattr(args, name), "it with a single stage only")
+    minutes = args.minutes if args.hours is None else 60 * args.hours
+    if minutes is None:
+        raise InvalidRequest("hours", None, "--hours or --minutes, the budget of all stages together")
+    if args.dry_run:
+        print(json.dumps([asdict(step) for step in PIPELINES.get(args.preset, ())], indent=2))
+        return 0
+    _prepare_process(args.threads)
+    ledger = run_all(args.preset, minutes, lambda family: open_workspace(settings, family), ProgressLine)
+    logger.info("all stages finished: %s", ledger.path)
+    return 0
+
+
+def run_train(args: argparse.Namespace, settings: Settings) -> int:
+    """Run one stage; returns the exit status. Raises InvalidRequest and ModelUnavailable."""
     from hypersd_app.training.stages import STAGES, limited
 
+    if args.stage == "all":
+        return _train_all(args, settings)
+    if getattr(args, "hours", None) is not None:
+        raise InvalidRequest("hours", args.hours, "it with `train all` only; a stage takes --minutes")
     if args.stage not in STAGES:
-        raise InvalidRequest("stage", args.stage, ", ".join(STAGES))
+        raise InvalidRequest("stage", args.stage, ", ".join(["all", *STAGES]))
     stage = STAGES[args.stage]
     preset = args.icon_set or args.preset
     foreign = getattr(args, "teacher", None)
@@ -70,12 +103,7 @@ def run_train(args: argparse.Namespace, settings: Settings) -> int:
     if args.dry_run:
         print(json.dumps({"stage": stage.name, "folder": str(folder), "config": asdict(config)}, indent=2, default=str))
         return 0
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    keep_freed_memory()
-    # Both end the loop like Ctrl-C, which saves; in the background a shell would have Ctrl-C ignored.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    _prepare_process(args.threads)
     progress = ProgressLine(f"{stage.name}/{folder.name}")
     if foreign:
         _train_foreign(stage.name, config, foreign, args.images, workspace, folder, progress)

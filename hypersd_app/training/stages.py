@@ -19,7 +19,7 @@ from hypersd_app.models.pocket import PocketUNet, new_scheduler
 from hypersd_app.training.controlnet import layout_stage
 from hypersd_app.training.controlnet import train as controlnet
 from hypersd_app.training.core.loop import Progress
-from hypersd_app.training.critics import registry
+from hypersd_app.training.critics import frozen, registry
 from hypersd_app.training.critics import style as style_judge
 from hypersd_app.training.critics import text_image as judge
 from hypersd_app.training.data import dataset
@@ -109,6 +109,10 @@ def _export(config: PlainConfig, workspace: Workspace, folder: Path, progress: P
     assert workspace.embed
 
 
+def _freeze(config: PlainConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
+    frozen.freeze(workspace, progress)
+
+
 def _forget_source(config: Path) -> None:
     """diffusers writes where a network was loaded from; that folder is this machine's alone."""
     values = json.loads(config.read_text(encoding="utf-8"))
@@ -145,6 +149,7 @@ STAGES: Mapping[str, Stage] = {
             "reward", "a stand-in reward for feedback learning: agreement, quality or segmenter", registry.PRESETS, registry.train
         ),
         Stage("style-judge", "the classifier that tells the icon sets apart", style_judge.PRESETS, style_judge.train),
+        Stage("freeze", "ship both judges, with the images they measure; once", _FAMILIES, _freeze),
         Stage("study", "methods compared at equal cost on a small proxy; hours, resumable", study_config.PRESETS, study.train),
         Stage("export", "copy the trained weights into the shipped folder, as float16", _FAMILIES, _export),
     )

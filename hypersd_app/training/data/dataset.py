@@ -73,7 +73,7 @@ PRESETS: dict[str, DataConfig] = {
     ),
     # What is asked for and compared with, and what judges learn from: no stage of training reads either.
     "evaluation": DataConfig(
-        singles_per_drawing=1, composed={"colour": 2000, "pair": 2000, "count": 1000, "size": 500, "accessory": 500}, seed=4
+        singles_per_drawing=2, composed={"colour": 2000, "pair": 2000, "count": 1000, "size": 500, "accessory": 500}, seed=4
     ),
     "judge": DataConfig(
         singles_per_drawing=1, composed={"colour": 4000, "pair": 4000, "count": 2000, "size": 1000, "accessory": 1000}, seed=1

@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hypersd_app.training.critics.style import FILE as STYLE_FILE
+from hypersd_app.training.critics.frozen import judge_file
 from hypersd_app.training.critics.style import StyleJudge, shrink
-from hypersd_app.training.critics.text_image import FILE as JUDGE_FILE
 from hypersd_app.training.critics.text_image import Judge
 from hypersd_app.training.workspace import Workspace
 
@@ -26,7 +25,7 @@ CHUNK = 64
 
 def judge_of(workspace: Workspace) -> Judge:
     """The newest judge. Raises ModelUnavailable before one was trained."""
-    return Judge(workspace.weights("judge", JUDGE_FILE, JUDGE_FILE), workspace.embed)
+    return Judge(judge_file(workspace, "judge"), workspace.embed)
 
 
 @torch.no_grad()
@@ -49,7 +48,7 @@ class Spaces:
     @staticmethod
     def of(workspace: Workspace, judge: Judge, real: Pictures) -> Spaces:
         """Both spaces, scaled by `real`. Raises ModelUnavailable before both judges were trained."""
-        style = StyleJudge(workspace.weights("style-judge", STYLE_FILE, STYLE_FILE))
+        style = StyleJudge(judge_file(workspace, "style-judge"))
         return Spaces.scaled(
             {
                 "what": lambda pictures: judge.picture_features(pictures).numpy(),

@@ -27,7 +27,9 @@ from hypersd_app.training.evaluation.features import Spaces, judge_of
 from hypersd_app.training.evaluation.models import Model
 from hypersd_app.training.evaluation.plots import Panels, plot_lines
 from hypersd_app.training.evaluation.sheets import write_nearest
+from hypersd_app.training.evaluation.surface import Surface
 from hypersd_app.training.evaluation.trajectory import trajectory_errors
+from hypersd_app.training.evaluation.variety import VarietyCases
 from hypersd_app.training.pocket.teacher import Sampler
 from hypersd_app.training.style.train import encode
 from hypersd_app.training.workspace import Workspace
@@ -60,6 +62,8 @@ class Row:
     diversity: Mapping[str, float] = field(default_factory=dict)
     drift: Drift | None = None
     nearest: float | None = None
+    surface: Surface | None = None
+    variance: tuple[float, float] | None = None  # between seeds: no style named, one named
     trajectory: Mapping[int, list[float]] = field(default_factory=dict)
 
 
@@ -83,7 +87,8 @@ class Bench:
     def __init__(self, workspace: Workspace, sampler: Sampler, count: int, seed: int) -> None:
         self.workspace, self.sampler, self.seed = workspace, sampler, seed
         images = EvaluationImages.of(workspace)
-        self.images = images.data.pictures
+        self.images, self.data = images.data.pictures, images.data
+        self.several = VarietyCases.of(images, seed)
         self.judge: Judge = judge_of(workspace)
         self.known, self.unknown = trained_cases(images, count, seed), held_out_cases(images, seed)
         self.real = self.images[self.known.others]
@@ -121,6 +126,8 @@ class Bench:
                     held_out,
                     self.distances(pictures),
                     nearest=self.training.distance(pictures),
+                    surface=Surface.of(pictures),
+                    variance=self.several.real(self.data) if len(rows) == 0 else None,
                 )
             )
         return rows
@@ -198,6 +205,8 @@ def measure(models: Sequence[Model], workspace: Workspace, sampler: Sampler, cou
                 bench.variety(model),
                 drift(latents, pictures, teacher_latents, teacher_pictures),
                 float(np.median(distances)),
+                Surface.of(pictures),
+                bench.several.made(lambda prompts, first, model=model: sampler.decode(model.draw(prompts, first)), seed + 20_000),
                 followed[id(model.unet)],
             )
         )
@@ -231,6 +240,8 @@ def markdown(report: Report) -> str:
         lines.append(_line(cells))
     lines += [
         "",
+        *_appearance(report),
+        "",
         *_table(
             ["pictures by", "shift of latent means", "spread of latents", "brightness", "white border", "nearest training picture"]
         ),
@@ -254,6 +265,36 @@ def markdown(report: Report) -> str:
         " captions are of.\n"
     )
     return "\n".join([*lines, note])
+
+
+def _appearance(report: Report) -> list[str]:
+    """How flat areas and how crisp edges are, and how much images of one prompt differ, beside real ones."""
+    real = report.rows[0]
+    lines = _table(
+        [
+            "pictures by",
+            "flat pixels inside the drawing",
+            "10-90 % edge width, px",
+            "variance between seeds, no style named",
+            "one style named",
+        ]
+    )
+    for row in report.rows:
+        surface = (
+            ["–", "–"]
+            if row.surface is None or real.surface is None
+            else [
+                f"{100 * row.surface.flat:.1f} % ({_ratio(row.surface.flat, real.surface.flat)} of real)",
+                f"{row.surface.edge_width:.2f} ({row.surface.edge_width / real.surface.edge_width:.2f}x)",
+            ]
+        )
+        varied = (
+            ["–", "–"]
+            if row.variance is None or real.variance is None
+            else [f"{_ratio(value, wanted)} of real" for value, wanted in zip(row.variance, real.variance, strict=True)]
+        )
+        lines.append(_line([row.name, *surface, *varied]))
+    return lines
 
 
 def _table(head: list[str]) -> list[str]:

@@ -14,7 +14,8 @@ from hypersd_app.catalog.builtin import POCKET_GUIDANCE
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.training.core.contact_sheet import contact_sheet
 from hypersd_app.training.core.lora import fuse_lora
-from hypersd_app.training.critics.style import FILE, PRESETS, StyleJudge, labelled
+from hypersd_app.training.critics.frozen import judge_file
+from hypersd_app.training.critics.style import PRESETS, StyleJudge, labelled
 from hypersd_app.training.evaluation.doodles.drawing import Doodle, read_doodles
 from hypersd_app.training.evaluation.doodles.report import Follow, SketchedStudent, controls_of, word_judge
 from hypersd_app.training.style.train import encode
@@ -67,7 +68,7 @@ class StyleBench:
 
     def __init__(self, workspace: Workspace, doodles: Sequence[Doodle], seed: int) -> None:
         self.workspace, self.doodles, self.seed = workspace, doodles, seed
-        self.judge = StyleJudge(workspace.weights("style-judge", FILE, FILE))
+        self.judge = StyleJudge(judge_file(workspace, "style-judge"))
         self.prompts, self.controls = [doodle.prompt for doodle in doodles], controls_of(doodles)
         plain = SketchedStudent(workspace)
         self.plain = plain.draw(self.prompts, self.controls, 0.0, seed)

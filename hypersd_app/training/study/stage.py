@@ -9,9 +9,8 @@ from pathlib import Path
 
 from hypersd_app.training.core.distributed import Processes
 from hypersd_app.training.core.loop import Progress
+from hypersd_app.training.critics.frozen import judge_file
 from hypersd_app.training.critics.registry import open_reward, open_segmenter, trained
-from hypersd_app.training.critics.style import FILE as STYLE_FILE
-from hypersd_app.training.critics.text_image import FILE as JUDGE_FILE
 from hypersd_app.training.study.block import Block
 from hypersd_app.training.study.clock import Clock
 from hypersd_app.training.study.config import TEACHER, StudyConfig, teacher_key
@@ -67,8 +66,8 @@ def train(config: StudyConfig, workspace: Workspace, folder: Path, progress: Pro
 
 
 def _judges(workspace: Workspace) -> list[Path]:
-    names = (("judge", JUDGE_FILE, JUDGE_FILE), ("style-judge", STYLE_FILE, STYLE_FILE), ("autoencoder", "model", "vae"))
-    return [workspace.weights(*name) for name in names]
+    judges = [judge_file(workspace, name) for name in ("judge", "style-judge")]
+    return [*judges, workspace.weights("autoencoder", "model", "vae")]
 
 
 def _check_rewards(config: StudyConfig, workspace: Workspace) -> list[Path]:

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from hypersd_app.training.evaluation.variety import variance
+from hypersd_app.training.evaluation.cases import EvaluationImages
+from hypersd_app.training.evaluation.variety import VarietyCases, variance
+from tests.support.judged_models import judged_workspace
 
 
 def disc(x, y, radius, colour):
@@ -24,3 +26,24 @@ def test_groups_are_averaged():
     unlike = np.stack([disc(64, 64, 30, (0, 0, 0)), disc(64, 64, 30, (250, 250, 0))])
     assert variance([same]) == 0
     assert variance([same, unlike]) == pytest.approx(variance([unlike]) / 2)
+
+
+def test_cases_show_one_thing_each_and_a_model_without_variety_has_none(tmp_path):
+    data = judged_workspace(tmp_path / "runs").data
+    images = EvaluationImages(data, np.arange(len(data.scenes)))
+    cases = VarietyCases.of(images, 0, prompts=3)
+    for found in (cases.any_style, cases.one_style):
+        for rows in found.values():
+            shown = {data.scenes[index].placements[0].concept for index in rows}
+            assert len(shown) == 1 and all(data.scenes[index].kind == "single" for index in rows)
+    for prompt, rows in cases.one_style.items():
+        assert len({data.scenes[index].set_key for index in rows}) == 1 and ", " in prompt
+    asked = []
+
+    def same_for_every_seed(prompts, seed):
+        asked.extend(prompts)
+        return np.stack([disc(64, 64, 30, (0, 90, 0))] * len(prompts))
+
+    made = cases.made(same_for_every_seed, 0)
+    assert len(asked) == 8 * (len(cases.any_style) + len(cases.one_style))
+    assert all(value == 0 or np.isnan(value) for value in made)

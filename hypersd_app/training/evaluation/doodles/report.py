@@ -24,6 +24,7 @@ from hypersd_app.training.controlnet.train import controlled, newest_controlnet
 from hypersd_app.training.core.contact_sheet import contact_sheet
 from hypersd_app.training.core.device import memory_format, mixed_precision
 from hypersd_app.training.core.lora import fuse_lora
+from hypersd_app.training.critics.frozen import judge_file
 from hypersd_app.training.critics.text_image import Judge
 from hypersd_app.training.data.scribbles import BLACK
 from hypersd_app.training.data.thumbnails import framed
@@ -161,7 +162,7 @@ def word_judge(workspace: Workspace, prompts: Sequence[str]) -> Callable[[Pictur
     None without a judge, or with too few things to mistake them for.
     """
     try:
-        path = workspace.weights("judge", "judge.safetensors", "judge.safetensors")
+        path = judge_file(workspace, "judge")
         others = distractors(workspace.data.concepts, prompts)
     except ModelUnavailable:
         return None
