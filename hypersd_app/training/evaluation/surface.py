@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hypersd_app.training.controlnet.scribbles import silhouette
+from hypersd_app.training.data.scribbles import silhouette
 from hypersd_app.training.data.thumbnails import BACKGROUND
 
 Picture = NDArray[np.uint8]  # (H, W, 3)

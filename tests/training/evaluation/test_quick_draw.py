@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hypersd_app.errors import InvalidRequest
-from hypersd_app.training.controlnet.scribbles import Stroke
+from hypersd_app.training.data.scribbles import Stroke
 from hypersd_app.training.evaluation.doodles.drawing import PAPER, Doodle
 from hypersd_app.training.evaluation.doodles.metrics import LineFollowing
 from hypersd_app.training.evaluation.doodles.quick_draw import read_quick_draw

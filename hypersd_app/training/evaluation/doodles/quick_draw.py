@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from hypersd_app.errors import InvalidRequest
-from hypersd_app.training.controlnet.scribbles import BLACK, Stroke
+from hypersd_app.training.data.scribbles import BLACK, Stroke
 from hypersd_app.training.data.words.grammar import with_article
 from hypersd_app.training.evaluation.doodles.drawing import PAPER, Doodle
 
