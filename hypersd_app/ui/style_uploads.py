@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hypersd_app.catalog.lora_check import check_lora
+from hypersd_app.catalog.lora.check import check_lora
 from hypersd_app.catalog.safetensors_header import TensorFile, read_header
 from hypersd_app.catalog.scan import read_style
 from hypersd_app.catalog.specs import StyleSpec

@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 
 from hypersd_app.catalog.builtin import stable_diffusion
 from hypersd_app.catalog.catalog import distinct
+from hypersd_app.catalog.lora.check import check_lora
 from hypersd_app.catalog.lora.keys import diffusers_layer, parse_key
-from hypersd_app.catalog.lora_check import check_lora
 from hypersd_app.catalog.scan import read_style, scan_styles
 from hypersd_app.catalog.sidecars import read_sidecar
 from hypersd_app.catalog.specs import WeightSource

@@ -14,7 +14,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from hypersd_app.catalog.lora_check import check_lora
+from hypersd_app.catalog.lora.check import check_lora
 from hypersd_app.catalog.scan import scan_styles
 from hypersd_app.errors import InvalidRequest, ModelUnavailable
 from hypersd_app.images.files import open_picture

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hypersd_app.catalog.builtin import ACCELERATOR
 from hypersd_app.diffusion.schedules import NoiseSchedule
 from hypersd_app.models.pocket import PocketUNet, new_scheduler
 from hypersd_app.training.core.contact_sheet import contact_sheet
@@ -23,7 +24,7 @@ from hypersd_app.training.distillation.losses.reward import FeedbackLoss
 from hypersd_app.training.distillation.pocket_source import PocketSource
 from hypersd_app.training.distillation.regression_pairs import pair_cost
 from hypersd_app.training.distillation.step import Distiller, forward_equivalents
-from hypersd_app.training.distillation.train import FILE, FewStepSampler, TeacherModel, distil, new_context
+from hypersd_app.training.distillation.train import FewStepSampler, TeacherModel, distil, new_context
 from hypersd_app.training.study.budget import Costs, Plan, continued_plan, remembered, whole_plan
 from hypersd_app.training.study.clock import Clock
 from hypersd_app.training.study.config import TEACHER, TRUNK, VARIANTS, StudyConfig, Variant, row_key, student_config
@@ -73,7 +74,7 @@ class Block:
         if not self._distil(variant, plan, folder) or self.clock.over:
             return False
         minutes, unet = (time.monotonic() - began) / 60, self.unet().eval()
-        fuse_lora(unet, folder / FILE)
+        fuse_lora(unet, folder / ACCELERATOR)
         found = self.measure.student(unet, variant.method.eta, variant.timestep, self.seed)
         steps = [steps for _, steps in plan.stages]
         self.rows.add(Row(key, self.stamp, name, self.seed, found, steps, list(plan.costs), plan.before, minutes))

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from hypersd_app.catalog.builtin import stable_diffusion
-from hypersd_app.catalog.lora_check import check_lora
+from hypersd_app.catalog.lora.check import check_lora
 from hypersd_app.catalog.scan import read_style
 from hypersd_app.catalog.specs import WeightSource
 from hypersd_app.engine.loading.lora import StylePatch, read_factors
