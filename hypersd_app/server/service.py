@@ -201,6 +201,9 @@ def lazy_painting(message: Message, request: GenerationRequest, limits: BoardLim
     parts = parts_of(message)
     kind, scale = control_of(message.head)
     strength = strength_of(message.head) if "init" in parts else None
+    if message.head.get("follow_ink") is True and "ink" in parts and strength is not None and "sketch" not in parts:
+        # Where it is blank, a sketch asks for blank paper: the freer the picture, the less it may say.
+        parts["sketch"], scale = parts["ink"], scale * (1 - strength)
     for name in ("ink", "mask"):
         if name in parts and strength is None:
             raise InvalidRequest(name, "a picture", "none without an init image")

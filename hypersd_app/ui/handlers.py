@@ -72,11 +72,12 @@ class Handlers:
             raise InvalidRequest("picture", picture, PICTURE)
         kind, scale = control_of(values)
         with self._reading:
-            init = init_image(self._opened(picture, "picture"), strength, self._opened(mask, "mask") if mask else None)
-            control = sketch_control(self._opened(sketch, "sketch"), scale, kind) if sketch else None
+            init = init_image(self.opened(picture, "picture"), strength, self.opened(mask, "mask") if mask else None)
+            control = sketch_control(self.opened(sketch, "sketch"), scale, kind) if sketch else None
         return pictures(self.engine.generate(request_from_json(self._api_values(values), control, init)))[0]
 
-    def _opened(self, path: str, field: str) -> Image.Image:
+    def opened(self, path: str, field: str) -> Image.Image:
+        """A visitor's picture file, decoded within the limits. Raises InvalidRequest."""
         return open_picture(self.bounded(path, field), field, self.limits.sketch_pixels)
 
     def compare(self, values: Mapping[str, Any], axes: Mapping[str, Any], sketch: str | None) -> tuple[Image.Image, dict[str, Any]]:

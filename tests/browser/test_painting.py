@@ -45,7 +45,7 @@ def set_strength(board: BoardPage, value: float) -> None:
 
 def test_the_picture_becomes_the_canvas_and_strokes_change_it_live(studio: Served, painting: BoardPage) -> None:
     before, start = shown(painting), studio.engine.requests[-1].init
-    assert start is not None and start.strength == 0.6 and start.mask is None
+    assert start is not None and start.strength == 0.4 and start.mask is None
     assert painting.page.locator(".hs-canvas").is_visible()
     painting.page.locator('.hs-ink-button[data-color="#d6342c"]').click()
     seq = painting.value("hypersd.board.shownSeq")
@@ -56,7 +56,8 @@ def test_the_picture_becomes_the_canvas_and_strokes_change_it_live(studio: Serve
     painting.pen_up()
     painting.settle()
     request = studio.engine.requests[-1]
-    assert request.control is None and request.init is not None
+    assert request.init is not None and request.control is not None
+    assert request.control.scale == pytest.approx(0.6), "the lines are followed as far as the strength leaves them"
     red, old = request.init.image[128, 128].astype(int), start.image[128, 128].astype(int)
     assert red[0] > 180 and red[1] < 100 and not (red == old).all()
     assert (request.init.image[10, 10] == start.image[10, 10]).all()

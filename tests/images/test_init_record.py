@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.images.metadata import init_record, parameters_text, read_request, request_values, result_png
-from hypersd_app.requests import GenerationRequest, GenerationResult, InitImage
+from hypersd_app.requests import ControlInput, GenerationRequest, GenerationResult, InitImage
 from hypersd_app.server.http.png_recipes import CANVAS, png_bytes, read_recipe, with_recipe
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
@@ -65,6 +66,9 @@ def test_records_of_anybody_are_checked(row: object) -> None:
 def test_the_page_is_told_what_is_missing() -> None:
     picture = Image.fromarray(IMAGE)
     found = read_recipe(png_bytes(with_recipe(picture, PAINTED)))
-    assert found["head"]["strength"] == 0.4 and "painted on another picture" in found["changed"][0]
+    assert found["head"]["strength"] == 0.4 and "painted on another image" in found["changed"][0]
     whole = read_recipe(png_bytes(with_recipe(picture, PAINTED, [{"tool": CANVAS, "source": "data:image/jpeg;base64,AA=="}])))
+    control = replace(PAINTED, control=ControlInput(IMAGE, scale=0.6))
+    drawn = read_recipe(png_bytes(with_recipe(picture, control, [{"tool": CANVAS, "source": ""}])))
+    assert drawn["head"]["controlnet_conditioning_scale"] == 1.0, "as the page asked: it was lessened by the strength"
     assert whole["changed"] == [] and whole["operations"][0]["tool"] == CANVAS, "the canvas is in the file"

@@ -58,6 +58,15 @@ def test_masks_and_sketches_come_along_and_other_sizes_are_fitted() -> None:
     assert request.init.mask[9, 20] == 255 and request.init.mask[9, 100] == 0
 
 
+def test_strokes_are_followed_as_far_as_the_strength_leaves_them() -> None:
+    head = {"follow_ink": True, "controlnet_conditioning_scale": 0.5}
+    request = built(frame(head, init=png("white"), ink=half((0, 0, 0, 255))))
+    assert request.control is not None and request.control.scale == pytest.approx(0.3)
+    assert built(frame(head, init=png("white"))).control is None
+    own = built(frame(head, init=png("white"), ink=half((0, 0, 0, 255)), sketch=half((0, 0, 0, 255))))
+    assert own.control.scale == 0.5, "a sketch of its own is followed as asked"
+
+
 def test_a_jpeg_is_a_ground_too() -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (64, 64), (10, 120, 30)).save(buffer, "JPEG")

@@ -6,6 +6,7 @@ import base64
 import io
 import queue
 import re
+import zipfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -215,6 +216,25 @@ def test_paint_starts_from_a_picture_and_keeps_what_the_mask_protects(client: Cl
         client.predict(handle_file(made), api_name="/make_again")
 
 
+def test_stickers_come_out_transparent_in_every_format(client: Client, tmp_path: Path) -> None:
+    picture = Image.new("RGB", (256, 256), "white")
+    picture.paste("#d03020", (64, 64, 192, 192))
+    picture.save(tmp_path / "square.png")
+    start = handle_file(str(tmp_path / "square.png"))
+    for form in ("png", "webp"):
+        made = Image.open(client.predict(start, 1024, 0, form, api_name="/sticker"))
+        assert (made.size, made.mode) == ((1024, 1024), "RGBA")
+        assert made.getpixel((5, 5))[3] == 0 and made.getpixel((512, 512))[3] == 255  # type: ignore[index]
+    drawing = Path(client.predict(start, 512, 0, "svg", api_name="/sticker")).read_text(encoding="utf-8")
+    assert "<svg" in drawing and "<path" in drawing
+    with zipfile.ZipFile(client.predict([start, start], 0.03, api_name="/sticker_pack")) as archive:
+        sizes = [entry.file_size for entry in archive.infolist()]
+    assert len(sizes) == 2 and max(sizes) < 100_000
+    for changes, words in (({"size": 100}, "size"), ({"outline": 1}, "outline"), ({"format": "gif"}, "format.*png")):
+        with pytest.raises(AppError, match=words):
+            client.predict(start, **changes, api_name="/sticker")
+
+
 def test_paint_names_what_is_wrong(client: Client, tmp_path: Path) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "start.png")
     Image.new("L", (32, 64)).save(tmp_path / "mask.png")
@@ -232,7 +252,8 @@ def test_paint_names_what_is_wrong(client: Client, tmp_path: Path) -> None:
 
 
 ENDPOINTS = {
-    "text_to_image", "scribble", "paint", "compare", "recipe_from_png", "make_again", "annotate", "animate",
+    "text_to_image", "scribble", "paint", "sticker", "sticker_pack", "compare",
+    "recipe_from_png", "make_again", "annotate", "animate",
     "list_models", "list_styles", "rescan", "add_style",
 }  # fmt: skip
 

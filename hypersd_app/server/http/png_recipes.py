@@ -25,7 +25,7 @@ from hypersd_app.images.recipes.foreign import fitted
 from hypersd_app.images.recipes.programs import ALLOWED, foreign_recipe
 from hypersd_app.images.recipes.texts import image_texts
 from hypersd_app.images.scribble import ink_from_control
-from hypersd_app.requests import ControlInput, GenerationRequest, request_from_json, request_to_json
+from hypersd_app.requests import MAX_CONTROL_SCALE, ControlInput, GenerationRequest, request_from_json, request_to_json
 
 CANVAS = "canvas"  # the operation that holds what a drawing is painted on
 
@@ -88,7 +88,11 @@ def _own(document: Mapping[str, Any]) -> dict[str, Any]:
     record, changed = init_record(document["request"]), []
     if record is not None:
         rest["strength"] = record.strength
-    if record is not None and not any(operation.get("tool") == CANVAS for operation in operations):
+    painted = any(operation.get("tool") == CANVAS for operation in operations)
+    if record is not None and painted and request.control is not None and record.strength < 1:
+        asked = request.control.scale / (1 - record.strength)  # the strength lessened it
+        rest["controlnet_conditioning_scale"] = round(min(asked, MAX_CONTROL_SCALE), 4)
+    if record is not None and not painted:
         changed.append("It was painted on another image, which is not in the file: use that one as the canvas again.")
     found = {"head": {**request_to_json(request), **rest}, "operations": operations, "changed": changed}
     return found if compared is None else {**found, "compare": compared}

@@ -11,6 +11,7 @@ from gradio.processing_utils import save_bytes_to_cache
 from hypersd_app.images.files import open_picture
 from hypersd_app.ui.animation import FRAME_PIXELS, MAX_FRAMES, animated_gif, check_frames
 from hypersd_app.ui.api.paint import add_paint
+from hypersd_app.ui.api.stickers import add_stickers
 from hypersd_app.ui.handlers import Handlers
 from hypersd_app.ui.shell.errors import for_people
 
@@ -21,6 +22,7 @@ def add_named_endpoints(handlers: Handlers) -> None:
         _add_text_to_image(handlers)
         _add_scribble(handlers)
         add_paint(handlers, endpoint)
+        add_stickers(handlers, endpoint)
         _add_compare(handlers)
         _add_recipes(handlers)
         _add_annotate(handlers)

@@ -8,6 +8,7 @@ import { readOwn, writeOwn } from "../core/storage.js";
 import { joined } from "../core/wire.js";
 
 const KEY = "hypersd.strength";
+const USUAL = 0.4;
 export const CANVAS = "canvas";
 export const MASK = "mask";
 export const MASK_COLOR = "#e01f8b";
@@ -63,7 +64,7 @@ export function frameOfRecipe({ head, operations }) {
 
 export class Canvas {
   constructor(element, board) {
-    Object.assign(this, { element, board, shown: null, found: null, length: 0, strength: Number(readOwn(KEY) ?? 0.6) });
+    Object.assign(this, { element, board, shown: null, found: null, length: 0, strength: Number(readOwn(KEY) ?? USUAL) });
     const one = (selector) => element.querySelector(selector);
     [this.image, this.tools, this.slider, this.output] = [".hs-canvas", ".hs-paint-tools", ".hs-strength", ".hs-strength-value"].map(one);
     this.sheets = [new Sheet(one(".hs-mask")), controlSheet()];
@@ -84,7 +85,10 @@ export class Canvas {
   // Whether the model starts from a picture.
   get active() { return Boolean(this.picture) && (this.strengths === null || this.strengths.length > 0); }
   // What a request says besides the settings.
-  head() { return this.active ? { strength: nearest(this.strengths, this.strength) } : {}; }
+  head() {
+    if (!this.active) return {};
+    return { strength: nearest(this.strengths, this.strength), follow_ink: Boolean(this.board.settings.model.sketch) };
+  }
   frame(head) {
     const { paper } = this.board;
     const operations = this.operations;

@@ -1,0 +1,144 @@
+"""Pictures as stickers: the ground cut away, larger, with a die-cut edge, as PNG, WebP or SVG, one or a pack of them."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from hypersd_app.errors import InvalidRequest
+from hypersd_app.images.scribble import border_colour, local_maximum
+
+SIDES = (256, 2048)  # pixels
+OUTLINES = (0.0, 0.1)  # width of the die-cut edge as a share of the side
+PACK_SIDE, PACK_BYTES, MOST_IN_PACK = 512, 100_000, 60  # as messengers take stickers
+NEAR, FAR = 14.0, 40.0  # from the ground's colour: up to here a pixel is ground, and what differs by less covers it in part
+SOFT = 2  # pixels by which the edge reaches into the sticker
+
+
+def cut_out(picture: Image.Image) -> Image.Image:
+    """RGBA with the ground transparent: all that is like the border and reachable from it, with a soft edge.
+
+    White inside of the drawing stays. A picture that is transparent already is left as it is.
+    """
+    if picture.mode == "RGBA" and np.asarray(picture.getchannel("A")).min() < 255:
+        return picture
+    pixels = np.asarray(picture.convert("RGB")).astype(np.float32)
+    ground = border_colour(pixels)
+    distance = np.abs(pixels - ground).max(-1)
+    outside = reachable(distance <= NEAR)
+    edge = grown(outside, SOFT) & ~outside
+    alpha = np.where(outside, 0.0, 1.0)
+    # An edge covers its ground as much as it differs from it, against the nearest pixel that covers all of it.
+    full = np.maximum(local_maximum(distance, SOFT + 1), FAR)
+    alpha[edge] = np.clip(distance[edge] / full[edge], 0.0, 1.0)
+    # What the ground shines through of an edge's colour is taken out of it again.
+    share = np.maximum(alpha, 0.05)[..., None]
+    colours = np.where(edge[..., None], ground + (pixels - ground) / share, pixels)
+    made = np.concatenate([np.clip(colours, 0, 255), 255 * alpha[..., None]], axis=-1)
+    return Image.fromarray(made.round().astype(np.uint8), "RGBA")
+
+
+def reachable(free: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which of the `free` places (H, W) are connected with the border, over sides."""
+    found = free.copy()
+    found[1:-1, 1:-1] = False
+    count = -1
+    while (now := int(found.sum())) != count:
+        count = now
+        # Along each row and column as far as it is free: a winding way takes a few rounds, not one for each pixel.
+        for _ in range(2):
+            found = swept(found, free)
+            found = swept(found[::-1], free[::-1])[::-1]
+            found, free = found.T, free.T
+    return found
+
+
+def swept(found: NDArray[np.bool_], free: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What is found, and all that is free below it without a gap."""
+    rows = np.empty_like(found)
+    above = np.zeros(found.shape[1], bool)
+    for i in range(len(found)):
+        above = free[i] & (found[i] | above)
+        rows[i] = above
+    return rows
+
+
+def grown(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """A mask (H, W) and all places within `reach` sides of it."""
+    for _ in range(reach):
+        padded = np.pad(mask, 1)
+        mask = padded[1:-1, 1:-1] | padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
+    return mask
+
+
+def sticker(picture: Image.Image, side: int, outline: float = 0.0) -> Image.Image:
+    """A picture cut out, `side` pixels on its longer side, with a white edge `outline` of the side wide. Raises InvalidRequest."""
+    if isinstance(side, bool) or not isinstance(side, int) or not SIDES[0] <= side <= SIDES[1]:
+        raise InvalidRequest("size", side, f"a whole number from {SIDES[0]} to {SIDES[1]}")
+    if not OUTLINES[0] <= outline <= OUTLINES[1]:
+        raise InvalidRequest("outline", outline, f"a number from {OUTLINES[0]:g} to {OUTLINES[1]:g}")
+    made = resized(cut_out(picture), side)
+    return die_cut(made, round(outline * side)) if outline else made
+
+
+def resized(picture: Image.Image, side: int) -> Image.Image:
+    """RGBA at another size; colours are weighed by alpha, or transparent pixels would bleed into edges."""
+    scale = side / max(picture.size)
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    return picture.convert("RGBa").resize(size, Image.Resampling.LANCZOS).convert("RGBA")
+
+
+def die_cut(picture: Image.Image, width: int) -> Image.Image:
+    """RGBA with a white edge around all that is opaque, `width` pixels wide, rounded."""
+    alpha = picture.getchannel("A")
+    room = Image.new("L", (picture.width + 4 * width, picture.height + 4 * width))
+    room.paste(alpha, (2 * width, 2 * width))
+    # Of a blurred shape the part above a small value reaches as far in every direction.
+    spread = np.asarray(room.point(lambda value: 255 if value > 127 else 0).filter(ImageFilter.GaussianBlur(width / 2)), np.float32)
+    edge = np.clip((spread - 5.8) * 0.5, 0, 1)  # 2.3 % of full: two deviations beyond a straight edge
+    white = np.full((*edge.shape, 4), 255, np.uint8)
+    white[..., 3] = (255 * edge).round()
+    ground = Image.fromarray(white, "RGBA")
+    ground.alpha_composite(picture, (2 * width, 2 * width))
+    return resized(ground, max(picture.size))
+
+
+def webp_under(picture: Image.Image, most: int = PACK_BYTES) -> bytes:
+    """WebP of at most `most` bytes, as good as that allows."""
+    data = b""
+    for quality in (90, 80, 65, 50, 35, 20, 5):
+        buffer = io.BytesIO()
+        picture.save(buffer, "WEBP", quality=quality, method=4)
+        data = buffer.getvalue()
+        if len(data) <= most:
+            break
+    return data
+
+
+def pack(pictures: Sequence[Image.Image], outline: float = 0.0) -> bytes:
+    """A ZIP of stickers as messengers take them: WebP on 512x512 pixels, each under 100 KB. Raises InvalidRequest."""
+    if not 1 <= len(pictures) <= MOST_IN_PACK:
+        raise InvalidRequest("pictures", len(pictures), f"1 to {MOST_IN_PACK} pictures")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for number, picture in enumerate(pictures, start=1):
+            square = Image.new("RGBA", (PACK_SIDE, PACK_SIDE))
+            made = sticker(picture, PACK_SIDE, outline)
+            square.paste(made, ((PACK_SIDE - made.width) // 2, (PACK_SIDE - made.height) // 2))
+            archive.writestr(f"sticker-{number:02d}.webp", webp_under(square))
+    return buffer.getvalue()
+
+
+def svg(picture: Image.Image) -> str:
+    """The cut out picture traced into flat shapes."""
+    import vtracer
+
+    cut = resized(cut_out(picture), 512)
+    values = [tuple(int(value) for value in pixel) for pixel in np.asarray(cut).reshape(-1, 4)]
+    traced: str = vtracer.convert_pixels_to_svg(values, cut.size, colormode="color", filter_speckle=4, color_precision=6)
+    return traced

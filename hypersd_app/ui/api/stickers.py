@@ -1,0 +1,82 @@
+"""The named endpoints that turn pictures into stickers."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
+from PIL import Image
+
+from hypersd_app.errors import InvalidRequest
+from hypersd_app.images import stickers
+from hypersd_app.images.png import encode_png
+from hypersd_app.requests import whole
+from hypersd_app.ui.handlers import PICTURE, Handlers
+
+FORMATS = ("png", "webp", "svg")
+
+
+def add_stickers(handlers: Handlers, endpoint: Callable[..., None]) -> None:
+    """Add `/sticker` and `/sticker_pack` to the Blocks being built."""
+
+    def sticker(picture: str, size: float, outline: float, format: str) -> str:
+        """Cut a picture out of its ground and give it as a transparent file.
+
+        Args:
+            picture: A picture file; its ground is what is like its border and connected with it.
+            size: Pixels of the longer side, a whole number from 256 to 2048; an SVG has no size.
+            outline: Width of a white die-cut edge as a share of the side, 0 (none) to 0.1.
+            format: png, webp or svg (flat shapes, traced).
+
+        Returns:
+            The file.
+        """
+        if not picture:
+            raise InvalidRequest("picture", picture, PICTURE)
+        if format not in FORMATS:
+            raise InvalidRequest("format", format, ", ".join(FORMATS))
+        drawn = handlers.opened(picture, "picture")
+        side = whole("size", size)
+        made = stickers.sticker(drawn, side, outline)
+        path: str = save_bytes_to_cache(encoded(made, format), f"sticker.{format}", file.GRADIO_CACHE)
+        return path
+
+    def sticker_pack(pictures: list[str], outline: float) -> str:
+        """Cut pictures out and pack them as messengers take stickers: WebP, 512 pixels, each under 100 KB.
+
+        Args:
+            pictures: 1 to 60 picture files.
+            outline: Width of a white die-cut edge as a share of the side, 0 (none) to 0.1.
+
+        Returns:
+            A ZIP file.
+        """
+        paths = pictures or []
+        if len(paths) > stickers.MOST_IN_PACK:
+            raise InvalidRequest("pictures", len(paths), f"1 to {stickers.MOST_IN_PACK} pictures")
+        packed = stickers.pack([handlers.opened(path, "pictures") for path in paths], outline)
+        path: str = save_bytes_to_cache(packed, "stickers.zip", file.GRADIO_CACHE)
+        return path
+
+    file = gr.File(label="sticker")
+    numbers = [gr.Number(512, label="size"), gr.Number(0.0, label="outline")]
+    endpoint(sticker, [gr.File(label="picture", type="filepath"), *numbers, gr.Textbox("png", label="format")], file)
+    endpoint(
+        sticker_pack,
+        [gr.File(label="pictures", file_count="multiple"), gr.Number(0.0, label="outline")],
+        gr.File(label="pack"),
+        concurrency_limit=1,
+    )
+
+
+def encoded(picture: Image.Image, form: str) -> bytes:
+    """A sticker's file."""
+    if form == "svg":
+        return stickers.svg(picture).encode()
+    if form == "png":
+        return encode_png(picture)
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=90)
+    return buffer.getvalue()
