@@ -259,4 +259,5 @@ def _ran(result: GenerationResult) -> dict[str, Any]:
         "recipe": request.recipe,
         "width": result.pixels[0].shape[1],
         "height": result.pixels[0].shape[0],
+        **({"notes": list(result.notes)} if result.notes else {}),
     }

@@ -236,10 +236,11 @@ def gallery_of(result: GenerationResult) -> Any:
 def status_of(result: GenerationResult) -> str:
     """One line under the pictures."""
     request = result.request
-    return text("text.status.done").format(
+    done = text("text.status.done").format(
         pictures=counted("pictures", len(result.images)), steps=counted("steps", request.num_inference_steps),
         total=result.milliseconds.get("total", 0.0), seed=request.seed,
     )  # fmt: skip
+    return " · ".join([done, *result.notes])
 
 
 def outbox_of(result: GenerationResult) -> str:
