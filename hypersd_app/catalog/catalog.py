@@ -8,9 +8,9 @@ from dataclasses import replace
 from hypersd_app.catalog.accelerators import accelerating_recipes
 from hypersd_app.catalog.builtin import hub_models, pocket_model, trained_students
 from hypersd_app.catalog.embeddings import scan_embeddings
-from hypersd_app.catalog.folders import model_folders
 from hypersd_app.catalog.revisions import pinned, read_pins
-from hypersd_app.catalog.scan import scan_models, scan_styles
+from hypersd_app.catalog.scanning.folders import model_folders
+from hypersd_app.catalog.scanning.scan import scan_models, scan_styles
 from hypersd_app.catalog.specs import ControlSpec, DecoderSpec, EmbeddingSpec, ModelSpec, Recipe, StyleSpec
 from hypersd_app.catalog.validation import one_of
 from hypersd_app.settings import Settings

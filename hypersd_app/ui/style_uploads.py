@@ -11,7 +11,7 @@ from typing import Any
 
 from hypersd_app.catalog.lora.check import check_lora
 from hypersd_app.catalog.safetensors_header import TensorFile, read_header
-from hypersd_app.catalog.scan import read_style
+from hypersd_app.catalog.scanning.scan import read_style
 from hypersd_app.catalog.specs import StyleSpec
 from hypersd_app.errors import InvalidRequest, ModelUnavailable
 from hypersd_app.server.engines.protocol import ImageEngine

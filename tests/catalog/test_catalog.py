@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 
 from hypersd_app.catalog import validation
 from hypersd_app.catalog.catalog import Catalog
-from hypersd_app.catalog.checkpoint_kinds import checkpoint_kind
 from hypersd_app.catalog.safetensors_header import read_header
-from hypersd_app.catalog.scan import read_style
+from hypersd_app.catalog.scanning.checkpoint_kinds import checkpoint_kind
+from hypersd_app.catalog.scanning.scan import read_style
 from hypersd_app.catalog.specs import Recipe
 from hypersd_app.errors import InvalidRequest, ModelUnavailable
 from hypersd_app.settings import Settings

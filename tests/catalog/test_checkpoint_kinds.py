@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from hypersd_app.catalog.catalog import Catalog
-from hypersd_app.catalog.checkpoint_kinds import checkpoint_kind
+from hypersd_app.catalog.scanning.checkpoint_kinds import checkpoint_kind
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.settings import Settings
 from tests.support.checkpoints import checkpoint_tensors

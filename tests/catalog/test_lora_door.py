@@ -12,8 +12,8 @@ from hypersd_app.catalog.builtin import stable_diffusion
 from hypersd_app.catalog.catalog import distinct
 from hypersd_app.catalog.lora.check import check_lora
 from hypersd_app.catalog.lora.keys import diffusers_layer, parse_key
-from hypersd_app.catalog.scan import read_style, scan_styles
-from hypersd_app.catalog.sidecars import read_sidecar
+from hypersd_app.catalog.scanning.scan import read_style, scan_styles
+from hypersd_app.catalog.scanning.sidecars import read_sidecar
 from hypersd_app.catalog.specs import WeightSource
 from hypersd_app.errors import ModelUnavailable
 from tests.support import lora_files

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from hypersd_app.catalog.lora.check import check_lora
-from hypersd_app.catalog.scan import scan_styles
+from hypersd_app.catalog.scanning.scan import scan_styles
 from hypersd_app.errors import InvalidRequest, ModelUnavailable
 from hypersd_app.images.files import open_picture
 from hypersd_app.server.http.png_recipes import read_recipe

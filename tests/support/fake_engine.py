@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from hypersd_app.catalog.scan import scan_styles
+from hypersd_app.catalog.scanning.scan import scan_styles
 from hypersd_app.catalog.specs import ControlSpec, DecoderSpec, ModelSpec, Recipe, StyleSpec, WeightSource
 from hypersd_app.catalog.validation import choose_recipe, one_of
 from hypersd_app.errors import HyperSDError

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hypersd_app.catalog.builtin import stable_diffusion
 from hypersd_app.catalog.lora.check import check_lora
-from hypersd_app.catalog.scan import read_style
+from hypersd_app.catalog.scanning.scan import read_style
 from hypersd_app.catalog.specs import WeightSource
 from hypersd_app.engine.loading.lora import StylePatch, read_factors
 from hypersd_app.errors import ModelUnavailable

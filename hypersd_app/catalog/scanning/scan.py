@@ -12,14 +12,14 @@ from pathlib import Path
 
 from hypersd_app.catalog.accelerators import merged_recipes
 from hypersd_app.catalog.builtin import FAMILIES, stable_diffusion
-from hypersd_app.catalog.checkpoint_kinds import INPUTS, CheckpointKind, checkpoint_kind
 from hypersd_app.catalog.embeddings import HOW_TO_CONVERT
 from hypersd_app.catalog.files import files_below, stamp_of
 from hypersd_app.catalog.lora.contents import read_contents
 from hypersd_app.catalog.lora.fit import best_fit, notes
 from hypersd_app.catalog.lora.layers import known_networks
 from hypersd_app.catalog.safetensors_header import TensorFile, read_header
-from hypersd_app.catalog.sidecars import NOTHING, Sidecar, read_sidecar
+from hypersd_app.catalog.scanning.checkpoint_kinds import INPUTS, CheckpointKind, checkpoint_kind
+from hypersd_app.catalog.scanning.sidecars import NOTHING, Sidecar, read_sidecar
 from hypersd_app.catalog.specs import ModelSpec, StyleSpec, WeightSource
 from hypersd_app.errors import ModelUnavailable
 
