@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from PIL import Image
@@ -19,6 +20,7 @@ from hypersd_app.ui.animation import FRAME_PIXELS, animated_gif, split
 from hypersd_app.ui.compare.grid import MAX_CELLS, make_grid
 from hypersd_app.ui.compare.sheet import contact_sheet as sheet_of
 from hypersd_app.ui.control_images import control_image
+from hypersd_app.ui.prompt_reading import read_prompt
 from hypersd_app.ui.recipe_matching import with_known_names
 
 PageCall = Callable[[dict[str, Any], bytes], dict[str, Any]]
@@ -69,7 +71,11 @@ def page_calls(service: BoardService, engine: ImageEngine, default_model: str) -
         found = control_image(engine, str(values.get("model")), values.get("kind"), picture)
         return {"png": base64.b64encode(png_bytes(found.convert("L"))).decode()}
 
-    calls = (save_png, read_png, known_names, animation, grid, contact_sheet, annotate)
+    def reading(values: dict[str, Any], _nothing: bytes) -> dict[str, Any]:
+        """What a model makes of a prompt: words that it does not read, and things it does not know."""
+        return asdict(read_prompt(engine, str(values.get("model")), str(values.get("prompt"))))
+
+    calls = (save_png, read_png, known_names, animation, grid, contact_sheet, annotate, reading)
     return {call.__name__: call for call in calls}
 
 

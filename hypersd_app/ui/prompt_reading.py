@@ -1,0 +1,98 @@
+"""What a model makes of a prompt: how many of its words are read, and which things in it the model has not seen."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hypersd_app.catalog.vocabulary import FILE_NAME, Vocabulary
+from hypersd_app.server.engines.protocol import ImageEngine
+
+LONGEST = 500  # characters, as many as the page's field takes
+_ENDS = 2  # tokens that mark where a text begins and ends
+# What separates things from each other, and what is said of them rather than their names.
+_BETWEEN = re.compile(
+    r"[,;.!?/+&()]|\b(?:and|with|without|in|on|at|of|by|near|under|over|beside|behind|between|from|to|for|wearing|holding|eating|riding)\b",
+    re.IGNORECASE,
+)
+_SAYS_NOTHING = re.compile(
+    r"\b(?:a|an|the|one|two|three|four|five|some|style|sticker|drawing|picture|background|isolated|white|black|red|orange|yellow|green|"
+    r"blue|purple|violet|pink|brown|grey|gray|golden|silver|big|small|large|little|tiny|cute|happy|sad|old|new|front|left|right|\w+ing)\b",
+    re.IGNORECASE,
+)
+_WORDS = re.compile("[a-z0-9]", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Words for a thing that the model has not seen, and the nearest that it has; "" for none."""
+
+    words: str
+    nearest: str
+
+
+@dataclass(frozen=True)
+class PromptReading:
+    """`unread` is the end of the prompt for which there is no room, "" where all is read."""
+
+    unread: str
+    unknown: tuple[Unknown, ...]
+
+
+def read_prompt(engine: ImageEngine, model: str, prompt: str) -> PromptReading:
+    """How `model` reads a prompt; nothing is wrong with it where the model's files don't say."""
+    row = next((each for each in engine.models() if each.name == model), None)
+    folder = row.source.path if row is not None else None
+    text = prompt[:LONGEST]
+    if folder is None or not text.strip():
+        return PromptReading("", ())
+    return PromptReading(unread(folder, text), unknown_things(folder, text))
+
+
+def unread(folder: Path, prompt: str) -> str:
+    """What of the prompt the text encoder of the model in `folder` cuts off."""
+    found = _tokenizer(folder)
+    if found is None:
+        return ""
+    tokenizer, most = found
+    offsets = tokenizer.encode(prompt, add_special_tokens=False).offsets
+    return prompt[offsets[most - _ENDS][0] :].strip() if len(offsets) > most - _ENDS else ""
+
+
+def unknown_things(folder: Path, prompt: str) -> tuple[Unknown, ...]:
+    """The things in a prompt that the vocabulary of the model in `folder` does not have."""
+    vocabulary = _vocabulary(folder)
+    if vocabulary is None:
+        return ()
+    things = (" ".join(_SAYS_NOTHING.sub(" ", part).split()) for part in _BETWEEN.split(prompt))
+    missing = [thing for thing in dict.fromkeys(things) if thing and not _known(vocabulary, thing)]
+    return tuple(Unknown(thing, entry.word if (entry := vocabulary.nearest(thing)) else "") for thing in missing)
+
+
+def _known(vocabulary: Vocabulary, thing: str) -> bool:
+    """Whether the thing, or what its last words name ("fluffy cat"), is there. Signs are no words: an emoji has to be said."""
+    words = thing.split()
+    return _WORDS.search(thing) is not None and any(vocabulary.knows(" ".join(words[first:])) for first in range(len(words)))
+
+
+@functools.lru_cache(maxsize=4)
+def _vocabulary(folder: Path) -> Vocabulary | None:
+    return Vocabulary.load(folder) if (folder / FILE_NAME).is_file() else None
+
+
+@functools.lru_cache(maxsize=4)
+def _tokenizer(folder: Path) -> tuple[Any, int] | None:
+    """The tokenizer of a model's folder, and how many tokens its text encoder takes."""
+    import tokenizers
+
+    file, settings = folder / "tokenizer" / "tokenizer.json", folder / "tokenizer" / "tokenizer_config.json"
+    if not (file.is_file() and settings.is_file()):
+        return None
+    tokenizer = tokenizers.Tokenizer.from_file(str(file))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer, int(json.loads(settings.read_text(encoding="utf-8"))["model_max_length"])

@@ -1,0 +1,43 @@
+// What the model makes of the words: those it does not read, and things it does not know, with the nearest that it does.
+import { callServer, texts } from "../core/bridge.js";
+
+const TYPED = 700; // ms without a change
+
+export class PromptReader {
+  // `settings` has values.prompt and model, and set(name, value)
+  constructor(element, settings) { Object.assign(this, { element, settings, timer: 0, key: "" }); }
+  // Called often: asks the server once the words stand still.
+  plan() {
+    const key = `${this.settings.model.name} ${this.settings.values.prompt}`;
+    if (key === this.key) return;
+    this.key = key;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.read(key), TYPED);
+  }
+  async read(key) {
+    const { model, values: { prompt } } = this.settings;
+    const answer = prompt.trim() ? await callServer("reading", { prompt, model: model.name }) : {};
+    if (key === this.key) this.show(answer);
+  }
+  show({ unread = "", unknown = [] }) {
+    const parts = unread ? [texts["words.unread"].replace("{words}", unread)] : [];
+    for (const { words, nearest } of unknown) {
+      parts.push(texts["words.unknown"].replace("{words}", words));
+      if (nearest) parts.push(this.instead(words, nearest));
+    }
+    this.element.hidden = !parts.length;
+    this.element.replaceChildren(...parts.flatMap((part) => [part, " "]));
+  }
+  instead(words, nearest) {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: texts["words.instead"].replace("{word}", nearest) });
+    button.addEventListener("click", () => this.settings.set("prompt", replaced(this.settings.values.prompt, words, nearest)));
+    return button;
+  }
+}
+
+// A prompt with other words for a thing, however many spaces there were between them.
+export function replaced(prompt, words, others) {
+  const escaped = words.split(" ").map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  const pattern = new RegExp(escaped.join("\\s+(?:\\w+\\s+)*?"), "i");
+  return prompt.replace(pattern, () => others);
+}
