@@ -93,6 +93,35 @@ def test_two_tabs_keep_a_drawing_each(board: BoardPage, studio: Served) -> None:
     assert other.strokes() == drawn == 2
 
 
+def test_the_page_is_not_loaded_anew_while_the_pen_is_down(board: BoardPage) -> None:
+    board.pen_down(*LINE[0])
+    board.pen_to(*LINE[1])
+    asked = (
+        "fetch(new URL('gradio_api/app_id', location.href)).then(() => { window.answered = hypersd.board.paper.pointer === null; })"
+    )
+    board.value(f"void {asked}")
+    board.page.evaluate("() => fetch(new URL('gradio_api/info', location.href))")  # another call is answered meanwhile
+    assert board.value("window.answered === undefined"), "Gradio's question whether the server is back waits"
+    board.pen_up()
+    board.wait_for("window.answered === true")
+    assert board.value("JSON.parse(sessionStorage.getItem('hypersd.drawing')).operations.length") == 1
+
+
+def test_shift_and_enter_make_one_picture(board: BoardPage, studio: Served) -> None:
+    board.settle()
+    board.page.locator(".hs-live").click()  # the board would follow the words too
+    board.page.get_by_role("tab", name="Text to image").click()
+    prompt = board.page.locator("#hs-text-prompt textarea, #hs-text-prompt input")
+    expect(board.page.locator("#hs-text-gallery img").first).to_be_visible(timeout=WAIT)
+    board.page.get_by_label("Follow my typing").uncheck()
+    prompt.fill("a green boat")
+    before = len(studio.engine.requests)
+    prompt.press("Shift+Enter")
+    board.wait_for("hypersd.timeline.frames.some((frame) => frame.head.prompt === 'a green boat')")
+    assert [request.prompt for request in studio.engine.requests[before:]] == ["a green boat"]
+    assert prompt.input_value() == "a green boat"
+
+
 def test_a_reload_keeps_inks_overlay_and_mirror(board: BoardPage) -> None:
     board.page.locator(".hs-any-ink").evaluate("(any) => { any.value = '#123456'; any.dispatchEvent(new Event('input')); }")
     board.page.locator('[data-act="symmetry"]').click()

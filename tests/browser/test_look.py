@@ -37,7 +37,7 @@ FAINT = """() => {
         const element = node.parentElement;
         const words = node.textContent.trim();
         if (!words || !element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
-        if (element.closest("script, style, option, [disabled], [aria-hidden=true], footer")) continue;
+        if (element.closest("script, style, option, [disabled], [aria-disabled=true], [aria-hidden=true], footer")) continue;
         const box = element.getBoundingClientRect();
         if (box.width < 2 || box.height < 2) continue;
         const style = getComputedStyle(element);

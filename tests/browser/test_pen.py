@@ -251,6 +251,7 @@ def test_a_pasted_picture_becomes_the_trace(board: BoardPage) -> None:
 def test_a_trace_becomes_strokes_that_can_be_undone_together(board: BoardPage) -> None:
     board.page.evaluate(PASTE, png_url(ring()))
     expect(board.page.locator(".hs-reference")).to_be_visible(timeout=WAIT)
+    board.page.get_by_role("button", name="Layers").click()
     board.page.get_by_role("button", name="Trace to lines").click()
     board.wait_for("hypersd.board.drawing.visible.length > 0")
     places = [
@@ -261,6 +262,7 @@ def test_a_trace_becomes_strokes_that_can_be_undone_together(board: BoardPage) -
     expect(board.page.locator(".hs-reference")).to_be_hidden()
     board.page.keyboard.press("Control+z")
     assert board.strokes() == 0
+    expect(board.page.locator(".hs-reference")).to_be_visible()
 
 
 def test_the_picture_becomes_lines_on_pockets_own_path(board: BoardPage) -> None:

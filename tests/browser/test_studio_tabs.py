@@ -639,6 +639,7 @@ def test_other_models_bring_their_controls_and_sizes(studio: Served, visitor: Vi
     board.page.locator('[data-file="trace"]').set_input_files(
         {"name": "p.png", "mimeType": "image/png", "buffer": photograph.getvalue()}
     )
+    board.page.locator('[data-opens="hs-layers"]').click()
     board.page.locator('[data-act="tracelines"]').click()
     for _ in range(WAIT // 50):
         edges = [request for request in studio.engine.requests if request.control is not None and request.control.kind == "canny"]
@@ -654,7 +655,8 @@ def test_trace_and_theme_survive_a_reload(studio: Served, visitor: Visitor) -> N
     dark = board.value("document.body.classList.contains('dark')")
     board.page.locator('.hs-board [data-act="totrace"]').click()
     board.wait_for("!hypersd.board.reference.image.hidden")
-    board.page.wait_for_function("() => hypersd.keptValue('trace').then(Boolean)")
+    board.page.wait_for_function("() => hypersd.keptValue(`trace:${hypersd.board.drawing.document.reference}`).then(Boolean)")
+    board.value("hypersd.board.drawing.saveNow()")
     board.page.reload()
     board.wait_for("window.hypersd && hypersd.board && !hypersd.board.reference.image.hidden")
     assert board.value("document.body.classList.contains('dark')") == dark

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { curve, paintStroke } from "../../hypersd_app/ui/static/board/painter.js";
-import { pressureOf, strokeWidth } from "../../hypersd_app/ui/static/board/pressure.js";
+import { curve, paintStroke } from "../../hypersd_app/ui/static/drawing/painter.js";
+import { pressureOf, strokeWidth } from "../../hypersd_app/ui/static/drawing/pressure.js";
 
 test("a pen that leaves the paper presses no more", () => {
   assert.equal(pressureOf({ pointerType: "pen", pressure: 0 }), 0);
@@ -21,7 +21,7 @@ test("lines go from thin to the whole brush, and without pressure are as they we
 function recorder() {
   const strokes = [];
   let [from, rest] = [null, null];
-  return { strokes, lineWidth: 0, save() {}, restore() {}, translate() {}, scale() {}, beginPath() {}, arc() {}, fill() {},
+  return { strokes, lineWidth: 0, save() {}, restore() {}, transform() {}, beginPath() {}, arc() {}, fill() {},
     moveTo(x, y) { from = [x, y]; }, quadraticCurveTo(...to) { rest = to; }, lineTo(...to) { rest = to; },
     stroke() { strokes.push([this.lineWidth, ...from, ...rest]); } };
 }

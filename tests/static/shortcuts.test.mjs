@@ -1,18 +1,34 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { isTyping, shortcut } from "../../hypersd_app/ui/static/board/shortcuts.js";
+import { isTyping, shortcut, withPrinted } from "../../hypersd_app/ui/static/board/shortcuts.js";
 
 const press = (key, code, more) => shortcut({ key, code, ...more });
 
-test("keys go by what is printed on them", () => {
+test("tools lie at places of the keyboard, whatever is printed there", () => {
+  for (const [code, action] of Object.entries({ KeyB: "brush", KeyE: "eraser", KeyF: "fill", KeyU: "shape", KeyI: "pick", KeyV: "select", KeyH: "hand" })) {
+    for (const key of [code.at(-1).toLowerCase(), "я", "ü", ";"]) assert.deepEqual(press(key, code), { action }, `${key} at ${code}`);
+  }
+  assert.deepEqual(press("e", "KeyD"), { action: "dice" }, "Dvorak");
+  assert.deepEqual(press("m", "Semicolon"), { action: "symmetry" }, "French: a place without a tool goes by its letter");
+  assert.deepEqual(press("ф", "KeyA", { ctrlKey: true }), { action: "selectall" }, "Russian");
+});
+
+test("tips name what is printed at a tool's place", () => {
+  const printed = new Map([["KeyB", "n"]]);
+  assert.equal(withPrinted("Brush (B)", printed), "Brush (N)");
+  assert.equal(withPrinted("Undo (Ctrl Z)", printed), "Undo (Ctrl Z)");
+  assert.equal(withPrinted("Eraser (E)", printed), "Eraser (E)");
+});
+
+test("signs and what goes with Ctrl go by what is printed", () => {
   assert.deepEqual(press("b", "KeyB"), { action: "brush" });
   assert.deepEqual(press("B", "KeyB", { shiftKey: true }), { action: "brush" });
-  assert.deepEqual(press("e", "KeyD"), { action: "eraser" }, "Dvorak");
+  assert.deepEqual(press("+", "BracketRight"), { action: "zoomin" }, "a German keyboard's plus");
   assert.deepEqual(press("[", "BracketLeft"), { action: "smaller" });
   assert.deepEqual(press("[", "Digit8", { altKey: true, ctrlKey: false }), { action: "smaller" }, "a German keyboard, with AltGr");
   assert.deepEqual(press("Delete", "Delete"), { action: "clear" });
   assert.equal(press("q", "KeyQ"), null);
-  assert.equal(press("Escape", "Escape"), null);
+  assert.equal(press("Tab", "Tab"), null);
 });
 
 test("or by their place, where other letters are printed on them", () => {
@@ -25,7 +41,7 @@ test("or by their place, where other letters are printed on them", () => {
 
 test("inks and undo", () => {
   assert.deepEqual(press("8", "Digit8"), { ink: 7 });
-  assert.equal(press("9", "Digit9"), null);
+  assert.deepEqual(press("9", "Digit9"), { ink: 8 });
   assert.deepEqual(press("0", "Digit0"), { action: "fit" });
   assert.deepEqual(press("z", "KeyZ", { metaKey: true }), { action: "undo" });
   assert.deepEqual(press("Z", "KeyZ", { ctrlKey: true, shiftKey: true }), { action: "redo" });

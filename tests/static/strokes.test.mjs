@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test, { beforeEach } from "node:test";
-import { Drawing } from "../../hypersd_app/ui/static/board/strokes.js";
+import { Drawing } from "../../hypersd_app/ui/static/drawing/strokes.js";
 import { Clock, openPage } from "./support/page.mjs";
 
 const KEY = "hypersd.drawing";
@@ -109,6 +109,14 @@ test("a stroke that was none leaves nothing", () => {
   drawing.begin(brush());
   drawing.drop();
   assert.deepEqual(tools(drawing), []);
+});
+
+test("a stroke that was none leaves what was undone to be redone", () => {
+  const drawing = drawn(line());
+  drawing.undo();
+  drawing.begin(brush());
+  drawing.drop();
+  assert.equal(drawing.redo(), true);
 });
 
 test("what is shared of a growing stroke does not grow", () => {

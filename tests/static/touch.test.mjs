@@ -84,3 +84,32 @@ test("a hand that came before the pen was none", () => {
   touch.up(finger(1));
   assert.equal(touch.pointer, 2);
 });
+
+test("two fingers that tap undo, three redo, and neither moves nor rests", () => {
+  const tap = (count, { far = 0, late = 0 } = {}) => {
+    const touch = new Touch();
+    for (let id = 1; id <= count; id += 1) touch.down(finger(id, 100 * id), 10 * id);
+    if (far) touch.moved(finger(2, 200 + far));
+    return Array.from({ length: count }, (_, i) => touch.up(finger(i + 1), 100 + late)).filter(Boolean);
+  };
+  assert.deepEqual(tap(2), ["undo"]);
+  assert.deepEqual(tap(3), ["redo"]);
+  assert.deepEqual(tap(4), []);
+  assert.deepEqual(tap(1), ["draw"]);
+  assert.deepEqual(tap(2, { far: 60 }), [], "they pinch");
+  assert.deepEqual(tap(2, { late: 900 }), [], "they rest");
+});
+
+test("a lost capture after a tap does nothing again", () => {
+  const touch = new Touch();
+  for (const id of [1, 2]) touch.down(finger(id, 50 * id), 0);
+  assert.deepEqual([1, 2, 2, 1].map((id) => touch.up(finger(id), 90)), ["", "undo", "", ""]);
+});
+
+test("a finger that rests asks for the colour there, one that draws does not", () => {
+  const touch = new Touch();
+  touch.down(finger(1), 0);
+  assert.equal(touch.rests(1), true);
+  touch.moved(finger(1, 40, 0));
+  assert.equal(touch.rests(1), false);
+});

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { PAPER } from "../../hypersd_app/ui/static/board/strokes.js";
+import { PAPER } from "../../hypersd_app/ui/static/drawing/geometry.js";
 import { edges, strokesOf } from "../../hypersd_app/ui/static/board/vectorize.js";
 
 const SIDE = 64;

@@ -32,8 +32,9 @@ class Hands:
             },
         )
 
-    def fingers(self, action: str, *places: Place) -> None:
-        """All fingers on the paper and where they are now; `action` is Start, Move or End."""
+    def fingers(self, action: str, *places: Place, at: float | None = None) -> None:
+        """All fingers on the paper and where they are now; `action` is Start, Move or End, `at` when (s since 1970), else now."""
         points = [self._board.point(x, y) for x, y in places]
         touches = [{"x": left, "y": top, "id": number} for number, (left, top) in enumerate(points)]
-        self._devtools.send("Input.dispatchTouchEvent", {"type": f"touch{action}", "touchPoints": touches})
+        when = {} if at is None else {"timestamp": at}
+        self._devtools.send("Input.dispatchTouchEvent", {"type": f"touch{action}", "touchPoints": touches, **when})

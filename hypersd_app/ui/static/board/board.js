@@ -1,41 +1,51 @@
 // The drawing board: paper, tools, settings and the frame link put together.
 import { BrushCursor } from "./brush_cursor.js";
 import { Canvas } from "./canvas.js";
-import { prepareImages } from "./painter.js";
+import { prepareImages } from "../drawing/painter.js";
 import { Paper } from "./paper.js";
 import { pngOf } from "./png.js";
 import { ReferenceImage } from "./reference_image.js";
 import { anySeed } from "./seed.js";
 import { Settings } from "./settings.js";
 import { savePng } from "./save.js";
-import { Drawing } from "./strokes.js";
+import { Drawing } from "../drawing/strokes.js";
+import { toggleFullscreen, watchScreen } from "./screen.js";
 import { Tools } from "./tools.js";
 import { Variants } from "./variants.js";
 import { bridge, config as pageConfig } from "../core/bridge.js";
 import { provide, ready } from "../core/parts.js";
 import { readOwn, writeOwn } from "../core/storage.js";
 import { toBase64 } from "../core/wire.js";
+import { watchPopovers } from "../core/popover.js";
+import { holdReload } from "../core/reload.js";
+import { rove } from "../core/roving.js";
 import { FrameLink } from "../link/frame_link.js";
 import { Meter } from "../link/meter.js";
 import { StyleStrip } from "../styles/style_strip.js";
+import { PromptReader } from "../text/prompt_reader.js";
+import { Hand } from "../tools/hand.js";
+import { LayersPanel } from "../tools/layers_panel.js";
 import { timeline } from "../timeline/current.js";
 
 const REST_AFTER = 450; // ms without a change: the pen rests, a better picture is asked for
 
 const [LAYOUT, OPACITY] = ["hypersd.layout", "hypersd.opacity"]; // kept over a reload
+const PEN_LOOK = 100; // ms between two looks at the pen
 const ZOOM_STEP = 1.5; // of a button or key
-const SMALL_SCREEN = "(max-width: 760px)"; // there the picture lies under the ink: both are seen while one draws
+const UPRIGHT = "(min-width: 761px) and (max-aspect-ratio: 1/1)"; // there the picture lies under the ink: both are seen, as large as can be
 
 export class Board {
   constructor(element, config) {
     Object.assign(this, { element, config, rest: false, restTimer: 0, picture: null });
     this.find();
-    this.drawing = new Drawing("hypersd.drawing", () => this.redrawn());
+    this.drawing = new Drawing("hypersd.drawing", (step) => this.redrawn(step));
     this.meter = new Meter(element.querySelector(".hs-meter"));
-    this.tools = new Tools(element, this.actions());
+    this.tools = new Tools(element, this.actions(), () => this.hand);
     this.canvas = new Canvas(element, this);
     this.paper = new Paper(this.paperFrame, this.drawing, {
-      brush: () => this.tools.brush(), isHand: () => this.tools.hand,
+      brush: () => this.tools.brush(), isHand: () => this.tools.hand, gesture: (event) => this.hand.gesture(event),
+      longPress: () => this.hand.pick, tapped: (name) => this.drawing[name](),
+      pen: () => this.tools.options, finishing: (stroke) => this.hand.finishing(stroke),
       moved: () => this.edited(false), lifted: () => this.edited(true), painted: (now) => this.meter.painted(now),
       viewed: (zoom) => this.showZoom(zoom), side: () => this.settings.side, canvas: () => this.canvas,
     });
@@ -44,8 +54,14 @@ export class Board {
     this.strip = new StyleStrip(element.querySelector(".hs-strip"), this);
     this.variants = new Variants(element, this);
     this.strips = [this.strip, this.variants];
+    this.hand = new Hand(this);
+    this.reader = new PromptReader(element.querySelector(".hs-words"), this.settings);
+    this.layersPanel = new LayersPanel(element, this);
+    watchPopovers(element);
+    for (const toolbar of element.querySelectorAll('[role="toolbar"]')) rove(toolbar);
+    watchScreen(this);
     this.cursor = new BrushCursor(this.paperFrame, () => this.tools, this.paper);
-    const layout = readOwn(LAYOUT) || (matchMedia(SMALL_SCREEN).matches ? "overlay" : "side");
+    const layout = readOwn(LAYOUT) || (matchMedia(UPRIGHT).matches ? "overlay" : "side");
     if (layout === "overlay") this.toggleLayout();
     this.begin();
   }
@@ -69,7 +85,7 @@ export class Board {
   }
   async begin() {
     this.drawing.load();
-    this.reference.load();
+    await this.reference.load();
     await this.redrawn();
   }
   // Frames flow once the board is on the page: a visitor who only types costs the server nothing here.
@@ -82,7 +98,7 @@ export class Board {
     return {
       undo: () => this.drawing.undo(), redo: () => this.drawing.redo(), clear: () => this.drawing.clear(),
       dice: () => this.settings.set("seed", anySeed()), live: () => this.toggleLive(),
-      layout: () => this.toggleLayout(),
+      layout: () => this.toggleLayout(), layered: () => this.layersPanel.show(), fullscreen: () => toggleFullscreen(),
       fit: () => this.paper.setView(0, 0, 1), zoomin: () => this.paper.zoom(ZOOM_STEP), zoomout: () => this.paper.zoom(1 / ZOOM_STEP),
       paintfrom: () => this.canvas.start(this.output.getAttribute("src")),
       paintoff: () => this.canvas.stop(), maskclear: () => this.canvas.clearMask(),
@@ -99,6 +115,9 @@ export class Board {
     this.rest = false;
     this.canvas.show();
     this.advise();
+    this.reader.plan();
+    this.tools.able("undo", this.drawing.canUndo);
+    this.tools.able("redo", this.drawing.canRedo);
     this.paperFrame.classList.toggle("hs-has-ink", !this.drawing.empty);
     clearTimeout(this.restTimer);
     this.restTimer = setTimeout(() => this.rested(), REST_AFTER);
@@ -112,10 +131,16 @@ export class Board {
     else if (!this.drawing.empty && !this.canvas.active && !this.settings.model.sketch) this.setNotice(advice[1]);
     else if (advice.includes(this.notice.textContent)) this.setNotice("");
   }
-  async redrawn() {
-    await prepareImages(this.drawing.visible);
-    this.paper.fit();
-    this.paper.repaint();
+  async redrawn(step) {
+    this.hand.interrupt();
+    this.paper.endDraft();
+    if (!step || !this.paper.added(step)) {
+      await prepareImages(this.drawing.document.entries.map(({ element }) => element));
+      this.paper.fit();
+      this.paper.repaint();
+    }
+    this.reference.sync();
+    this.layersPanel.show();
     this.edited(true);
   }
   rested() {
@@ -212,7 +237,14 @@ export class Board {
     if (name === "stopped" || (name === "ready" && ["offline", "stopped"].includes(before))) this.told.textContent = words;
   }
   showZoom(zoom) {
+    this.paperFrame.dispatchEvent(new CustomEvent("hs-view"));
     this.element.querySelector('[data-act="fit"]').textContent = `${Math.round(100 * zoom)} %`;
+  }
+
+  // Until the pen is up and what it drew is kept.
+  async penUp() {
+    while (this.paper.pointer !== null || this.tools.busy) await new Promise((resolve) => setTimeout(resolve, PEN_LOOK));
+    this.drawing.saveNow();
   }
 
   // --- the rest ------------------------------------------------------------------------------------------------
@@ -237,7 +269,6 @@ export class Board {
     this.canvas.restore(recipe.head);
     this.settings.restore(recipe.head);
     if (!recipe.operations) return;
-    this.reference.remove(); // it belongs to the drawing of before
     this.drawing.replace(recipe.operations);
   }
 }
@@ -247,7 +278,9 @@ export class Board {
 export function openBoard() {
   const element = document.createElement("div");
   element.innerHTML = pageConfig.markup;
-  return provide("board", new Board(element, pageConfig));
+  const board = provide("board", new Board(element, pageConfig));
+  holdReload(() => board.penUp());
+  return board;
 }
 
 export async function mountBoard(element) {

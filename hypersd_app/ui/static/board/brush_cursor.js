@@ -1,6 +1,6 @@
 // A ring around the pointer, as large as the brush: one sees what a stroke or the eraser will cover before it does.
-import { strokeWidth } from "./pressure.js";
-import { PAPER } from "./strokes.js";
+import { strokeWidth } from "../drawing/pressure.js";
+import { PAPER } from "../drawing/geometry.js";
 
 const USUAL_PRESSURE = 0.5; // a mouse's
 

@@ -1,7 +1,7 @@
 // Painting on a picture: what strokes go on, how far the model may go from it, and where. Both are steps of the drawing:
 //   {tool: "canvas", layer: "canvas", source}   the picture, a data URL; the last one counts
 //   strokes with layer "mask"                   where it may change; without any it may everywhere
-import { paintAll, Sheet, controlSheet } from "./painter.js";
+import { paintAll, paintLayer, Sheet, controlSheet } from "../drawing/painter.js";
 import { pngOf } from "./png.js";
 import { config, texts } from "../core/bridge.js";
 import { readOwn, writeOwn } from "../core/storage.js";
@@ -13,7 +13,7 @@ export const CANVAS = "canvas";
 export const MASK = "mask";
 export const MASK_COLOR = "#e01f8b";
 
-export const isInk = ({ tool, layer }) => tool !== "eraser" && layer !== CANVAS && layer !== MASK;
+export const isInk = ({ tool, layer }) => tool !== "eraser" && tool !== "layers" && layer !== CANVAS && layer !== MASK;
 const isMask = ({ layer }) => layer === MASK;
 export const canvasOf = (operations) => operations.findLast(({ tool }) => tool === CANVAS) || null;
 export const inkOf = (operations) => operations.filter(({ layer }) => layer !== CANVAS && layer !== MASK);
@@ -47,11 +47,11 @@ export async function paintedFrame(head, operations, { ink, mask }) {
 }
 
 // Some operations on a canvas of their own, null without any to be seen.
-function drawn(operations, side) {
-  if (!operations.some(({ tool }) => tool !== "eraser")) return null;
+function drawn(operations, side, paint) {
+  if (!operations.some(({ tool }) => !["eraser", "layers"].includes(tool))) return null;
   const sheet = controlSheet();
   sheet.resize(side);
-  paintAll(sheet.context, operations);
+  paint(sheet.context, operations);
   return sheet.canvas;
 }
 
@@ -59,7 +59,7 @@ function drawn(operations, side) {
 export function frameOfRecipe({ head, operations }) {
   const model = config.models.find((row) => row.name === head.model) || config.models[0];
   const side = head.width || model.width;
-  return paintedFrame(head, operations, { ink: drawn(inkOf(operations), side), mask: drawn(maskOf(operations), side) });
+  return paintedFrame(head, operations, { ink: drawn(inkOf(operations), side, paintAll), mask: drawn(maskOf(operations), side, paintLayer) });
 }
 
 export class Canvas {
@@ -137,6 +137,6 @@ export class Canvas {
     return this.sheets.map((sheet, i) => sheet.resize(there ? [inkSide, controlSide][i] : 0)).includes(true);
   }
   repaint() {
-    if (this.picture) for (const { context } of this.sheets) paintAll(context, maskOf(this.operations), this.board.drawing.growing);
+    if (this.picture) for (const { context } of this.sheets) paintLayer(context, maskOf(this.operations), this.board.drawing.growing);
   }
 }

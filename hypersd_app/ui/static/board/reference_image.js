@@ -4,7 +4,7 @@ import { edges, strokesOf } from "./vectorize.js";
 import { callServer, texts } from "../core/bridge.js";
 import { restoreFile } from "../core/navigation.js";
 import { say } from "../core/notify.js";
-import { forgetValue, keepValue, keptValue } from "../core/storage.js";
+import { forgetValue, keepValue, keptValue, readText, writeText } from "../core/storage.js";
 import { fromBase64 } from "../core/wire.js";
 
 const SIDE = 512;
@@ -79,11 +79,14 @@ export async function edgesToStrokes(source) {
 export const linesToStrokes = async (source) => strokesOf(greys(fitted(await picture(source))).map((value) => (value > LINE ? value : 0)), SIDE);
 export const greysToInk = async (source) => inkOperation(greys(fitted(await picture(source))));
 
+const KEPT = "hypersd.traces"; // the keys of pictures that the browser's database holds, the newest last
+const MOST_KEPT = 12;
+
+// A faint picture is a step of the drawing, {tool: "reference", key}: undo brings back the one of before. The pictures themselves
+// lie in the browser's database.
 export class ReferenceImage {
   constructor(element, board) {
-    Object.assign(this, { board, image: element.querySelector(".hs-reference"), tools: element.querySelector(".hs-reference-tools") });
-    this.opacity = element.querySelector(".hs-reference-opacity");
-    this.opacity.addEventListener("input", () => this.fade());
+    Object.assign(this, { board, image: element.querySelector(".hs-reference"), tools: element.querySelector(".hs-reference-tools"), sources: new Map() });
     for (const input of element.querySelectorAll(".hs-file")) {
       input.addEventListener("change", () => { if (input.files[0]) this.take(input.files[0], input.dataset.file); input.value = ""; });
     }
@@ -108,35 +111,52 @@ export class ReferenceImage {
   }
   // Keeps its own copy, over a reload too: a file's address is gone when this is done.
   async use(url) {
-    this.show((await copied(url)).toDataURL("image/png"));
-    keepValue("trace", this.image.src);
+    const source = (await copied(url)).toDataURL("image/png");
+    this.board.drawing.add({ tool: "reference", key: this.keep(source) });
   }
-  show(source) {
-    this.image.src = source;
-    this.image.hidden = this.tools.hidden = false;
-    this.fade();
+  keep(source) {
+    const key = `${Date.now().toString(36)}-${source.length.toString(36)}`;
+    this.sources.set(key, source);
+    keepValue(`trace:${key}`, source);
+    const keys = [...JSON.parse(readText("localStorage", KEPT) || "[]"), key];
+    for (const old of keys.splice(0, Math.max(0, keys.length - MOST_KEPT))) forgetValue(`trace:${old}`);
+    writeText("localStorage", KEPT, JSON.stringify(keys));
+    return key;
   }
-  // The picture of before a reload.
+  // The picture that the drawing's steps say.
+  async sync() {
+    const { reference } = this.board.drawing.document;
+    if (reference === this.key) return;
+    this.key = reference;
+    const source = this.sources.get(reference) || (reference && await keptValue(`trace:${reference}`)) || "";
+    if (this.key !== reference) return; // another one meanwhile
+    if (source) { this.sources.set(reference, source); this.image.src = source; } else this.image.removeAttribute("src");
+    this.tools.hidden = !source;
+    this.board.paper.layers.show(this.board.drawing.document);
+  }
+  // Earlier pages kept one picture beside the drawing.
   async load() {
     const source = await keptValue("trace");
-    if (source && !this.image.getAttribute("src")) this.show(source);
+    if (!source) return;
+    forgetValue("trace");
+    const { drawing } = this.board;
+    if (drawing.document.reference) return;
+    drawing.operations.unshift({ tool: "reference", key: this.keep(source) });
+    drawing.forgetState();
   }
-  fade() { this.image.style.opacity = Number(this.opacity.value) / 100; }
-  async toLines() {
-    if (await this.draw(this.image.src)) this.remove();
-  }
-  // A picture's lines as strokes of the drawing; false if that failed, which is told.
-  async draw(source) {
+  // One step of undo takes the lines away and brings the picture back.
+  async toLines() { if (this.image.src) await this.draw(this.image.src, [{ tool: "reference", key: "" }]); }
+  // A picture's lines as strokes of the drawing, and then other steps; an error is told.
+  async draw(source, then = []) {
     try {
       const drawn = await this.lines(source);
-      if (this.board.drawing.endsWith(drawn)) return true; // asked twice
-      if (drawn.length) this.board.drawing.addTogether(drawn);
+      const { drawing } = this.board;
+      if (drawing.endsWith(drawn)) { if (then.length) drawing.addTogether(then); return; } // asked twice
+      if (drawn.length) drawing.addTogether([...drawn, ...then]);
       else say(texts["board.nolines"]);
     } catch (error) {
       this.board.setNotice(error.message);
-      return false;
     }
-    return true;
   }
   // Edges are found here; what the other control kinds read of a picture (depth, line art), the server's detectors find.
   async lines(source) {
@@ -147,9 +167,5 @@ export class ReferenceImage {
     const found = `data:image/png;base64,${answer.png}`;
     return DRAWN_KINDS.includes(control.name) ? linesToStrokes(found) : [await greysToInk(found)];
   }
-  remove() {
-    this.image.hidden = this.tools.hidden = true;
-    this.image.removeAttribute("src");
-    forgetValue("trace");
-  }
+  remove() { if (this.board.drawing.document.reference) this.board.drawing.add({ tool: "reference", key: "" }); }
 }

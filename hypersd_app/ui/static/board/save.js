@@ -4,7 +4,7 @@ import { download, say } from "../core/notify.js";
 import { recipeName } from "../core/recipes.js";
 import { fromBase64 } from "../core/wire.js";
 import { canvasOf, frameOfRecipe, inkOf } from "./canvas.js";
-import { controlSheet, paintAll, prepareImages } from "./painter.js";
+import { controlSheet, paintAll, prepareImages } from "../drawing/painter.js";
 import { pngOf } from "./png.js";
 
 export function saveRecipe(recipe) {

@@ -3,11 +3,13 @@
 const PALM = 700; // ms after a sign of the pen in which a touch is the hand that holds it
 const YOUNG = 250; // ms in which a second finger shows that the first one's stroke was none
 const SHORT = 24; // px that a finger moves by chance
+const TAP = 400; // ms from the first finger down to the last one up
+const TAPS = { 2: "undo", 3: "redo" }; // what a tap of so many fingers does
 
 const [LEFT, MIDDLE, ERASER] = [0, 1, 5]; // of PointerEvent.button; the eraser is the pen's other end
 
 export class Touch {
-  constructor() { Object.assign(this, { fingers: new Map(), pointer: null, mode: "", penAt: -Infinity, began: null }); }
+  constructor() { Object.assign(this, { fingers: new Map(), pointer: null, mode: "", penAt: -Infinity, began: null, tap: null }); }
 
   get pinching() { return this.mode === "pinch"; }
 
@@ -26,9 +28,10 @@ export class Touch {
     if (pointerType === "pen" && this.fingers.size) { // what lay there before was the hand
       ended = this.end(now);
       this.fingers.clear();
+      this.tap = null;
       this.mode = "";
     }
-    if (pointerType === "touch") this.fingers.set(pointerId, { x: clientX, y: clientY });
+    if (pointerType === "touch") this.laid(event, now);
     if (this.fingers.size > 2 || this.mode === "pinch") return { does: "" };
     if (this.fingers.size === 2) {
       ended = this.end(now);
@@ -41,20 +44,37 @@ export class Touch {
     return { does, ...ended };
   }
 
+  laid({ pointerId, clientX, clientY }, now) {
+    if (!this.fingers.size) this.tap = { now, count: 0, far: 0 };
+    this.fingers.set(pointerId, { x: clientX, y: clientY, from: [clientX, clientY] });
+    if (this.tap) this.tap.count = Math.max(this.tap.count, this.fingers.size);
+  }
+
+  // Whether the pointer that draws has rested where it came down.
+  rests(pointerId) { return pointerId === this.pointer && this.mode === "draw" && this.began.far < SHORT / 2; }
+
   // Where a pointer is now; returns whether it is the one that draws or pans.
   moved({ pointerId, clientX, clientY }) {
-    if (this.fingers.has(pointerId)) this.fingers.set(pointerId, { x: clientX, y: clientY });
+    const finger = this.fingers.get(pointerId);
+    if (finger) {
+      Object.assign(finger, { x: clientX, y: clientY });
+      if (this.tap) this.tap.far = Math.max(this.tap.far, Math.hypot(clientX - finger.from[0], clientY - finger.from[1]));
+    }
     if (pointerId !== this.pointer) return false;
     this.began.far = Math.max(this.began.far, Math.hypot(clientX - this.began.x, clientY - this.began.y));
     return true;
   }
 
-  // What a pointer that is lifted, cancelled or lost has done: "draw", "erase", "pan" or "".
-  up({ pointerId }) {
-    this.fingers.delete(pointerId);
+  // What a pointer that is lifted, cancelled or lost has done: "draw", "erase", "pan", or "undo" and "redo" with the last of
+  // several fingers that tapped, or "".
+  up({ pointerId }, now) {
+    const last = this.fingers.delete(pointerId) && !this.fingers.size;
+    const { tap } = this;
+    if (last) this.tap = null;
     // The finger that is left of two draws nothing: it was never meant to.
     if (this.mode === "pinch") this.mode = this.fingers.size < 2 ? "rest" : "pinch";
     if (this.mode === "rest" && !this.fingers.size) this.mode = "";
+    if (last && tap && now - tap.now < TAP && tap.far < SHORT && TAPS[tap.count]) return TAPS[tap.count];
     if (pointerId !== this.pointer) return "";
     const does = this.mode;
     Object.assign(this, { pointer: null, mode: "" });

@@ -1,5 +1,5 @@
 // Lines found in a picture, as strokes of the pen: they can be erased, undone and drawn over like the visitor's own.
-import { PAPER } from "./strokes.js";
+import { PAPER } from "../drawing/geometry.js";
 
 const [WEAK, STRONG] = [0.12, 0.3]; // of an edge, in Sobel's units of grey values 0..1
 const SHORTEST = 10; // px: what is shorter is grain

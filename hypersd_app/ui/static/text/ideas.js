@@ -34,6 +34,13 @@ export async function mountIdeas(element) {
 }
 
 export function watchPrompt() {
+  // The prompt is one line. With Shift, Enter would add another to it, of which the live picture is one, and the button's a second.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !event.shiftKey || event.isComposing || event.target !== field()) return;
+    event.preventDefault();
+    event.stopPropagation();
+    document.querySelector("#hs-text-make").click();
+  }, true);
   document.addEventListener("input", (event) => {
     if (event.target !== field()) return;
     const { value } = event.target;

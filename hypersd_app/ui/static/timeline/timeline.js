@@ -63,7 +63,7 @@ export class Timeline extends EventTarget {
   }
   // Whether a frame of this recipe is there already; strokes are compared as they are drawn.
   has(head, operations) {
-    const key = (frame) => JSON.stringify([frame.head, (frame.operations || []).map(({ tool, color, size, symmetry, points, source }) => [tool, color, size, symmetry, points, source])]);
+    const key = (frame) => JSON.stringify([frame.head, (frame.operations || []).map(({ group, ...seen }) => Object.entries(seen).sort(([a], [b]) => (a < b ? -1 : 1)))]);
     const wanted = key({ head, operations });
     return this.frames.some((frame) => frame.head.prompt === head.prompt && frame.head.seed === head.seed && key(frame) === wanted);
   }

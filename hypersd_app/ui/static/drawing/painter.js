@@ -1,15 +1,11 @@
-// Draws operations onto a canvas of PAPER units, a stroke at a time or piece by piece while the pen moves.
+// Draws elements onto a canvas of PAPER units, one at a time or piece by piece while the pen moves.
+import { documentOf, inkLayers } from "./document.js";
+import { isEraser } from "./elements.js";
+import { mirrors, PAPER } from "./geometry.js";
 import { strokeWidth } from "./pressure.js";
-import { PAPER } from "./strokes.js";
 
 const [WIDTH_STEP, MOST_STEPS] = [1, 24]; // units of the paper by which a line's width changes at once, and pieces of a curve
 const images = new Map(); // sketches imported as pictures, decoded once
-
-// The copies a symmetry makes: 0 none, 1 left-right, 2 both axes.
-function mirrors(symmetry) {
-  const flips = [[1, 1], [-1, 1], [1, -1], [-1, -1]];
-  return flips.slice(0, symmetry === 2 ? 4 : symmetry === 1 ? 2 : 1);
-}
 
 // Where a stroke begins; a tap is nothing else. A line of no length would not be drawn, its round caps included.
 function dot(context, stroke) {
@@ -64,21 +60,68 @@ function tail(context, stroke) {
   context.stroke();
 }
 
+// A straight-sided outline.
+function trace(context, path, closed) {
+  context.moveTo(path[0], path[1]);
+  for (let i = 2; i < path.length; i += 2) context.lineTo(path[i], path[i + 1]);
+  if (closed) context.closePath();
+}
+
+function paintShape(context, shape) {
+  context.beginPath();
+  trace(context, shape.points.filter((_, i) => i % 3 !== 2), shape.closed);
+  if (shape.fill) context.fill();
+  context.lineWidth = strokeWidth(shape, shape.points[2]);
+  context.stroke();
+}
+
+// What a stroke encloses: its own colour, with the straight way back to where it began.
+function paintInside(context, stroke) {
+  context.beginPath();
+  trace(context, stroke.points.filter((_, i) => i % 3 !== 2), true);
+  context.fill();
+}
+
+function paintFill(context, { paths }) {
+  context.beginPath();
+  for (const path of paths) trace(context, path, true);
+  context.fill("evenodd");
+}
+
+function paintLine(context, stroke, fromPoint, finished) {
+  if (stroke.tool === "shape") return paintShape(context, stroke);
+  if (finished && stroke.fill) paintInside(context, stroke);
+  for (let i = (fromPoint || 0) * 3; i < stroke.points.length; i += 3) piece(context, stroke, i);
+  if (finished) tail(context, stroke);
+}
+
 // Draw points `fromPoint` (an index of points, not numbers) and later of a stroke, and its tail if that is `finished`.
 export function paintStroke(context, stroke, fromPoint, finished) {
+  inks(context, stroke, () => paintLine(context, stroke, fromPoint, finished));
+}
+
+// Runs `paint` for every copy of an element, in its colour and where it was moved to.
+function inks(context, element, paint) {
   context.save();
   context.lineCap = context.lineJoin = "round";
-  context.globalCompositeOperation = stroke.tool === "eraser" ? "destination-out" : "source-over";
-  context.strokeStyle = stroke.color || "#000";
-  for (const [sx, sy] of mirrors(stroke.symmetry)) {
+  context.globalCompositeOperation = isEraser(element) ? "destination-out" : "source-over";
+  context.strokeStyle = context.fillStyle = element.color || "#000";
+  if (element.matrix) context.transform(...element.matrix);
+  for (const mirror of mirrors(element.symmetry)) {
     context.save();
-    context.translate(sx < 0 ? PAPER : 0, sy < 0 ? PAPER : 0);
-    context.scale(sx, sy);
-    for (let i = (fromPoint || 0) * 3; i < stroke.points.length; i += 3) piece(context, stroke, i);
-    if (finished) tail(context, stroke);
+    context.transform(...mirror);
+    paint();
     context.restore();
   }
   context.restore();
+}
+
+export function paintElement(context, element, finished = true) {
+  if (element.points) return paintStroke(context, element, 0, finished);
+  if (element.paths) return inks(context, element, () => paintFill(context, element));
+  const image = images.get(element.source);
+  if (image) inks(context, element, () => context.drawImage(image, 0, 0, PAPER, PAPER));
+  return undefined;
 }
 
 // [left, top, right, bottom] in whole units: the part of the paper that `points` of a stroke and their mirrors can touch.
@@ -104,16 +147,33 @@ export function prepareImages(operations) {
   }));
 }
 
-// All operations; the `growing` one has no tail yet.
-export function paintAll(context, operations, growing) {
+// Elements of one layer; the `growing` one has no tail yet.
+export function paintLayer(context, elements, growing) {
   context.clearRect(0, 0, PAPER, PAPER);
-  for (const operation of operations) {
-    if (operation.tool === "image" && images.has(operation.source)) {
-      context.drawImage(images.get(operation.source), 0, 0, PAPER, PAPER);
-    } else if (operation.points) {
-      paintStroke(context, operation, 0, operation !== growing);
-    }
+  for (const element of elements) paintElement(context, element, element !== growing);
+}
+
+// One layer over what is there.
+export function stack(context, canvas, opacity) {
+  context.save();
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.globalAlpha = opacity;
+  context.drawImage(canvas, 0, 0);
+  context.restore();
+}
+
+// A whole drawing from the steps that made it.
+export function paintAll(context, steps) {
+  const layers = inkLayers(documentOf(steps));
+  if (layers.length === 1 && layers[0].opacity === 1) return paintLayer(context, layers[0].elements);
+  context.clearRect(0, 0, PAPER, PAPER);
+  for (const { elements, opacity } of layers) {
+    const sheet = controlSheet();
+    sheet.resize(context.canvas.width);
+    paintLayer(sheet.context, elements);
+    stack(context, sheet.canvas, opacity);
   }
+  return undefined;
 }
 
 // A square canvas of any number of pixels, drawn on in units of the paper.

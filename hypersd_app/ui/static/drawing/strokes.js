@@ -1,48 +1,68 @@
-// The drawing as a list of operations, the one truth: undo, redo, autosave and the picture sent all come from it.
-// Coordinates are 0..1024 across the paper; points are flat [x, y, pressure, ...].
+// The drawing as a list of steps (see document.js), the one truth: undo, redo, autosave and the picture sent all come from it.
+// Points are flat [x, y, pressure, ...].
+import { advance, documentOf, flattened, isBlank, isUsual, usualLayers } from "./document.js";
 import { texts } from "../core/bridge.js";
 import { say } from "../core/notify.js";
 import { readOwn, writeOwn } from "../core/storage.js";
 
-export const PAPER = 1024;
 const [SAVE_AFTER, WHILE_DRAWING] = [200, 1000]; // ms
 const HISTORY = 60000; // numbers and characters that are kept over a reload for undo, and as many for redo
 
-const NO_INK = ["canvas", "mask"]; // layers of canvas.js
-const weight = ({ points, source }) => 1 + (points || source || "").length;
+const LASTING = ["layers", "reference"]; // steps that a cleared drawing does not take with it
+
+const weight = ({ points, source, paths }) => 1 + (points || source || (paths && paths.flat()) || "").length;
 
 export class Drawing {
   constructor(storageKey, onChange) {
     Object.assign(this, { storageKey, onChange, operations: [], undone: [], growing: null, revision: 0, timer: 0 });
+    Object.assign(this, { trial: null, state: null, flat: null });
     window.addEventListener("pagehide", () => this.saveNow());
   }
   get current() { return this.operations[this.operations.length - 1]; }
-  // Operations since the last clear; clearing is an operation too, so that it can be undone.
+  // What the steps have made, and what is being tried out: {entries: [{id, element}], layers, reference}.
+  get document() {
+    if (!this.state) {
+      this.state = documentOf(this.operations);
+      if (this.trial) advance(this.state, this.trial);
+    }
+    return this.state;
+  }
+  // The steps that make what is seen again, without its history.
   get visible() {
-    const at = this.operations.map((operation) => operation.tool).lastIndexOf("clear");
-    return this.operations.slice(at + 1);
+    this.flat = this.flat || flattened(this.document);
+    return this.flat.slice();
   }
-  // The visible operations for keeping: finished ones are never changed again and shared, the growing one is copied.
+  // The visible steps for keeping: finished ones are never changed again and shared, the growing one is copied.
   shared() {
-    const operations = this.visible;
-    const last = operations[operations.length - 1];
-    if (last && last === this.growing) operations[operations.length - 1] = { ...last, points: last.points.slice() };
-    return operations;
+    return this.visible.map((step) => (step === this.growing ? { ...step, points: step.points.slice() } : step));
   }
-  get empty() { return !this.visible.some(({ tool, layer }) => tool !== "eraser" && !NO_INK.includes(layer)); }
+  get empty() { return isBlank(this.document); }
+  get canUndo() { return this.operations.length > 0; }
+  get canRedo() { return this.undone.length > 0; }
+  forgetState() { this.state = this.flat = null; }
 
   add(operation) {
     this.finish();
     this.operations.push(operation);
     this.undone = [];
-    this.changed();
+    this.changed(operation);
+  }
+  // A step as it would be, seen but not kept: what moves with the pointer. null ends that.
+  try(step) {
+    this.finish();
+    this.trial = step;
+    this.forgetState();
+    this.revision += 1;
   }
   // A stroke grows point by point and is painted as it grows: no full repaint at its begin or end.
   begin(operation) {
     this.finish();
     this.operations.push(operation);
     this.growing = operation;
+    this.forgone = this.undone; // should it turn out to be none
     this.undone = [];
+    if (this.state) advance(this.state, operation);
+    this.flat = null;
     this.revision += 1;
   }
   // Whatever else changes the drawing finishes the growing stroke first, even with the pen still down: the rest of that
@@ -59,11 +79,19 @@ export class Drawing {
     this.revision += 1;
     this.save(WHILE_DRAWING);
   }
+  // A shape follows the pointer: all its points are others.
+  reshape(points) {
+    if (!this.growing) return;
+    this.growing.points = points;
+    this.revision += 1;
+    this.save(WHILE_DRAWING);
+  }
   // The growing stroke was none: take it back as if it had never begun.
   drop() {
     if (!this.growing) return;
     this.operations.pop();
     this.growing = null;
+    this.undone = this.forgone;
     this.changed();
   }
   // Several strokes that came together, undone and redone together.
@@ -77,7 +105,7 @@ export class Drawing {
   // Whether the last strokes are these.
   endsWith(operations) {
     const shape = ({ tool, points, source }) => [tool, points, source];
-    const last = this.visible.slice(-operations.length || Infinity);
+    const last = this.document.entries.slice(-operations.length || Infinity).map(({ element }) => element);
     return operations.length > 0 && JSON.stringify(last.map(shape)) === JSON.stringify(operations.map(shape));
   }
   undo() { return this.move(this.operations, this.undone); }
@@ -91,17 +119,24 @@ export class Drawing {
     this.changed();
     return true;
   }
-  clear() { if (this.visible.length) this.add({ tool: "clear" }); }
-  // Another drawing in place of this one, which one undo brings back.
+  clear() { if (this.document.entries.length) this.add({ tool: "clear" }); }
+  // Another drawing in place of this one, which one undo brings back. Its layers are shown as it says, or as usual.
   replace(operations) {
-    const clearing = this.visible.length ? [{ tool: "clear" }] : [];
-    this.addTogether([...clearing, ...operations]);
+    const { entries, layers, reference } = this.document;
+    const clearing = entries.length ? [{ tool: "clear" }] : [];
+    const layering = isUsual(layers) || operations.some(({ tool }) => tool === "layers") ? [] : [{ tool: "layers", layers: usualLayers() }];
+    const untraced = reference ? [{ tool: "reference", key: "" }] : []; // it belongs to the drawing of before
+    this.addTogether([...clearing, ...untraced, ...layering, ...operations]);
   }
+  setLayers(layers) { this.add({ tool: "layers", layers }); }
 
-  changed() {
+  // `step` is what came to all that was there already.
+  changed(step) {
+    this.trial = null;
+    this.forgetState();
     this.revision += 1;
     this.save();
-    this.onChange();
+    this.onChange(step);
   }
   // Soon, whatever comes meanwhile: a crash in the middle of a long stroke loses a moment of it, not all.
   save(after = SAVE_AFTER) {
@@ -111,10 +146,10 @@ export class Drawing {
     this.due = due;
     this.timer = setTimeout(() => this.saveNow(), after);
   }
-  // What a reload brings back: the visible drawing, the whole ones that were cleared before it, and the next steps of redo.
-  // The history is bounded; of a cleared drawing undo brings back all or nothing.
+  // What a reload brings back: the visible drawing with its steps, the whole ones that were cleared before it, and the next steps
+  // of redo. The history is bounded; of a cleared drawing undo brings back all or nothing.
   kept() {
-    let from = this.operations.length - this.visible.length;
+    let from = this.operations.findLastIndex(({ tool }) => tool === "clear") + 1;
     for (let i = from - 1, room = HISTORY; i >= 0 && room > 0; i -= 1) {
       room -= weight(this.operations[i]);
       const first = i === 0 || this.operations[i - 1].tool === "clear";
@@ -125,7 +160,13 @@ export class Drawing {
       room -= weight(this.undone[next - 1]);
       if (room < 0) break;
     }
-    return { operations: this.operations.slice(from), undone: this.undone.slice(next) };
+    return { operations: [...this.layersAt(from), ...this.operations.slice(from)], undone: this.undone.slice(next) };
+  }
+  // Steps that say how layers were shown after the first `count` steps, where that is not as usual.
+  layersAt(count) {
+    if (!this.operations.slice(0, count).some(({ tool }) => LASTING.includes(tool))) return [];
+    const { layers, reference } = documentOf(this.operations.slice(0, count));
+    return [...(isUsual(layers) ? [] : [{ tool: "layers", layers }]), ...(reference ? [{ tool: "reference", key: reference }] : [])];
   }
   saveNow() {
     clearTimeout(this.timer);
@@ -145,6 +186,7 @@ export class Drawing {
     } catch (error) {
       console.warn("the saved drawing is unreadable", error);
     }
+    this.forgetState();
     this.revision += 1;
     this.savedRevision = this.revision;
   }

@@ -1,0 +1,47 @@
+// Panels that a button opens beside itself: `[data-opens="id"]`. One is open at a time; Escape, a click elsewhere or the button close it.
+let open = null;
+
+export function closePopover(refocus) {
+  if (!open) return false;
+  const { button, panel } = open;
+  open = null;
+  panel.hidden = true;
+  button.setAttribute("aria-expanded", "false");
+  if (refocus) button.focus();
+  return true;
+}
+
+// Below the button where there is room, and inside of the window.
+function place(button, panel) {
+  const [at, own] = [button.getBoundingClientRect(), panel.getBoundingClientRect()];
+  const space = panel.offsetParent.getBoundingClientRect();
+  const beside = at.width < innerWidth / 5 && innerWidth <= 760 && at.height > 0 && button.closest(".hs-strip-tools");
+  const left = Math.min(Math.max(8, beside ? at.right + 6 : at.left), innerWidth - own.width - 8);
+  const below = at.bottom + 6 + own.height <= innerHeight ? at.bottom + 6 : Math.max(8, Math.min(at.top, innerHeight - own.height - 8));
+  Object.assign(panel.style, { left: `${left - space.left}px`, top: `${below - space.top}px` });
+}
+
+export function watchPopovers(element) {
+  for (const button of element.querySelectorAll("[data-opens]")) {
+    const panel = element.querySelector(`#${button.dataset.opens}`);
+    button.addEventListener("click", (event) => {
+      const own = open && open.panel === panel;
+      closePopover();
+      if (own) return;
+      open = { button, panel };
+      panel.hidden = false;
+      button.setAttribute("aria-expanded", "true");
+      place(button, panel);
+      panel.dispatchEvent(new CustomEvent("hs-open"));
+      if (!event.detail) panel.querySelector("button:not([disabled]), input, select")?.focus(); // opened by a key
+    });
+    panel.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      event.stopPropagation();
+      closePopover(true);
+    });
+  }
+  document.addEventListener("pointerdown", (event) => {
+    if (open && !open.panel.contains(event.target) && !open.button.contains(event.target)) closePopover();
+  });
+}
