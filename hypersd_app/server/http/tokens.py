@@ -16,9 +16,12 @@ class TokenRefused(HyperSDError):
 
 
 class TokenSigner:
-    """Issues and checks tokens `visitor.expiry.signature`. The key lives as long as the process."""
+    """Issues and checks tokens `visitor.expiry.signature`. The key lives as long as the process.
 
-    def __init__(self, lifetime: float = 3600.0, key: bytes | None = None, clock: Callable[[], float] = time.time) -> None:
+    So does the clock: were it the wall's, setting it would send every open page away, or keep tokens for years.
+    """
+
+    def __init__(self, lifetime: float = 3600.0, key: bytes | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._lifetime = lifetime
         self._key = key or secrets.token_bytes(32)
         self._clock = clock
