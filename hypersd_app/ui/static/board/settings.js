@@ -40,6 +40,7 @@ export class Settings {
     if (!this.model.sizes.includes(this.values.size)) this.values.size = 0;
     if (this.control.name !== this.values.control) this.values.control = "";
     const known = new Set(this.model.styles.map((style) => style.name));
+    if (!this.values.styles || typeof this.values.styles !== "object") this.values.styles = {};
     for (const name of Object.keys(this.values.styles)) if (!known.has(name)) delete this.values.styles[name];
   }
   bind() {
