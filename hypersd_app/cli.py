@@ -66,7 +66,8 @@ def new_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         ("evaluate", "measure a model's images", _add_evaluate, _evaluate),
         (
             "bench",
-            "measure speed; `bench stroke`: the board in a browser, `bench load`: many visitors, `bench training`: a step",
+            "measure speed; `bench stroke`: the board in a browser, `bench load`: many visitors, `bench soak` and `bench worst`: "
+            "hostile ones too, `bench training`: a step",
             *_bench_of(arguments),
         ),
         ("screenshots", "take a screenshot of every tab, light and dark, in a browser", _add_screenshots, _screenshots),
@@ -164,6 +165,10 @@ def _bench_of(arguments: Sequence[str]) -> tuple[Callable[[argparse.ArgumentPars
         return _add_stroke_bench, _stroke_bench
     if "training" in arguments:
         return _add_training_bench, _training_bench
+    if "soak" in arguments:
+        return _add_soak_bench, _soak_bench
+    if "worst" in arguments:
+        return _add_worst_bench, _worst_bench
     return (_add_load_bench, _load_bench) if "load" in arguments else (_add_bench, _bench)
 
 
@@ -201,6 +206,30 @@ def _load_bench(args: argparse.Namespace, settings: Settings) -> int:
     from hypersd_app.bench.load.bench import run_load_bench
 
     return run_load_bench(args, settings)
+
+
+def _add_soak_bench(parser: argparse.ArgumentParser) -> None:
+    from hypersd_app.bench.load.soak import add_soak_arguments
+
+    add_soak_arguments(parser)
+
+
+def _soak_bench(args: argparse.Namespace, settings: Settings) -> int:
+    from hypersd_app.bench.load.soak import run_soak_bench
+
+    return run_soak_bench(args, settings)
+
+
+def _add_worst_bench(parser: argparse.ArgumentParser) -> None:
+    from hypersd_app.bench.load.worst import add_worst_arguments
+
+    add_worst_arguments(parser)
+
+
+def _worst_bench(args: argparse.Namespace, settings: Settings) -> int:
+    from hypersd_app.bench.load.worst import run_worst_bench
+
+    return run_worst_bench(args, settings)
 
 
 def _add_training_bench(parser: argparse.ArgumentParser) -> None:

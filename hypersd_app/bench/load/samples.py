@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from hypersd_app.bench.load.server import RunningServer
 
 EVERY = 5.0  # seconds
 WARM_UP = 1 / 3  # of a run: caches fill up to their bounds, and each network is compiled when it first comes
+FEWEST = 4  # samples, from which on a line says something
 MOST_LINES = 16  # of the series
 WATCHED: Mapping[str, tuple[str, float]] = {
     "server MB": ("process_resident_memory_bytes", 1e-6),
@@ -24,11 +26,38 @@ WATCHED: Mapping[str, tuple[str, float]] = {
 }
 
 
+@dataclass(frozen=True)
+class Slope:
+    """Growth an hour, half the width of its 95 % interval, and the mean level."""
+
+    an_hour: float
+    interval: float
+    level: float
+
+    def flat(self, hours: float, share: float) -> bool:
+        """Whether it grows over `hours` by less than a share of its level, or by nothing that noise does not explain."""
+        return self.an_hour <= self.interval or self.an_hour * hours <= share * self.level
+
+    def __str__(self) -> str:
+        return f"{self.an_hour:+.1f} ± {self.interval:.1f} an hour at {self.level:.0f}"
+
+
+def fitted(hours: Sequence[float], values: Sequence[float]) -> Slope:
+    """A line by least squares. Samples that follow each other count as independent, which they are not quite."""
+    x, y = np.asarray(hours, float), np.asarray(values, float)
+    if len(x) < FEWEST or np.ptp(x) == 0:
+        return Slope(0.0, float("inf"), float(y.mean()))
+    (slope_, _), covariance = np.polyfit(x, y, 1, cov="unscaled")
+    spread = float(np.sqrt(np.sum((y - np.polyval(np.polyfit(x, y, 1), x)) ** 2) / (len(x) - 2) * covariance[0, 0]))
+    return Slope(float(slope_), 2 * spread, float(y.mean()))
+
+
 class Samples:
     """What `server` says of itself every few seconds while a block runs."""
 
-    def __init__(self, server: RunningServer) -> None:
+    def __init__(self, server: RunningServer, every: float = EVERY) -> None:
         self._server = server
+        self._every = every
         self._taken: list[tuple[float, dict[str, float]]] = []
 
     async def __aenter__(self) -> Samples:
@@ -43,7 +72,14 @@ class Samples:
     async def _sample(self) -> None:
         while True:
             self._taken.append((time.perf_counter(), await self._server.metrics()))
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(self._every)
+
+    def slopes(self, since: float = WARM_UP) -> dict[str, Slope]:
+        """How fast each thing grows from a share `since` of the time on."""
+        taken = self._taken[int(since * len(self._taken)) :]
+        hours = [(at - taken[0][0]) / 3600 for at, _ in taken]
+        columns = {title: [sample.get(name, 0.0) * factor for _, sample in taken] for title, (name, factor) in WATCHED.items()}
+        return {title: fitted(hours, values) for title, values in columns.items() if any(values)}
 
     def report(self) -> str:
         """The series, and below it how fast each thing grows after the warm-up."""

@@ -17,19 +17,20 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from hypersd_app.errors import ModelUnavailable
+from hypersd_app.errors import InvalidRequest, ModelUnavailable
 
 BRIDGE = "hs-bridge"
 START_SECONDS = 300.0
 
 
 class RunningServer:
-    """A studio at `address`, reached as a browser reaches it."""
+    """A studio at `address`, reached as a browser reaches it; `visitor` is the network address it is told of, "" for this one."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, visitor: str = "") -> None:
         self.address = address.rstrip("/")
         self.socket_address = self.address.replace("http", "ws", 1) + "/studio/board"
-        self._http = httpx.AsyncClient(timeout=30.0)
+        self.headers = {"x-forwarded-for": visitor} if visitor else {}
+        self._http = httpx.AsyncClient(timeout=30.0, headers=self.headers)
         self._bridge: Mapping[str, Any] = {}
 
     async def open(self) -> None:
@@ -46,6 +47,20 @@ class RunningServer:
         reply = await self._http.post(f"{self.address}/gradio_api/component_server", json=body)
         reply.raise_for_status()
         return str(reply.json())
+
+    async def page_seconds(self) -> float:
+        """Seconds in which the page and its configuration come. Raises httpx.HTTPError."""
+        began = time.perf_counter()
+        for path in ("/", "/config"):
+            (await self._http.get(f"{self.address}{path}")).raise_for_status()
+        return time.perf_counter() - began
+
+    def sizes(self, model: str) -> list[int]:
+        """Sides in pixels that the page offers with a model. Raises InvalidRequest for one that is not there."""
+        rows = {str(row["name"]): row for row in self._bridge["props"]["props"]["config"]["models"]}
+        if model not in rows:
+            raise InvalidRequest("model", model, "one of " + ", ".join(rows))
+        return [int(side) for side in rows[model].get("sizes") or ()]
 
     def styles(self, model: str = "pocket") -> list[str]:
         """Names of the styles that the page offers."""

@@ -49,10 +49,34 @@ class Tally:
     messages: list[str] = field(default_factory=list)
 
 
-class Drawer:
-    """Draws until told to stop. `stay` is the mean of seconds after which a visitor leaves and another one comes."""
+@dataclass(frozen=True)
+class Wish:
+    """What a stroke may be drawn with: a model, and a side of its in pixels, 0 for its own."""
 
-    def __init__(self, server: RunningServer, number: int, styles: Sequence[str], stay: float = 0.0) -> None:
+    model: str = "pocket"
+    side: int = 0
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """Its part of a frame's head."""
+        return {"model": self.model, **({"width": self.side, "height": self.side} if self.side else {})}
+
+
+class Drawer:
+    """Draws until told to stop. `stay` is the mean of seconds after which a visitor leaves and another one comes.
+
+    Every stroke takes one of `styles` or none, and one of `wishes`.
+    """
+
+    def __init__(
+        self,
+        server: RunningServer,
+        number: int,
+        styles: Sequence[str],
+        stay: float = 0.0,
+        wishes: Sequence[Wish] = (Wish(),),
+    ) -> None:
+        self._wishes = wishes
         self._server = server
         self._random = random.Random(number)
         self._styles = styles
@@ -77,11 +101,12 @@ class Drawer:
 
     async def _visit(self, leaving: float) -> None:
         token = await self._server.token()
-        async with connect(self._server.socket_address, max_size=None, open_timeout=20) as socket:
+        headers = getattr(self._server, "headers", None)
+        async with connect(self._server.socket_address, max_size=None, open_timeout=20, additional_headers=headers) as socket:
             await socket.send(json.dumps({"token": token}))
             async with asyncio.timeout(20):
                 await socket.recv()
-            visit = _Visit(socket, self.tally, self._random, self._styles, self._number)
+            visit = _Visit(socket, self.tally, self._random, self._styles, self._number, self._wishes)
             await visit.draw(leaving)
             if self._stay > 0 and self._random.random() < 0.5:
                 socket.transport.abort()  # half of those who leave just vanish, a frame in flight
@@ -91,7 +116,17 @@ class Drawer:
 class _Visit:
     """One open board."""
 
-    def __init__(self, socket: ClientConnection, tally: Tally, chance: random.Random, styles: Sequence[str], number: int) -> None:
+    def __init__(
+        self,
+        socket: ClientConnection,
+        tally: Tally,
+        chance: random.Random,
+        styles: Sequence[str],
+        number: int,
+        wishes: Sequence[Wish],
+    ) -> None:
+        self._wishes = wishes
+        self._wish = wishes[0]
         self._socket = socket
         self._tally = tally
         self._random = chance
@@ -112,6 +147,7 @@ class _Visit:
         try:
             while time.perf_counter() < leaving and not reader.done():
                 self._style = self._random.choice([None, *self._styles]) if self._styles else None
+                self._wish = self._random.choice(self._wishes)
                 for picture in stroke_states(self._random.randrange(STROKES)):
                     await self._send(picture)
                     if time.perf_counter() > leaving or reader.done():
@@ -140,8 +176,12 @@ class _Visit:
         await asyncio.sleep(self._gap)
 
     def _head(self) -> dict[str, Any]:
-        head: dict[str, Any] = {"prompt": self._prompt, "model": "pocket", "num_inference_steps": 1, "seed": self._seed}
-        return head if self._style is None else {**head, "styles": [{"name": self._style, "weight": 0.8}]}
+        head: dict[str, Any] = {"prompt": self._prompt, **self._wish.head, "num_inference_steps": 1, "seed": self._seed}
+        return (
+            head
+            if self._style is None or self._wish.model != "pocket"
+            else {**head, "styles": [{"name": self._style, "weight": 0.8}]}
+        )
 
     async def _read(self) -> None:
         async for data in self._socket:

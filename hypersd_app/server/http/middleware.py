@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import math
 from collections import Counter
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 BULKY = ("/upload", "/component_server")  # routes that take files
 WRITING = ("POST", "PUT", "PATCH", "DELETE")
 SLOW = ("/run/", "/api/", "/call/", "/queue/join", "/component_server", "/mcp")  # routes that may draw
+WHOLE = "/mcp"  # routes whose bodies are looked at before they are passed on
+MOST_BRACKETS = 800  # in such a body; a parser of JSON runs out of stack at a thousand one in another
 BUSY_SECONDS = 5  # until somebody whose calls are all under way may try again
 
 # What code runs into that takes a body apart without looking first. Our own routes look; Gradio's answer these with 500.
@@ -128,7 +131,40 @@ class HttpGuard:
                     MutableHeaders(raw=message["headers"])["retry-after"] = str(seconds)
             await send(message)
 
+        if WHOLE in scope["path"]:
+            body, whole = await read_whole(counted)
+            if body and not is_json(body):
+                self._metrics.refused("body")
+                await refuse(send, 400, f"The request is no JSON, or has more than {MOST_BRACKETS} lists and objects.")
+                return
+            await self._app(scope, whole, judged)
+            return
         await self._app(scope, counted, judged)
+
+
+def is_json(body: bytes) -> bool:
+    """Whether a body is JSON that every parser can take, whatever it stands on already."""
+    if body.count(b"[") + body.count(b"{") > MOST_BRACKETS:
+        return False
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+async def read_whole(receive: Receive) -> tuple[bytes, Receive]:
+    """A request's body, and a `receive` that gives it once more before what comes next."""
+    messages = [await receive()]
+    while messages[-1].get("more_body", False):
+        messages.append(await receive())
+    body, given = b"".join(message.get("body", b"") for message in messages), iter(messages)
+
+    async def again() -> Message:
+        message = next(given, None)
+        return await receive() if message is None else message
+
+    return body, again
 
 
 def queued(app: object, group: str) -> int:

@@ -20,6 +20,7 @@ from hypersd_app.server.service import BoardService
 
 SOCKET_PATH = "/studio/board"
 STUCK_SECONDS = 600.0  # a batch that has run for so long will not end
+LOOK_AGAIN_SECONDS = 2  # until a studio that starts may be ready
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -55,7 +56,9 @@ def studio_routes(engine: ImageEngine, service: BoardService, readiness: Readine
         """Ready for visitors: warmed up, and not about to stop. A load balancer sends nobody to what answers otherwise."""
         state = State.STOPPING if service.draining else readiness.state
         told = {"ready": state is State.READY, "state": f"{state}: {readiness.reason}" if state is State.FAILED else state}
-        return JSONResponse(told, status_code=200 if state is State.READY else 503)
+        if state is State.READY:
+            return JSONResponse(told)
+        return JSONResponse(told, status_code=503, headers={"retry-after": str(LOOK_AGAIN_SECONDS)})
 
     async def metrics(_request: Request) -> Response:
         """What Prometheus scrapes."""

@@ -1,0 +1,14 @@
+"""`python -m tests.support.serve_stepped PORT [rude]`: a studio whose long requests give way, in a process of its own."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+from tests.support.stepped_engine import SteppedEngine
+from tests.support.studio import served
+
+if __name__ == "__main__":
+    with served(SteppedEngine(delay=0.02, folder=Path("no styles"), gives_way="rude" not in sys.argv), port=int(sys.argv[1])):
+        threading.Event().wait()
