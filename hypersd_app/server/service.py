@@ -182,7 +182,7 @@ def lazy_request(message: Message, limits: BoardLimits) -> tuple[LazyRequest, Ge
 
     An empty `message.picture` means no sketch. Raises InvalidRequest for wrong types and ranges.
     """
-    request = request_from_json(message.head)
+    request = replace(request_from_json(message.head), num_images=1)  # more than the first would not be shown
     if "parts" in message.head:
         return lazy_painting(message, request, limits), request
     if not message.picture:

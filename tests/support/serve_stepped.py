@@ -10,5 +10,5 @@ from tests.support.stepped_engine import SteppedEngine
 from tests.support.studio import served
 
 if __name__ == "__main__":
-    with served(SteppedEngine(delay=0.02, folder=Path("no styles"), gives_way="rude" not in sys.argv), port=int(sys.argv[1])):
+    with served(SteppedEngine(delay=0.05, folder=Path("no styles"), gives_way="rude" not in sys.argv), port=int(sys.argv[1])):
         threading.Event().wait()

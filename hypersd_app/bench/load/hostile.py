@@ -28,9 +28,14 @@ NOISE = (b"[" * 3000, b'{"data": ' + b"9" * 5000, b"\xff\xfe", b'{"data": ["\\ud
 
 
 class Hostile:
-    """All of it at once, while the block runs. `answers` counts what it was told."""
+    """All of it at once, while the block runs. `answers` counts what it was told.
 
-    def __init__(self, address: str) -> None:
+    `pause` is in seconds between an answer and the next request of each: at the least, an attacker on the same machine takes
+    as much of its processor as the studio has left.
+    """
+
+    def __init__(self, address: str, pause: float = PAUSE) -> None:
+        self._pause = pause
         self._server = RunningServer(address, ADDRESS)
         self._http = httpx.AsyncClient(timeout=60.0, headers=self._server.headers, limits=httpx.Limits(max_connections=None))
         self._tasks: list[asyncio.Task[None]] = []
@@ -55,7 +60,7 @@ class Hostile:
         while True:
             with contextlib.suppress(*TROUBLE):
                 await once()
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(self._pause)
 
     async def _post(self, path: str, **body: Any) -> None:
         reply = await self._http.post(f"{self._server.address}/gradio_api/{path}", **body)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from hypersd_app.bench.load.bench import WARM_UP, jain, say
-from hypersd_app.bench.load.hostile import Hostile
+from hypersd_app.bench.load.hostile import PAUSE, Hostile
 from hypersd_app.bench.load.samples import Samples, Slope
 from hypersd_app.bench.load.server import RunningServer, own_server
 from hypersd_app.bench.load.visitor import Drawer, Tally, Wish
@@ -104,7 +104,13 @@ def run_soak_bench(args: argparse.Namespace, _settings: Settings) -> int:
 
 
 async def soaked(
-    address: str, visitors: int, seconds: float, block: float, models: Sequence[str] = ("pocket",), warm_up: float = WARM_UP
+    address: str,
+    visitors: int,
+    seconds: float,
+    block: float,
+    models: Sequence[str] = ("pocket",),
+    warm_up: float = WARM_UP,
+    pause: float = PAUSE,
 ) -> Soak:
     """Blocks of `block` seconds, quiet and hostile by turns, until `seconds` have passed; at least one of each."""
     servers = [RunningServer(address, f"203.0.113.{number % 250 + 1}") for number in range(visitors)]
@@ -117,7 +123,7 @@ async def soaked(
     async with Samples(servers[0], min(5.0, seconds / 20)) as samples:
         while not hostile or time.perf_counter() - began < seconds:
             quiet += await _block(servers, block, styles, wishes)
-            async with Hostile(address) as other:
+            async with Hostile(address, pause) as other:
                 hostile += await _block(servers, block, styles, wishes)
             told += other.answers
     hours = (time.perf_counter() - began) / 3600

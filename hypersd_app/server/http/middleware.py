@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import logging
@@ -28,6 +29,7 @@ WRITING = ("POST", "PUT", "PATCH", "DELETE")
 SLOW = ("/run/", "/api/", "/call/", "/queue/join", "/component_server", "/mcp")  # routes that may draw
 WHOLE = "/mcp"  # routes whose bodies are looked at before they are passed on
 MOST_BRACKETS = 800  # in such a body; a parser of JSON runs out of stack at a thousand one in another
+PUT_OFF = 0.5  # seconds until somebody is told that it was too much
 BUSY_SECONDS = 5  # until somebody whose calls are all under way may try again
 
 # What code runs into that takes a body apart without looking first. Our own routes look; Gradio's answer these with 500.
@@ -55,6 +57,8 @@ class HttpGuard:
         self._buckets = AddressBuckets(limits.calls_per_second, limits.call_burst)
         self._running: Counter[str] = Counter()  # slow calls by address that are answered at the moment
         self._bodies = BodyMemory(limits)
+        largest = max(2 * upload_bytes, limits.body_bytes)
+        self._sent = AddressBuckets(limits.bytes_per_second, largest)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -67,7 +71,7 @@ class HttpGuard:
         wait = 0.0 if is_loopback(address) else self._buckets.retry_after(group)
         if wait > 0:
             self._metrics.refused("calls")
-            await refuse(send, 429, f"Too many requests. Try again in {math.ceil(wait)} s.", math.ceil(wait))
+            await self._put_off(send, f"Too many requests. Try again in {math.ceil(wait)} s.", math.ceil(wait))
             return
         slow = any(part in scope["path"] for part in SLOW)
         if slow and available_bytes() < self._limits.free_memory:
@@ -81,13 +85,19 @@ class HttpGuard:
         if under_way >= self._limits.calls_per_address:
             self._metrics.refused("busy")
             told = f"{under_way} calls of your address are under way; at most {self._limits.calls_per_address} may be."
-            await refuse(send, 429, f"{told} Try again in {BUSY_SECONDS} s.", BUSY_SECONDS)
+            await self._put_off(send, f"{told} Try again in {BUSY_SECONDS} s.", BUSY_SECONDS)
             return
         self._running[group] += 1
         try:
             await self._bounded(scope, receive, send, group)
         finally:
             self._running -= Counter([group])  # keeps no zeros
+
+    @staticmethod
+    async def _put_off(send: Send, message: str, seconds: int) -> None:
+        """Refuse after a while: an answer at once would be the next request at once, and cost those who wait their turn."""
+        await asyncio.sleep(PUT_OFF)
+        await refuse(send, 429, message, seconds)
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send, group: str) -> None:
         """Pass a request on whose body is neither too large nor one too many."""
@@ -103,6 +113,11 @@ class HttpGuard:
         if not self._bodies.room(group, expected):
             self._metrics.refused("bodies")
             await refuse(send, 503, "Too much is being sent at once.", BUSY_SECONDS)
+            return
+        wait = 0.0 if is_loopback(group) else self._sent.retry_after(group, int(declared))
+        if wait > 0:
+            self._metrics.refused("bytes")
+            await self._put_off(send, f"Too many bytes. Try again in {math.ceil(wait)} s.", math.ceil(wait))
             return
         with self._bodies.body(group, expected) as body:
             await self._watched(scope, receive, send, Bounds(most, in_memory, group, body))

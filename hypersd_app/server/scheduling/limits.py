@@ -113,12 +113,12 @@ class AddressBuckets:
         self._burst = burst
         self._buckets: LRUCache[str, RateBucket] = LRUCache(MOST_REMEMBERED)
 
-    def retry_after(self, address: str) -> float:
-        """Take one token for `address`; returns the seconds to wait if there is none, else 0."""
+    def retry_after(self, address: str, amount: float = 1.0) -> float:
+        """Take `amount` for `address`; returns the seconds to wait if it is not there, else 0."""
         bucket = self._buckets.get(address)
         if bucket is None:
             bucket = self._buckets[address] = RateBucket(self._rate, self._burst)
-        return 0.0 if bucket.take() else bucket.wait()
+        return 0.0 if bucket.take(amount) else bucket.wait(amount)
 
 
 def address_group(address: str) -> str:
