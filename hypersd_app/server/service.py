@@ -219,7 +219,7 @@ def lazy_painting(message: Message, request: GenerationRequest, limits: BoardLim
             init=None if ground is None or strength is None else drawn_over(ground, strength, picture("ink"), picture("mask")),
         )
 
-    return LazyRequest(request.batch_key(kind if "sketch" in parts else "", strength), build, request.model)
+    return LazyRequest(request.batch_key(kind if "sketch" in parts else "", strength), build, request.model, is_long(request))
 
 
 def answer(frame: Frame) -> Message:
