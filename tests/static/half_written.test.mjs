@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { Settings } from "../../hypersd_app/ui/static/board/settings.js";
-import { Drawing } from "../../hypersd_app/ui/static/board/strokes.js";
+import { Drawing } from "../../hypersd_app/ui/static/drawing/strokes.js";
 import { Tools } from "../../hypersd_app/ui/static/board/tools.js";
 import { usedPrompts } from "../../hypersd_app/ui/static/text/prompts.js";
 import { openPage } from "./support/page.mjs";
