@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hypersd_app.errors import InvalidRequest
-from hypersd_app.prompts.tags import take_tags
+from hypersd_app.prompts.tags import START, take_tags
 from hypersd_app.prompts.wording import GRAMMARS
 
 MAX_SEED = 2**32 - 1
@@ -260,6 +260,8 @@ class GenerationRequest:
 
 def tag_styles(prompt: str) -> tuple[StyleWeight, ...]:
     """The styles that a prompt names in tags, their weights within what is allowed."""
+    if START not in prompt:
+        return ()
     found = take_tags(prompt).styles
     limited = ((name, min(max(weight, -MAX_STYLE_WEIGHT), MAX_STYLE_WEIGHT)) for name, weight in found if name and weight)
     return tuple(StyleWeight(name, weight) for name, weight in limited)[:MAX_TAGS] if found else ()

@@ -18,8 +18,8 @@ from hypersd_app.diffusion.guidance import is_guided
 from hypersd_app.images.painting import Canvas, canvas_of
 from hypersd_app.images.scribble import white_strokes
 from hypersd_app.prompts.schedules import Schedule, prompt_schedule
-from hypersd_app.prompts.tags import take_tags
-from hypersd_app.prompts.wording import A1111, Wording, usual_grammar
+from hypersd_app.prompts.tags import START, take_tags
+from hypersd_app.prompts.wording import A1111, PLAIN, USUAL, Wording
 from hypersd_app.requests import BatchKey, GenerationRequest, StyleWeight
 
 AppliedStyles = tuple[tuple[StyleSpec, float], ...]
@@ -85,22 +85,24 @@ class Plan:
     @property
     def grammar(self) -> str:
         """The grammar of the words: as the request says, else the usual one of the model."""
-        return self.request.prompt_grammar or usual_grammar(self.choice.model.family)
+        return self.request.prompt_grammar or USUAL.get(self.choice.model.family, PLAIN)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What of the prompt does nothing, a sentence each."""
-        return (*self.choice.notes, *take_tags(self.request.prompt).notes)
+        prompt = self.request.prompt
+        return (*self.choice.notes, *take_tags(prompt).notes) if START in prompt else self.choice.notes
 
     @property
     def words(self) -> str:
         """The prompt without the tags in it."""
-        return take_tags(self.request.prompt).text.strip()
+        prompt = self.request.prompt
+        return (take_tags(prompt).text if START in prompt else prompt).strip()
 
     @property
     def prompt(self) -> str:
         """The prompt with the styles' trigger words, where they are not in it already."""
-        return self.wording(self.words, negative=False).whole
+        return self.wording(self.words, negative=False).whole if self.choice.styles else self.words
 
     def schedule(self, text: str) -> Schedule:
         """The last step of each text that a prompt, or a negative one, has over the steps. Only A1111's grammar has several."""

@@ -11,12 +11,7 @@ from hypersd_app.prompts.weights import Segment, a1111_segments, comfyui_segment
 
 A1111, COMFYUI, PLAIN = "a1111", "comfyui", "plain"
 GRAMMARS = (A1111, COMFYUI, PLAIN)
-USUAL = {"sd15": A1111, "sdxl": A1111}  # by family, where nobody says which
-
-
-def usual_grammar(family: str) -> str:
-    """The grammar of prompts that come without one: A1111's for the models it runs."""
-    return USUAL.get(family, PLAIN)
+USUAL = {"sd15": A1111, "sdxl": A1111}  # by family, for prompts that come without one: that of the program that runs it
 
 
 class Embedding(Protocol):
