@@ -14,13 +14,13 @@ import torch
 
 from hypersd_app.catalog.safetensors_header import read_header
 from hypersd_app.catalog.specs import ModelSpec, Recipe
+from hypersd_app.engine.device_time import Clock
 from hypersd_app.engine.loading.loader import readable, variant, weight_files
 from hypersd_app.engine.memory.budget import module_bytes
 from hypersd_app.engine.memory.device import Hardware
 from hypersd_app.engine.memory.model_cache import Loaded
 from hypersd_app.engine.memory.placement import Tier
 from hypersd_app.engine.plan import Plan
-from hypersd_app.engine.sampling.timing import Clock
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.images.scribble import Pixels
 from hypersd_app.weights.downloads import Progress

@@ -14,6 +14,7 @@ from PIL import Image
 from hypersd_app.catalog.catalog import Catalog
 from hypersd_app.catalog.specs import ModelSpec, Recipe, StyleSpec
 from hypersd_app.engine.annotators import Annotators
+from hypersd_app.engine.device_time import Clock, LongWork, SharedDevice
 from hypersd_app.engine.loading.loader import Loader
 from hypersd_app.engine.memory.budget import memory_budget, raise_if_out_of_memory, release
 from hypersd_app.engine.memory.device import Hardware, choose_hardware
@@ -22,8 +23,6 @@ from hypersd_app.engine.memory.zero_gpu import borrowing, emulate_here
 from hypersd_app.engine.model_manager import ModelManager, Pipeline
 from hypersd_app.engine.plan import Plan, Planner, leading
 from hypersd_app.engine.sampling.generate import OnStep
-from hypersd_app.engine.sampling.timing import Clock
-from hypersd_app.engine.shared_device import LongWork, SharedDevice
 from hypersd_app.errors import DeviceOutOfMemory, HyperSDError
 from hypersd_app.images.scribble import Pixels
 from hypersd_app.requests import LOADING_SHARE, ControlInput, GenerationRequest, GenerationResult, StepReached

@@ -17,6 +17,7 @@ from cachetools import LRUCache
 from hypersd_app.catalog.specs import ControlSpec, Recipe, StyleSpec, WeightSource
 from hypersd_app.engine.backends.base import Backend
 from hypersd_app.engine.backends.registry import Backends
+from hypersd_app.engine.device_time import Clock
 from hypersd_app.engine.diffusers_pipelines import CLASSES, WEIGHTS, DiffusersPipeline, DiffusersSizes, load_diffusers, sizes_of
 from hypersd_app.engine.interfaces import ControlNetwork, Encoder
 from hypersd_app.engine.loading.fingerprint import TOP, Fingerprint, file_stamp, stamp
@@ -30,7 +31,6 @@ from hypersd_app.engine.plan import Choice, Plan
 from hypersd_app.engine.sampling.generate import DenoisingPipeline, OnStep
 from hypersd_app.engine.sampling.schedules import Schedulers
 from hypersd_app.engine.sampling.text import PromptCache, TextPart
-from hypersd_app.engine.sampling.timing import Clock
 from hypersd_app.images.scribble import Pixels
 from hypersd_app.weights.downloads import Progress
 

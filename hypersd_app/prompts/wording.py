@@ -27,6 +27,8 @@ class Embedding(Protocol):
         """How many there are."""
         ...
 
+    def __hash__(self) -> int: ...
+
 
 @dataclass(frozen=True)
 class Wording:

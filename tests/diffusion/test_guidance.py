@@ -5,8 +5,8 @@ import torch
 
 from hypersd_app.diffusion.guidance import guide, guided, is_guided
 from hypersd_app.diffusion.noise import noise, seeded_noise
+from hypersd_app.engine.device_time import Clock
 from hypersd_app.engine.sampling import denoise
-from hypersd_app.engine.sampling.timing import Clock
 
 
 class OneStep:

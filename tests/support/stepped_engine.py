@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hypersd_app.engine.shared_device import SharedDevice
+from hypersd_app.engine.device_time import SharedDevice
 from hypersd_app.requests import GenerationRequest, GenerationResult
 from tests.support.fake_engine import FakeEngine, paint
 

@@ -119,7 +119,9 @@ async def soaked(
     wishes = [Wish(model, side) for model in models for side in (0, *servers[0].sizes(model))]
     styles = servers[0].styles()
     await _block(servers, warm_up, styles, wishes)
-    quiet, hostile, told, began = [], [], Counter[str](), time.perf_counter()
+    quiet: list[Any] = []
+    hostile: list[Any] = []
+    told, began = Counter[str](), time.perf_counter()
     async with Samples(servers[0], min(5.0, seconds / 20)) as samples:
         while not hostile or time.perf_counter() - began < seconds:
             quiet += await _block(servers, block, styles, wishes)

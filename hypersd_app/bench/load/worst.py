@@ -113,7 +113,8 @@ SETTLE = 2.0  # seconds until all of the attack is under way
 
 async def seen(server: RunningServer, seconds: float) -> Seen:
     """One visitor draws, and opens the page now and then."""
-    until, pages = time.perf_counter() + seconds, []
+    until = time.perf_counter() + seconds
+    pages: list[float] = []
     drawer = Drawer(server, 1, [])
     drawing = asyncio.create_task(drawer.run(until))
     while not pages or time.perf_counter() < until:

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from hypersd_app.diffusion.guidance import guide
 from hypersd_app.diffusion.noise import noise
+from hypersd_app.engine.device_time import Clock
 from hypersd_app.engine.interfaces import Conditioning, ControlNetwork, Denoiser
 from hypersd_app.engine.sampling.painting import Painting
 from hypersd_app.engine.sampling.schedules import Schedule
-from hypersd_app.engine.sampling.timing import Clock
 
 StepCallback = Callable[[int, int, Tensor], None]  # step, steps, and what the picture's latents look like by now
 

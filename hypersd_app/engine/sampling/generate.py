@@ -15,13 +15,13 @@ from cachetools import LRUCache
 from PIL import Image
 from torch import Tensor
 
+from hypersd_app.engine.device_time import Clock
 from hypersd_app.engine.interfaces import Conditioning, ControlNetwork, Decoder, Encoder
 from hypersd_app.engine.plan import Choice, Plan
 from hypersd_app.engine.sampling.denoise import ControlBatch, Rows, StepWords, sample
 from hypersd_app.engine.sampling.painting import Painting, painting_batch
 from hypersd_app.engine.sampling.schedules import Schedulers
 from hypersd_app.engine.sampling.text import PromptCache, TextPart, size_ids
-from hypersd_app.engine.sampling.timing import Clock
 from hypersd_app.errors import HyperSDError
 from hypersd_app.images.painting import composite
 from hypersd_app.images.scribble import Pixels

@@ -7,13 +7,12 @@ from collections.abc import Callable, Hashable, Iterator
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from cachetools import LRUCache
 
 from hypersd_app.errors import Overloaded
 from hypersd_app.requests import GenerationRequest
-from hypersd_app.server.scheduling.turns import Turns, price
 
 
 class Kind(Enum):
@@ -31,6 +30,9 @@ LEARNING = 0.3  # how fast the cost of a frame rises to what is measured; it fal
 MOST_COSTS = 256  # batch keys whose cost is remembered
 MOST_AHEAD = 1  # turns that one address may be ahead of another that waits
 LONG = 8  # steps times images from which on a request takes more than its round
+ROUND = 0.1  # seconds of the device in one turn; what takes longer costs several
+DEAREST = 100.0  # turns: who met a driver that hung for two minutes has not had them all
+MOST_REMEMBERED = 4096  # addresses, far more than may wait at once
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,56 @@ class SchedulerLimits:
     def max_batch(self) -> int:
         """The largest batch."""
         return max(self.sizes)
+
+
+class Claim(Protocol):
+    """A request as far as its turn is concerned."""
+
+    @property
+    def claimant(self) -> str:
+        """Who is charged."""
+        ...
+
+
+def price(seconds: float) -> float:
+    """Turns for so many seconds: one for whatever fits a round, so that a style costs nobody who draws at the same pace."""
+    return min(DEAREST, max(1.0, seconds / ROUND))
+
+
+class Turns:
+    """Turns that each claimant has had; the least recently seen are forgotten. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._had: LRUCache[str, float] = LRUCache(MOST_REMEMBERED)
+        self._prices: dict[int, tuple[Claim, float]] = {}  # of what is in flight, as it was estimated
+        self._level = 0.0  # turns of who was served last: who comes now starts there
+
+    def join(self, claimant: str) -> None:
+        """Somebody begins to wait: a pause saves up no claim, and turns that nobody else wanted are no debt."""
+        self._had[claimant] = max(self._had.get(claimant, 0.0), self._level)
+
+    def of(self, claim: Claim) -> float:
+        """Turns that its claimant has had."""
+        return self._had.get(claim.claimant, self._level)
+
+    def serve(self, claim: Claim, turns: float) -> None:
+        """Take it as the one whose turn it is."""
+        self._level = max(self._level, self.of(claim))
+        self.take(claim, turns)
+
+    def take(self, claim: Claim, turns: float) -> None:
+        """Charge what is about to run with an estimate."""
+        self._had[claim.claimant] = self.of(claim) + turns
+        self._prices[id(claim)] = (claim, turns)
+
+    def give_back(self, claim: Claim) -> None:
+        """It does not run after all."""
+        self.settle(claim, 0.0)
+
+    def settle(self, claim: Claim, turns: float) -> None:
+        """It has run: what it cost takes the place of the estimate."""
+        _, estimate = self._prices.pop(id(claim), (claim, 0.0))
+        self._had[claim.claimant] = self.of(claim) + turns - estimate
 
 
 class FairQueue:

@@ -141,6 +141,10 @@ class Bench:
         groups = {name: rows.reshape(-1, DIVERSITY_SEEDS, rows.shape[1]) for name, rows in self.spaces(pictures).items()}
         return {name: diversity(rows) for name, rows in groups.items()}
 
+    def seed_variance(self, model: Model) -> tuple[float, float]:
+        """The variance between images of one prompt: with no style named, and with one."""
+        return self.several.made(lambda prompts, first: self.sampler.decode(model.draw(prompts, first)), self.seed + 20_000)
+
     def trajectory(self, model: Model, teacher: Model) -> Mapping[int, list[float]]:
         """Errors of a student's jumps, against the teacher at the guidance it was distilled with; see `trajectory_errors`."""
         embed = self.workspace.embed
@@ -206,7 +210,7 @@ def measure(models: Sequence[Model], workspace: Workspace, sampler: Sampler, cou
                 drift(latents, pictures, teacher_latents, teacher_pictures),
                 float(np.median(distances)),
                 Surface.of(pictures),
-                bench.several.made(lambda prompts, first, model=model: sampler.decode(model.draw(prompts, first)), seed + 20_000),
+                bench.seed_variance(model),
                 followed[id(model.unet)],
             )
         )

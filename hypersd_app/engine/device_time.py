@@ -1,4 +1,4 @@
-"""The device, which one piece of work has at a time. A long one lets short ones in between its steps."""
+"""Time on the device: one piece of work has it at once, a long one lets short ones in, and a clock tells where it went."""
 
 from __future__ import annotations
 
@@ -97,3 +97,29 @@ class LongWork:
     def give_way(self) -> float:
         """Let those who wait have the device for a while; returns for how many seconds it was away, 0 if nobody waited."""
         return self._device._give_way(self)
+
+
+class Clock:
+    """Adds up the time of named parts. `synchronize` waits for the device, so that its work counts where it belongs."""
+
+    def __init__(self, synchronize: Callable[[], None] | None = None) -> None:
+        self._synchronize = synchronize
+        self._started = time.perf_counter()
+        self.milliseconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        if self._synchronize is not None:
+            self._synchronize()
+        spent = (time.perf_counter() - started) * 1000
+        self.milliseconds[part] = self.milliseconds.get(part, 0.0) + spent
+
+    def leave_out(self, seconds: float) -> None:
+        """Time that others had the device."""
+        self._started += seconds
+
+    def finished(self) -> dict[str, float]:
+        """The parts and `total`, everything since the clock was made."""
+        return {**self.milliseconds, "total": (time.perf_counter() - self._started) * 1000}

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from hypersd_app.engine.device_time import SHARE, SharedDevice
 from hypersd_app.engine.engine import Engine
 from hypersd_app.engine.memory.device import Hardware
-from hypersd_app.engine.shared_device import SHARE, SharedDevice
 from hypersd_app.requests import ControlInput, GenerationRequest, GenerationResult, StyleWeight
 from tests.engine.conftest import REFERENCE
 from tests.engine.test_equivalence import sketch
