@@ -119,8 +119,8 @@ async def soaked(
     wishes = [Wish(model, side) for model in models for side in (0, *servers[0].sizes(model))]
     styles = servers[0].styles()
     await _block(servers, warm_up, styles, wishes)
-    quiet: list[Any] = []
-    hostile: list[Any] = []
+    quiet: list[Tally] = []
+    hostile: list[Tally] = []
     told, began = Counter[str](), time.perf_counter()
     async with Samples(servers[0], min(5.0, seconds / 20)) as samples:
         while not hostile or time.perf_counter() - began < seconds:
