@@ -6,7 +6,6 @@ Each command imports what it needs when it runs.
 from __future__ import annotations
 
 import argparse
-import io
 import logging
 import os
 import sys
@@ -16,6 +15,7 @@ from dataclasses import replace
 from hypersd_app.errors import HyperSDError
 from hypersd_app.server.observability.log_lines import write_log
 from hypersd_app.settings import BACKENDS, DEVICES, PRECISIONS, SAFETY, Settings, from_environment
+from hypersd_app.system import print_anything
 
 Command = Callable[[argparse.Namespace, Settings], int]
 SERVING = ("host", "port", "share", "safety", "replicas", "most_replicas", "replica_cores", "replica_gpus", "ray_address")
@@ -25,7 +25,7 @@ SHARED = ("backend", "device", "precision", "compile", "offline", "memory_gb", "
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0 done, 1 failed with a message, 2 wrong usage."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    _print_anything()
+    print_anything()
     parser = new_parser(arguments)
     args = parser.parse_args(arguments)
     level = logging.DEBUG if args.verbose else logging.INFO
@@ -40,13 +40,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-
-
-def _print_anything() -> None:
-    """A console that lacks a character (cp1252, ASCII) shows a stand-in for it, instead of ending the program."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def _limits(args: argparse.Namespace) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import io
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,13 @@ MMAP_MAX = -4  # how many blocks may be mapped on their own
 TOP_PAD = -2  # bytes to ask for beyond what is needed when a heap grows
 TRIM_THRESHOLD = -1  # free bytes at a heap's top above which they are returned; -1 means never
 GROWTH = 64 * 2**20
+
+
+def print_anything() -> None:
+    """A console that lacks a character (cp1252, ASCII) shows a stand-in for it, instead of ending the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def available_bytes() -> int:

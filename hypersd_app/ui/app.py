@@ -29,7 +29,7 @@ from hypersd_app.server.observability.request_log import RequestLog, write_reque
 from hypersd_app.server.scheduling.limits import OVERSIZED, BoardLimits, limits_of
 from hypersd_app.server.service import BoardService
 from hypersd_app.settings import Settings
-from hypersd_app.system import share_one_heap
+from hypersd_app.system import print_anything, share_one_heap
 from hypersd_app.ui.i18n.texts import use_language
 from hypersd_app.ui.page import build_page
 from hypersd_app.ui.shell.scripts import css, head, module_route
@@ -56,6 +56,7 @@ class Studio:
 
     def launch(self, **overrides: Any) -> tuple[Any, str, str]:
         """`gr.Blocks.launch` with the studio's arguments; returns (app, local address, public address)."""
+        print_anything()  # Gradio greets with pictograms
         launched: tuple[Any, str, str] = self.page.launch(**{**self.arguments, **overrides})
         # The socket carries PNG and JPEG: deflating them again only adds latency.
         self.page.server.config.ws_per_message_deflate = False

@@ -14,6 +14,9 @@ from hypersd_app.catalog.scanning.checkpoint_kinds import checkpoint_kind
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.settings import Settings
 from tests.support.checkpoints import checkpoint_tensors
+from tests.support.file_names import writable
+
+DREAM = writable("梦", "dream")
 
 
 def write(path, tensors, metadata=None):
@@ -38,7 +41,7 @@ def write(path, tensors, metadata=None):
         ({"decoder.conv_in.weight": torch.zeros(1), "encoder.x": torch.zeros(1)}, "a VAE alone"),
         ({"emb_params": torch.zeros(2, 768)}, "embedding"),
         ({"lora_unet_x.lora_down.weight": torch.zeros(1, 1)}, "LoRA"),
-        ({"cond_stage_model.transformer.x": torch.zeros(1)}, "no UNet and no VAE"),
+        ({"cond_stage_model.transformer.x": torch.zeros(1)}, "no UNet"),
         ({"what": torch.zeros(1)}, "no SD1.5 or SDXL"),
     ],
 )
@@ -62,7 +65,7 @@ def test_prediction_is_read_from_keys_metadata_and_settings(tmp_path):
 
 def test_folders_of_other_programs_are_used_where_they_lie(tmp_path, caplog):
     webui, models = tmp_path / "webui", tmp_path / "comfy" / "models"
-    write(webui / "models" / "Stable-diffusion" / "deep" / "梦.safetensors", checkpoint_tensors())
+    write(webui / "models" / "Stable-diffusion" / "deep" / f"{DREAM}.safetensors", checkpoint_tensors())
     write(models / "checkpoints" / "dream_lightning_4step.safetensors", checkpoint_tensors("sdxl"))
     (models / "checkpoints" / "old.ckpt").write_bytes(b"\x80\x02")
     write(webui / "embeddings" / "ink.safetensors", {"emb_params": torch.zeros(1, 768)})
@@ -72,9 +75,9 @@ def test_folders_of_other_programs_are_used_where_they_lie(tmp_path, caplog):
     (models.parent / "extra_model_paths.yaml").write_text(text, encoding="utf-8")
     catalog = Catalog(replace(Settings(), models=models, styles=tmp_path / "styles", runs=tmp_path / "runs"))
     rows = {row.name: row for row in catalog.models()}
-    assert rows["梦"].family == "sd15"
+    assert rows[DREAM].family == "sd15"
     assert rows["dream_lightning_4step"].recipes[0].title.startswith("Lightning, 4 steps (guessed")
-    assert [row.name for row in catalog.embeddings(rows["梦"])] == ["ink"]
+    assert [row.name for row in catalog.embeddings(rows[DREAM])] == ["ink"]
     assert "old.ckpt is a pickled file" in caplog.text
 
 

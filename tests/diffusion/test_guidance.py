@@ -6,6 +6,7 @@ import torch
 from hypersd_app.diffusion.guidance import guide, guided, is_guided
 from hypersd_app.diffusion.noise import noise, seeded_noise
 from hypersd_app.engine.device_time import Clock
+from hypersd_app.engine.interfaces import Conditioning
 from hypersd_app.engine.sampling import denoise
 
 
@@ -23,7 +24,8 @@ def test_the_engine_and_training_guide_alike():
     shape, seeds, scale = (4, 8, 8), [3, 5], 2.5
 
     def model(x, t, conditioning):
-        return x * conditioning.view(-1, 1, 1, 1) + 1
+        words = conditioning.hidden if isinstance(conditioning, Conditioning) else conditioning
+        return x * words.view(-1, 1, 1, 1) + 1
 
     cond, uncond = torch.tensor([0.5, 2.0]), torch.tensor([0.1, 0.2])
     x = seeded_noise(seeds, shape)
@@ -33,7 +35,7 @@ def test_the_engine_and_training_guide_alike():
         OneStep(),
         [torch.Generator().manual_seed(seed) for seed in seeds],
         shape,
-        torch.cat([uncond, cond]),
+        Conditioning(torch.cat([uncond, cond])),
         device=torch.device("cpu"),
         guidance_scale=scale,
         clock=Clock(),

@@ -15,7 +15,7 @@ from hypersd_app.engine.engine import Engine
 from hypersd_app.engine.memory.device import Hardware
 from hypersd_app.requests import ControlInput, GenerationRequest, GenerationResult, StyleWeight
 from tests.engine.conftest import REFERENCE
-from tests.engine.test_equivalence import sketch
+from tests.engine.sampling.test_equivalence import sketch
 from tests.support import tiny_models
 
 PATIENCE = 30.0

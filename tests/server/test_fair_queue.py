@@ -285,10 +285,10 @@ def test_full_houses_are_told_when_to_come_back() -> None:
     with pytest.raises(Overloaded, match=r"Try again in 2 s"):
         world.submit("c")
     world.submit("a", kind=JOB), world.submit("a", kind=JOB)
-    with pytest.raises(Overloaded, match="2 of your pictures"):
+    with pytest.raises(Overloaded, match="2 of your images"):
         world.submit("a", kind=JOB)
     world.submit("b", kind=JOB)
-    with pytest.raises(Overloaded, match="Too many pictures"):
+    with pytest.raises(Overloaded, match="Too many images"):
         world.submit("b", kind=JOB)
 
 

@@ -66,7 +66,7 @@ def test_health_and_readiness(studio: Served) -> None:
     health = httpx.get(f"{studio.address}health")
     assert health.status_code == 200 and health.json()["ok"] and health.json()["engine"]["safety"] == "on"
     assert httpx.get(f"{studio.address}ready").status_code == 503, "nothing is warm yet"
-    studio.studio.readiness._run(studio.engine, "pocket")
+    studio.studio.readiness._run(studio.engine, "pocket", ())
     assert httpx.get(f"{studio.address}ready").json() == {"ready": True, "state": "ready"}
 
 

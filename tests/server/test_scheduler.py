@@ -12,7 +12,7 @@ from contextvars import ContextVar, copy_context
 import numpy as np
 import pytest
 
-from hypersd_app.errors import HyperSDError, InvalidRequest, Overloaded, WorkerLost
+from hypersd_app.errors import HyperSDError, InvalidRequest, NotDrawn, Overloaded, WorkerLost
 from hypersd_app.requests import ControlInput, GenerationRequest, GenerationResult, StyleWeight
 from hypersd_app.server.scheduling import scheduler as frames
 from hypersd_app.server.scheduling.fair_queue import LazyRequest, SchedulerLimits
@@ -154,7 +154,7 @@ def test_the_device_thread_survives_a_crash(scheduler: FrameScheduler, device: D
     inbox.wait(1)
     submit(scheduler, "a", 2, inbox)
     frames = inbox.wait(1)
-    assert type(frames[0].error) is HyperSDError and "log" in str(frames[0].error)
+    assert type(frames[0].error) is NotDrawn and "log" in str(frames[0].error)
     assert frames[1].result is not None
 
 

@@ -21,10 +21,11 @@ from urllib.parse import quote
 
 import httpx
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from hypersd_app.server.http.wire import Message, pack, unpack
 from hypersd_app.server.scheduling.limits import BoardLimits
+from tests.support import sockets
 from tests.support.bad_inputs import HEAD, VALUES, as_json, calls, frames, nested, noise, picture, pictures, recipes, values
 from tests.support.studio import Served, served
 
@@ -211,7 +212,7 @@ def send(http: httpx.Client, request: Request, report: Report) -> None:
 
 def opened(studio: Served) -> ClientConnection:
     """A board."""
-    socket = connect(f"ws://127.0.0.1:{studio.port}/studio/board", max_size=None, open_timeout=PATIENCE)
+    socket = sockets.opened(f"ws://127.0.0.1:{studio.port}/studio/board", max_size=None, open_timeout=PATIENCE)
     socket.send(json.dumps({"token": studio.studio.service.signer.issue()}))
     socket.recv(timeout=PATIENCE)
     return socket

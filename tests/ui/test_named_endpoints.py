@@ -65,8 +65,13 @@ def test_text_to_image_gives_as_many_pictures_as_asked(client: Client, studio: S
     pictures = [Image.open(each["image"]) for each in made]
     assert [picture.size for picture in pictures] == [(256, 256)] * 3
     assert len({picture.tobytes() for picture in pictures}) == 3
-    request = studio.engine.requests[-1]
-    assert (request.prompt, request.num_inference_steps, request.seed) == ("a red apple", 4, 3)
+    assert drawn(studio, 3) == [("a red apple", 4, seed) for seed in (3, 4, 5)]
+
+
+def drawn(studio: Served, images: int) -> list[tuple[str, int, int]]:
+    """Prompt, steps and seed of each of the last images: many at once are drawn in parts, between which others come."""
+    each = [(request.prompt, request.num_inference_steps, seed) for request in studio.engine.requests for seed in request.seeds]
+    return each[-images:]
 
 
 def test_scribble_follows_the_sketch(client: Client, studio: Served, sketch: str) -> None:
@@ -304,8 +309,8 @@ def test_mcp_makes_pictures_from_words(studio: Served) -> None:
     arguments = {"prompt": "a red apple", "num_inference_steps": 4, "seed": 3, "num_images": 2, "styles": "ink:0.5"}
     pictures = mcp_pictures(studio, "text_to_image", arguments)
     assert [picture.size for picture in pictures] == [(256, 256)] * 2
+    assert drawn(studio, 2) == [("a red apple", 4, 3), ("a red apple", 4, 4)]
     request = studio.engine.requests[-1]
-    assert (request.prompt, request.num_inference_steps, request.seed, request.num_images) == ("a red apple", 4, 3, 2)
     assert [style.name for style in request.styles] == ["ink"]
 
 

@@ -46,7 +46,7 @@ CONFIG = StudentConfig(
 def shrunk(folder):
     """The UNet at 16x16 latents: 128-px pictures are enough here."""
     config = folder / "unet" / "config.json"
-    config.write_text(json.dumps({**json.loads(config.read_text(encoding="utf-8")), "sample_size": 16}))
+    config.write_text(json.dumps({**json.loads(config.read_text(encoding="utf-8")), "sample_size": 16}), encoding="utf-8")
     return folder
 
 
@@ -91,7 +91,9 @@ def test_sd15_epsilon_as_adapters_goes_on_as_if_never_stopped(tmp_path, images):
 def test_sdxl_v_prediction_as_whole_weights(tmp_path, images):
     teacher = shrunk(tiny_models.write_sdxl(tmp_path / "sdxl"))
     scheduler = teacher / "scheduler" / "scheduler_config.json"
-    scheduler.write_text(json.dumps({**json.loads(scheduler.read_text(encoding="utf-8")), "prediction_type": "v_prediction"}))
+    scheduler.write_text(
+        json.dumps({**json.loads(scheduler.read_text(encoding="utf-8")), "prediction_type": "v_prediction"}), encoding="utf-8"
+    )
     config = dataclasses.replace(CONFIG, weights="whole", rank=8, accumulation=1, batch=2)
     lora = distil(config, teacher, images, tmp_path / "student" / "xl")
     assert draws(StableDiffusionXLPipeline, teacher, lora) > 1e-4

@@ -4,6 +4,7 @@ import argparse
 import base64
 import io
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -152,7 +153,7 @@ def test_the_style_judge_knows_its_sets_and_names_what_is_missing(workspace):
     found = judge.probabilities(workspace.data.pictures[:3])
     assert found.shape == (3, 2) and np.allclose(found.sum(1), 1, atol=1e-5)
     with pytest.raises(ModelUnavailable, match="train data --preset fxemoji"):
-        style_judge.labelled(style_judge.PRESETS["pocket"], workspace)
+        style_judge.labelled(replace(style_judge.PRESETS["tiny"], more=("fxemoji",)), workspace)
 
 
 def test_the_style_judge_learns_a_difference(workspace, monkeypatch, tmp_path):
@@ -162,7 +163,9 @@ def test_the_style_judge_learns_a_difference(workspace, monkeypatch, tmp_path):
     pictures = np.array(workspace.data.pictures)
     pictures[twemoji] = pictures[twemoji][..., ::-1]
     other = Workspace(workspace.runs, workspace.assets, "tiny")
-    monkeypatch.setitem(other.data.__dict__, "pictures", pictures)
+    data = other.data
+    monkeypatch.setitem(data.__dict__, "pictures", pictures)
+    monkeypatch.setattr(Workspace, "images", lambda workspace, name: data)
     loop = LoopConfig(steps=40, warmup=2, cooldown=15)
     style_judge.train(
         style_judge.StyleJudgeConfig(data="tiny", more=(), batch=16, ema_decay=0.8, loop=loop), other, tmp_path, no_progress
