@@ -18,6 +18,7 @@ import pytest
 from hypersd_app.bench.browser.chromium import free_port
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.settings import ROOT, Settings, cache_folder
+from tests.support.file_names import writable
 from tests.support.server_process import await_ready
 
 BUILT_FROM = ("pyproject.toml", "README.md", "LICENSE", "NOTICE", *(path.name for path in ROOT.glob("requirements*.txt")))
@@ -123,7 +124,7 @@ def test_it_serves_with_the_weights_of_the_folder_it_starts_in(command: Path, tm
 @pytest.mark.slow
 def test_it_serves_in_an_odd_place(command: Path, tmp_path: Path) -> None:
     """No home, a proxy that is down, IPv6, an old Windows console, a folder with spaces and other scripts."""
-    folder = tmp_path / "Ордner mit Ümläut 絵"
+    folder = tmp_path / writable("Ордner mit Ümläut 絵", "a folder with spaces")
     (folder / "temporary").mkdir(parents=True)
     (folder / "assets").symlink_to(ROOT / "assets")
     port = free_port()

@@ -389,4 +389,5 @@ def test_inks_can_be_hit_with_a_mouse_and_all_with_a_finger(board: BoardPage, st
     phone = visitor(studio.address, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True).open()
     phone.page.get_by_role("button", name="Settings", exact=True).click()
     still(phone.page)
-    assert phone.page.evaluate(SMALL_TARGETS, 43.9) == []
+    small = phone.page.evaluate(SMALL_TARGETS, 43.9)
+    assert small == [], "\n".join(small)

@@ -35,12 +35,13 @@ export function watchPopovers(element) {
       panel.dispatchEvent(new CustomEvent("hs-open"));
       if (!event.detail) panel.querySelector("button:not([disabled]), input, select")?.focus(); // opened by a key
     });
-    panel.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape") return;
-      event.stopPropagation();
-      closePopover(true);
-    });
   }
+  // Before anybody else: wherever the focus is, Escape closes what is open first.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !closePopover(true)) return;
+    event.stopPropagation();
+    event.preventDefault();
+  }, true);
   document.addEventListener("pointerdown", (event) => {
     if (open && !open.panel.contains(event.target) && !open.button.contains(event.target)) closePopover();
   });
