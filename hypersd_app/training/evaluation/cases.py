@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from hypersd_app.training.data.dataset import PictureData
 from hypersd_app.training.data.icons.sources import MAIN_SET
 from hypersd_app.training.data.splits import EVALUATION, indices_of
+from hypersd_app.training.data.words.grammar import with_article
 from hypersd_app.training.workspace import Workspace
 
 _UNSEEN_PHRASES = ("a sticker of {}", "draw {}", "an icon that shows {}", "{} please", "one picture with {}")
 HELD_OUT_CASES = 200
+COMPOSED_SHARE = 1 / 3  # of the cases of known things, where there are enough compositions
 DIVERSITY_PROMPTS, DIVERSITY_SEEDS = 24, 16
 
 
@@ -62,9 +64,12 @@ def trained_cases(images: EvaluationImages, count: int, seed: int) -> Cases:
     chosen = main if len(main) >= 2 * count else chosen
     rng = random.Random(f"cases:{seed}")
     rng.shuffle(chosen)
+    composed = [index for index in chosen if data.scenes[index].kind != "single"][: 2 * round(COMPOSED_SHARE * count)]
+    chosen = [*composed, *(index for index in chosen if data.scenes[index].kind == "single")][: 2 * count]
+    rng.shuffle(chosen)
     count = min(count, len(chosen) // 2)
     shown, others = chosen[:count], chosen[count : 2 * count]
-    captions = [data.caption(index, seed, style=False) for index in shown]
+    captions = [_caption(data, index, seed) for index in shown]
     return Cases(_phrased(captions, rng), captions, np.asarray(shown), np.asarray(others))
 
 
@@ -74,8 +79,16 @@ def held_out_cases(images: EvaluationImages, seed: int, count: int = HELD_OUT_CA
     chosen = [int(i) for i in images.indices if _unknown(data, int(i)) and data.scenes[int(i)].kind == "single"]
     rng = random.Random(f"held out:{seed}")
     rng.shuffle(chosen)
-    captions = [data.caption(index, seed, style=False) for index in chosen[:count]]
+    captions = [_caption(data, index, seed) for index in chosen[:count]]
     return Cases(_phrased(captions, rng), captions, np.asarray(chosen[:count], np.int64), np.empty(0, np.int64))
+
+
+def _caption(data: PictureData, index: int, seed: int) -> str:
+    """A composition's caption; a thing alone by its usual name, since "an animal" fits many images as well."""
+    scene = data.scenes[index]
+    if scene.kind == "single":
+        return with_article(data.concepts[scene.placements[0].concept].names[0])
+    return data.caption(index, seed, style=False)
 
 
 def _unknown(data: PictureData, index: int) -> bool:
