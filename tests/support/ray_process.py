@@ -8,6 +8,7 @@ import os
 import signal
 from concurrent.futures import ProcessPoolExecutor
 
+from hypersd_app.server.engines.ray.start import QUIET
 from tests.support.ray_engine import alive, children
 
 CASES = "tests.support.ray_cases"
@@ -38,8 +39,8 @@ class RayProcess:
 
 
 def set_environment(variables: dict[str, str]) -> None:
-    """In the process, before anything else."""
-    os.environ.update(variables)
+    """In the process, before anything else: what the studio sets before it imports Ray comes too late for the cases' own import."""
+    os.environ.update({**QUIET, **variables})
 
 
 def run_case(name: str, *arguments: object) -> None:
