@@ -140,6 +140,7 @@ def test_a_notice_does_not_move_the_paper_under_the_pen(board: BoardPage) -> Non
 
 def test_forgetting_asks_first(board: BoardPage) -> None:
     page: Page = board.page
+    board.settle()  # what is under way now would stand in the timeline after all else is forgotten
     page.get_by_role("tab", name="Timeline").click()
     asked: list[str] = []
     page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))

@@ -70,6 +70,7 @@ def test_eight_pictures_have_eight_seeds(page: Page, studio: Served) -> None:
     page.locator("#hs-text-images input[type=number]").press("Enter")
     page.locator("#hs-text-make").click()
     expect(page.locator("#hs-text-gallery .thumbnail-item")).to_have_count(8, timeout=WAIT)
+    page.wait_for_function("() => hypersd.timeline.frames.length >= 8", timeout=WAIT)  # each is read before it stands there
     seeds = page.evaluate("() => hypersd.timeline.frames.slice(-8).map(f => f.head.seed)")
     assert seeds == list(range(7, 15))
 
