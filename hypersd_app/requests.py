@@ -51,8 +51,13 @@ def check_text(field_name: str, value: object, longest: int) -> None:
         raise InvalidRequest(field_name, value, "text")
     if len(value) > longest:
         raise InvalidRequest(field_name, f"{len(value)} characters", f"at most {longest} characters")
+    check_encodable(field_name, value)
+
+
+def check_encodable(field_name: str, value: str) -> None:
+    """Raise InvalidRequest for text with half a surrogate pair, which tokenizers and log files can't take."""
     try:
-        value.encode()  # tokenizers and log files cannot take half a surrogate pair
+        value.encode()
     except UnicodeEncodeError:
         raise InvalidRequest(field_name, ascii(value), "text in Unicode") from None
 
@@ -108,10 +113,7 @@ class ControlInput:
     def __post_init__(self) -> None:
         check_text("control", self.kind, MAX_NAME_LENGTH)
         check_range("controlnet_conditioning_scale", self.scale, 0.0, MAX_CONTROL_SCALE)
-        if not isinstance(self.image, np.ndarray):
-            raise InvalidRequest("control image", self.image, "uint8 pixels of shape (H, W, 3)")
-        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
-            raise InvalidRequest("control image", f"{self.image.dtype} {self.image.shape}", "uint8 pixels of shape (H, W, 3)")
+        check_pixels("control image", self.image, 3)
 
 
 @dataclass(frozen=True)
@@ -371,10 +373,7 @@ def words(values: Mapping[str, Any], field: str) -> str:
         return ""
     if not isinstance(value, str):
         raise InvalidRequest(field, value, "text")
-    try:
-        value.encode()  # half a surrogate pair is no text: tokenizers and log files can't take it
-    except UnicodeEncodeError:
-        raise InvalidRequest(field, ascii(value), "text in Unicode") from None
+    check_encodable(field, value)
     return value
 
 

@@ -13,6 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from hypersd_app.settings import ROOT, Settings
+from tests.support.space_builder import space_builder
 
 LIMIT = 700e6  # bytes of everything but torch and what torch brings
 TORCH = ("torch", "torchvision")
@@ -25,21 +26,6 @@ def lines(file: str) -> list[str]:
     return [text for text in texts if text]
 
 
-def needed(requirements: list[str]) -> set[str]:
-    """Names of all packages that these bring with them, on this machine."""
-    seen: set[tuple[str, tuple[str, ...]]] = set()
-    waiting = [(Requirement(text), ("",)) for text in requirements]
-    while waiting:
-        wanted, extras = waiting.pop()
-        key = (re.sub(r"[-_.]+", "-", wanted.name).lower(), tuple(sorted(wanted.extras)))
-        if key in seen or (wanted.marker and not any(wanted.marker.evaluate({"extra": extra}) for extra in extras)):
-            continue
-        seen.add(key)
-        further = importlib.metadata.distribution(wanted.name).requires or []
-        waiting += [(Requirement(text), ("", *wanted.extras)) for text in further]
-    return {name for name, _ in seen}
-
-
 def installed_bytes(name: str) -> int:
     distribution = importlib.metadata.distribution(name)
     paths = [Path(str(distribution.locate_file(file))) for file in distribution.files or ()]
@@ -47,7 +33,8 @@ def installed_bytes(name: str) -> int:
 
 
 def test_all_but_torch_is_small() -> None:
-    sizes = {name: installed_bytes(name) for name in needed(lines("requirements.txt")) - needed(list(TORCH))}
+    packages_of = space_builder().packages_of
+    sizes = {name: installed_bytes(name) for name in packages_of(lines("requirements.txt")) - packages_of(list(TORCH))}
     largest = sorted(sizes.items(), key=lambda row: -row[1])[:6]
     assert 300e6 < sum(sizes.values()) <= LIMIT, largest
 

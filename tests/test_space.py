@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import sys
 from pathlib import Path
@@ -11,17 +10,13 @@ from types import ModuleType
 import pytest
 
 from hypersd_app.bench.browser.chromium import free_port
-from hypersd_app.settings import ROOT, from_environment
+from hypersd_app.settings import from_environment
+from tests.support.space_builder import space_builder
 
 
 @pytest.fixture(scope="module")
 def builder() -> ModuleType:
-    """space/build.py, which is no part of the package."""
-    spec = importlib.util.spec_from_file_location("build_space", ROOT / "space" / "build.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return space_builder()
 
 
 @pytest.fixture(scope="module")

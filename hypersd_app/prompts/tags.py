@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
+
+from hypersd_app.prompts.weights import finite_number
 
 LONGEST_TAG = 200  # characters
 START, END = "<", ">"
@@ -51,20 +52,12 @@ def _taken(text: str) -> Tagged:
 
 def _weight(name: str, rest: list[str], notes: list[str]) -> float:
     """The weight in a tag: its first number, or what it says of the UNet; other arguments are told as left out."""
-    plain = [found for part in rest if (found := _number(part)) is not None]
+    plain = [found for part in rest if (found := finite_number(part)) is not None]
     named = dict(part.split("=", 1) for part in rest if "=" in part)
-    unet = _number(named.get("unet", ""))
+    unet = finite_number(named.get("unet", ""))
     weight = unet if unet is not None else plain[1] if len(plain) > 1 else plain[0] if plain else 1.0
     if len(plain) > 1 and plain[0] != plain[1]:
         notes.append(f"the style {name} has one weight for words and picture, {weight:g}")
     if others := [key for key in named if key not in ("unet", "te")]:
         notes.append(f"the block weights of the style {name} ({', '.join(others)}) are not applied")
     return weight
-
-
-def _number(text: str) -> float | None:
-    try:
-        found = float(text)
-    except ValueError:
-        return None
-    return found if math.isfinite(found) else None

@@ -165,14 +165,15 @@ def _comfyui(text: str, weight: float, deepest: int) -> Iterator[tuple[str, floa
             continue
         inside = part[1:-1]
         words, colon, number = inside.rpartition(":")
-        told = _number(number) if colon and words else None
+        told = finite_number(number) if colon and words else None
         if told is None:
             yield from _comfyui(inside, weight * STRONGER, deepest - 1)
         else:
             yield from _comfyui(words, told, deepest - 1)
 
 
-def _number(text: str) -> float | None:
+def finite_number(text: str) -> float | None:
+    """The number that `text` is; None for other text, infinity and NaN."""
     try:
         found = float(text)
     except ValueError:
