@@ -16,12 +16,13 @@ def no_progress(done, total, metrics):
     """Training reports to nobody here."""
 
 
-def judged_workspace(runs):
+def judged_workspace(base, runs):
     """Random models, pictures of four things in two sets, judges and rewards of a few steps; the caller's own in `runs`.
 
-    To train the judges takes longer than most of what is asked of them: they are copied.
+    To train the judges takes longer than most of what is asked of them: they are trained once below `base`, which all tests
+    share, and copied.
     """
-    shutil.copytree(made_once(runs.parent, "judged", make), runs, dirs_exist_ok=True)
+    shutil.copytree(made_once(base, "judged", make), runs, dirs_exist_ok=True)
     return opened(runs)
 
 
@@ -38,3 +39,5 @@ def make(runs):
     style_judge.train(style_judge.PRESETS["tiny"], made, made.run("style-judge", "tiny"), no_progress)
     for name in ("agreement", "quality", "segmenter"):
         registry.train(registry.PRESETS[f"tiny-{name}"], made, made.run("reward", f"tiny-{name}"), no_progress)
+    for run in (made.run("judge", "tiny"), made.run("reward", "tiny-agreement")):
+        (run / "checkpoint.safetensors").unlink()  # half of the folder, and nobody goes on with them

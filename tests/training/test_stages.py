@@ -77,8 +77,8 @@ def arguments(stage, **changes):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    settings = Settings(runs=tmp_path_factory.mktemp("runs"))
+def trained(module_folder):
+    settings = Settings(runs=module_folder)
     write_all(settings.runs / "npm")
     assets = settings.runs / "assets" / "tiny"
     for part in ("text_encoder", "tokenizer"):

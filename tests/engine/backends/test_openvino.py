@@ -26,9 +26,9 @@ def decibels(a, b) -> float:
 
 
 @pytest.fixture(scope="module")
-def converted(tmp_path_factory):
+def converted(module_folder):
     """One cache of converted networks for this file."""
-    return tmp_path_factory.mktemp("openvino")
+    return module_folder
 
 
 def opened(settings, repositories, converted, hardware) -> Engine:

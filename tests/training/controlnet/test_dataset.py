@@ -8,7 +8,7 @@ import torch
 from hypersd_app.training.controlnet.dataset import DrawingConfig, DrawnPictures, moved_together, put_anywhere
 from hypersd_app.training.data.latents import encode
 from hypersd_app.training.data.scribbles import silhouette
-from tests.support.judged_models import judged_workspace, no_progress
+from tests.support.judged_models import no_progress
 
 
 def test_pictures_move_with_their_strokes() -> None:
@@ -46,8 +46,8 @@ def test_a_thing_is_put_somewhere_else_whole_and_in_another_shape() -> None:
     assert mirrored == {False, True}, "red is left in some, right in others"
 
 
-def test_single_things_are_bent_with_their_strokes_and_others_are_not(tmp_path) -> None:
-    workspace = judged_workspace(tmp_path)
+def test_single_things_are_bent_with_their_strokes_and_others_are_not(own_judged) -> None:
+    workspace = own_judged
     straight, bent = (
         DrawnPictures.of(DrawingConfig(anywhere=8, workers=1, most_cells=0, bent=share), workspace, no_progress)
         for share in (0.0, 1.0)
@@ -62,8 +62,8 @@ def test_single_things_are_bent_with_their_strokes_and_others_are_not(tmp_path) 
     assert torch.equal(again.control, shown.control) and torch.equal(again.latents, shown.latents)
 
 
-def test_what_was_put_anywhere_is_found_again(tmp_path) -> None:
-    workspace = judged_workspace(tmp_path)
+def test_what_was_put_anywhere_is_found_again(own_judged) -> None:
+    workspace = own_judged
     seen = DrawnPictures.of(DrawingConfig(anywhere=8, workers=1), workspace, no_progress)
     for row in (0, len(seen.captions) - 8, len(seen.captions) - 1):
         latents = encode(workspace.autoencoder, seen.pictures[row][None])[0].astype(np.float32)

@@ -10,14 +10,13 @@ from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.pocket import new_scheduler
 from hypersd_app.training.controlnet.dmd import SketchScore, SketchScoreConfig
 from hypersd_app.training.controlnet.train import controlled
-from tests.support.judged_models import judged_workspace
 
 CONFIG = SketchScoreConfig(weight=1.0, fake_rank=2)
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    return judged_workspace(tmp_path_factory.mktemp("scored"))
+def workspace(judged):
+    return judged
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ from hypersd_app.training.controlnet.feedback import SketchFeedback, faintness, 
 from hypersd_app.training.critics.registry import trained
 from hypersd_app.training.data.thumbnails import framed as framed_picture
 from hypersd_app.training.data.thumbnails import shrink
-from tests.support.judged_models import judged_workspace, no_progress
+from tests.support.judged_models import no_progress
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    return judged_workspace(tmp_path_factory.mktemp("recognized"))
+def workspace(judged):
+    return judged
 
 
 def test_what_is_drawn_is_looked_at_as_the_judge_of_doodles_does():

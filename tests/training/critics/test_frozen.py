@@ -7,12 +7,12 @@ from hypersd_app.errors import ModelUnavailable
 from hypersd_app.training.critics.frozen import digest, freeze, judge_file
 from hypersd_app.training.data.dataset import write_lines
 from hypersd_app.training.evaluation.features import judge_of
-from tests.support.judged_models import judged_workspace, no_progress
+from tests.support.judged_models import no_progress
 
 
 @pytest.fixture
-def workspace(tmp_path):
-    made = judged_workspace(tmp_path / "runs")
+def workspace(own_judged):
+    made = own_judged
     made.run("data", "tiny").rename(made.run("data", "evaluation"))
     made.run("data", "tiny").symlink_to(made.run("data", "evaluation"))
     return made

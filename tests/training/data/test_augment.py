@@ -8,7 +8,6 @@ from hypersd_app.training.critics import text_image as judge
 from hypersd_app.training.data import splits
 from hypersd_app.training.data.augment import bent
 from hypersd_app.training.data.scribbles import silhouette
-from tests.support.judged_models import judged_workspace
 
 
 @pytest.fixture
@@ -57,8 +56,8 @@ def test_a_blank_page_stays_one():
     assert (picture == 255).all() and not control.any()
 
 
-def test_the_judge_sees_single_things_bent_and_framed(tmp_path, monkeypatch):
-    workspace = judged_workspace(tmp_path)
+def test_the_judge_sees_single_things_bent_and_framed(judged, monkeypatch):
+    workspace = judged
     monkeypatch.setattr(judge, "moved", lambda pictures, rng: pictures)
     seen = judge.CaptionedThumbnails(workspace.data, workspace.embed, splits.REWARD)
     before = seen.pictures.copy()

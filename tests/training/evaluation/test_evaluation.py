@@ -17,12 +17,12 @@ from hypersd_app.training.distillation.train import beginning, pocket_teacher, t
 from hypersd_app.training.evaluation import models, report
 from hypersd_app.training.evaluation.cases import EvaluationImages, held_out_cases, trained_cases
 from hypersd_app.training.evaluation.models import LatentCache, new_sampler, student_models, teacher_model
-from tests.support.judged_models import judged_workspace, no_progress
+from tests.support.judged_models import no_progress
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    return judged_workspace(tmp_path_factory.mktemp("runs"))
+def workspace(judged):
+    return judged
 
 
 def test_judges_and_rewards_learn_from_separate_pictures(workspace):

@@ -5,7 +5,6 @@ import pytest
 
 from hypersd_app.training.evaluation.cases import EvaluationImages
 from hypersd_app.training.evaluation.variety import VarietyCases, variance
-from tests.support.judged_models import judged_workspace
 
 
 def disc(x, y, radius, colour):
@@ -28,8 +27,8 @@ def test_groups_are_averaged():
     assert variance([same, unlike]) == pytest.approx(variance([unlike]) / 2)
 
 
-def test_cases_show_one_thing_each_and_a_model_without_variety_has_none(tmp_path):
-    data = judged_workspace(tmp_path / "runs").data
+def test_cases_show_one_thing_each_and_a_model_without_variety_has_none(judged):
+    data = judged.data
     images = EvaluationImages(data, np.arange(len(data.scenes)))
     cases = VarietyCases.of(images, 0, prompts=3)
     for found in (cases.any_style, cases.one_style):

@@ -16,12 +16,12 @@ SMALL = stage.StickerAutoencoderConfig(
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    runs = tmp_path_factory.mktemp("runs")
+def workspace(module_folder):
+    runs = module_folder / "runs"
     write_all(runs / "npm")
     config = DataConfig(set_keys=("noto", "twemoji"), singles_per_drawing=1, composed={}, size=512, workers=1)
     build(config, runs / "data" / "few", runs / "npm")
-    return Workspace(runs, tmp_path_factory.mktemp("assets"))
+    return Workspace(runs, module_folder / "assets")
 
 
 @pytest.fixture(scope="module")

@@ -14,14 +14,14 @@ from hypersd_app.training.study import block, measure, report, stage
 from hypersd_app.training.study.budget import continued_plan, whole_plan
 from hypersd_app.training.study.config import PRESETS, VARIANTS, StudyConfig, chosen, row_key, teacher_key
 from hypersd_app.training.study.rows import Row, Rows, block_stamp
-from tests.support.judged_models import judged_workspace, no_progress
+from tests.support.judged_models import no_progress
 
 TINY = dataclasses.replace(PRESETS["tiny"], budget=260.0)
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    return judged_workspace(tmp_path_factory.mktemp("runs"))
+def workspace(judged):
+    return judged
 
 
 @pytest.fixture

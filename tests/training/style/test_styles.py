@@ -37,9 +37,9 @@ def no_progress(done, total, metrics):
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
+def workspace(module_folder):
     """Pictures of four things in two sets, random models, a style and a style judge trained for a few steps."""
-    runs = tmp_path_factory.mktemp("runs")
+    runs = module_folder
     write_all(runs / "npm")
     made = Workspace(runs, tiny_models.write_pocket(runs / "assets" / "tiny"), "tiny")
     dataset.build(dataset.PRESETS["tiny"], made.run("data", "tiny"), made.packages)
