@@ -18,6 +18,10 @@ OUTLINES = (0.0, 0.1)  # width of the die-cut edge as a share of the side
 PACK_SIDE, PACK_BYTES, MOST_IN_PACK = 512, 100_000, 60  # as messengers take stickers
 NEAR, FAR = 14.0, 40.0  # from the ground's colour: up to here a pixel is ground, and what differs by less covers it in part
 SOFT = 2  # pixels by which the edge reaches into the sticker
+OPAQUE, BLEED = 0.9, 6  # from here a pixel's colour is its own; pixels that edges take their colours from afar
+CRISP = 1.2  # how much an enlarged picture is sharpened
+SMOOTH, STEEP = 1.0, 2.5  # of a cut that is enlarged: its blur in pixels, and how steep it is made again
+SVG_SIDE, SVG_COLOURS = 512, 28
 
 
 def cut_out(picture: Image.Image) -> Image.Image:
@@ -36,11 +40,32 @@ def cut_out(picture: Image.Image) -> Image.Image:
     # An edge covers its ground as much as it differs from it, against the nearest pixel that covers all of it.
     full = np.maximum(local_maximum(distance, SOFT + 1), FAR)
     alpha[edge] = np.clip(distance[edge] / full[edge], 0.0, 1.0)
-    # What the ground shines through of an edge's colour is taken out of it again.
-    share = np.maximum(alpha, 0.05)[..., None]
-    colours = np.where(edge[..., None], ground + (pixels - ground) / share, pixels)
+    # An edge's own colour is that of what it is the edge of: a mixture with the ground would be seen as a fringe.
+    colours = spread_colours(pixels, alpha > OPAQUE, BLEED)
     made = np.concatenate([np.clip(colours, 0, 255), 255 * alpha[..., None]], axis=-1)
     return Image.fromarray(made.round().astype(np.uint8), "RGBA")
+
+
+def spread_colours(pixels: NDArray[np.float32], known: NDArray[np.bool_], reach: int) -> NDArray[np.float32]:
+    """Pixels (H, W, 3) where only `known` colours stay, and those up to `reach` pixels away are the mean of known neighbours."""
+    colours, known = np.where(known[..., None], pixels, 0).astype(np.float32), known.copy()
+    for _ in range(reach):
+        count, total = neighbours(known.astype(np.float32)), neighbours(colours)
+        new = ~known & (count > 0)
+        colours[new] = total[new] / count[new][..., None]
+        known |= new
+    return colours
+
+
+def neighbours(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The sum of the places around each place of (H, W) or (H, W, channels)."""
+    rows = values.copy()
+    rows[1:] += values[:-1]
+    rows[:-1] += values[1:]
+    whole = rows.copy()
+    whole[:, 1:] += rows[:, :-1]
+    whole[:, :-1] += rows[:, 1:]
+    return whole - values
 
 
 def reachable(free: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -87,10 +112,26 @@ def sticker(picture: Image.Image, side: int, outline: float = 0.0) -> Image.Imag
 
 
 def resized(picture: Image.Image, side: int) -> Image.Image:
-    """RGBA at another size; colours are weighed by alpha, or transparent pixels would bleed into edges."""
+    """RGBA at another size. Enlarged pictures keep crisp edges; smaller ones are weighed by alpha."""
     scale = side / max(picture.size)
     size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-    return picture.convert("RGBa").resize(size, Image.Resampling.LANCZOS).convert("RGBA")
+    if scale <= 1:
+        return picture.convert("RGBa").resize(size, Image.Resampling.LANCZOS).convert("RGBA")
+    made = enlarged(picture.convert("RGB"), size)
+    # The cut is as fine as a pixel: enlarged it would be a staircase.
+    cut = picture.getchannel("A").filter(ImageFilter.GaussianBlur(SMOOTH)).resize(size, Image.Resampling.BICUBIC)
+    made.putalpha(cut.point(lambda value: round(255 * min(1.0, max(0.0, 0.5 + STEEP * (value / 255 - 0.5))))))
+    return made
+
+
+def enlarged(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """RGB or grey at a larger size, sharpened without halos: no pixel leaves the range of those it stands among."""
+    scale = size[0] / picture.width
+    smooth = picture.resize(size, Image.Resampling.BICUBIC)
+    blurred = smooth.filter(ImageFilter.GaussianBlur(0.7 * scale))
+    low, high = (picture.filter(each(3)).resize(size, Image.Resampling.BILINEAR) for each in (ImageFilter.MinFilter, ImageFilter.MaxFilter))
+    here, around, darkest, lightest = (np.asarray(each, np.float32) for each in (smooth, blurred, low, high))
+    return Image.fromarray(np.clip(here + CRISP * (here - around), darkest, lightest).round().astype(np.uint8))
 
 
 def die_cut(picture: Image.Image, width: int) -> Image.Image:
@@ -138,7 +179,12 @@ def svg(picture: Image.Image) -> str:
     """The cut out picture traced into flat shapes."""
     import vtracer
 
-    cut = resized(cut_out(picture), 512)
-    values = [tuple(int(value) for value in pixel) for pixel in np.asarray(cut).reshape(-1, 4)]
-    traced: str = vtracer.convert_pixels_to_svg(values, cut.size, colormode="color", filter_speckle=4, color_precision=6)
-    return traced
+    cut = resized(cut_out(picture), SVG_SIDE)
+    flat = cut.convert("RGB").quantize(SVG_COLOURS, dither=Image.Dither.NONE).convert("RGB")
+    flat.putalpha(cut.getchannel("A").point(lambda value: 255 if value > 127 else 0))
+    values = [tuple(pixel) for pixel in np.asarray(flat).reshape(-1, 4).tolist()]
+    traced: str = vtracer.convert_pixels_to_svg(
+        values, cut.size, colormode="color", filter_speckle=4, color_precision=8, layer_difference=0, path_precision=1
+    )
+    width, height = cut.size
+    return traced.replace("<svg ", f'<svg viewBox="0 0 {width} {height}" ', 1)  # or it could not be scaled

@@ -10,13 +10,16 @@ from typing import Any
 from PIL import Image
 
 from hypersd_app.errors import InvalidRequest
+from hypersd_app.images import stickers
 from hypersd_app.images.files import open_picture
 from hypersd_app.images.metadata import file_name
+from hypersd_app.requests import check_range
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.server.http.png_recipes import png_bytes, read_recipe, with_grid, with_recipe
 from hypersd_app.server.http.wire import Message
 from hypersd_app.server.service import BoardService, lazy_request
 from hypersd_app.ui.animation import FRAME_PIXELS, animated_gif, split
+from hypersd_app.ui.api.stickers import sticker_file
 from hypersd_app.ui.compare.grid import MAX_CELLS, make_grid
 from hypersd_app.ui.compare.sheet import contact_sheet as sheet_of
 from hypersd_app.ui.control_images import control_image
@@ -75,7 +78,23 @@ def page_calls(service: BoardService, engine: ImageEngine, default_model: str) -
         """What a model makes of a prompt: words that it does not read, and things it does not know."""
         return asdict(read_prompt(engine, str(values.get("model")), str(values.get("prompt"))))
 
-    calls = (save_png, read_png, known_names, animation, grid, contact_sheet, annotate, reading)
+    def sticker(values: dict[str, Any], picture: bytes) -> dict[str, Any]:
+        """A PNG cut out of its ground: `values` are size, outline and format; its recipe goes along in a PNG."""
+        drawn = open_picture(picture, "picture", service.limits.picture_pixels)
+        file = sticker_file(drawn, values.get("size"), values.get("outline"), values.get("format"))
+        return {"file": base64.b64encode(file).decode()}
+
+    def sticker_pack(values: dict[str, Any], data: bytes) -> dict[str, Any]:
+        """A ZIP of stickers as messengers take them, of pictures (parts as of `animation`)."""
+        parts = split(data)
+        if len(parts) > stickers.MOST_IN_PACK:
+            raise InvalidRequest("pictures", len(parts), f"1 to {stickers.MOST_IN_PACK} pictures")
+        pictures = [open_picture(part, "picture", service.limits.picture_pixels) for part in parts]
+        check_range("outline", values.get("outline"), *stickers.OUTLINES)
+        packed = stickers.pack(pictures, float(values["outline"]))
+        return {"file": base64.b64encode(packed).decode()}
+
+    calls = (save_png, read_png, known_names, animation, grid, contact_sheet, annotate, reading, sticker, sticker_pack)
     return {call.__name__: call for call in calls}
 
 

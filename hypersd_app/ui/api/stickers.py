@@ -11,8 +11,8 @@ from PIL import Image
 
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.images import stickers
-from hypersd_app.images.png import encode_png
-from hypersd_app.requests import whole
+from hypersd_app.requests import as_float, check_range, whole
+from hypersd_app.server.http.png_recipes import png_bytes
 from hypersd_app.ui.handlers import PICTURE, Handlers
 
 FORMATS = ("png", "webp", "svg")
@@ -35,12 +35,8 @@ def add_stickers(handlers: Handlers, endpoint: Callable[..., None]) -> None:
         """
         if not picture:
             raise InvalidRequest("picture", picture, PICTURE)
-        if format not in FORMATS:
-            raise InvalidRequest("format", format, ", ".join(FORMATS))
-        drawn = handlers.opened(picture, "picture")
-        side = whole("size", size)
-        made = stickers.sticker(drawn, side, outline)
-        path: str = save_bytes_to_cache(encoded(made, format), f"sticker.{format}", file.GRADIO_CACHE)
+        made = sticker_file(handlers.opened(picture, "picture"), size, outline, format)
+        path: str = save_bytes_to_cache(made, f"sticker.{format}", file.GRADIO_CACHE)
         return path
 
     def sticker_pack(pictures: list[str], outline: float) -> str:
@@ -71,12 +67,17 @@ def add_stickers(handlers: Handlers, endpoint: Callable[..., None]) -> None:
     )
 
 
-def encoded(picture: Image.Image, form: str) -> bytes:
-    """A sticker's file."""
+def sticker_file(picture: Image.Image, size: object, outline: object, form: object) -> bytes:
+    """A sticker's file; a PNG carries the texts that the picture had. Raises InvalidRequest."""
+    if form not in FORMATS:
+        raise InvalidRequest("format", form, ", ".join(FORMATS))
+    check_range("outline", outline, *stickers.OUTLINES)
+    made = stickers.sticker(picture, whole("size", size), as_float("outline", outline))  # type: ignore[arg-type]
     if form == "svg":
-        return stickers.svg(picture).encode()
+        return stickers.svg(made).encode()
     if form == "png":
-        return encode_png(picture)
+        made.info = dict(picture.info)
+        return png_bytes(made)
     buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=90)
+    made.save(buffer, "WEBP", quality=90)
     return buffer.getvalue()

@@ -23,6 +23,7 @@ import { FrameLink } from "../link/frame_link.js";
 import { Meter } from "../link/meter.js";
 import { StyleStrip } from "../styles/style_strip.js";
 import { PromptReader } from "../text/prompt_reader.js";
+import { Stickers } from "../stickers/stickers.js";
 import { Hand } from "../tools/hand.js";
 import { LayersPanel } from "../tools/layers_panel.js";
 import { timeline } from "../timeline/current.js";
@@ -55,6 +56,7 @@ export class Board {
     this.variants = new Variants(element, this);
     this.strips = [this.strip, this.variants];
     this.hand = new Hand(this);
+    this.stickers = new Stickers(element, this);
     this.reader = new PromptReader(element.querySelector(".hs-words"), this.settings);
     this.layersPanel = new LayersPanel(element, this);
     watchPopovers(element);

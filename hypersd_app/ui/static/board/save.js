@@ -13,10 +13,19 @@ export function saveRecipe(recipe) {
 
 // The full-quality PNG of a recipe, with all that makes it again inside.
 export async function savePng(recipe) {
-  const { head, picture } = await frameOf(recipe);
-  const answer = await callServer("save_png", { head, operations: recipe.operations || [] }, picture);
+  const answer = await fullPicture(recipe);
   if (answer && answer.png) download(new Blob([fromBase64(answer.png)], { type: "image/png" }), answer.name);
   else say((answer && answer.message) || texts["board.state.offline"]);
+}
+async function fullPicture(recipe) {
+  const { head, picture } = await frameOf(recipe);
+  return callServer("save_png", { head, operations: recipe.operations || [] }, picture);
+}
+// Its bytes. Throws an Error whose message is for people.
+export async function fullPng(recipe) {
+  const answer = await fullPicture(recipe);
+  if (!answer || !answer.png) throw new Error((answer && answer.message) || texts["board.state.offline"]);
+  return fromBase64(answer.png);
 }
 
 // The request of a recipe with the pictures that go along with it: {head, picture}.

@@ -1,4 +1,4 @@
-// What leaves the page: short messages to the visitor, downloads, the clipboard.
+// What leaves the page: short messages to the visitor, downloads, the clipboard, what is shared.
 import { texts } from "./bridge.js";
 
 const MESSAGE_STAYS = 2600; // ms
@@ -30,4 +30,18 @@ function copyAsSelected(text) {
 export async function copyText(text) {
   const done = navigator.clipboard ? await navigator.clipboard.writeText(text).then(() => true, () => false) : false;
   say(texts[done || copyAsSelected(text) ? "copied" : "copy.failed"]);
+}
+
+// A picture onto the clipboard; `making` is a promise of its file, as browsers want to be asked while a click is fresh.
+export async function copyImage(making) {
+  const can = navigator.clipboard && window.ClipboardItem;
+  const done = can && await navigator.clipboard.write([new ClipboardItem({ "image/png": making })]).then(() => true, () => false);
+  if (!done) download(await making, (await making).name); // without encryption, or forbidden
+  say(texts[done ? "copied" : "copy.downloaded"]);
+}
+
+// A file to another program, where the browser can; else it is downloaded.
+export async function share(file) {
+  if (!navigator.canShare || !navigator.canShare({ files: [file] })) { download(file, file.name); say(texts["share.downloaded"]); return; }
+  await navigator.share({ files: [file] }).catch((error) => { if (error.name !== "AbortError") download(file, file.name); });
 }
