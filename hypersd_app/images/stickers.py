@@ -129,7 +129,9 @@ def enlarged(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
     scale = size[0] / picture.width
     smooth = picture.resize(size, Image.Resampling.BICUBIC)
     blurred = smooth.filter(ImageFilter.GaussianBlur(0.7 * scale))
-    low, high = (picture.filter(each(3)).resize(size, Image.Resampling.BILINEAR) for each in (ImageFilter.MinFilter, ImageFilter.MaxFilter))
+    low, high = (
+        picture.filter(each(3)).resize(size, Image.Resampling.BILINEAR) for each in (ImageFilter.MinFilter, ImageFilter.MaxFilter)
+    )
     here, around, darkest, lightest = (np.asarray(each, np.float32) for each in (smooth, blurred, low, high))
     return Image.fromarray(np.clip(here + CRISP * (here - around), darkest, lightest).round().astype(np.uint8))
 

@@ -31,7 +31,9 @@ def panel(studio: Served, visitor: Visitor) -> BoardPage:
 
 def made(board: BoardPage) -> None:
     """Until the preview shows the sticker as it would be saved."""
-    board.wait_for("document.querySelector('.hs-sticker-preview[src]') && !document.querySelector('.hs-sticker-preview[aria-busy]')")
+    board.wait_for(
+        "document.querySelector('.hs-sticker-preview[src]') && !document.querySelector('.hs-sticker-preview[aria-busy]')"
+    )
 
 
 def downloaded(board: BoardPage, out: str) -> tuple[str, bytes]:
@@ -63,7 +65,8 @@ def test_copy_drag_and_share(panel: BoardPage) -> None:
     read = "navigator.clipboard.read().then((items) => items[0].types[0])"
     assert panel.page.evaluate(read) == "image/png"
     dragged = """() => { const data = new DataTransfer();
-        document.querySelector('.hs-sticker-preview').dispatchEvent(new DragEvent('dragstart', { dataTransfer: data, bubbles: true }));
+        const preview = document.querySelector('.hs-sticker-preview');
+        preview.dispatchEvent(new DragEvent('dragstart', { dataTransfer: data, bubbles: true }));
         return data.getData('DownloadURL'); }"""
     assert panel.page.evaluate(dragged).startswith("image/png:")
     shared = """() => { window.sent = null; navigator.canShare = () => true;
