@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from hypersd_app.catalog.accelerators import accelerating_recipes
@@ -11,7 +11,7 @@ from hypersd_app.catalog.embeddings import scan_embeddings
 from hypersd_app.catalog.revisions import pinned, read_pins
 from hypersd_app.catalog.scanning.folders import model_folders
 from hypersd_app.catalog.scanning.scan import scan_models, scan_styles
-from hypersd_app.catalog.specs import ControlSpec, DecoderSpec, EmbeddingSpec, ModelSpec, Recipe, StyleSpec
+from hypersd_app.catalog.specs import ControlSpec, DecoderSpec, EmbeddingSpec, ModelSpec, Recipe, StyleSpec, bare_name
 from hypersd_app.catalog.validation import one_of
 from hypersd_app.settings import Settings
 
@@ -79,12 +79,8 @@ class Catalog:
         return tuple(row for row in self._embeddings if row.family == model.family)
 
     def style_named(self, model: ModelSpec, name: str) -> StyleSpec | None:
-        """The style that other programs call so: by its file, else its title, in any case; None if there is none."""
-        wanted = name.replace("\\", "/").rpartition("/")[2].casefold()
-        rows = [style for style in self._styles if style.family == model.family]
-        named = (style for style in rows if style.name == name or style.path.stem.casefold() == wanted)
-        titled = (style for style in rows if style.title.casefold() == wanted)
-        return next(named, None) or next(titled, None)
+        """The style that other programs call so; None if there is none."""
+        return style_called(name, [style for style in self._styles if style.family == model.family])
 
     @staticmethod
     def control(model: ModelSpec, kind: str) -> ControlSpec:
@@ -99,6 +95,15 @@ class Catalog:
             return model.decoders[0]
         one_of("decoder", name, [decoder.name for decoder in model.decoders])
         return next(decoder for decoder in model.decoders if decoder.name == name)
+
+
+def style_called(name: str, styles: Sequence[StyleSpec]) -> StyleSpec | None:
+    """The one of `styles` that other programs mean by `name`: by its own name, else its file, else its title or an alias."""
+    wanted = bare_name(name)
+    named = (style for style in styles if style.name == name)
+    filed = (style for style in styles if bare_name(style.path.name) == wanted)
+    called = (style for style in styles if style.called(name))
+    return next(named, None) or next(filed, None) or next(called, None)
 
 
 def distinct(found: Iterable[StyleSpec]) -> tuple[StyleSpec, ...]:

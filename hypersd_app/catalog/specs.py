@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
 Range = tuple[float, float, float]  # lowest, usual, highest
+SHORTEST_HASH = 8  # hexadecimal digits that name a file
 TIMESTEPS = 1000  # of the noise schedules of all models here
 FROM_NOISE = ("FlowMatchEulerDiscreteScheduler",)  # whose runs here cannot start from an init image
 
@@ -127,6 +128,24 @@ class StyleSpec:
     rank: int = 0
     modules: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # what in the file does nothing here, a sentence each
+    aliases: tuple[str, ...] = ()  # what its training and its page called it
+    hashes: tuple[str, ...] = field(default=(), compare=False)  # of the file and of its tensors, once they are computed
+    tags: tuple[str, ...] = ()  # the commonest words of the captions that it was trained with
+
+    def called(self, name: str) -> bool:
+        """Whether other programs mean this style by `name`: its file, its title or an alias, in any case, folders before it."""
+        wanted = bare_name(name)
+        return any(bare_name(own) == wanted for own in (self.name, self.path.name, self.title, *self.aliases))
+
+
+def has_hash(hashes: tuple[str, ...], written: str) -> bool:
+    """Whether a file with these hashes is the one that a recipe means: programs write the first 8 to 12 digits."""
+    return len(written) >= SHORTEST_HASH and any(own.startswith(written.lower()) for own in hashes)
+
+
+def bare_name(name: str) -> str:
+    """`ink` of `Styles/Ink.safetensors`, with slashes of either kind: what two names of one file have in common."""
+    return name.replace("\\", "/").rpartition("/")[2].casefold().removesuffix(".safetensors").strip()
 
 
 @dataclass(frozen=True)
@@ -159,6 +178,7 @@ class ModelSpec:
     decoders: tuple[DecoderSpec, ...] = ()
     note: str = ""
     schedule: tuple[tuple[str, Any], ...] = ()  # what a checkpoint changes in its family's noise schedule
+    hashes: tuple[str, ...] = field(default=(), compare=False)  # of a checkpoint's file, once they are computed
 
     @property
     def fixed_size(self) -> bool:

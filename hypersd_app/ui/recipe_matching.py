@@ -6,14 +6,15 @@ another recipe, or from an axis of the compare tab.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hypersd_app.catalog.specs import ModelSpec, Recipe
+from hypersd_app.catalog.catalog import style_called
+from hypersd_app.catalog.specs import ModelSpec, Recipe, StyleSpec, has_hash
 from hypersd_app.catalog.validation import one_of
 from hypersd_app.errors import InvalidRequest
-from hypersd_app.requests import style_weights, whole, words
+from hypersd_app.requests import optional_number, optional_whole, style_weights, whole, words
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.ui.i18n.texts import text
 
@@ -54,21 +55,21 @@ def with_known_names(engine: ImageEngine, default_model: str, head: Mapping[str,
     """
     models = {row.name: row for row in engine.models()}
     model, recipe, decoder = (words(head, name) for name in ("model", "recipe", "decoder"))
-    found = model if model in models else default_model
+    code = _code(head, "model")
+    same = [row.name for row in models.values() if code and has_hash(row.hashes, code)]
+    here_at_all = model in models or bool(same)
+    found = model if model in models else same[0] if same else default_model
     steps = whole("num_inference_steps", head.get("num_inference_steps", 1))
     recipes = {row.name: row for row in engine.recipes(found)}
     fitting = [name for name, row in recipes.items() if steps in row.steps] or list(recipes)
     wanted = style_weights(head.get("styles") or ())
     here = engine.styles(found)
     known = {style.name for style in here}
-    # Other programs name a style by its file or by what its training called it, in any case.
-    others = {key.casefold(): style.name for style in reversed(here) for key in (style.title, style.name)}
-    styles = [
-        style if style.name in known else replace(style, name=others.get(style.name.casefold(), style.name)) for style in wanted
-    ]
-    missing = [f"{text('text.model')} {model}"] if model and model != found else []
+    styles = [style if style.name in known else replace(style, name=_style_name(style.name, here, head)) for style in wanted]
+    missing = [f"{text('text.model')} {model or code}"] if (model or code) and not here_at_all else []
     missing += [f"{text('text.recipe')} {recipe}"] if recipe and recipe not in recipes else []
     missing += [f"{text('text.style')} {style.name}" for style in styles if style.name not in known]
+    missing += _not_allowed(models[found], recipes[recipe if recipe in recipes else fitting[0]], head)
     values = {
         **head,
         "model": found,
@@ -78,6 +79,37 @@ def with_known_names(engine: ImageEngine, default_model: str, head: Mapping[str,
         "decoder": decoder if decoder in [row.name for row in models[found].decoders] else "",
     }
     return values, missing
+
+
+def _style_name(name: str, here: Sequence[StyleSpec], head: Mapping[str, Any]) -> str:
+    """The style that other programs mean by `name`, or the file with the hash that they wrote; `name` if there is none."""
+    found = style_called(name, here)
+    code = _code(head, "styles", name)
+    same = (style for style in here if code and has_hash(style.hashes, code))
+    return style.name if (style := found or next(same, None)) else name
+
+
+def _code(head: Mapping[str, Any], *path: str) -> str:
+    """A hash in a recipe's head, "" if there is none."""
+    value: Any = head.get("hashes")
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, str) else ""
+
+
+def _not_allowed(model: ModelSpec, recipe: Recipe, head: Mapping[str, Any]) -> list[str]:
+    """The values that the recipe which is used instead cannot have, in the page's words."""
+    steps, guidance = whole("num_inference_steps", head.get("num_inference_steps", 1)), optional_number(head, "guidance_scale")
+    told = [] if steps in recipe.steps else [f"{text('text.steps')} {steps}"]
+    if guidance is not None and guidance > 1 and not (recipe.guidance and recipe.guidance[0] <= guidance <= recipe.guidance[2]):
+        told.append(f"{text('text.guidance')} {guidance:g}")
+    if words(head, "negative_prompt").strip() and not recipe.negative_prompt_matters(guidance):
+        told.append(text("text.negative"))
+    for name in ("width", "height"):
+        size = optional_whole(head, name)
+        if size is not None and (not model.smallest <= size <= model.largest or size % model.size_multiple):
+            told.append(f"{text(f'text.{name}')} {size}")
+    return told
 
 
 def as_number(field: str, value: str) -> float:

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -191,10 +192,30 @@ def test_a_recipe_of_another_program_takes_what_there_is_here(actions: TextActio
     assert [found[name]["value"] for name in names] == ["a castle", "pocket", "teacher", 20, "blurry", 7.0, ["ink"], 0.8]
     assert (found["width"]["value"], found["height"]["value"]) == (256, 256), "sliders refuse what is out of their range"
     values, missing = with_known_names(engine, "pocket", FOREIGN)
-    assert missing == ["Model v1-5-pruned", "Style detail"]
-    assert with_known_names(engine, "pocket", values) == (values, [])
+    assert missing == ["Model v1-5-pruned", "Style detail", "Width 512", "Height 768"]
+    assert with_known_names(engine, "pocket", values) == (values, ["Width 512", "Height 768"])
     nameless = {name: value for name, value in FOREIGN.items() if name != "model"}
-    assert with_known_names(engine, "pocket", nameless)[1] == ["Style detail"], "no model was asked for"
+    assert with_known_names(engine, "pocket", nameless)[1][0] == "Style detail", "no model was asked for"
+
+
+def test_files_that_are_called_otherwise_are_found_by_what_recipes_say_of_them(engine: FakeEngine) -> None:
+    ink = next(style for style in engine.styles("pocket") if style.name == "ink")
+    engine.styles = lambda _model: [replace(ink, aliases=("My_Ink_v2",), hashes=("0123abcd4567" + "0" * 52,))]  # type: ignore[method-assign]
+    for said, hashes in ((" styles/my_ink_v2.safetensors", {}), ("else", {"styles": {"else": "0123ABCD45"}})):
+        head = {"prompt": "a cat", "styles": [{"name": said.strip(), "weight": 0.5}], "hashes": hashes}
+        values, missing = with_known_names(engine, "pocket", head)
+        assert values["styles"] == [{"name": "ink", "weight": 0.5}] and not missing
+    for hashes in ({}, [], {"styles": 3}, {"styles": {"else": 5}}, {"styles": {"else": "0123"}}, {"styles": {"else": "0123abcd99"}}):
+        head = {"prompt": "a cat", "styles": [{"name": "else", "weight": 0.5}], "hashes": hashes}
+        assert with_known_names(engine, "pocket", head)[1] == ["Style else"]
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [({"num_inference_steps": 33}, "Steps 33"), ({"guidance_scale": 30}, "Guidance scale 30"), ({"negative_prompt": "blurry"}, "Not in the picture")],
+)
+def test_values_that_a_recipe_here_cannot_have_are_told(engine: FakeEngine, values: dict[str, object], told: str) -> None:
+    assert told in with_known_names(engine, "pocket", {"prompt": "a cat", "recipe": "unified", **values})[1]
 
 
 @pytest.mark.parametrize("message", ["", "[1]", "{", '{"styles": ["ink"]}', '{"model": 1}', '{"num_inference_steps": "x"}'])

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 OTHER_VERSIONS = ("sd_v2", "sd_2", "stable-diffusion-v2", "sd3", "stable-diffusion-v3", "flux", "Flux", "kolors", "stable-cascade")
 SUFFIX = ".safetensors"
+NAMES = ("ss_output_name", "modelspec.title", "title")  # under which a style's metadata say what it is called
 MODEL_ENDINGS = (SUFFIX, ".ckpt")
 FOUND = "From the models folder."
 SD2_WIDTH = 1024  # of the text that its UNet reads
@@ -77,6 +78,7 @@ def read_style(path: Path, family: str = "", beside: Sidecar = NOTHING, bases: I
         rank=contents.rank,
         modules=contents.layers,
         notes=notes(contents, fitting),
+        aliases=tuple(dict.fromkeys(name for key in NAMES if (name := metadata.get(key, "").strip()))),
     )
 
 

@@ -5,15 +5,24 @@ Read by scanning: one pass, whatever is in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 
-from hypersd_app.images.recipes.foreign import ForeignRecipe, number, whole
+from hypersd_app.images.recipes.foreign import ForeignRecipe, number, plain, unused, whole, words
 
 LONGEST_TEXT = 64 * 1024  # characters that are read; prompts and settings of whole grids are shorter
 MOST_LINES = 400  # from the end, among which the settings are looked for
 MOST_SETTINGS = 512  # and gaps between them
 LONGEST_KEY = 60  # characters
 NEGATIVE = "Negative prompt:"
+JSON = json.JSONDecoder(parse_int=whole)  # numbers of thousands of digits say nothing
+UNDERSTOOD = (
+    "Steps", "Sampler", "Schedule type", "CFG scale", "Distilled CFG Scale", "Seed", "Size", "Model", "Recipe", "Clip skip", "Eta",
+    "Model hash", "Lora hashes", "TI hashes", "TI", "Hashes", "Version", "VAE hash", "Template", "Negative Template", "Created Date",
+    "Wildcard prompt", "Wildcard negative prompt", "Civitai resources", "Civitai metadata", "Hires upscale", "Hires upscaler", "Parser",
+    "Hires steps", "Hires resize", "Hires Module 1", "Hires CFG Scale", "Hires schedule type", "Hires sampler", "Add Detail Details",
+    "User", "Backend", "App", "Time", "Operations", "Pipeline", "Lora names",
+)  # fmt: skip
 KNOWN = ("Steps", "Sampler", "CFG scale", "Seed", "Size", "Model", "Model hash", "Schedule type", "Version", "Recipe")
 ENOUGH = 3  # settings that are known make a line one of settings, whichever comes first
 LONGEST_LINE = 20_000  # characters of a line that is looked at for settings
@@ -27,6 +36,8 @@ def parse_a1111(text: str) -> ForeignRecipe:
     for name, value in _settings("\n".join(lines[start:])):
         settings.setdefault(name, value)
     positive, negative = _prompts(lines[:start])
+    hashes = _hashes_of(settings.get("Hashes", ""))
+    model, styles = _resources(settings.get("Civitai resources", ""))
     return ForeignRecipe(
         program="A1111",
         prompt=positive,
@@ -35,11 +46,55 @@ def parse_a1111(text: str) -> ForeignRecipe:
         seed=whole(settings.get("Seed")),
         guidance_scale=number(settings.get("CFG scale") or settings.get("Distilled CFG Scale")),
         size=_size(settings.get("Size", "")),
-        model=settings.get("Model", ""),
+        model=settings.get("Model", "") or model,
+        styles=styles,
         recipe=settings.get("Recipe", ""),
         clip_skip=whole(settings.get("Clip skip")),
+        sampler=" ".join(part for part in (settings.get("Sampler", ""), settings.get("Schedule type", "")) if plain(part)),
+        model_hash=settings.get("Model hash", "") or hashes.get("model", ""),
+        style_hashes=tuple(style_hashes(settings.get("Lora hashes", ""), hashes)),
+        unkept=unused(settings, UNDERSTOOD),
         notes=tuple(_unread(settings)),
     )
+
+
+def style_hashes(listed: str, hashes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Names and hashes of `ink: 0123abcd, clay: …`, and of Civitai's list of all files used."""
+    for part in listed.split(","):
+        name, _, code = part.rpartition(":")
+        if name.strip():
+            yield name.strip(), code.strip()
+    for name, code in hashes.items():
+        kind, _, rest = name.partition(":")
+        if kind.lower() in ("lora", "lyco") and rest:
+            yield rest, code
+
+
+def _hashes_of(text: str) -> dict[str, str]:
+    """Civitai's list of the files used, {"model": hash, "lora:ink": hash}; {} for anything else."""
+    found = _json(text)
+    return {name: code for name, code in found.items() if isinstance(code, str)} if isinstance(found, dict) else {}
+
+
+def _resources(text: str) -> tuple[str, tuple[tuple[str, float], ...]]:
+    """Model and styles of Civitai's own generator, which names them beside the prompt."""
+    found = _json(text)
+    model, styles = "", []
+    for row in found if isinstance(found, list) else ():
+        name, kind = (words(row.get(key)) for key in ("modelName", "type")) if isinstance(row, dict) else ("", "")
+        weight = number(row.get("weight")) if name else None
+        if kind == "checkpoint":
+            model = model or name
+        elif kind in ("lora", "lycoris", "locon", "dora") and name:
+            styles.append((name, 1.0 if weight is None else weight))
+    return model, tuple(styles)
+
+
+def _json(text: str) -> object:
+    try:
+        return JSON.decode(text) if text.startswith(("{", "[")) else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def _unread(settings: dict[str, str]) -> Iterator[str]:
@@ -75,7 +130,7 @@ def _prompts(lines: list[str]) -> tuple[str, str]:
 
 def _settings(text: str) -> Iterator[tuple[str, str]]:
     """Names and values of `name: value, name: "quoted, value"`; what is neither is passed over."""
-    at, quotes_close = 0, True
+    at, quotes_close, json_reads = 0, True, True
     for _ in range(MOST_SETTINGS):
         end = _end(text, at)
         colon = text.find(":", at, min(end, at + LONGEST_KEY))
@@ -94,6 +149,13 @@ def _settings(text: str) -> Iterator[tuple[str, str]]:
                 at = closing + 1
                 continue
             quotes_close = False  # nor does any that follows: each is looked for once only
+        if json_reads and text[begin : begin + 1] in ("{", "["):
+            closing = _json_end(text, begin)
+            if closing > 0:
+                yield name, text[begin:closing]
+                at = closing + 1
+                continue
+            json_reads = False
         yield name, text[begin:end].strip() if begin < end else ""
         at = max(end, begin) + 1
         if at > len(text):
@@ -104,6 +166,14 @@ def _end(text: str, at: int) -> int:
     """Where the setting at `at` ends if it is not quoted: the next comma or line break."""
     ends = [found for found in (text.find(",", at), text.find("\n", at)) if found >= 0]
     return min(ends, default=len(text))
+
+
+def _json_end(text: str, at: int) -> int:
+    """Where the JSON that begins at `at` ends, -1 if it is none: Civitai writes it without quotes around it."""
+    try:
+        return JSON.raw_decode(text, at)[1]
+    except (ValueError, RecursionError):
+        return -1
 
 
 def _closing_quote(text: str, at: int) -> int:

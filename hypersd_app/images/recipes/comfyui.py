@@ -12,6 +12,12 @@ from hypersd_app.images.recipes.foreign import ForeignRecipe, file_stem, number,
 MOST_NODES = 2000
 MOST_SAMPLERS = 8  # whose ways through the graph are followed
 ALLOWED = "a ComfyUI image whose prompt has a sampler with a text"
+READ = (  # the beginnings of the names of node types that are read here, or change nothing
+    "CheckpointLoader", "UNETLoader", "UnetLoader", "LoraLoader", "CLIPTextEncode", "CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader",
+    "EmptyLatent", "EmptySD3", "EmptyHunyuan", "VAELoader", "VAEDecode", "CLIPSetLastLayer", "RandomNoise", "KSampler", "BasicScheduler",
+    "BasicGuider", "CFGGuider", "FluxGuidance", "SamplerCustom", "Primitive", "Reroute", "Note", "SeedNode", "Seed", "String", "Text",
+    "PreviewImage", "SaveImage", "SDXLEmpty", "ConditioningZeroOut",
+)  # fmt: skip
 Node = Mapping[str, Any]
 TEXTS = ("text", "text_g", "text_l", "string", "value", "prompt", "wildcard_text", "populated_text")
 MODELS = ("ckpt_name", "unet_name", "base_ckpt_name", "model_name")
@@ -25,6 +31,7 @@ class _Graph:
         self.nodes: dict[str, Node] = {
             key: node["inputs"] for key, node in rows if isinstance(node, Mapping) and isinstance(node.get("inputs"), Mapping)
         }
+        self.kinds = {key: words(nodes[key].get("class_type"))[:40] for key in self.nodes}
 
     def before(self, key: object, *fields: str) -> Iterator[str]:
         """A node and all that flows into it, nearest first; of the first node only through `fields`, if any are given."""
@@ -78,8 +85,31 @@ def _recipe(graph: _Graph, key: str) -> ForeignRecipe:
         size=(width, height) if width and height else None,
         model=file_stem(graph.value(key, MODELS, words, ("model", "guider")) or ""),
         styles=loras,
+        clip_skip=_clip_skip(graph, key),
+        sampler=_sampler(graph, key),
+        unkept=tuple(_unread_nodes(graph, key)),
         notes=tuple(notes),
     )
+
+
+def _sampler(graph: _Graph, key: str) -> str:
+    name = graph.value(key, ("sampler_name",), words, ("sampler",))
+    return " ".join(part for part in (name, graph.value(key, ("scheduler",), words, ("sigmas",))) if part)
+
+
+def _clip_skip(graph: _Graph, key: str) -> int | None:
+    """How many layers before the end a CLIPSetLastLayer on the way of the words stops, 1 being the last."""
+    found = graph.value(key, ("stop_at_clip_layer",), whole, ("positive", "guider", "conditioning"))
+    return -found if found is not None and found < 0 else None
+
+
+def _unread_nodes(graph: _Graph, key: str) -> Iterator[tuple[str, str]]:
+    """Nodes that act on a sampler, are not among those read here, and what a sampler itself says of its start."""
+    start = number(graph.nodes[key].get("denoise"))
+    if start is not None and start < 1:
+        yield "denoise", f"{start:g}"
+    kinds = (graph.kinds[name] for name in graph.before(key))
+    yield from ((kind, "") for kind in dict.fromkeys(kinds) if kind and not kind.startswith(READ))
 
 
 def _text(graph: _Graph, key: str, fields: tuple[str, ...]) -> str:

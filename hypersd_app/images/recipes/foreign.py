@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,9 @@ from hypersd_app.requests import MAX_CLIP_SKIP, MAX_PROMPT_LENGTH, MAX_SEED, MAX
 
 LONGEST_NAME = 200  # characters of a model's or style's name
 LONGEST_NUMBER = 24  # digits that anybody writes
+LONGEST_VALUE = 30  # characters of a setting that is told
+MOST_TOLD = 8  # settings that are told by name
+MOST_HASHES = 32
 MOST_SIDE = 16384  # pixels
 GRAMMARS = {"A1111": A1111, "ComfyUI": COMFYUI, "Fooocus": COMFYUI, "SwarmUI": COMFYUI}  # how a program reads its prompts
 OWN_WEIGHTS = {"InvokeAI": ("++", "--", ")+", ")-"), "NovelAI": ("{", "::")}
@@ -36,6 +39,10 @@ class ForeignRecipe:
     recipe: str = ""
     styles: tuple[tuple[str, float], ...] = ()
     clip_skip: int | None = None
+    sampler: str = ""
+    model_hash: str = ""
+    style_hashes: tuple[tuple[str, str], ...] = ()
+    unkept: tuple[tuple[str, str], ...] = ()  # settings that change the picture there and mean nothing here
     notes: tuple[str, ...] = field(default=())
 
 
@@ -59,8 +66,52 @@ def fitted(found: ForeignRecipe) -> tuple[dict[str, Any], list[str]]:
         values["guidance_scale"] = found.guidance_scale
     if found.size is not None and all(1 <= side <= MOST_SIDE for side in found.size):
         values["width"], values["height"] = found.size
+    if lost := told_settings(found):
+        notes.append(lost)
+    if hashes := _hashes(found):
+        values["hashes"] = hashes
     named = {name: getattr(found, name)[:LONGEST_NAME] for name in ("model", "recipe") if getattr(found, name)}
     return {**values, **named}, notes
+
+
+def told_settings(found: ForeignRecipe) -> str:
+    """A sentence on the settings that are not kept, by their names; "" if there are none."""
+    rows = [("sampler", found.sampler)] if found.sampler and not found.recipe else []
+    rows += found.unkept
+    named = [f"{name} {value[:LONGEST_VALUE]}".strip() for name, value in rows[:MOST_TOLD]]
+    if len(rows) > MOST_TOLD:
+        named.append(f"{len(rows) - MOST_TOLD} more")
+    return f"settings of {found.program} that are not kept: {', '.join(named)}" if named else ""
+
+
+def unused(settings: Mapping[str, Any], understood: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Those of a program's settings that say something and are not among the `understood`, with what they say."""
+    known = {name.casefold() for name in understood}
+    rows = ((name, plain(value)) for name, value in settings.items() if name.casefold() not in known)
+    return tuple((words(name)[:LONGEST_VALUE], value) for name, value in rows if value)
+
+
+def plain(value: object) -> str:
+    """A setting as people read it; "" for what is switched off, empty, or no plain value."""
+    if value is True:
+        return "on"
+    if isinstance(value, str):
+        return "" if value.strip().casefold() in ("", "none", "false", "disabled", "automatic", "default", "[]") else words(value).strip()
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value and (number(value) is not None):
+        return f"{value:g}" if isinstance(value, float) else str(value)[:LONGEST_VALUE]
+    return ""
+
+
+def _hashes(found: ForeignRecipe) -> dict[str, Any]:
+    """Hashes by which files that are called otherwise here can be found, those that are some alone."""
+    styles = {name[:LONGEST_NAME]: code for name, code in found.style_hashes[:MOST_HASHES] if is_hash(code)}
+    model = {"model": found.model_hash.lower()} if is_hash(found.model_hash) else {}
+    return {**model, **({"styles": {name: code.lower() for name, code in styles.items()}} if styles else {})}
+
+
+def is_hash(code: str) -> bool:
+    """Whether this is as much of a SHA-256 as programs write."""
+    return 8 <= len(code) <= 64 and all(letter in "0123456789abcdefABCDEF" for letter in code)
 
 
 def without_tags(found: ForeignRecipe) -> ForeignRecipe:
