@@ -53,7 +53,13 @@ def read(data: bytes) -> tuple[dict[str, Any], str]:
 def test_settings_that_are_not_kept_are_told_by_name(data: bytes, told: list[str]) -> None:
     _, changed = read(data)
     assert [name for name in told if name not in changed] == []
-    assert "Seed 1" not in changed and "FreeU" not in changed and "Face restoration" not in changed and "refiner" not in changed and "sm " not in changed
+    assert (
+        "Seed 1" not in changed
+        and "FreeU" not in changed
+        and "Face restoration" not in changed
+        and "refiner" not in changed
+        and "sm " not in changed
+    )
 
 
 def test_many_settings_are_a_short_sentence() -> None:
@@ -62,9 +68,18 @@ def test_many_settings_are_a_short_sentence() -> None:
 
 
 def test_novelai_is_read_in_png_and_webp() -> None:
-    for data in (with_text(json.dumps(NOVELAI), "Comment"), with_exif(json.dumps({"Software": "NovelAI", "Comment": json.dumps(NOVELAI)}), "WEBP", "utf-8")):
+    for data in (
+        with_text(json.dumps(NOVELAI), "Comment"),
+        with_exif(json.dumps({"Software": "NovelAI", "Comment": json.dumps(NOVELAI)}), "WEBP", "utf-8"),
+    ):
         head, _ = read(data)
-        assert (head["prompt"], head["negative_prompt"], head["seed"], head["width"], head["height"]) == ("a red apple", "blurry", 4242, 832, 1216)
+        assert (head["prompt"], head["negative_prompt"], head["seed"], head["width"], head["height"]) == (
+            "a red apple",
+            "blurry",
+            4242,
+            832,
+            1216,
+        )
 
 
 def test_comfyuis_layer_of_clip_is_read() -> None:
@@ -99,7 +114,13 @@ def test_hashes_are_kept_for_finding_the_files(settings: str, expected: object) 
 
 def test_hashes_of_fooocus_and_swarmui() -> None:
     fooocus = {**FOOOCUS, "base_model_hash": "6ce0161689", "loras": [["ink.safetensors", 0.5, "0123abcd45"]]}
-    swarm = {**SWARMUI, "sui_models": [{"name": "someMix_v3.safetensors", "param": "model", "hash": "0x6ce0161689"}, {"name": "ink", "hash": "0x0123abcd45"}]}
+    swarm = {
+        **SWARMUI,
+        "sui_models": [
+            {"name": "someMix_v3.safetensors", "param": "model", "hash": "0x6ce0161689"},
+            {"name": "ink", "hash": "0x0123abcd45"},
+        ],
+    }
     for values in (fooocus, swarm):
         found = read(with_text(json.dumps(values)))[0]["hashes"]
         assert found["model"] == "6ce0161689" and found["styles"]["ink"] == "0123abcd45"

@@ -205,14 +205,25 @@ def test_files_that_are_called_otherwise_are_found_by_what_recipes_say_of_them(e
         head = {"prompt": "a cat", "styles": [{"name": said.strip(), "weight": 0.5}], "hashes": hashes}
         values, missing = with_known_names(engine, "pocket", head)
         assert values["styles"] == [{"name": "ink", "weight": 0.5}] and not missing
-    for hashes in ({}, [], {"styles": 3}, {"styles": {"else": 5}}, {"styles": {"else": "0123"}}, {"styles": {"else": "0123abcd99"}}):
+    for hashes in (
+        {},
+        [],
+        {"styles": 3},
+        {"styles": {"else": 5}},
+        {"styles": {"else": "0123"}},
+        {"styles": {"else": "0123abcd99"}},
+    ):
         head = {"prompt": "a cat", "styles": [{"name": "else", "weight": 0.5}], "hashes": hashes}
         assert with_known_names(engine, "pocket", head)[1] == ["Style else"]
 
 
 @pytest.mark.parametrize(
     ("values", "told"),
-    [({"num_inference_steps": 33}, "Steps 33"), ({"guidance_scale": 30}, "Guidance scale 30"), ({"negative_prompt": "blurry"}, "Not in the picture")],
+    [
+        ({"num_inference_steps": 33}, "Steps 33"),
+        ({"guidance_scale": 30}, "Guidance scale 30"),
+        ({"negative_prompt": "blurry"}, "Not in the picture"),
+    ],
 )
 def test_values_that_a_recipe_here_cannot_have_are_told(engine: FakeEngine, values: dict[str, object], told: str) -> None:
     assert told in with_known_names(engine, "pocket", {"prompt": "a cat", "recipe": "unified", **values})[1]

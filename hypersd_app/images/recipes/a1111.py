@@ -17,11 +17,11 @@ LONGEST_KEY = 60  # characters
 NEGATIVE = "Negative prompt:"
 JSON = json.JSONDecoder(parse_int=whole)  # numbers of thousands of digits say nothing
 UNDERSTOOD = (
-    "Steps", "Sampler", "Schedule type", "CFG scale", "Distilled CFG Scale", "Seed", "Size", "Model", "Recipe", "Clip skip", "Eta",
-    "Model hash", "Lora hashes", "TI hashes", "TI", "Hashes", "Version", "VAE hash", "Template", "Negative Template", "Created Date",
-    "Wildcard prompt", "Wildcard negative prompt", "Civitai resources", "Civitai metadata", "Hires upscale", "Hires upscaler", "Parser",
-    "Hires steps", "Hires resize", "Hires Module 1", "Hires CFG Scale", "Hires schedule type", "Hires sampler", "Add Detail Details",
-    "User", "Backend", "App", "Time", "Operations", "Pipeline", "Lora names",
+    "Steps", "Sampler", "Schedule type", "CFG scale", "Distilled CFG Scale", "Seed", "Size", "Model", "Recipe", "Clip skip",
+    "Eta", "Model hash", "Lora hashes", "TI hashes", "TI", "Hashes", "Version", "VAE hash", "Template", "Negative Template",
+    "Created Date", "Wildcard prompt", "Wildcard negative prompt", "Civitai resources", "Civitai metadata", "Hires upscale",
+    "Hires upscaler", "Parser", "Hires steps", "Hires resize", "Hires Module 1", "Hires CFG Scale", "Hires schedule type",
+    "Hires sampler", "Add Detail Details", "User", "Backend", "App", "Time", "Operations", "Pipeline", "Lora names",
 )  # fmt: skip
 KNOWN = ("Steps", "Sampler", "CFG scale", "Seed", "Size", "Model", "Model hash", "Schedule type", "Version", "Recipe")
 ENOUGH = 3  # settings that are known make a line one of settings, whichever comes first

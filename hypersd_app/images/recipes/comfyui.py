@@ -13,10 +13,10 @@ MOST_NODES = 2000
 MOST_SAMPLERS = 8  # whose ways through the graph are followed
 ALLOWED = "a ComfyUI image whose prompt has a sampler with a text"
 READ = (  # the beginnings of the names of node types that are read here, or change nothing
-    "CheckpointLoader", "UNETLoader", "UnetLoader", "LoraLoader", "CLIPTextEncode", "CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader",
-    "EmptyLatent", "EmptySD3", "EmptyHunyuan", "VAELoader", "VAEDecode", "CLIPSetLastLayer", "RandomNoise", "KSampler", "BasicScheduler",
-    "BasicGuider", "CFGGuider", "FluxGuidance", "SamplerCustom", "Primitive", "Reroute", "Note", "SeedNode", "Seed", "String", "Text",
-    "PreviewImage", "SaveImage", "SDXLEmpty", "ConditioningZeroOut",
+    "CheckpointLoader", "UNETLoader", "UnetLoader", "LoraLoader", "CLIPTextEncode", "CLIPLoader", "DualCLIPLoader",
+    "TripleCLIPLoader", "EmptyLatent", "EmptySD3", "EmptyHunyuan", "VAELoader", "VAEDecode", "CLIPSetLastLayer", "RandomNoise",
+    "KSampler", "BasicScheduler", "BasicGuider", "CFGGuider", "FluxGuidance", "SamplerCustom", "Primitive", "Reroute", "Note",
+    "SeedNode", "Seed", "String", "Text", "PreviewImage", "SaveImage", "SDXLEmpty", "ConditioningZeroOut",
 )  # fmt: skip
 Node = Mapping[str, Any]
 TEXTS = ("text", "text_g", "text_l", "string", "value", "prompt", "wildcard_text", "populated_text")

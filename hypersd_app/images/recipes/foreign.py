@@ -96,7 +96,11 @@ def plain(value: object) -> str:
     if value is True:
         return "on"
     if isinstance(value, str):
-        return "" if value.strip().casefold() in ("", "none", "false", "disabled", "automatic", "default", "[]") else words(value).strip()
+        return (
+            ""
+            if value.strip().casefold() in ("", "none", "false", "disabled", "automatic", "default", "[]")
+            else words(value).strip()
+        )
     if isinstance(value, (int, float)) and not isinstance(value, bool) and value and (number(value) is not None):
         return f"{value:g}" if isinstance(value, float) else str(value)[:LONGEST_VALUE]
     return ""

@@ -16,26 +16,28 @@ ALLOWED = "an image with a recipe of this studio, A1111, Forge, ComfyUI, Fooocus
 Values = Mapping[str, Any]
 # What each program says besides: names of fields that are read here, that say nothing of the picture, or of how it was made alone.
 FOOOCUS = (
-    "prompt", "negative_prompt", "full_prompt", "full_negative_prompt", "steps", "seed", "guidance_scale", "resolution", "base_model",
-    "base_model_hash", "loras", "styles", "clip_skip", "sampler", "scheduler", "metadata_scheme", "version", "created_by", "adm_guidance",
-    "performance", "Prompt", "Negative Prompt", "Steps", "Seed", "Guidance Scale", "Resolution", "Base Model", "Sampler", "Scheduler",
-    "Styles", "Performance", "Version", "Created By", "user", "Full Raw Prompt", "Full Raw Negative Prompt",
-    "fooocus v2 expansion", "prompt_expansion", "lora_combined_1", "lora_combined_2", "lora_combined_3", "lora_combined_4", "lora_combined_5",
+    "prompt", "negative_prompt", "full_prompt", "full_negative_prompt", "steps", "seed", "guidance_scale", "resolution",
+    "base_model", "base_model_hash", "loras", "styles", "clip_skip", "sampler", "scheduler", "metadata_scheme", "version",
+    "created_by", "adm_guidance", "performance", "Prompt", "Negative Prompt", "Steps", "Seed", "Guidance Scale", "Resolution",
+    "Base Model", "Sampler", "Scheduler", "Styles", "Performance", "Version", "Created By", "user", "Full Raw Prompt",
+    "Full Raw Negative Prompt", "fooocus v2 expansion", "prompt_expansion", "lora_combined_1", "lora_combined_2",
+    "lora_combined_3", "lora_combined_4", "lora_combined_5",
 )  # fmt: skip
 SWARMUI = (
     "prompt", "negativeprompt", "model", "seed", "steps", "cfgscale", "width", "height", "sidelength", "aspectratio", "loras",
-    "loraweights", "clipstopatlayer", "sampler", "scheduler", "swarm_version", "date", "generation_time", "images", "automaticvae",
-    "loratencweights", "prompt_presets", "original_prompt", "donotsave", "personalnote",
+    "loraweights", "clipstopatlayer", "sampler", "scheduler", "swarm_version", "date", "generation_time", "images",
+    "automaticvae", "loratencweights", "prompt_presets", "original_prompt", "donotsave", "personalnote",
 )  # fmt: skip
 INVOKEAI = (
-    "generation_mode", "positive_prompt", "negative_prompt", "width", "height", "seed", "cfg_scale", "steps", "scheduler", "sampler",
-    "model", "model_name", "model_weights", "model_hash", "loras", "app_version", "type", "prompt", "rand_device", "app_id", "image",
-    "postprocessing", "positive_style_prompt", "negative_style_prompt",
+    "generation_mode", "positive_prompt", "negative_prompt", "width", "height", "seed", "cfg_scale", "steps", "scheduler",
+    "sampler", "model", "model_name", "model_weights", "model_hash", "loras", "app_version", "type", "prompt", "rand_device",
+    "app_id", "image", "postprocessing", "positive_style_prompt", "negative_style_prompt",
 )  # fmt: skip
 NOVELAI = (
-    "prompt", "uc", "steps", "seed", "scale", "width", "height", "sampler", "noise_schedule", "n_samples", "request_type", "signed_hash",
-    "version", "v4_prompt", "v4_negative_prompt", "uncond_scale", "legacy", "legacy_v3_extend", "legacy_uc", "params_version",
-    "add_original_image", "lora_unet_weights", "lora_clip_weights", "deliberate_euler_ancestral_bug", "prefer_brownian", "hide_debug_overlay",
+    "prompt", "uc", "steps", "seed", "scale", "width", "height", "sampler", "noise_schedule", "n_samples", "request_type",
+    "signed_hash", "version", "v4_prompt", "v4_negative_prompt", "uncond_scale", "legacy", "legacy_v3_extend", "legacy_uc",
+    "params_version", "add_original_image", "lora_unet_weights", "lora_clip_weights", "deliberate_euler_ancestral_bug",
+    "prefer_brownian", "hide_debug_overlay",
 )  # fmt: skip
 
 
