@@ -18,6 +18,7 @@ from hypersd_app.ui.control_images import control_image
 from hypersd_app.ui.file_calls import PageCall, file_calls
 from hypersd_app.ui.prompt_reading import read_prompt
 from hypersd_app.ui.recipe_matching import with_known_names
+from hypersd_app.ui.suggestions import suggestions
 
 
 def page_calls(service: BoardService, engine: ImageEngine, default_model: str) -> Mapping[str, PageCall]:
@@ -56,5 +57,9 @@ def page_calls(service: BoardService, engine: ImageEngine, default_model: str) -
         """What a model makes of a prompt: words that it does not read, and things it does not know."""
         return asdict(read_prompt(engine, str(values.get("model")), str(values.get("prompt"))))
 
-    calls = (save_png, read_png, known_names, grid, annotate, reading)
+    def suggest(values: dict[str, Any], _nothing: bytes) -> dict[str, Any]:
+        """Things that a model knows, for the end of a prompt that is being typed."""
+        return asdict(suggestions(engine, str(values.get("model")), str(values.get("prompt"))))
+
+    calls = (save_png, read_png, known_names, grid, annotate, reading, suggest)
     return {**{call.__name__: call for call in calls}, **file_calls(service.limits)}

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hypersd_app.catalog.vocabulary import FILE_NAME, Vocabulary
+from hypersd_app.catalog.vocabulary import FILE_NAME, Entry, Vocabulary
 from hypersd_app.server.engines.protocol import ImageEngine
+from hypersd_app.ui.i18n.emoji_words import emoji_of
 
+POCKET = "pocket"  # the family whose text encoder reads one chunk
 LONGEST = 500  # characters, as many as the page's field takes
 _ENDS = 2  # tokens that mark where a text begins and ends
 # What separates things from each other, and what is said of them rather than their names.
-_BETWEEN = re.compile(
+BETWEEN = re.compile(
     r"[,;.!?/+&()]|\b(?:and|with|without|in|on|at|of|by|near|under|over|beside|behind|between|from|to|for|wearing|holding|eating|riding)\b",
     re.IGNORECASE,
 )
-_SAYS_NOTHING = re.compile(
+SAYS_NOTHING = re.compile(
     r"\b(?:a|an|the|one|two|three|four|five|some|style|sticker|drawing|picture|background|isolated|white|black|red|orange|yellow|green|"
     r"blue|purple|violet|pink|brown|grey|gray|golden|silver|big|small|large|little|tiny|cute|happy|sad|old|new|front|left|right|\w+ing)\b",
     re.IGNORECASE,
@@ -37,10 +40,16 @@ class Unknown:
 
 @dataclass(frozen=True)
 class PromptReading:
-    """`unread` is the end of the prompt for which there is no room, "" where all is read."""
+    """`unread` is the end of the prompt for which there is no room, "" where all is read.
+
+    `tokens` are its pieces, `room` how many of them are read at once (0 where the files don't say), and `chunks` how often that is.
+    """
 
     unread: str
     unknown: tuple[Unknown, ...]
+    tokens: int = 0
+    room: int = 0
+    chunks: int = 1
 
 
 def read_prompt(engine: ImageEngine, model: str, prompt: str) -> PromptReading:
@@ -50,7 +59,18 @@ def read_prompt(engine: ImageEngine, model: str, prompt: str) -> PromptReading:
     text = prompt[:LONGEST]
     if folder is None or not text.strip():
         return PromptReading("", ())
-    return PromptReading(unread(folder, text), unknown_things(folder, text))
+    tokens, room = counted_tokens(folder, text)
+    if row is not None and row.family != POCKET:  # long prompts are read in chunks (engine/sampling/clip_chunks.py)
+        return PromptReading("", unknown_things(folder, text), tokens, room, max(1, math.ceil(tokens / room)) if room else 1)
+    return PromptReading(unread(folder, text), unknown_things(folder, text), tokens, room)
+
+
+def counted_tokens(folder: Path, prompt: str) -> tuple[int, int]:
+    """Tokens of a prompt, and how many the text encoder of the model in `folder` reads at once; zeros where it doesn't say."""
+    found = _tokenizer(folder)
+    if found is None:
+        return 0, 0
+    return len(found[0].encode(prompt, add_special_tokens=False).offsets), found[1] - _ENDS
 
 
 def unread(folder: Path, prompt: str) -> str:
@@ -68,9 +88,25 @@ def unknown_things(folder: Path, prompt: str) -> tuple[Unknown, ...]:
     vocabulary = _vocabulary(folder)
     if vocabulary is None:
         return ()
-    things = (" ".join(_SAYS_NOTHING.sub(" ", part).split()) for part in _BETWEEN.split(prompt))
+    things = (" ".join(SAYS_NOTHING.sub(" ", part).split()) for part in BETWEEN.split(prompt))
     missing = [thing for thing in dict.fromkeys(things) if thing and not _known(vocabulary, thing)]
-    return tuple(Unknown(thing, entry.word if (entry := vocabulary.nearest(thing)) else "") for thing in missing)
+    return tuple(Unknown(thing, entry.word if (entry := _nearest(vocabulary, thing)) else "") for thing in missing)
+
+
+def _nearest(vocabulary: Vocabulary, thing: str) -> Entry | None:
+    """What a thing is called in English, else the known thing that its words are most like."""
+    words = thing.split()
+    for first in range(len(words)):
+        entry = vocabulary.find(emoji) if (emoji := emoji_of(" ".join(words[first:]))) else None
+        if entry is not None:
+            return entry
+    return vocabulary.nearest(thing)
+
+
+def vocabulary_of(engine: ImageEngine, model: str) -> Vocabulary | None:
+    """The things that a model knows, None where its files don't say."""
+    row = next((each for each in engine.models() if each.name == model), None)
+    return None if row is None or row.source.path is None else _vocabulary(row.source.path)
 
 
 def _known(vocabulary: Vocabulary, thing: str) -> bool:

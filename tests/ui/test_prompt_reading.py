@@ -26,7 +26,14 @@ def test_known_things_are_not_told_of(prompt: str) -> None:
 
 @pytest.mark.parametrize(
     ("prompt", "words", "nearest"),
-    [("an aple", "aple", "apple"), ("a quokka", "quokka", ""), ("кот", "кот", ""), ("a red apple and a 🦊", "🦊", "fox")],
+    [
+        ("an aple", "aple", "apple"),
+        ("a quokka", "quokka", ""),
+        ("кощей", "кощей", ""),
+        ("ein Apfel", "ein Apfel", "apple"),
+        ("кошка", "кошка", "cat"),
+        ("a red apple and a 🦊", "🦊", "fox"),
+    ],
 )
 def test_what_the_model_has_not_seen_is_told_with_the_nearest_it_has(prompt: str, words: str, nearest: str) -> None:
     (found,) = unknown_things(FOLDER, prompt)
@@ -47,3 +54,13 @@ def test_nothing_is_told_of_models_whose_files_do_not_say(tmp_path: Path) -> Non
     row = replace(POCKET, source=WeightSource(path=tmp_path))
     engine.models = lambda: (row,)  # type: ignore[method-assign]
     assert read_prompt(engine, "pocket", "a quokka").unknown == ()
+
+
+def test_tokens_are_counted_and_long_prompts_of_other_models_are_read_in_chunks() -> None:
+    engine = FakeEngine()
+    row = replace(POCKET, source=WeightSource(path=FOLDER))
+    engine.models = lambda: (row, replace(row, name="other", family="sd15"))  # type: ignore[method-assign]
+    short, long = read_prompt(engine, "pocket", "a red apple"), read_prompt(engine, "pocket", MANY)
+    assert short.tokens == 3 and long.tokens > long.room == short.room and long.unread and long.chunks == 1
+    other = read_prompt(engine, "other", MANY)
+    assert other.unread == "" and other.chunks > 1

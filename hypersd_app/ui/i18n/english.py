@@ -228,6 +228,8 @@ ENGLISH: Mapping[str, str] = {
     "board.nosketch": "This model does not follow drawings: the picture comes from the words alone.",
     "board.noprompt": "Describe what you are drawing",
     "words.unread": "Not read, for lack of room: “{words}”.",
+    "words.room": "{tokens} of {room} pieces of words: what is more is not read.",
+    "words.chunks": "{tokens} pieces of words: read in {chunks} parts.",
     "words.unknown": "“{words}” is not known here.",
     "words.instead": "Take “{word}”",
     "styles.lead": "Choose a style. Each card shows your own picture in that style, made while the device is idle.",

@@ -225,6 +225,8 @@ GERMAN: Mapping[str, str] = {
     "board.nosketch": "Dieses Modell folgt keinen Zeichnungen: Das Bild kommt allein aus den Worten.",
     "board.noprompt": "Beschreiben Sie, was Sie zeichnen",
     "words.unread": "Nicht gelesen, weil kein Platz ist: „{words}“.",
+    "words.room": "{tokens} von {room} Wortstücken: mehr wird nicht gelesen.",
+    "words.chunks": "{tokens} Wortstücke: in {chunks} Teilen gelesen.",
     "words.unknown": "„{words}“ ist hier nicht bekannt.",
     "words.instead": "„{word}“ nehmen",
     "styles.lead": "Wählen Sie einen Stil. Jede Karte zeigt Ihr eigenes Bild in diesem Stil, sobald das Gerät Zeit hat.",

@@ -22,6 +22,7 @@ import { rove } from "../core/roving.js";
 import { FrameLink } from "../link/frame_link.js";
 import { Meter } from "../link/meter.js";
 import { StyleStrip } from "../styles/style_strip.js";
+import { Suggest } from "../text/suggest.js";
 import { PromptReader } from "../text/prompt_reader.js";
 import { Stickers } from "../stickers/stickers.js";
 import { Hand } from "../tools/hand.js";
@@ -58,6 +59,10 @@ export class Board {
     this.hand = new Hand(this);
     this.stickers = new Stickers(element, this);
     this.reader = new PromptReader(element.querySelector(".hs-words"), this.settings);
+    this.suggest = new Suggest(element.querySelector(".hs-prompt"), {
+      model: () => this.settings.model.name, head: () => this.settings.head(false), take: (words) => this.settings.set("prompt", words),
+      free: () => this.link && this.link.idle && this.paper.pointer === null,
+    });
     this.layersPanel = new LayersPanel(element, this);
     watchPopovers(element);
     for (const toolbar of element.querySelectorAll('[role="toolbar"]')) rove(toolbar);

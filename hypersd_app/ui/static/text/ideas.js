@@ -2,6 +2,7 @@
 import { bridgeReady, config } from "../core/bridge.js";
 import { part } from "../core/parts.js";
 import { rememberPrompt } from "../core/session.js";
+import { Suggest } from "./suggest.js";
 import { clearPrompts, onPromptsChanged, usedPrompts } from "./prompts.js";
 
 const field = () => document.querySelector("#hs-text-prompt textarea, #hs-text-prompt input");
@@ -33,7 +34,19 @@ export async function mountIdeas(element) {
   earlier();
 }
 
+// The text tab offers what its model knows once somebody types there.
+let offered = null;
+function offer() {
+  const board = part("board");
+  if (!board || offered === field()) return;
+  offered = field();
+  offered.suggest = new Suggest(offered, {
+    model: () => board.settings.model.name, head: () => board.settings.head(false), take: type, free: () => board.link === undefined || board.link.idle,
+  });
+}
+
 export function watchPrompt() {
+  document.addEventListener("focusin", (event) => { if (event.target === field()) offer(); });
   // The prompt is one line. With Shift, Enter would add another to it, of which the live picture is one, and the button's a second.
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !event.shiftKey || event.isComposing || event.target !== field()) return;

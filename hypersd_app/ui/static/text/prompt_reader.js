@@ -2,6 +2,12 @@
 import { callServer, texts } from "../core/bridge.js";
 
 const TYPED = 700; // ms without a change
+const NEARLY = 0.75; // of the room for words
+
+function roomOf(tokens, room, chunks) {
+  const words = texts[chunks > 1 ? "words.chunks" : "words.room"]; // real models read long prompts in chunks
+  return words.replace("{tokens}", tokens).replace("{room}", room).replace("{chunks}", chunks);
+}
 
 export class PromptReader {
   // `settings` has values.prompt and model, and set(name, value)
@@ -19,8 +25,10 @@ export class PromptReader {
     const answer = prompt.trim() ? await callServer("reading", { prompt, model: model.name }) : {};
     if (key === this.key) this.show(answer);
   }
-  show({ unread = "", unknown = [] }) {
-    const parts = unread ? [texts["words.unread"].replace("{words}", unread)] : [];
+  show({ unread = "", unknown = [], tokens = 0, room = 0, chunks = 1 }) {
+    const parts = [];
+    if (unread) parts.push(texts["words.unread"].replace("{words}", unread));
+    else if (room && tokens > NEARLY * room) parts.push(roomOf(tokens, room, chunks)); // before words are cut
     for (const { words, nearest } of unknown) {
       parts.push(texts["words.unknown"].replace("{words}", words));
       if (nearest) parts.push(this.instead(words, nearest));
