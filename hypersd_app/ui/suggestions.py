@@ -63,7 +63,7 @@ def _named(vocabulary: Vocabulary, typed: str) -> list[tuple[Entry, str]]:
     """Entries, and the word of another language that each was found by, "" for none."""
     if typed.isascii() and len(typed.strip()) < LEAST_LETTERS:
         return []
-    found = {entry: "" for entry in vocabulary.suggest(typed, MOST)}
+    found = dict.fromkeys(vocabulary.suggest(typed, MOST), "")
     if len(found) < MOST and (len(typed.strip()) >= _FOREIGN or not typed.isascii()):
         for word, emoji in beginning_with(typed, MOST):
             entry = vocabulary.find(emoji)
