@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from hypersd_app.catalog.hyper_sd import (
     ETA,
+    TRAILING,
     UNIFIED_STEPS,
     flux_recipes,
     one_step_unet,
@@ -22,6 +24,7 @@ from hypersd_app.errors import ModelUnavailable
 logger = logging.getLogger(__name__)
 POCKET_SIZE = 256
 ACCELERATOR = "accelerator.safetensors"  # what `train student` leaves
+WHOLE_UNET = "unet.safetensors"  # what it leaves for a whole UNet
 POCKET_GUIDANCE = 3.0
 FAMILIES = ("pocket", "sd15", "sdxl", "sd3", "flux")
 
@@ -56,19 +59,36 @@ def _pocket_recipes(folder: Path) -> tuple[Recipe, ...]:
 def trained_students(runs: Path) -> dict[str, list[Recipe]]:
     """Every student that `train` left, by the family it was made for, so that Compare can run it beside the shipped one."""
     found: dict[str, list[Recipe]] = {}
-    for path in sorted(runs.glob(f"student/*/{ACCELERATOR}")):
+    for path in sorted([*runs.glob(f"student/*/{ACCELERATOR}"), *runs.glob(f"student/*/{WHOLE_UNET}")]):
         try:
             metadata = read_header(path).metadata
         except ModelUnavailable as error:
             logger.warning("student left out: %s", error)
             continue
         name = path.parent.name
-        row = accelerated(f"run-{name}", f"Trained here: {name}", path)
-        timestep = metadata.get("timestep", "")
-        if timestep.isdecimal() and len(timestep) < 5:  # a student of one step that starts elsewhere than at T - 1
-            row = replace(row, steps=(1,), timesteps=(int(timestep),), eta=None)
+        row = _drawn_as_told(accelerated(f"run-{name}", f"Trained here: {name}", path), metadata)
+        if path.name == WHOLE_UNET:
+            # LCM's scheduler ends on clean data, as with the released one-step UNet.
+            row = replace(row, lora=None, unet=WeightSource(path=path), scheduler="LCMScheduler", scheduler_arguments=())
         found.setdefault(metadata.get("family") or "pocket", []).append(row)
     return found
+
+
+def _drawn_as_told(row: Recipe, metadata: Mapping[str, str]) -> Recipe:
+    """The recipe of a student that its metadata say is no unified one: one step from elsewhere, exactly N, with guidance."""
+    timestep, steps = metadata.get("timestep", ""), metadata.get("exact_steps", "")
+    if timestep.isdecimal() and len(timestep) < 5:  # a student of one step that starts elsewhere than at T - 1
+        return replace(row, steps=(1,), timesteps=(int(timestep),), eta=None)
+    if not (steps.isdecimal() and 1 <= int(steps[:4]) <= 100):
+        return row
+    row = replace(
+        row, steps=(int(steps[:4]),), scheduler="DDIMScheduler", scheduler_arguments=TRAILING, eta=None, rest_steps=int(steps[:4])
+    )
+    try:
+        low, high = (float(scale) for scale in metadata["kept_guidance"].split(","))
+    except (KeyError, ValueError):
+        return row
+    return replace(row, guidance=(low, low, high), negative_prompt=True) if 1 < low <= high < 100 else row
 
 
 def accelerated(name: str, title: str, path: Path) -> Recipe:

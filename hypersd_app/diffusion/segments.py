@@ -12,11 +12,14 @@ ENDS = ("random", "edge", "clean")
 
 @dataclass(frozen=True)
 class Segments:
-    """A time line of T steps cut into `num_segments` equal parts, walked on a grid with spacing `skip`."""
+    """A time line of T steps cut into `num_segments` equal parts, walked on a grid with spacing `skip`.
+
+    A `skip` that is no whole number is rounded point by point: T / 48 holds the edges of 12 segments, which no whole one does.
+    """
 
     num_timesteps: int
     num_segments: int
-    skip: int
+    skip: float
 
     def start(self, t: Tensor) -> Tensor:
         """The edge below t: the last timestep of the segment before, or -1, clean data, for the first segment.
@@ -32,7 +35,7 @@ class Segments:
 
         A grid point close above an edge would otherwise step over it and leave the interval for t_end empty.
         """
-        return torch.maximum(t - self.skip, self.start(t))
+        return torch.maximum((t - self.skip).round().long(), self.start(t))
 
     def draw(self, u: Tensor, v: Tensor, end: str) -> tuple[Tensor, Tensor, Tensor]:
         """(t_n, t_{n-1}, t_end), int64 (B,), with start <= t_end <= t_{n-1} < t_n, from uniform numbers u, v in [0, 1).
@@ -41,8 +44,8 @@ class Segments:
         segment's edge, with "clean" -1, clean data.
         """
         assert end in ENDS, end
-        points = self.num_timesteps // self.skip
-        t = self.num_timesteps - 1 - (u.double() * points).long() * self.skip
+        points = int(self.num_timesteps / self.skip + 1e-9)
+        t = (self.num_timesteps - (u.double() * points).floor() * self.skip).round().long() - 1
         edge, previous = self.start(t), self.previous(t)
         if end == "clean":
             return t, previous, torch.full_like(t, -1)

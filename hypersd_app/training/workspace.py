@@ -14,7 +14,7 @@ from hypersd_app.errors import ModelUnavailable
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.pocket import PocketUNet
-from hypersd_app.training.core.device import place, training_device
+from hypersd_app.training.core.device import in_float32, place, training_device
 from hypersd_app.training.data.compositions import Compositions
 from hypersd_app.training.data.dataset import PictureData
 from hypersd_app.training.data.latents import LatentStore, blank_latents
@@ -89,6 +89,7 @@ class Workspace:
     def teacher(self) -> PocketUNet:
         """A fresh copy of the newest teacher, float32 on the training device."""
         unet = PocketUNet.from_pretrained(self.weights("teacher", "unet", "unet"))
+        in_float32(unet.conv_out)
         return place(unet.float())
 
     def layout(self) -> dict[str, Tensor]:

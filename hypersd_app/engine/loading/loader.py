@@ -131,7 +131,8 @@ class Loader:
         with readable(source):
             read_header(path)
             with torch.device("meta"):
-                unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(root / "unet"))
+                kind = PocketUNet if model.family == "pocket" else UNet2DConditionModel
+                unet = kind.from_config(kind.load_config(root / "unet"))
             tensors = {name: tensor.to(self.dtype) for name, tensor in load_file(path).items()}
             unet.load_state_dict(tensors, assign=True)
         return unet

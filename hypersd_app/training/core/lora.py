@@ -9,6 +9,7 @@ import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -47,6 +48,30 @@ def _write(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str
     partial = path.with_suffix(".partial")
     save_file(dict(tensors), partial, {"format": "pt", **metadata})
     partial.replace(path)
+
+
+def save_whole(unet: UNet2DConditionModel, path: Path, metadata: Mapping[str, str], dtype: torch.dtype = torch.float16) -> None:
+    """Write a whole UNet as one safetensors file in diffusers' names, as the released one-step UNet."""
+    _write({name: value.detach().to(dtype).contiguous() for name, value in unet.state_dict().items()}, path, metadata)
+
+
+def merge_loras(parts: Sequence[tuple[Path, float]], path: Path, dtype: torch.dtype = torch.float16) -> None:
+    """Write the sum of LoRA files, each at its scale, as one: ranks add up, so nothing is lost. The first's metadata stay.
+
+    A scale of 0 leaves a part out.
+    """
+    downs: dict[str, list[Tensor]] = {}
+    ups: dict[str, list[Tensor]] = {}
+    for file, scale in parts:
+        for name, value in current_keys(load_file(file)).items() if scale else ():
+            into, factor = (downs, 1.0) if ".lora_A." in name else (ups, scale)
+            into.setdefault(name, []).append(factor * value.float())
+    joined = {name: torch.cat(values) for name, values in downs.items()} | {
+        name: torch.cat(values, 1) for name, values in ups.items()
+    }
+    with safe_open(parts[0][0], "pt") as first:
+        metadata = {key: value for key, value in (first.metadata() or {}).items() if key != "format"}
+    _write({name: value.to(dtype).contiguous() for name, value in joined.items()}, path, metadata)
 
 
 def fuse_lora(unet: UNet2DConditionModel, path: Path, scale: float = 1.0) -> None:

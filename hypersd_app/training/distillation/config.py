@@ -1,4 +1,8 @@
-"""What a distillation is: the method, its stages and every weight, as frozen rows."""
+"""What a distillation is: the method, its stages and every weight, as frozen rows.
+
+Each class names the source of each of its fields: "published" with where, or "ours" where papers leave it open. HSD is
+Hyper-SD (Ren et al., 2024), TCD Zheng et al. (2024), DMD2 Yin et al. (2024), LADD Sauer et al. (2024).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,13 @@ Weights = tuple[float, ...]  # one a stage; the last counts for all later ones
 
 @dataclass(frozen=True)
 class AdversarialConfig:
-    """The adversarial part of the distance. `weights` of () are the method's own; LCM and TCD have none whatever they say."""
+    """The adversarial part of the distance. `weights` of () are the method's own; LCM and TCD have none whatever they say.
+
+    Sources:
+        weights: ours; that they grow as segments become fewer is published (HSD, section 3.2).
+        lr: ours.
+        highest: ours.
+    """
 
     weights: Weights = ()
     lr: float = 5e-4
@@ -20,22 +30,41 @@ class AdversarialConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreConfig:
-    """Score distillation of the first step. `timestep` is what the network is told it starts from: -1 means T - 1.
+    """Score distillation. `timestep` is what the network is told it starts from: -1 means T - 1.
 
     `thin`: every so-many-th picture of the batch only, so that a budget buys more updates; divides `StudentConfig.batch`.
+
+    Sources:
+        weights: ours.
+        thin: ours.
+        timestep: published, HSD section 3.4: T - 1 for the unified LoRA, 800 for the dedicated UNet.
+        path_steps: published, DMD2 section 4.4 and TDM (Luo et al., 2025): 4.
+        fake_rank: ours.
+        fake_lr: ours; DMD2's is the student's own.
+        fake_steps: ours; DMD2's is 5 to 10.
+        fresh: published, DMD2's scripts: each update of the fake score sees new pictures.
+        lowest: published, DMD2's scripts.
+        highest: published, DMD2's scripts.
+        pairs: ours; DMD's is a whole data set.
+        pair_steps: ours.
+        regression: published, DMD (Yin et al., 2024) equation 9.
+        adversarial: ours; the term is published, DMD2 section 4.3, at 1e-3 to 5e-3 on features of the fake score.
     """
 
     weights: Weights = (0.0, 0.0, 0.0, 0.5)
     thin: int = 1
     timestep: int = -1
+    path_steps: int = 4  # of the student's own way, where a method matches scores along it
     fake_rank: int = 32
     fake_lr: float = 5e-4
     fake_steps: int = 2  # of the fake score for each of the student: the faster of the two time scales
+    fresh: bool = False  # new pictures for every update of the fake score, at a forward pass each
     lowest: float = 0.02
     highest: float = 0.98  # of T: between them scores are compared
     pairs: int = 128  # of noise and the teacher's picture, for the mean squared error that keeps it stable
     pair_steps: int = 25
     regression: float = 0.25  # weight of that error
+    adversarial: Weights = (0.0,)  # of a discriminator against real data, by which a student can pass its teacher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +72,15 @@ class FeedbackConfig:
     """Rewards as (name, weight), each step in `every`; `structure` weighs the segmenter's loss on noised real pictures.
 
     `thin` as in `ScoreConfig`.
+
+    Sources:
+        weights: ours.
+        thin: ours.
+        rewards: published, HSD section 3.3: an aesthetic predictor and ImageReward; their shares are ours.
+        structure: ours; the loss is published, HSD equation 7.
+        every: ours.
+        steps: ours.
+        highest: ours.
     """
 
     weights: Weights = (0.0, 0.0, 0.0, 0.05)
@@ -60,13 +98,42 @@ class StudentConfig:
 
     `weights` is "lora", or "whole" for every linear and convolution weight, exported as a LoRA of `rank` in the end.
     `batch` counts the pictures of one pass of one process; a step sees batch x processes x `accumulation`.
+    `exact_steps` of N is a student for N steps alone; `kept_guidance` of (lowest, highest) one that is still drawn with
+    classifier-free guidance in that range. `whole_file` writes the whole UNet in place of a LoRA.
+
+    Sources:
+        data: ours.
+        method: published, HSD Algorithm 1 ("tscd"); others by their own papers, see `methods.py`.
+        stages: published, HSD section 4.1: 8, 4, 2, 1; the shares of the steps are ours.
+        end: published, HSD Algorithm 1: uniform between the segment's edge and t_{n-1}.
+        skip: ours; TCD's scripts use 20.
+        weights: published, HSD section 4.1: LoRA.
+        rank: ours; TCD's scripts use 64.
+        begin_with: published, HSD section 3.4: one-step enhancement begins with the consistency model.
+        batch: ours; published is 512 in all.
+        accumulation: ours.
+        lr: ours; published is 1e-6 at a batch of 512.
+        optimizer: published, AdamW.
+        ema_decay: ours.
+        target_decay: published, HSD Algorithm 1, as a parameter without a value; 0.95 is TCD's scripts'.
+        distance: ours; HSD equation 4 says squared error, LCM's and TCD's scripts pseudo-Huber.
+        mse_weights: ours; that they fall as the adversarial ones grow is published (HSD section 3.2).
+        guidance_scale: ours.
+        kept_guidance: published, of the released CFG files: 5 to 8.
+        exact_steps: published, of the released files: 2, 4, 8, and 8 and 12 with guidance.
+        caption_drop: ours.
+        offset_noise: ours; that noise is perturbed is published (HSD section 3.2).
+        precision: ours.
+        gradient_checkpointing: ours.
+        whole_file: published, of the released one-step UNet.
+        seed: ours.
     """
 
     data: str = "pocket"
     method: str = "tscd"
     stages: tuple[tuple[int, float], ...] = ()
     end: str = ""
-    skip: int = 25  # 25 holds every start of 1, 2, 4 and 8 trailing steps; 20 and 40 would never train t = 749
+    skip: float = 25  # 25 holds every start of 1, 2, 4 and 8 trailing steps; 20 and 40 would never train t = 749
     weights: str = "lora"
     rank: int = 10  # all weights together must stay below 160 MB
     begin_with: str = ""  # the preset of another student, whose accelerator is trained further
@@ -75,13 +142,17 @@ class StudentConfig:
     lr: float = 5e-4
     optimizer: str = "adamw"
     ema_decay: float = 0.99  # of the weights that are kept
-    target_decay: float = 0.0  # of the average that is the target; 0: the student itself, without gradient
+    target_decay: float = 0.95  # of the average that is the target; 0: the student itself, without gradient
     distance: str = "huber"
+    mse_weights: Weights = ()  # of that distance, by stage; () are the method's own
     guidance_scale: float = 3.0  # Pocket's teacher is drawn and measured with it too
+    kept_guidance: tuple[float, float] | None = None
+    exact_steps: int = 0
     caption_drop: float = 0.05
-    offset_noise: float = 0.0
+    offset_noise: float = 0.05
     precision: str = "auto"
     gradient_checkpointing: bool = False
+    whole_file: bool = False
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     score: ScoreConfig = field(default_factory=ScoreConfig)
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
@@ -104,6 +175,7 @@ def at_stage(weights: Weights, stage: int) -> float:
     return weights[min(stage, len(weights) - 1)]
 
 
+EXACT_STAGES = {8: ((8, 1.0),), 4: ((8, 0.3), (4, 0.7)), 2: ((8, 0.2), (4, 0.3), (2, 0.5))}  # TSCD's own, down to N
 _FIRST = LoopConfig(steps=250, warmup=15, cooldown=80, preview_minutes=4, log_every=10)
 _TINY_STAGES = ((2, 2.0), (1, 2.0))
 _TINY = StudentConfig(data="tiny", stages=_TINY_STAGES, batch=4, rank=4, loop=LoopConfig(steps=4, warmup=2, log_every=2))
@@ -132,13 +204,36 @@ PRESETS: dict[str, StudentConfig] = {
     # Guidance, rank, learning rate and the shares of both rewards are our choice, tried on no real weights.
     "photo-hyper-sd": StudentConfig(
         method="hyper-sd", rank=64, batch=8, accumulation=4, lr=5e-6, guidance_scale=7.5, gradient_checkpointing=True,
+        score=ScoreConfig(fake_lr=5e-6, fake_steps=5, fresh=True, pairs=0, adversarial=(0.0, 0.0, 0.0, 0.003)),
         feedback=FeedbackConfig(rewards=(("aesthetic", 1.0), ("image-reward", 0.5)), structure=0.0),
     ),
-    # For one step alone, from the unified accelerator on: little consistency, more of the score.
+    # One-step enhancement of the unified accelerator, at T - 1: a quarter of TSCD keeps what it does in more steps.
     "one-step": StudentConfig(
-        method="tscd-dmd", begin_with="pocket", stages=((1, 1.0),), adversarial=AdversarialConfig(weights=(0.1,)), lr=2e-4,
-        score=ScoreConfig(weights=(1.0,)), loop=LoopConfig(steps=600, warmup=20, cooldown=300, preview_minutes=6),
+        method="hyper-sd", begin_with="pocket", stages=((1, 1.0),), adversarial=AdversarialConfig(weights=(0.1,)), lr=2e-4,
+        mse_weights=(0.25,), score=ScoreConfig(weights=(1.0,), adversarial=(0.05,)), feedback=FeedbackConfig(weights=(0.05,)),
+        loop=LoopConfig(steps=600, warmup=20, cooldown=300, preview_minutes=6),
     ),
+    # The dedicated one-step UNet: a whole model that is told t = 800, as the released SDXL one.
+    "one-step-unet": StudentConfig(
+        method="one-step", begin_with="pocket", weights="whole", whole_file=True, lr=5e-5,
+        score=ScoreConfig(weights=(1.0,), timestep=800, adversarial=(0.05,)), feedback=FeedbackConfig(weights=(0.05,), steps=(1,)),
+        loop=LoopConfig(steps=600, warmup=20, cooldown=300, preview_minutes=6),
+    ),
+    # A LoRA of its own over a student's, merged at a scale of the user's choice.
+    "feedback": StudentConfig(
+        method="feedback", begin_with="pocket", lr=1e-4, rank=8, target_decay=0.0, feedback=FeedbackConfig(weights=(1.0,), every=1),
+        loop=LoopConfig(steps=200, warmup=10, cooldown=100, preview_minutes=6),
+    ),
+    # For N steps alone, and for classifier-free guidance: the released kinds.
+    **{f"exact-{steps}": StudentConfig(exact_steps=steps, stages=EXACT_STAGES[steps]) for steps in (2, 4, 8)},
+    **{
+        f"guided-{steps}": StudentConfig(
+            exact_steps=steps, stages=((steps, 1.0),), skip=25 if steps == 8 else 1000 / 48, kept_guidance=(5.0, 8.0),
+            caption_drop=0.0,
+            adversarial=AdversarialConfig(weights=(0.0,)),
+        )
+        for steps in (8, 12)
+    },
     "tiny": _TINY,
     "tiny-hyper-sd": replace(
         _TINY, method="hyper-sd", adversarial=AdversarialConfig(weights=(0.1,)),

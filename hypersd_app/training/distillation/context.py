@@ -122,10 +122,14 @@ class Context:
         """A network role with its conditioning fixed: (x_t, t) -> prediction."""
         return lambda x, t: role(x, t, conditioning)
 
-    def guided_teacher(self, conditioning: Conditioning) -> Predict:
-        """The teacher with the guidance that is distilled into the student."""
+    def guided_teacher(self, conditioning: Conditioning, scale: float | None = None) -> Predict:
+        """The teacher with `scale`, or the guidance that is distilled into the student."""
+        return self.guided(self.networks.teacher, conditioning, self.config.guidance_scale if scale is None else scale)
+
+    def guided(self, role: Role, conditioning: Conditioning, scale: float) -> Predict:
+        """A network role with classifier-free guidance."""
         empty = self.source.condition([""]).to(self.device).rows(len(conditioning))
-        return guided(self.networks.teacher, conditioning, empty, self.config.guidance_scale, Conditioning.join)
+        return guided(role, conditioning, empty, scale, Conditioning.join)
 
 
 class Loss(Protocol):

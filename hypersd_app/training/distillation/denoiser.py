@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hypersd_app.models.pocket import PocketUNet
 from hypersd_app.training.core.conditioning import Conditioning
-from hypersd_app.training.core.device import memory_format
+from hypersd_app.training.core.device import in_float32, memory_format
 
 _LAYOUT = re.compile(r"(^|\.)layout\.")
 
@@ -20,6 +20,7 @@ class UNetDenoiser(nn.Module):
     def __init__(self, unet: Any) -> None:
         super().__init__()
         self.unet = unet
+        in_float32(unet.conv_out)
 
     def forward(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         x = x.contiguous(memory_format=memory_format())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from hypersd_app.catalog.hyper_sd import ETA
 from hypersd_app.training.distillation.context import Context, Loss
 from hypersd_app.training.distillation.losses.consistency import ConsistencyLoss
 from hypersd_app.training.distillation.losses.dmd import DistributionMatchingLoss
@@ -24,7 +25,7 @@ class Method:
     stages: tuple[tuple[int, float], ...]
     end: str
     losses: Callable[[Context], list[Loss]]
-    eta: float = 0.3  # the value TCD's authors sample with
+    eta: float = ETA[1]  # what the app draws with, and Hyper-SD's authors
 
 
 # TSCD's number of segments falls from 8 to 1 (Hyper-SD, Algorithm 1). The shares of the steps are our choice: later stages
@@ -50,6 +51,7 @@ METHODS: Mapping[str, Method] = {
             stages=((1, 1.0),),
             end="random",
             losses=lambda context: [ConsistencyLoss(context, adversarial=())],
+            eta=0.3,  # as its authors sample
         ),
         # Wang et al., "Phased Consistency Models", 2024: a fixed number of phases; every point jumps to its phase's edge.
         # With 4 or 8 steps its jumps are the trained ones; with 1 or 2 they cross a phase edge, which is not trained. Its
@@ -84,6 +86,41 @@ METHODS: Mapping[str, Method] = {
             stages=TSCD_STAGES,
             end="random",
             losses=lambda context: [ConsistencyLoss(context), DistributionMatchingLoss(context), FeedbackLoss(context)],
+        ),
+        # Hyper-SD section 3.4 without the consistency loss: what trains the dedicated one-step UNet.
+        Method(
+            name="one-step",
+            title="DMD + feedback",
+            stages=((1, 1.0),),
+            end="random",
+            losses=lambda context: [DistributionMatchingLoss(context), FeedbackLoss(context)],
+        ),
+        Method(
+            name="feedback",
+            title="feedback alone",
+            stages=((1, 1.0),),
+            end="random",
+            losses=lambda context: [FeedbackLoss(context)],
+        ),
+        # Yin et al., "Improved Distribution Matching Distillation" (DMD2), 2024: scores along the student's own way to clean
+        # data and noise again, and a discriminator on real data; no pairs.
+        Method(
+            name="dmd2",
+            title="DMD2",
+            stages=((1, 1.0),),
+            end="random",
+            losses=lambda context: [DistributionMatchingLoss(context, path="clean", pairs=False)],
+            eta=1.0,
+        ),
+        # Luo et al., "Learning Few-Step Diffusion Models by Trajectory Distribution Matching", 2025: scores between the steps
+        # of the student's deterministic way, each at the noise levels of its own step.
+        Method(
+            name="tdm",
+            title="TDM",
+            stages=((1, 1.0),),
+            end="random",
+            losses=lambda context: [DistributionMatchingLoss(context, path="trajectory", pairs=False)],
+            eta=0.0,
         ),
     )
 }

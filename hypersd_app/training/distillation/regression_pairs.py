@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from hypersd_app.diffusion.guidance import is_guided
 from hypersd_app.diffusion.noise import seeded_noise
@@ -27,24 +28,32 @@ def pair_cost(count: int, steps: int, guidance_scale: float) -> float:
 def make_pairs(context: Context, path: Path, progress: Progress) -> Pairs:
     """`config.score.pairs` pairs; images already in `path`, a float16 (N, C, H, W) .npy file, are reused.
 
-    The main process samples the missing ones, the others wait.
+    Every process samples its part of the missing ones.
     """
     config = context.config.score
     latents, captions = context.source.batch(_FAR, config.pairs)
     seeds = range(_FIRST_SEED, _FIRST_SEED + config.pairs)
     noise = seeded_noise(seeds, latents.shape[1:])
     if context.processes.is_main_process:
-        _fill(context, path, noise, captions, progress)
+        _create(path, tuple(noise.shape))
+    context.processes.wait_for_everyone()
+    missing = np.flatnonzero(~np.load(path, mmap_mode="r").any((1, 2, 3)))
+    context.processes.wait_for_everyone()  # nobody writes before all have looked
+    _fill(context, path, missing[context.processes.process_index :: context.processes.num_processes], (noise, captions), progress)
     context.processes.wait_for_everyone()
     return Pairs(noise, torch.from_numpy(np.load(path).astype(np.float32)), captions)
 
 
-def _fill(context: Context, path: Path, noise: torch.Tensor, captions: list[str], progress: Progress) -> None:
+def _create(path: Path, shape: tuple[int, ...]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists() or np.load(path, mmap_mode="r").shape != tuple(noise.shape):
-        np.lib.format.open_memmap(path, "w+", np.float16, tuple(noise.shape)).flush()
-    kept = np.load(path, mmap_mode="r+")
-    missing = np.flatnonzero(~kept.any((1, 2, 3)))
+    if not path.exists() or np.load(path, mmap_mode="r").shape != shape:
+        np.lib.format.open_memmap(path, "w+", np.float16, shape).flush()
+
+
+def _fill(
+    context: Context, path: Path, missing: NDArray[np.int64], drawn: tuple[torch.Tensor, list[str]], progress: Progress
+) -> None:
+    kept, (noise, captions) = np.load(path, mmap_mode="r+"), drawn
     times = trailing_timesteps(context.schedule.num_timesteps, context.config.score.pair_steps)
     for start in range(0, len(missing), CHUNK):
         rows = missing[start : start + CHUNK]

@@ -13,6 +13,8 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from hypersd_app.catalog.builtin import ACCELERATOR as FILE
+from hypersd_app.catalog.builtin import WHOLE_UNET
+from hypersd_app.catalog.hyper_sd import ETA
 from hypersd_app.diffusion.noise import seeded_noise
 from hypersd_app.diffusion.samplers import sample_tcd
 from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
@@ -24,7 +26,7 @@ from hypersd_app.training.core.device import mixed_precision
 from hypersd_app.training.core.distributed import Processes
 from hypersd_app.training.core.eval_prompts import EVALUATION_PROMPTS
 from hypersd_app.training.core.loop import Progress, TrainingStage, run_stage
-from hypersd_app.training.core.lora import fuse_lora, load_lora, save_difference, save_lora
+from hypersd_app.training.core.lora import fuse_lora, load_lora, save_difference, save_lora, save_whole
 from hypersd_app.training.critics.protocols import Reward, Segmenter
 from hypersd_app.training.critics.registry import open_reward, open_segmenter
 from hypersd_app.training.distillation.config import PRESETS, StudentConfig
@@ -41,6 +43,9 @@ from hypersd_app.training.workspace import Workspace
 __all__ = ["PRESETS", "FewStepSampler", "StudentConfig", "TeacherModel", "distil", "train"]
 
 logger = logging.getLogger(__name__)
+FEEDBACK = "feedback"  # the method whose LoRA is another one's companion
+FEEDBACK_FILE = "feedback.safetensors"
+SCORED = ("tscd-dmd", "hyper-sd", "one-step")  # methods whose first step may be told another timestep
 
 
 class FewStepSampler:
@@ -51,7 +56,7 @@ class FewStepSampler:
 
     @torch.no_grad()
     def latents(
-        self, unet: UNet2DConditionModel, prompts: list[str], steps: int, seed: int, eta: float = 0.3, timestep: int = -1
+        self, unet: UNet2DConditionModel, prompts: list[str], steps: int, seed: int, eta: float = ETA[1], timestep: int = -1
     ) -> Tensor:
         """float32 (B, 16, 16, 16). A `timestep` of 0 or more replaces T - 1 as the input timestep of a one-step student."""
         schedule, generator = self.sampler.schedule, torch.Generator().manual_seed(seed)
@@ -137,7 +142,7 @@ def new_stage(
 
     def preview(path: Path) -> None:
         teacher.preview(context.networks.unet, path)
-        save_student(context, folder / FILE, teacher.family)
+        save_student(context, folder, teacher.family)
 
     return TrainingStage(state=distiller.training_state(), step=distiller, preview=preview, processes=processes)
 
@@ -177,7 +182,13 @@ def beginning(config: StudentConfig, teacher: TeacherModel, folder: Path) -> Pat
 
 
 def new_networks(config: StudentConfig, unet: Any, processes: Processes, begin: Path | None = None) -> Networks:
-    """Student and teacher; the student starts as a copy of the teacher or, with `begin`, from another student's LoRA."""
+    """Student and teacher; the student starts as a copy of the teacher or, with `begin`, from another student's LoRA.
+
+    A feedback LoRA is trained over that student, which is merged into the weights below it.
+    """
+    if config.method == FEEDBACK and begin is not None:
+        fuse_lora(unet, begin)
+        begin = None
     if config.weights == "lora":
         networks = AdapterNetworks(unet, config.rank, config.target_decay, processes.autocast, config.gradient_checkpointing)
         if begin is not None:
@@ -196,9 +207,24 @@ def new_networks(config: StudentConfig, unet: Any, processes: Processes, begin: 
     return whole
 
 
-def save_student(context: Context, path: Path, family: str) -> None:
-    """Writes the student's live weights as a LoRA file, with the method in its metadata."""
+def save_student(context: Context, folder: Path, family: str) -> None:
+    """Writes the student's live weights, as a LoRA or as a whole UNet, with the method in the file's metadata."""
     config, networks = context.config, context.networks
+    metadata = student_metadata(context, family)
+    if config.method == FEEDBACK:
+        save_lora(networks.unet, ACCELERATOR, folder / FEEDBACK_FILE, metadata)
+    elif isinstance(networks, WholeNetworks) and config.whole_file:
+        save_whole(networks.unet, folder / WHOLE_UNET, metadata)
+    elif isinstance(networks, WholeNetworks):
+        kept = save_difference(networks.teacher_unet, networks.unet, config.rank, folder / FILE, metadata)
+        logger.info("a LoRA of rank %d keeps %.1f %% of what was learnt", config.rank, 100 * kept)
+    else:
+        save_lora(networks.unet, ACCELERATOR, folder / FILE, metadata)
+
+
+def student_metadata(context: Context, family: str) -> dict[str, str]:
+    """What the app reads of a student's file: how it has to be drawn."""
+    config = context.config
     metadata = {
         "family": family,
         "method": config.method,
@@ -206,10 +232,12 @@ def save_student(context: Context, path: Path, family: str) -> None:
         "guidance_scale": str(config.guidance_scale),
         "rank": str(config.rank),
     }
-    if context.config.score.timestep >= 0 and "dmd" in config.method:
+    if config.score.timestep >= 0 and config.method in SCORED:
         metadata["timestep"] = str(config.score.timestep)
-    if isinstance(networks, WholeNetworks):
-        kept = save_difference(networks.teacher_unet, networks.unet, config.rank, path, metadata)
-        logger.info("a LoRA of rank %d keeps %.1f %% of what was learnt", config.rank, 100 * kept)
-    else:
-        save_lora(networks.unet, ACCELERATOR, path, metadata)
+    if config.exact_steps:
+        metadata["exact_steps"] = str(config.exact_steps)
+    if config.kept_guidance is not None:
+        metadata["kept_guidance"] = ",".join(str(scale) for scale in config.kept_guidance)
+    if config.method == FEEDBACK:
+        metadata |= {"title": "Human feedback", "trigger": ""}
+    return metadata

@@ -11,7 +11,7 @@ from hypersd_app.training.core.loop import LoopConfig
 from hypersd_app.training.distillation.config import AdversarialConfig, StudentConfig
 from hypersd_app.training.distillation.context import Batch
 from hypersd_app.training.distillation.losses.adversarial import student_loss
-from hypersd_app.training.distillation.losses.consistency import TSCD_ADVERSARIAL
+from hypersd_app.training.distillation.losses.consistency import TSCD_ADVERSARIAL, TSCD_DISTANCE
 from hypersd_app.training.distillation.methods import METHODS
 from hypersd_app.training.distillation.step import Distiller
 from tests.support.toy_models import toy_context
@@ -52,11 +52,24 @@ def test_no_jump_is_compared_at_less_noise_than_it_has(highest):
     assert seen[0].max() <= 999
 
 
+def test_pcm_noises_within_the_phase():
+    """Wang et al., 2024, equation 9: from the jump's edge up to where its phase begins, with no share of T as a bound."""
+    context = toy_context(config("pcm", adversarial=AdversarialConfig(weights=(0.1,), highest=0.0)), V)
+    seen, read = [], context.networks.features
+    context.networks.features = lambda x, t, c: (seen.append(t), read(x, t, c))[1]
+    (part,) = Distiller(context).losses
+    end = torch.tensor([-1, 249, 499, 749]).repeat(ROWS // 4)
+    jump = torch.randn(ROWS, 1, 1, 1)
+    part._adversarial(0, batch_of(context), jump, jump, end)
+    assert (seen[0] >= end.clamp_min(0)).all() and (seen[0] <= end + 250).all()
+    assert (seen[0] - end).max() > 200, "the whole phase is used"
+
+
 @pytest.mark.parametrize("method", ["tscd", "pcm"])
 def test_the_student_s_gradient_is_that_of_the_logits_by_finite_differences(method):
     """Downhill means more like data to heads that stand still."""
     part = consistency_loss(method=method, stages=((1, 1.0),), adversarial=AdversarialConfig(weights=(0.1,)))
-    part.auxiliary.update = lambda loss: None
+    part.discriminator.auxiliary.update = lambda loss: None
     batch, end = batch_of(part.context), torch.full((ROWS,), 100)
     goal = torch.zeros(ROWS, 1, 1, 1)
 
@@ -83,7 +96,7 @@ def test_heads_learn_what_is_real(method):
     assert losses[-1] < 0.3 * losses[0]
     real = goal if method == "pcm" else batch.x0
     with torch.no_grad():
-        said = [student_loss(part._logits(part.context.networks.features(x, end, None))).mean() for x in (real, jump)]
+        said = [student_loss(part.discriminator.logits(part.context.networks.features(x, end, None))).mean() for x in (real, jump)]
     assert said[0] < said[1]
 
 
@@ -91,24 +104,27 @@ def test_the_weight_is_the_stage_s():
     context = toy_context(config("tscd", stages=((8, 1), (4, 1), (2, 1), (1, 1))), V)
     (part,) = Distiller(context).losses
     batch = batch_of(context)
-    for stage, weight in enumerate(TSCD_ADVERSARIAL):
+    assert sorted(TSCD_ADVERSARIAL) == list(TSCD_ADVERSARIAL) and sorted(TSCD_DISTANCE, reverse=True) == list(TSCD_DISTANCE)
+    assert TSCD_DISTANCE[0] > TSCD_DISTANCE[-1] and TSCD_ADVERSARIAL[0] < TSCD_ADVERSARIAL[-1]
+    for stage, (distance, weight) in enumerate(zip(TSCD_DISTANCE, TSCD_ADVERSARIAL, strict=True)):
         loss, figures = part(25 * stage, batch)
-        assert loss.item() == pytest.approx(figures["consistency"] + weight * figures.get("adversarial", 0.0), abs=1e-6)
+        expected = distance * figures["consistency"] + weight * figures.get("adversarial", 0.0)
+        assert loss.item() == pytest.approx(expected, abs=1e-6)
         assert ("adversarial" in figures) == (weight > 0)
 
 
 def test_every_method_has_the_heads_it_should():
     own = {
-        name: getattr(Distiller(toy_context(config(name), V)).losses[0], "heads", None) is not None
+        name: getattr(Distiller(toy_context(config(name), V)).losses[0], "discriminator", None) is not None
         for name in ("lcm", "tcd", "pcm", "tscd")
     }
     assert own == {"lcm": False, "tcd": False, "pcm": True, "tscd": True}
     assert consistency_loss(method="pcm").weights == (0.1,)
-    assert consistency_loss(method="tscd", adversarial=AdversarialConfig(weights=(0.0,))).heads is None
-    assert consistency_loss(method="tcd", adversarial=AdversarialConfig(weights=(0.5,))).heads is None
+    assert consistency_loss(method="tscd", adversarial=AdversarialConfig(weights=(0.0,))).discriminator is None
+    assert consistency_loss(method="tcd", adversarial=AdversarialConfig(weights=(0.5,))).discriminator is None
 
 
 def test_each_method_is_drawn_by_its_own_sampler():
-    assert {name: METHODS[name].eta for name in ("lcm", "pcm", "tcd", "tscd", "hyper-sd")} == {
-        "lcm": 1.0, "pcm": 0.0, "tcd": 0.3, "tscd": 0.3, "hyper-sd": 0.3,
+    assert {name: METHODS[name].eta for name in ("lcm", "pcm", "tcd", "tscd", "hyper-sd", "dmd2", "tdm")} == {
+        "lcm": 1.0, "pcm": 0.0, "tcd": 0.3, "tscd": 1.0, "hyper-sd": 1.0, "dmd2": 1.0, "tdm": 0.0,
     }  # fmt: skip

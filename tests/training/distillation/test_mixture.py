@@ -27,6 +27,7 @@ PLAIN = AdversarialConfig(weights=(0.0,))
 def config(method, steps=300, **changes):
     row = {
         "method": method, "batch": 128, "lr": 3e-3, "skip": 50, "guidance_scale": 1.0, "precision": "no", "caption_drop": 0.0,
+        "target_decay": 0.0, "offset_noise": 0.0, "mse_weights": (1.0,),
         "adversarial": PLAIN, "loop": LoopConfig(steps=steps, warmup=10, cooldown=steps // 2),
     }  # fmt: skip
     return StudentConfig(**{**row, **changes})

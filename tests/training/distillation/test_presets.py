@@ -1,5 +1,8 @@
 """What the shipped presets promise each other."""
 
+import dataclasses
+import re
+
 import pytest
 import torch
 
@@ -20,7 +23,8 @@ ALL = {
 def test_every_timestep_that_samplers_start_from_is_trained(name):
     u = torch.linspace(0, 1, 2001, dtype=torch.float64)[:-1]
     grid = set(Segments(1000, 1, ALL[name].skip).draw(u, u, "random")[0].tolist())
-    for steps in (1, 2, 4, 8):
+    exact = getattr(ALL[name], "exact_steps", 0)
+    for steps in (exact,) if exact else (1, 2, 4, 8):
         assert set(trailing_timesteps(1000, steps).tolist()) <= grid, f"{steps} steps"
 
 
@@ -32,6 +36,28 @@ def test_students_learn_the_guidance_that_the_teacher_is_measured_with(name):
 def test_photographs_are_judged_by_what_was_made_for_them():
     preset = student_config.PRESETS["photo-hyper-sd"]
     assert dict(preset.feedback.rewards).keys() == {"aesthetic", "image-reward"} and preset.feedback.structure == 0
+
+
+def test_every_setting_has_its_source():
+    """The docstring of each class says of each field whether it is published or ours."""
+    for kind in (
+        student_config.StudentConfig,
+        student_config.AdversarialConfig,
+        student_config.ScoreConfig,
+        student_config.FeedbackConfig,
+    ):
+        sources = dict(re.findall(r"^ {8}(\w+): (published|ours)", kind.__doc__, re.MULTILINE))
+        nested = {"adversarial", "score", "feedback", "loop"} if kind is student_config.StudentConfig else set()
+        assert sources.keys() == {field.name for field in dataclasses.fields(kind)} - nested, kind.__name__
+
+
+def test_exact_students_learn_the_jumps_that_they_are_drawn_with():
+    for steps, preset in ((preset.exact_steps, preset) for preset in student_config.PRESETS.values() if preset.exact_steps):
+        assert preset.stages[-1][0] == steps
+        points = Segments(1000, steps, preset.skip)
+        starts = trailing_timesteps(1000, steps)
+        assert points.start(starts).tolist() == [*starts.tolist()[1:], -1]
+        assert all(points.walk(start)[-1] == end for start, end in zip(starts.tolist(), [*starts.tolist()[1:], -1], strict=True))
 
 
 @pytest.mark.parametrize("name", ALL)

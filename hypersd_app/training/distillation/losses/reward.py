@@ -42,6 +42,8 @@ class FeedbackLoss:
         context, stream = self.context, batch.stream(step, "rewards")
         steps = self.config.steps[stream.pick(len(self.config.steps))]
         times = trailing_timesteps(context.schedule.num_timesteps, steps).tolist()
+        if steps == 1 and context.config.score.timestep >= 0:  # a dedicated one-step student starts there
+            times = [context.config.score.timestep]
         student = context.bind(context.networks.student, batch.conditioning)
         pictures = context.source.decode(last_step_x0(student, stream.normal(batch.x0), times, context.schedule)).float()
         total, figures = torch.zeros((), device=pictures.device), {}
