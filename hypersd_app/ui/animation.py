@@ -1,9 +1,11 @@
-"""The animation of a session: frames joined into a GIF."""
+"""The animation of a session: frames joined into a GIF or WebP."""
 
 from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Mapping
+from typing import Any
 
 from PIL import Image
 
@@ -33,13 +35,18 @@ def check_frames(count: int) -> None:
         raise InvalidRequest("frames", count, f"1 to {MAX_FRAMES} images")
 
 
-def animated_gif(frames: list[Image.Image], milliseconds: int) -> bytes:
-    """Frames as an endless GIF, the last one held for a second. Raises HyperSDError without frames."""
+FORMATS: Mapping[str, Mapping[str, Any]] = {"gif": {"optimize": False}, "webp": {"quality": 80, "method": 2}}
+
+
+def animated(frames: list[Image.Image], milliseconds: int, form: str = "gif") -> bytes:
+    """Frames as an endless GIF or WebP, the last one held for a second. Raises HyperSDError without frames or for other formats."""
+    if form not in FORMATS:
+        raise InvalidRequest("format", form, ", ".join(FORMATS))
     if not frames:
         raise HyperSDError("There are no images to export.")
     size = frames[-1].size
     fitted = [frame if frame.size == size else frame.resize(size) for frame in frames]
     times = [max(20, milliseconds)] * (len(fitted) - 1) + [1000]
     buffer = io.BytesIO()
-    fitted[0].save(buffer, "GIF", save_all=True, append_images=fitted[1:], duration=times, loop=0, optimize=False)
+    fitted[0].save(buffer, form.upper(), save_all=True, append_images=fitted[1:], duration=times, loop=0, **FORMATS[form])
     return buffer.getvalue()

@@ -14,7 +14,7 @@ from hypersd_app.images.files import open_picture
 from hypersd_app.requests import check_range
 from hypersd_app.server.http.png_recipes import png_bytes, with_grid
 from hypersd_app.server.scheduling.limits import BoardLimits
-from hypersd_app.ui.animation import FRAME_PIXELS, animated_gif, split
+from hypersd_app.ui.animation import FRAME_PIXELS, animated, split
 from hypersd_app.ui.api.stickers import sticker_file
 from hypersd_app.ui.compare.grid import MAX_CELLS
 from hypersd_app.ui.compare.sheet import contact_sheet as sheet_of
@@ -26,9 +26,10 @@ def file_calls(limits: BoardLimits) -> Mapping[str, PageCall]:
     """The calls by name; each takes JSON values and bytes, and answers JSON with a file in base64. They raise HyperSDError."""
 
     def animation(values: dict[str, Any], data: bytes) -> dict[str, Any]:
-        """A GIF of JPEG frames, each led by its length as u32; `values["milliseconds"]` a frame."""
+        """A GIF or WebP of JPEG frames, each led by its length as u32; `values["milliseconds"]` a frame."""
         frames = [open_picture(part, "frame", FRAME_PIXELS * 4).convert("RGB") for part in split(data)]
-        return {"gif": base64.b64encode(animated_gif(frames, int(values.get("milliseconds", 120)))).decode()}
+        made = animated(frames, int(values.get("milliseconds", 120)), str(values.get("format", "gif")))
+        return {"file": base64.b64encode(made).decode()}
 
     def contact_sheet(values: dict[str, Any], data: bytes) -> dict[str, Any]:
         """The pictures of a grid (parts as of `animation`, empty ones for places without a picture) as one PNG."""

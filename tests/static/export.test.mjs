@@ -26,16 +26,16 @@ test("an animation of many frames takes some of them, evenly, the first and the 
 });
 
 test("a GIF is made of the frames' bytes", async () => {
-  const asked = serve({ gif: Buffer.from("GIF89a").toString("base64") });
+  const asked = serve({ file: Buffer.from("GIF89a").toString("base64") });
   const { blob, name } = await animatedGif(frames(3), 120, () => false);
   assert.deepEqual([name, blob.type, await blob.text()], ["session.gif", "image/gif", "GIF89a"]);
   const message = JSON.parse(asked[0].message);
-  assert.deepEqual([message.task, message.values], ["animation", { milliseconds: 120 }]);
+  assert.deepEqual([message.task, message.values], ["animation", { milliseconds: 120, format: "gif" }]);
   assert.deepEqual([...new Uint8Array(await asked[0].file.arrayBuffer())], [1, 0, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0, 0, 2]);
 });
 
 test("a cancelled one is thrown away, and a failed one says why", async () => {
-  serve({ gif: "" + Buffer.from("GIF89a").toString("base64") });
+  serve({ file: "" + Buffer.from("GIF89a").toString("base64") });
   assert.equal(await animatedGif(frames(1), 120, () => true), null);
   serve({ type: "error", message: "too many" });
   await assert.rejects(animatedGif(frames(1), 120, () => false), { message: "too many" });

@@ -64,3 +64,13 @@ test("a frame that is there already is known by its recipe and its strokes", () 
   assert.equal(timeline.has({ prompt: "b", seed: 1 }, [{ ...stroke, group: "x" }]), true);
   assert.equal(timeline.has({ prompt: "b", seed: 1 }, []), false);
 });
+
+test("what was removed comes back to its place, once", () => {
+  add(4, true);
+  const [, second, third] = timeline.frames;
+  timeline.remove([second, third]);
+  assert.equal(timeline.bring([third, second]), 2);
+  assert.equal(timeline.bring([second]), 0);
+  assert.deepEqual(timeline.frames.map((frame) => frame.head.seed), [0, 1, 2, 3]);
+  assert.deepEqual(timeline.gone, []);
+});

@@ -1,12 +1,9 @@
 // A PNG of a canvas at once. `toBlob` encodes when the page is idle, which it is not while the pen moves, and hands its bytes
 // over through another process.
+import { crc32 } from "../core/crc.js";
 import { joined } from "../core/wire.js";
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
-const CHECKS = Uint32Array.from({ length: 256 }, (_, n) => {
-  for (let k = 0; k < 8; k += 1) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
-  return n;
-});
 
 function chunk(kind, data) {
   const bytes = new Uint8Array(12 + data.length);
@@ -14,9 +11,7 @@ function chunk(kind, data) {
   view.setUint32(0, data.length);
   for (let i = 0; i < 4; i += 1) bytes[4 + i] = kind.charCodeAt(i);
   bytes.set(data, 8);
-  let check = -1;
-  for (let i = 4; i < 8 + data.length; i += 1) check = CHECKS[(check ^ bytes[i]) & 255] ^ (check >>> 8);
-  view.setUint32(8 + data.length, ~check);
+  view.setUint32(8 + data.length, crc32(bytes, 4, 8 + data.length));
   return bytes;
 }
 

@@ -10,6 +10,7 @@ const [TRIES, EVERY] = [40, 50]; // ms between two tries
 
 export async function openFile(file) {
   if (file.name.endsWith(".safetensors")) return offerStyle(file);
+  if (file.name.endsWith(".zip")) { openTab("timeline"); return (await ready("timeline")).drawings.import(file); }
   if (await restoreFile(file)) return undefined;
   if (!file.type.startsWith("image/")) return say(texts["drop.unreadable"]);
   const board = await ready("board");
@@ -31,7 +32,7 @@ async function offerStyle(file) {
 }
 
 const dragged = (event) => event.dataTransfer && [...event.dataTransfer.types].includes("Files");
-const fits = (file) => file.type.startsWith("image/") || /\.(safetensors|json)$/.test(file.name);
+const fits = (file) => file.type.startsWith("image/") || /\.(safetensors|json|zip)$/.test(file.name);
 
 export function watchDrops() {
   window.addEventListener("dragover", (event) => {

@@ -11,6 +11,19 @@ export function say(message) {
   setTimeout(() => toast.remove(), MESSAGE_STAYS);
 }
 
+const OFFER_STAYS = 8000; // ms
+
+// A message with something to do about it.
+export function offer(message, label, act) {
+  const toast = Object.assign(document.createElement("div"), { className: "hs-toast", textContent: message });
+  toast.setAttribute("role", "status");
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent: label });
+  button.addEventListener("click", () => { toast.remove(); act(); });
+  toast.append(button);
+  document.body.append(toast);
+  setTimeout(() => toast.remove(), OFFER_STAYS);
+}
+
 export function download(blob, name) {
   const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
   link.click();

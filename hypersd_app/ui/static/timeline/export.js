@@ -1,4 +1,4 @@
-// The timeline as an animation: a GIF that the server joins, or a video that the browser records itself.
+// The timeline as an animation: a GIF or WebP that the server joins, or a video that the browser records itself.
 import { callServer, texts } from "../core/bridge.js";
 import { fromBase64, packParts } from "../core/wire.js";
 
@@ -15,13 +15,15 @@ export function spread(frames, most = MOST) {
 }
 function sleep(milliseconds) { return new Promise((resolve) => setTimeout(resolve, milliseconds)); }
 
-// Both take frames, milliseconds per frame and `cancelled()`, and resolve to {blob, name}, or to null if it was cancelled. A
+// All take frames, milliseconds per frame and `cancelled()`, and resolve to {blob, name}, or to null if it was cancelled. A
 // video also calls `progress(share)`. They throw an Error whose message is for people.
-export async function animatedGif(frames, milliseconds, cancelled) {
+export const animatedGif = (...about) => joinedBy("gif", ...about);
+export const animatedWebp = (...about) => joinedBy("webp", ...about);
+async function joinedBy(format, frames, milliseconds, cancelled) {
   const bytes = await packParts(spread(frames).map((frame) => frame.blob));
-  const answer = await callServer("animation", { milliseconds }, bytes);
-  if (!answer.gif) throw new Error(answer.message);
-  return cancelled() ? null : { blob: new Blob([fromBase64(answer.gif)], { type: "image/gif" }), name: "session.gif" };
+  const answer = await callServer("animation", { milliseconds, format }, bytes);
+  if (!answer.file) throw new Error(answer.message);
+  return cancelled() ? null : { blob: new Blob([fromBase64(answer.file)], { type: `image/${format}` }), name: `session.${format}` };
 }
 
 export async function video(frames, milliseconds, cancelled, progress) {

@@ -67,6 +67,19 @@ export class Timeline extends EventTarget {
     const wanted = key({ head, operations });
     return this.frames.some((frame) => frame.head.prompt === head.prompt && frame.head.seed === head.seed && key(frame) === wanted);
   }
+  // Frames that were removed, or come from a file; those that are here stay. How many came.
+  bring(frames) {
+    const there = new Set(this.frames.map(({ id }) => id));
+    const fresh = frames.filter(({ id }) => !there.has(id));
+    if (!fresh.length) return 0;
+    const back = new Set(fresh.map(({ id }) => id));
+    this.gone = this.gone.filter((id) => !back.has(id));
+    this.frames = [...this.frames, ...fresh].sort((a, b) => a.id - b.id);
+    this.last = Math.max(this.last, this.frames.at(-1).id);
+    for (const frame of fresh) this.unsaved.add(frame);
+    this.touched();
+    return fresh.length;
+  }
   get(id) { return this.frames.find((frame) => frame.id === id); }
   forget() {
     this.remove(this.frames.filter((frame) => !frame.pinned));

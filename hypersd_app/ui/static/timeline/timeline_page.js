@@ -2,11 +2,13 @@
 import { savePng, saveRecipe } from "../board/save.js";
 import { bridgeReady, config, counted, texts } from "../core/bridge.js";
 import { goOn, toBoard, toCompare, toStyles, toText } from "../core/navigation.js";
-import { copyText, download, say } from "../core/notify.js";
+import { copyText, download, offer, say } from "../core/notify.js";
 import { provide } from "../core/parts.js";
 import { recipeLink } from "../core/recipes.js";
 import { timeline } from "./current.js";
-import { animatedGif, video } from "./export.js";
+import { animatedGif, animatedWebp, video } from "./export.js";
+import { DrawingsPage } from "./drawings_page.js";
+import { matching, Selection } from "./selection.js";
 import { followed, Timeline } from "./timeline.js";
 
 // Whether two prompts are one on its way, as somebody typed it.
@@ -14,24 +16,53 @@ function typedOn(one, other) { return one.startsWith(other) || other.startsWith(
 
 export class TimelinePage {
   constructor(element) {
-    Object.assign(this, { element, chosen: null, urls: new Map(), items: new Map(), pending: false, animation: 0 });
+    Object.assign(this, { element, chosen: null, urls: new Map(), items: new Map(), pending: false, animation: 0, selection: new Selection() });
     this.one = (selector) => element.querySelector(selector);
     this.list = this.one(".hs-t-frames"); this.scrub = this.one(".hs-t-scrub"); this.pinnedOnly = this.one(".hs-t-pinned");
     const { moving, meant } = Timeline.most;
     this.one(".hs-lead").textContent = texts["timeline.lead"].replace("{meant}", meant).replace("{moving}", moving);
     this.scrub.addEventListener("input", () => this.choose(this.frames()[Number(this.scrub.value)]));
     this.pinnedOnly.addEventListener("change", () => this.render());
+    this.search = this.one(".hs-t-search");
+    this.search.addEventListener("input", () => this.render());
     this.list.addEventListener("click", (event) => {
       const item = event.target.closest("[data-id]");
-      if (item) this.choose(timeline.get(Number(item.dataset.id)));
+      if (item) this.point(timeline.get(Number(item.dataset.id)), event);
     });
     this.list.addEventListener("keydown", (event) => this.key(event));
     for (const button of element.querySelectorAll("[data-do]")) button.addEventListener("click", () => this[button.dataset.do]());
     timeline.addEventListener("change", () => this.soon());
+    this.drawings = new DrawingsPage(element);
     new IntersectionObserver(() => this.soon()).observe(element);
     this.render();
   }
-  frames() { return timeline.frames.filter((frame) => frame.pinned || !this.pinnedOnly.checked); }
+  frames() { return matching(timeline.frames.filter((frame) => frame.pinned || !this.pinnedOnly.checked), this.search.value); }
+  // A frame that was clicked, or gone to with Shift.
+  point(frame, event) {
+    if (!frame) return;
+    if (!this.selection.anchor && this.chosen) this.selection.click(this.chosen.id, {}, []);
+    this.selection.click(frame.id, event, this.frames().map(({ id }) => id));
+    const meant = ({ id }) => this.selection.ids.has(id);
+    this.choose(meant(frame) ? frame : this.frames().findLast(meant) || frame);
+  }
+  // What is meant: all that are selected, else the chosen one.
+  meant() {
+    const selected = this.frames().filter(({ id }) => this.selection.ids.has(id));
+    return selected.length > 1 ? selected : [this.chosen].filter(Boolean);
+  }
+  // One press of a button brings them back.
+  remove() {
+    const frames = this.meant();
+    if (!frames.length) return;
+    const all = this.frames();
+    const next = all[all.indexOf(frames.at(-1)) + 1] || all[all.indexOf(frames[0]) - 1] || null;
+    timeline.remove(frames);
+    timeline.touched();
+    this.selection = new Selection();
+    this.choose(next);
+    this.render();
+    offer(texts["timeline.removed"].replace("{pictures}", counted("pictures", frames.length)), texts["timeline.bringback"], () => timeline.bring(frames));
+  }
   // Frames come many a second while somebody draws: render at most a few times, and only when seen.
   soon() {
     if (this.pending || !this.element.offsetParent) return;
@@ -46,6 +77,7 @@ export class TimelinePage {
     const frames = this.frames();
     const chosen = followed(this.chosen, this.newest, frames);
     this.newest = frames.at(-1) || null;
+    this.selection.keep(frames.map(({ id }) => id));
     this.forgetGone();
     this.one(".hs-empty").hidden = frames.length > 0;
     this.scrub.hidden = this.one(".hs-t-stage").hidden = frames.length === 0;
@@ -111,6 +143,7 @@ export class TimelinePage {
       this.one(".hs-t-detail").textContent = details.filter(Boolean).join(" · ");
       this.one('[data-do="pin"]').setAttribute("aria-pressed", String(frame.pinned));
     }
+    if (frame && !this.selection.ids.has(frame.id)) { this.selection = new Selection(); this.selection.click(frame.id, {}, []); }
     this.mark();
   }
   // The list is one stop of the Tab key: the arrows go from frame to frame.
@@ -120,10 +153,21 @@ export class TimelinePage {
       const on = Boolean(this.chosen) && id === this.chosen.id;
       item.setAttribute("aria-selected", String(on));
       item.tabIndex = on ? 0 : -1;
+      item.classList.toggle("hs-selected", this.selection.ids.has(id) && this.selection.ids.size > 1);
     }
+    const count = this.meant().length;
+    const button = this.one('[data-do="remove"]');
+    button.textContent = count > 1 ? texts["timeline.removemany"].replace("{count}", count) : texts["timeline.remove"];
   }
   key(event) {
+    if (event.key === "Delete" || event.key === "Backspace") { event.preventDefault(); this.remove(); return; }
     const frames = this.frames();
+    if (event.key === "a" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      this.selection.ids = new Set(frames.map(({ id }) => id));
+      this.mark();
+      return;
+    }
     if (frames.some((frame) => !this.items.has(frame.id))) this.render(); // the newest are not in the list yet
     const at = frames.indexOf(this.chosen);
     const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: frames.length - 1 }[event.key];
@@ -132,7 +176,7 @@ export class TimelinePage {
     event.preventDefault();
     const frame = rows ? this.nextRow(frames, rows) : frames[to];
     if (!frame) return;
-    this.choose(frame);
+    if (event.shiftKey) this.point(frame, event); else this.choose(frame);
     this.items.get(frame.id).focus();
   }
   // The frame above (-1) or below (1) the chosen one.
@@ -161,10 +205,11 @@ export class TimelinePage {
   }
 
   gif() { this.record(animatedGif); }
+  webp() { this.record(animatedWebp); }
   video() { this.record(video); }
   cancel() { this.animation += 1; this.busy(false); }
   async record(make) {
-    const frames = this.frames();
+    const frames = this.meant().length > 1 ? this.meant() : this.frames();
     if (!frames.length) return;
     const animation = (this.animation += 1); // another one, or cancelling, ends this one
     const cancelled = () => animation !== this.animation;
