@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from hypersd_app.ui.recipe_matching import Values, as_number, fitted, model_of
 MAX_VALUES = 12  # per axis
 MAX_CELLS = 64
 NO_STYLE = "-"
+_LISTED = re.compile(r"\s*(?:[,;]|\band\b|\bund\b)\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,11 @@ class Grid:
 
 def make_grid(engine: ImageEngine, base: Mapping[str, Any], axes: Mapping[str, Any]) -> Grid:
     """The requests of `axes` = {"x": name, "xs": values, "y": name or "", "ys": values} around `base`. Raises InvalidRequest."""
-    x, xs = _axis(axes, "x")
-    y, ys = _axis(axes, "y") if axes.get("y") else ("", [])
+    place = Place(engine, model_of(engine, base.get("model")))
+    x, xs = _axis(place, axes, "x")
+    y, ys = _axis(place, axes, "y") if axes.get("y") else ("", [])
     if len(xs) * max(1, len(ys)) > MAX_CELLS:
         raise InvalidRequest("values", len(xs) * len(ys), f"at most {MAX_CELLS} images")
-    place = Place(engine, model_of(engine, base.get("model")))
     cells = []
     for row, below in enumerate(ys or [""]):
         for column, across in enumerate(xs):
@@ -95,14 +97,38 @@ def styles_from_text(words: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _axis(axes: Mapping[str, Any], side: str) -> tuple[str, list[str]]:
+def _axis(place: Place, axes: Mapping[str, Any], side: str) -> tuple[str, list[str]]:
     name = axes.get(side)
     one_of(f"{side} axis", str(name), AXES)
     values = [str(value).strip() for value in axes.get(f"{side}s") or ()]
-    values = [value for value in values if value]
+    values = [spoken(place, str(name), value) for value in values if value]
+    if len(values) == 1 and values[0] == str(next(iter(axes[f"{side}s"]))).strip():  # no title, which may have a comma itself
+        values = [spoken(place, str(name), value) for value in listed(str(name), values)]
     if not 1 <= len(values) <= MAX_VALUES:
         raise InvalidRequest(f"{side} values", len(values), f"1 to {MAX_VALUES} values")
     return str(name), values
+
+
+def listed(axis: str, values: Sequence[str]) -> list[str]:
+    """Values as people list them: a single text "1, 2 and 4" or "1 2 4" is three. A prompt is never split."""
+    if len(values) != 1 or axis == "prompt":
+        return list(values)
+    words = _LISTED.split(values[0])
+    if len(words) == 1 and all(part.replace(".", "", 1).isdigit() for part in values[0].split()):
+        words = values[0].split()
+    return [word.strip() for word in words if word.strip()]
+
+
+def spoken(place: Place, axis: str, value: str) -> str:
+    """A value's name where its title was typed, "Base model" for "teacher", in any case; "none" is no style."""
+    known = {"recipe": place.engine.recipes, "style": place.engine.styles}.get(axis)
+    rows = place.engine.models() if axis == "model" else known(place.model.name) if known else ()
+    if axis == "style" and value.casefold() in {"none", "no style", text("compare.nostyle").casefold()}:
+        return NO_STYLE
+    head, mark, rest = value.partition("@" if axis == "recipe" else ":")
+    names = {each.casefold(): row.name for row in rows for each in (row.title, row.name)}
+    name = names.get(head.strip().casefold())
+    return f"{name}{mark}{rest}" if name else value
 
 
 def _cell_values(engine: ImageEngine, base: Mapping[str, Any], chosen: Sequence[tuple[str, str]]) -> Values:

@@ -258,7 +258,7 @@ ENGLISH: Mapping[str, str] = {
     "compare.none": "Nothing",
     "compare.run": "Compare",
     "compare.stop": "Stop",
-    "compare.values": "Values, separated by |",
+    "compare.values": "Values, as 1, 2, 4 or with | between",
     "compare.sketch": "Use my drawing",
     "compare.wipe": "Click two pictures to wipe between them",
     "compare.drawing": "drawing …",

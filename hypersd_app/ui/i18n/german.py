@@ -255,7 +255,7 @@ GERMAN: Mapping[str, str] = {
     "compare.none": "Nichts",
     "compare.run": "Vergleichen",
     "compare.stop": "Anhalten",
-    "compare.values": "Werte, durch | getrennt",
+    "compare.values": "Werte, als 1, 2, 4 oder durch | getrennt",
     "compare.sketch": "Meine Zeichnung verwenden",
     "compare.wipe": "Klicken Sie zwei Bilder an, um zwischen ihnen zu wischen",
     "compare.drawing": "zeichnet …",
