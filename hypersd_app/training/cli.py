@@ -44,6 +44,9 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cooldown-minutes", type=float, help="let the learning rate fall to zero over the last of --minutes")
     parser.add_argument("--seed", type=int, action="append", default=[], help="study: this seed only; repeatable")
     parser.add_argument("--variant", action="append", default=[], help="study: this row of the tables only; repeatable")
+    parser.add_argument(
+        "--override", action="append", default=[], metavar="A.B=C", help="change a setting of the preset; repeatable"
+    )
     parser.add_argument("--threads", type=int, default=0, help="processor threads (default: all)")
 
 
@@ -79,6 +82,7 @@ def _train_all(args: argparse.Namespace, settings: Settings) -> int:
 
 def run_train(args: argparse.Namespace, settings: Settings) -> int:
     """Run one stage; returns the exit status. Raises InvalidRequest and ModelUnavailable."""
+    from hypersd_app.training.core.overrides import overridden
     from hypersd_app.training.stages import STAGES, limited
 
     if args.stage == "all":
@@ -98,6 +102,7 @@ def run_train(args: argparse.Namespace, settings: Settings) -> int:
         raise InvalidRequest("preset", preset, ", ".join(stage.presets))
     config = limited(config, args.steps, args.minutes, args.cooldown_minutes)
     config = _chosen(config, getattr(args, "seed", []), getattr(args, "variant", []))
+    config = overridden(config, getattr(args, "override", []))
     workspace = open_workspace(settings, getattr(config, "data", preset))
     folder = workspace.run(stage.name, f"{preset}-{foreign.resolve().name}" if foreign else preset)
     if args.dry_run:

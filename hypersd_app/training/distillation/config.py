@@ -81,6 +81,7 @@ class FeedbackConfig:
         every: ours.
         steps: ours.
         highest: ours.
+        crop: ours.
     """
 
     weights: Weights = (0.0, 0.0, 0.0, 0.05)
@@ -90,6 +91,7 @@ class FeedbackConfig:
     every: int = 4
     steps: tuple[int, ...] = (1, 1, 2, 4)  # how many the student takes to the picture that is judged
     highest: float = 0.8  # of T: how noisy the real picture is at most
+    crop: int = 0  # side of the window of latents that is decoded and judged; 0 all of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +182,18 @@ _FIRST = LoopConfig(steps=250, warmup=15, cooldown=80, preview_minutes=4, log_ev
 _TINY_STAGES = ((2, 2.0), (1, 2.0))
 _TINY = StudentConfig(data="tiny", stages=_TINY_STAGES, batch=4, rank=4, loop=LoopConfig(steps=4, warmup=2, log_every=2))
 
+_PHOTO = StudentConfig(
+    method="hyper-sd",
+    rank=64,
+    batch=8,
+    accumulation=4,
+    lr=5e-6,
+    guidance_scale=7.5,
+    gradient_checkpointing=True,
+    score=ScoreConfig(fake_lr=5e-6, fake_steps=5, fresh=True, pairs=0, adversarial=(0.0, 0.0, 0.0, 0.003)),
+    feedback=FeedbackConfig(rewards=(("aesthetic", 1.0), ("image-reward", 0.5)), structure=0.0),
+)
+
 PRESETS: dict[str, StudentConfig] = {
     "pocket": StudentConfig(stages=((8, 100), (4, 150), (2, 250), (1, 1000)), adversarial=AdversarialConfig(weights=(0.0,))),
     # A first student in minutes.
@@ -202,10 +216,13 @@ PRESETS: dict[str, StudentConfig] = {
     "hyper-sd": StudentConfig(method="hyper-sd"),
     # For Stable Diffusion: the paper's two rewards in place of Pocket's stand-ins, and no segmenter, which is Pocket's too.
     # Guidance, rank, learning rate and the shares of both rewards are our choice, tried on no real weights.
-    "photo-hyper-sd": StudentConfig(
-        method="hyper-sd", rank=64, batch=8, accumulation=4, lr=5e-6, guidance_scale=7.5, gradient_checkpointing=True,
-        score=ScoreConfig(fake_lr=5e-6, fake_steps=5, fresh=True, pairs=0, adversarial=(0.0, 0.0, 0.0, 0.003)),
-        feedback=FeedbackConfig(rewards=(("aesthetic", 1.0), ("image-reward", 0.5)), structure=0.0),
+    "photo-hyper-sd": _PHOTO,
+    # Meant for cards of 24 GB (512 px, 16 images a step) and of 80 GB (1024 px, 8).
+    "photo-sd15-24gb": replace(
+        _PHOTO, batch=2, accumulation=8, feedback=replace(_PHOTO.feedback, crop=32, every=2, weights=(0.0, 0.0, 0.0, 0.05)),
+    ),
+    "photo-sdxl-80gb": replace(
+        _PHOTO, batch=2, accumulation=4, feedback=replace(_PHOTO.feedback, crop=64, every=2, weights=(0.0, 0.0, 0.0, 0.05)),
     ),
     # One-step enhancement of the unified accelerator, at T - 1: a quarter of TSCD keeps what it does in more steps.
     "one-step": StudentConfig(

@@ -15,6 +15,7 @@ from hypersd_app.training.core.conditioning import Conditioning
 from hypersd_app.training.core.distributed import Processes
 from hypersd_app.training.core.loop import Stateful
 from hypersd_app.training.core.random_streams import WHOLE, RandomStream
+from hypersd_app.training.critics.mask_rcnn import MaskRCNNSegmenter
 from hypersd_app.training.critics.protocols import Reward, Segmenter
 from hypersd_app.training.distillation.config import StudentConfig, at_stage, stage_of
 from hypersd_app.training.distillation.networks import Networks
@@ -85,7 +86,7 @@ class Resources:
 
     pairs: Callable[[], Pairs]
     reward: Callable[[str], Reward]
-    segmenter: Callable[[], Segmenter]
+    segmenter: Callable[[], Segmenter | MaskRCNNSegmenter]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,8 @@ from hypersd_app.training.core.conditioning import Conditioning
 from hypersd_app.training.core.contact_sheet import contact_sheet, from_uint8, to_uint8
 from hypersd_app.training.core.distributed import Processes
 from hypersd_app.training.core.loop import Progress
-from hypersd_app.training.critics.protocols import Reward, Segmenter
+from hypersd_app.training.critics.mask_rcnn import MaskRCNNSegmenter
+from hypersd_app.training.critics.protocols import Reward
 from hypersd_app.training.critics.registry import open_reward
 from hypersd_app.training.distillation.config import StudentConfig
 from hypersd_app.training.distillation.train import TeacherModel, distil
@@ -130,11 +131,6 @@ def open_pipeline(folder: Path) -> tuple[str, Any]:
     return family, pipeline
 
 
-def no_segmenter() -> Segmenter:
-    """Raises ModelUnavailable: there is no segmenter for photographs."""
-    raise ModelUnavailable("Structure feedback needs a segmenter, and there is one for Pocket only: set feedback.structure to 0.")
-
-
 def open_teacher(config: StudentConfig, folder: Path, images: Path, workspace: Workspace, processes: Processes) -> TeacherModel:
     """A teacher from a diffusers folder with pictures to distil it on. Raises ModelUnavailable and InvalidRequest."""
     family, pipeline = open_pipeline(folder)
@@ -169,7 +165,7 @@ def open_teacher(config: StudentConfig, folder: Path, images: Path, workspace: W
         schedule=schedule,
         source=source,
         reward=reward,
-        segmenter=no_segmenter,
+        segmenter=lambda: MaskRCNNSegmenter(workspace.run("reward", "instances")),
         preview=preview,
     )
 

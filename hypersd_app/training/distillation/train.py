@@ -27,6 +27,7 @@ from hypersd_app.training.core.distributed import Processes
 from hypersd_app.training.core.eval_prompts import EVALUATION_PROMPTS
 from hypersd_app.training.core.loop import Progress, TrainingStage, run_stage
 from hypersd_app.training.core.lora import fuse_lora, load_lora, save_difference, save_lora, save_whole
+from hypersd_app.training.critics.mask_rcnn import MaskRCNNSegmenter
 from hypersd_app.training.critics.protocols import Reward, Segmenter
 from hypersd_app.training.critics.registry import open_reward, open_segmenter
 from hypersd_app.training.distillation.config import PRESETS, StudentConfig
@@ -87,7 +88,7 @@ class TeacherModel:
     schedule: NoiseSchedule
     source: DataSource
     reward: Callable[[str], Reward]
-    segmenter: Callable[[], Segmenter]
+    segmenter: Callable[[], Segmenter | MaskRCNNSegmenter]
     preview: Callable[[Any, Path], None]
     accelerator: Path | None = None
 

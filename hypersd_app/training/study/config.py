@@ -19,13 +19,14 @@ from hypersd_app.training.distillation.methods import METHODS, Method
 class Variant:
     """A row of the tables: `changes` of the study's StudentConfig, and what its first step is told, -1 meaning T - 1.
 
-    `goes_on`: begins where the seed's TSCD trunk ends, and trains TSCD's last stage from there.
+    `score` changes its ScoreConfig. `goes_on`: begins where the seed's TSCD trunk ends, and trains TSCD's last stage from there.
     """
 
     title: str
     changes: Mapping[str, Any]
     goes_on: bool = False
     timestep: int = -1
+    score: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def method(self) -> Method:
@@ -35,13 +36,25 @@ class Variant:
 
 TRUNK = Variant("TSCD, all stages but the last", {"method": "tscd"})
 _GOING_ON = ("tscd", "tscd-feedback", "tscd-dmd", "hyper-sd")
+_COMPARED = ("lcm", "tcd", "pcm", "tscd", "dmd2", "tdm")  # what Hyper-SD is compared with
+_SCORES: Mapping[str, Mapping[str, Any]] = {
+    "hyper-sd": {"adversarial": (0.0, 0.0, 0.0, 0.005)},
+    "dmd2": {"weights": (1.0,), "adversarial": (0.005,), "pairs": 0, "fake_steps": 5, "fresh": True},
+    "tdm": {"weights": (1.0,), "pairs": 0, "fake_steps": 1},
+}
 VARIANTS: Mapping[str, Variant] = {
-    **{name: Variant(method.title, {"method": name}, name in _GOING_ON) for name, method in METHODS.items()},
+    **{
+        name: Variant(METHODS[name].title, {"method": name}, name in _GOING_ON, score=_SCORES.get(name, {}))
+        for name in (*dict.fromkeys((*_COMPARED, *_GOING_ON)),)
+    },
     "tscd-plain": Variant("TSCD without heads", {"method": "tscd", "adversarial": AdversarialConfig(weights=(0.0,))}),
     "tscd-edge": Variant("TSCD, jumps to the edge", {"method": "tscd", "end": "edge"}),
     "tscd-dmd-800": Variant("TSCD + DMD, told t = 800", {"method": "tscd-dmd"}, goes_on=True, timestep=800),
 }
 TEACHER = "teacher"  # a row too, of every seed
+NAMED_STEPS = (1, 4)
+NAMED_FIGURE = "kernel_what"  # the kernel distance between things; lower is better
+NAMED_TEACHERS = ("pocket", "second")  # presets whose comparisons are corrected together
 _SAID_NOW = ("variants", "seeds", "minutes")
 _TEACHER_FIELDS = ("data", "concepts", "set_keys", "channels", "teacher_batch", "teacher_lr", "teacher", "seed")
 
@@ -72,18 +85,20 @@ class StudyConfig:
     skip: int = 25
     score: ScoreConfig = field(default_factory=lambda: ScoreConfig(thin=4, pairs=48))
     feedback: FeedbackConfig = field(default_factory=lambda: FeedbackConfig(thin=6, every=1))
-    pictures: int = 128
+    pictures: int = 2000
     diversity_prompts: int = 10
     diversity_seeds: int = 6
     seed: int = 0
-    variants: tuple[str, ...] = ("lcm", "tcd", "pcm", *_GOING_ON)
-    seeds: tuple[int, ...] = (0, 1, 2)
+    variants: tuple[str, ...] = (*_COMPARED, "hyper-sd")
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     minutes: float = 0.0
 
 
 _TINY_LOOP = LoopConfig(steps=2, warmup=1, log_every=1)
 PRESETS: dict[str, StudyConfig] = {
     "pocket": StudyConfig(),
+    # Another teacher: other things, other styles, wider.
+    "second": StudyConfig(seed=1, set_keys=(MAIN_SET, "emojione"), channels=(80, 160, 240)),
     # Does the way work, and how long would it take? A part of the budget, one seed.
     "trial": StudyConfig(seeds=(0,), budget=5_000.0, pictures=96, variants=("lcm", "tscd-plain", "tscd", "hyper-sd")),
     "ablations": StudyConfig(variants=("tscd-plain", "tscd-edge", "tscd-dmd", "tscd-dmd-800")),
@@ -106,7 +121,7 @@ def student_config(
     row = StudentConfig(
         data=config.data, stages=stages, skip=config.skip, rank=config.rank, batch=config.batch, lr=config.lr,
         guidance_scale=config.guidance_scale, seed=seed, ema_decay=0.98,
-        score=replace(config.score, timestep=variant.timestep), feedback=config.feedback, loop=loop,
+        score=replace(config.score, timestep=variant.timestep, **variant.score), feedback=config.feedback, loop=loop,
     )  # fmt: skip
     return replace(row, **variant.changes)
 
@@ -119,6 +134,11 @@ def row_key(config: StudyConfig, name: str) -> str:
         method = variant.method
         parts += [asdict(student_config(config, variant, 0, (), 0, 0)), method.stages, method.end, method.eta, variant.goes_on]
     return _short_hash(parts)
+
+
+def named_comparisons() -> list[tuple[str, int]]:
+    """(method, steps) that Hyper-SD is compared with, named before any row was trained; all else is exploratory."""
+    return [(name, steps) for name in _COMPARED for steps in NAMED_STEPS]
 
 
 def teacher_key(config: StudyConfig) -> str:

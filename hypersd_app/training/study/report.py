@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hypersd_app.training.evaluation.distances import interval
 from hypersd_app.training.evaluation.models import STUDENT_STEPS, TEACHER_STEPS
-from hypersd_app.training.study.config import TEACHER, VARIANTS, StudyConfig, row_key
+from hypersd_app.training.study.comparisons import Comparison, blocks_by_seed, corrected_together, paired_bootstrap
+from hypersd_app.training.study.config import (
+    NAMED_FIGURE,
+    NAMED_TEACHERS,
+    PRESETS,
+    TEACHER,
+    VARIANTS,
+    StudyConfig,
+    named_comparisons,
+    row_key,
+)
 from hypersd_app.training.study.rows import Row, Rows
 
 
@@ -64,6 +74,41 @@ class Results:
         if figure.compare == "ratio":
             return [value / (figure.scale * teacher) if teacher else float("nan") for value, teacher in pairs]
         return [value - figure.scale * teacher for value, teacher in pairs]
+
+    def blocks(self, name: str, steps: int) -> dict[int, Sequence[float]]:
+        """The named figure's parts by seed; of several blocks of rows the last one's."""
+        return {row.seed: row.blocks[str(steps)] for row in self.of(name) if str(steps) in row.blocks}
+
+
+def comparisons(studies: Mapping[str, Results]) -> list[Comparison]:
+    """Hyper-SD against each method at each number of steps that was named, per teacher, corrected for all of them."""
+    found = []
+    for teacher, results in studies.items():
+        for name, steps in named_comparisons():
+            pair = blocks_by_seed(results.blocks("hyper-sd", steps), results.blocks(name, steps))
+            if pair is not None:
+                title = f"{teacher}: {VARIANTS[name].title}, {steps} step{'s'[: steps > 1]}"
+                found.append(paired_bootstrap(title, *pair))
+    return corrected_together(found, max(len(found), len(NAMED_TEACHERS) * len(named_comparisons())))
+
+
+def comparison_table(studies: Mapping[str, Results]) -> str:
+    """The named comparisons as a table, and how many of those planned are there."""
+    found, planned = comparisons(studies), len(NAMED_TEACHERS) * len(named_comparisons())
+    title = next(figure.title for figure in FIGURES if figure.name == NAMED_FIGURE)
+    lines = [
+        "### Named comparisons", "",
+        f"Hyper-SD less the other, {title}: below 0 is better. Paired bootstrap over seeds and prompts; Holm's correction for all"
+        f" {planned} that were named before any row was trained, of which {len(found)} are there. All other figures are"
+        " exploratory.",
+        "",
+    ]  # fmt: skip
+    rows = [
+        [each.title, f"{each.difference:.4f}", f"{each.low:.4f} to {each.high:.4f}", f"{each.p:.4f}", f"{each.corrected:.4f}",
+         each.verdict]
+        for each in found
+    ]  # fmt: skip
+    return "\n".join([*lines, *_table(["against", "difference", "95 % interval", "p", "corrected", "Hyper-SD is"], rows)])
 
 
 def markdown(config: StudyConfig, results: Results) -> str:
@@ -130,14 +175,27 @@ def write(config: StudyConfig, rows: Rows, stem: Path) -> None:
     from hypersd_app.training.evaluation.plots import plot_lines
 
     results = Results(config, rows)
+    studies = (
+        {name: Results(PRESETS[name], rows) for name in NAMED_TEACHERS}
+        if _row_keys(config) in [_row_keys(each) for each in _named()]
+        else {stem.name: results}
+    )
     stem.parent.mkdir(parents=True, exist_ok=True)
-    stem.with_suffix(".md").write_text(markdown(config, results), encoding="utf-8")
+    stem.with_suffix(".md").write_text(markdown(config, results) + "\n" + comparison_table(studies), encoding="utf-8")
     panels = {}
     for figure in FIGURES:
         lines = {VARIANTS[name].title: _line(results.values, name, figure) for name in results.variants()}
         teacher = results.values(TEACHER, TEACHER_STEPS, figure)
         panels[figure.title] = (lines, {"teacher": interval(teacher)[0]} if teacher else {})
     plot_lines(panels, stem.with_suffix(".png"))
+
+
+def _row_keys(config: StudyConfig) -> str:
+    return row_key(config, TEACHER)
+
+
+def _named() -> list[StudyConfig]:
+    return [PRESETS[name] for name in NAMED_TEACHERS]
 
 
 def _line(values: Callable[[str, int, Figure], list[float]], name: str, figure: Figure) -> list[tuple[float, float, float]]:

@@ -14,6 +14,7 @@ from hypersd_app.catalog.catalog import Catalog
 from hypersd_app.errors import InvalidRequest, ModelUnavailable
 from hypersd_app.settings import Settings
 from hypersd_app.training.core.loop import LoopConfig
+from hypersd_app.training.critics.mask_rcnn import MaskRCNNSegmenter
 from hypersd_app.training.distillation import stable_diffusion
 from hypersd_app.training.distillation.config import AdversarialConfig, ScoreConfig, StudentConfig
 from hypersd_app.training.distillation.stable_diffusion import CaptionedFolder, open_pipeline
@@ -127,5 +128,5 @@ def test_folders_that_cannot_be_distilled_say_why(tmp_path, images):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(InvalidRequest, match=r"broken\.png"):
         CaptionedFolder(tmp_path, 64).picture(0)
-    with pytest.raises(ModelUnavailable, match="structure"):
-        stable_diffusion.no_segmenter()
+    with pytest.raises(ModelUnavailable, match=r"mask_rcnn\.safetensors"):
+        MaskRCNNSegmenter(tmp_path)

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from hypersd_app.diffusion.schedules import trailing_timesteps
 from hypersd_app.training.core.loop import Stateful
+from hypersd_app.training.core.random_streams import RandomStream
+from hypersd_app.training.critics.mask_rcnn import MaskRCNNSegmenter
 from hypersd_app.training.distillation.context import Batch, Context
 from hypersd_app.training.distillation.losses.reward_math import hinge, last_step_x0, structure_loss
 
@@ -45,13 +47,22 @@ class FeedbackLoss:
         if steps == 1 and context.config.score.timestep >= 0:  # a dedicated one-step student starts there
             times = [context.config.score.timestep]
         student = context.bind(context.networks.student, batch.conditioning)
-        pictures = context.source.decode(last_step_x0(student, stream.normal(batch.x0), times, context.schedule)).float()
+        x0 = last_step_x0(student, stream.normal(batch.x0), times, context.schedule)
+        pictures = context.source.decode(self._window(x0, stream)).float()
         total, figures = torch.zeros((), device=pictures.device), {}
         for name, weight, reward in self.rewards:
             scores = reward(pictures, batch.captions)
             total = total + weight * hinge(scores, reward.enough).mean()
             figures[f"reward_{name}"] = float(scores.detach().mean())
         return total, figures
+
+    def _window(self, latents: Tensor, stream: RandomStream) -> Tensor:
+        """A random square of `crop` latents, the same place in all rows; a decoder's activations are most of the memory."""
+        side = self.config.crop
+        if not side or side >= min(latents.shape[2:]):
+            return latents
+        top, left = (stream.pick(edge - side + 1) for edge in latents.shape[2:])
+        return latents[:, :, top : top + side, left : left + side]
 
     def _structure(self, step: int, batch: Batch) -> Tensor:
         """L_percep: real images noised to a random step and predicted back."""
@@ -60,6 +71,9 @@ class FeedbackLoss:
         t = (stream.stratified() * self.config.highest * context.schedule.num_timesteps).long().to(x0.device)
         x_t = context.schedule.add_noise(x0, stream.normal(x0), t)
         predicted, _ = context.schedule.split(context.networks.student(x_t, t, batch.conditioning), x_t, t)
+        if isinstance(self.segmenter, MaskRCNNSegmenter):
+            annotations = self.segmenter.annotations(context.source.decode(x0))
+            return self.segmenter.loss(context.source.decode(predicted).float(), annotations)
         with torch.no_grad():
             real = self.segmenter(context.source.decode(x0).float())
         return structure_loss(self.segmenter(context.source.decode(predicted).float()), real).mean()
