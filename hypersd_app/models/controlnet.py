@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,9 @@ from diffusers import ControlNetModel, UNet2DConditionModel
 from diffusers.models.controlnets.controlnet import ControlNetOutput
 from torch import Tensor, nn
 
+from hypersd_app.models.configs import signature_with
 from hypersd_app.models.fitting import box, fitted
+from hypersd_app.models.layout import LayoutSize
 from hypersd_app.models.legacy_keys import LegacyKeysMixin, accept_legacy_keys
 from hypersd_app.models.shapes import LATENT_CHANNELS, LATENT_SIDE, LAYOUT_CHANGE, TEXT_DIMENSION
 
@@ -109,15 +110,17 @@ class PocketControlNet(LegacyKeysMixin, ControlNetModel):
 
     reads_layout = True
 
-    # diffusers reads the signature to know what belongs to the config.
-    @functools.wraps(ControlNetModel.__init__)  # type: ignore[misc]
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, layout_size: Mapping[str, int] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.register_to_config(layout_size=layout_size)
         self.controlnet_cond_embedding = UnshuffledConditioning(self.config.block_out_channels[0])
         self.controlnet_down_blocks = nn.ModuleList(doubling(layer.in_channels) for layer in self.controlnet_down_blocks)  # type: ignore[has-type]
         self.controlnet_mid_block = doubling(self.controlnet_mid_block.in_channels)  # type: ignore[has-type]
         self.drawn = DrawnLayout()
         self._prior: tuple[nn.Module, ...] = ()
+
+    # diffusers reads the signature to know what belongs to the config.
+    __init__.__signature__ = signature_with(ControlNetModel, "layout_size")  # type: ignore[attr-defined]
 
     def use_prior_of(self, unet: Any) -> None:
         """Compute layouts with this `PocketUNet`'s prior where the caller passes none, as diffusers' pipelines do."""
@@ -144,6 +147,8 @@ class PocketControlNet(LegacyKeysMixin, ControlNetModel):
             if not self._prior:
                 raise ValueError("no layout in added_cond_kwargs: hand one over or call use_prior_of(unet)")
             layout = self._prior[0](encoder_hidden_states)
+        if LayoutSize(**(self.config.layout_size or {})).code:  # which the layout has been drawn by
+            encoder_hidden_states = encoder_hidden_states[:, :-1]
         down, middle = super().forward(
             sample, timestep, encoder_hidden_states, controlnet_cond, conditioning_scale, *args, return_dict=False, **kwargs
         )
@@ -167,6 +172,7 @@ class PocketControlNet(LegacyKeysMixin, ControlNetModel):
             attention_head_dim=tuple(max(1, heads // 2) for heads in config.attention_head_dim),
             addition_embed_type=config.addition_embed_type,
             addition_embed_type_num_heads=config.addition_embed_type_num_heads,
+            layout_size=config.get("layout_size"),
         )
 
 

@@ -1,8 +1,14 @@
-"""The layout prior: predicts the mean latents of a caption's images from the text alone, before any denoising."""
+"""The layout prior: predicts the latents of a caption's images from the text alone, before any denoising.
+
+Without a code it predicts their mean, the same for every seed. With one it predicts, blurred, one of the images that fit: which
+one is what the code says (conditional implicit maximum likelihood estimation; Li et al., 2020).
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +25,44 @@ PART_PLACES = ((4, 0), (4, 8), (0, 4), (8, 4), (0, 0), (0, 8), (8, 0), (8, 8), (
 THINGS = 3  # most things a caption names
 _KEY = 96
 _VALUE = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayoutSize:
+    """Sizes of a prior: numbers of a code (0: no code), and residual blocks and rank of the head for whole images."""
+
+    code: int = 0
+    blocks: int = 3
+    rank: int = 448
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.code < TEXT_DIMENSION:
+            raise ValueError(f"code: {self.code} numbers, but a token holds 0 to {TEXT_DIMENSION - 1} besides its mark")
+
+    def to_json(self) -> dict[str, int]:
+        """For a model's config.json."""
+        return asdict(self)
+
+
+CODED = LayoutSize(code=24, blocks=4, rank=512)
+
+
+def with_code(text: Tensor, code: Tensor | None) -> Tensor:
+    """Caption embeddings (B, L, 384) and codes (B, n) to (B, L + 1, 384): the last token holds the code and a mark.
+
+    So a code goes wherever the text goes. No code is a token of zeros, for which there is no layout, as for the empty caption of
+    classifier-free guidance.
+    """
+    token = text.new_zeros(len(text), 1, text.shape[2])
+    if code is not None:
+        token[:, 0, : code.shape[1]] = code.to(text)
+        token[:, 0, -1] = 1
+    return torch.cat([text, token], 1)
+
+
+def code_of(noise: Tensor, size: int) -> Tensor:
+    """The code (B, size) of images that begin at `noise` (B, ...), standard normal: its first numbers, so that a seed says all."""
+    return noise.flatten(1)[:, :size]
 
 
 class TokenEncoder(nn.Module):
@@ -65,54 +109,90 @@ class QueryPooling(nn.Module):
 
 
 class LatentHead(nn.Module):
-    """Pooled caption features (..., inputs) to latents (..., *shape): residual MLP blocks and a low-rank output layer."""
+    """Pooled caption features (..., inputs) to latents (..., *shape): residual MLP blocks and a low-rank output layer.
 
-    def __init__(self, inputs: int, width: int, blocks: int, rank: int, shape: tuple[int, ...]) -> None:
+    A code (..., code) scales and shifts what each block reads.
+    """
+
+    def __init__(self, inputs: int, width: int, blocks: int, rank: int, shape: tuple[int, ...], code: int = 0) -> None:
         super().__init__()
         self.shape = shape
         self.in_proj = nn.Linear(inputs, width)
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width)) for _ in range(blocks)
         )
+        self.codes = nn.ModuleList(nn.Linear(code, 2 * width) for _ in range(blocks if code else 0))
         self.bottleneck = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, rank), nn.GELU())
         self.out_proj = nn.Linear(rank, math.prod(shape))
 
-    def forward(self, pooled: Tensor) -> Tensor:
+    def forward(self, pooled: Tensor, code: Tensor | None = None) -> Tensor:
         x = self.in_proj(pooled)
-        for block in self.blocks:
-            x = x + block(x)
+        for index, block in enumerate(self.blocks):
+            if code is None:
+                x = x + block(x)
+            else:
+                scale, shift = self.codes[index](code).chunk(2, -1)
+                x = x + block[1:](block[0](x) * (1 + scale) + shift)  # type: ignore[index]
         return self.out_proj(self.bottleneck(x)).unflatten(-1, self.shape)
 
 
 class LayoutPrior(nn.Module):
-    """Predicts the mean latents (B, 16, 16, 16) of the images that fit a caption (B, L, 384): a blurred first guess.
+    """Predicts latents (B, 16, 16, 16) of images that fit a caption (B, L, 384): a blurred first guess.
 
     A regression without noise trains on hundreds of captions per second on two cores, while the UNet, at eight images
     per second, has to learn the same through its attention. One head predicts the image as a whole. Where a caption names
     several things, a second head predicts each at half the size, and `place` says where each of them stands: a thing looks
-    the same beside another, above one or three times. Padding (embeddings of zeros) is masked.
+    the same beside another, above one or three times. Padding (embeddings of zeros) is masked. With a code, the text has one
+    token more (`with_code`); where that holds none the layout is zeros.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: LayoutSize = LayoutSize()) -> None:  # noqa: B008 - frozen
         super().__init__()
+        self.size = size
         self.token_encoder = TokenEncoder()
         width = self.token_encoder.norm.normalized_shape[0]
         self.whole_pooling = QueryPooling(width, 1, 8)
-        self.whole_head = LatentHead(8 * _VALUE, 640, 3, 448, LATENT_SHAPE)
+        self.whole_head = LatentHead(8 * _VALUE, 640, size.blocks, size.rank, LATENT_SHAPE, size.code)
         self.part_pooling = QueryPooling(width, THINGS, 4)
-        self.part_head = LatentHead(4 * _VALUE, 512, 2, 320, PART_SHAPE)
-        self.place = nn.Linear(8 * _VALUE, THINGS * len(PART_PLACES))
+        self.part_head = LatentHead(4 * _VALUE, 512, 2, 320, PART_SHAPE, size.code)
+        self.place = nn.Linear(8 * _VALUE + size.code, THINGS * len(PART_PLACES))
         accept_legacy_keys(self)
 
     def forward(self, text: Tensor) -> Tensor:
+        if not self.size.code:
+            return self._drawn(*self._pooled(text), None)
+        text, token = text[:, :-1], text[:, -1]
+        layout = self._drawn(*self._pooled(text), token[:, : self.size.code])
+        return layout * token[:, -1].view(-1, 1, 1, 1)
+
+    @torch.no_grad()
+    def nearest_code(self, text: Tensor, latents: Tensor, candidates: int, generator: torch.Generator) -> Tensor:
+        """Of so many random codes the one, (B, code), whose layout of `text` (B, L, 384, no code yet) is nearest to `latents`."""
+        codes = torch.randn(len(text), candidates, self.size.code, generator=generator).to(text)
+        pooled = [part.repeat_interleave(candidates, 0) for part in self._pooled(text)]
+        layouts = self._drawn(*pooled, codes.flatten(0, 1)).unflatten(0, (-1, candidates))
+        nearest = (layouts - latents[:, None]).square().mean((2, 3, 4)).argmin(1)
+        return codes[torch.arange(len(codes)), nearest]
+
+    def _pooled(self, text: Tensor) -> tuple[Tensor, Tensor]:
+        """What both heads read: (B, 1024) of the whole caption, (B, 3, 512) of its things."""
         # Finite rather than -inf, so that a caption of padding alone does not give NaN.
         mask = torch.where(text.abs().sum(-1).gt(0).unsqueeze(1), 0.0, -1e4).to(text.dtype)
         tokens = self.token_encoder(text, mask)
-        pooled = self.whole_pooling(text, tokens, mask).squeeze(1)
-        things = self.part_head(self.part_pooling(text, tokens, mask))
-        places = self.place(pooled).unflatten(1, (len(PART_PLACES), THINGS)).sigmoid()
-        parts = (places @ things.flatten(2)).unflatten(2, PART_SHAPE)
-        return self.whole_head(pooled) + at_places(parts)
+        return self.whole_pooling(text, tokens, mask).squeeze(1), self.part_pooling(text, tokens, mask)
+
+    def _drawn(self, whole: Tensor, parts: Tensor, code: Tensor | None) -> Tensor:
+        things = self.part_head(parts, None if code is None else code[:, None].expand(-1, THINGS, -1))
+        asked = whole if code is None else torch.cat([whole, code], -1)
+        places = self.place(asked).unflatten(1, (len(PART_PLACES), THINGS)).sigmoid()
+        placed = (places @ things.flatten(2)).unflatten(2, PART_SHAPE)
+        return self.whole_head(whole, code) + at_places(placed)
+
+
+def size_of(state: Mapping[str, Tensor]) -> LayoutSize:
+    """Which size of prior these weights, under the names used now, are of."""
+    coded = state.get("whole_head.codes.0.weight")
+    return LayoutSize() if coded is None else replace(CODED, code=coded.shape[1])
 
 
 def at_places(parts: Tensor) -> Tensor:

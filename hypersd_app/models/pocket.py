@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,8 @@ import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
-from hypersd_app.models.layout import LayoutPrior, changed
+from hypersd_app.models.configs import signature_with
+from hypersd_app.models.layout import LayoutPrior, LayoutSize, changed, code_of, with_code
 from hypersd_app.models.legacy_keys import LegacyKeysMixin
 from hypersd_app.models.shapes import LATENT_CHANNELS, LATENT_SIDE, LAYOUT_CHANGE, TEXT_DIMENSION
 
@@ -19,16 +19,19 @@ class PocketUNet(LegacyKeysMixin, UNet2DConditionModel):
     """UNet2DConditionModel whose first convolution reads the noisy latents concatenated with the `LayoutPrior`'s output.
 
     Global layout is the slowest thing for a UNet to learn. Here it starts from the prior's blurred guess and learns to
-    sharpen it. The prior is trained first and then frozen.
+    sharpen it. The prior is trained first and then frozen. With `layout_size` the prior reads a code: the text has one token
+    more, see `with_code`.
     """
 
-    # diffusers reads the signature to know what belongs to the config.
-    @functools.wraps(UNet2DConditionModel.__init__)  # type: ignore[misc]
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, layout_size: Mapping[str, int] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.register_to_config(layout_size=layout_size)
         seen, width = self.config.in_channels, self.config.block_out_channels[0]
         self.conv_in = nn.Conv2d(2 * seen, width, 3, padding=1)
-        self.layout = LayoutPrior().requires_grad_(False)
+        self.layout = LayoutPrior(LayoutSize(**(layout_size or {}))).requires_grad_(False)
+
+    # diffusers reads the signature to know what belongs to the config.
+    __init__.__signature__ = signature_with(UNet2DConditionModel, "layout_size")  # type: ignore[attr-defined]
 
     # Channels of the residuals a ControlNet passes before diffusers' own, at the latents' size.
     leading_residuals = (LAYOUT_CHANGE,)
@@ -56,11 +59,24 @@ class PocketUNet(LegacyKeysMixin, UNet2DConditionModel):
         """As UNet2DConditionModel's. `added_cond_kwargs["layout"]` is the prior's output, if the caller has it already."""
         change, *down = down_block_additional_residuals or (None,)
         seen = self.with_layout(sample, encoder_hidden_states, change, (added_cond_kwargs or {}).get("layout"))
+        if self.layout.size.code:
+            encoder_hidden_states = encoder_hidden_states[:, :-1]
         residuals = None if down_block_additional_residuals is None else tuple(down)
         return super().forward(seen, timestep, encoder_hidden_states, *args, down_block_additional_residuals=residuals, **kwargs)
 
 
-def new_unet(channels: tuple[int, int, int] = (128, 256, 320), deep_layers: int = 1) -> PocketUNet:
+def with_code_of(unet: Any, text: Tensor, noise: Tensor | None) -> Tensor:
+    """Embeddings (B, L, 384) as `unet` reads them: with the code of the noise an image begins at, if its layouts have one.
+
+    `noise` (B, ...); None: the unconditional text, which has no layout.
+    """
+    size = unet.layout.size.code if isinstance(unet, PocketUNet) else 0
+    return with_code(text, None if noise is None else code_of(noise, size)) if size else text
+
+
+def new_unet(
+    channels: tuple[int, int, int] = (128, 256, 320), deep_layers: int = 1, layout: LayoutSize = LayoutSize()  # noqa: B008
+) -> PocketUNet:
     """The teacher's untrained UNet: 16x16 latents, attention at 8x8 and 4x4, where it is cheap and most weights sit.
 
     The pooled caption joins the time embedding (`addition_embed_type="text"`): pipelines need nothing new for it, and
@@ -79,6 +95,7 @@ def new_unet(channels: tuple[int, int, int] = (128, 256, 320), deep_layers: int 
         cross_attention_dim=TEXT_DIMENSION,
         addition_embed_type="text",
         addition_embed_type_num_heads=6,
+        layout_size=layout.to_json() if layout.code else None,
     )
 
 

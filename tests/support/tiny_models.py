@@ -26,6 +26,7 @@ from hypersd_app.catalog.specs import WeightSource
 from hypersd_app.errors import ModelUnavailable
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.controlnet import PocketControlNet
+from hypersd_app.models.layout import LayoutSize
 from hypersd_app.models.pocket import new_scheduler, new_unet
 from hypersd_app.models.text_encoder import MaskedBertModel
 from hypersd_app.weights.hub import Hub, Progress
@@ -78,10 +79,12 @@ def clip_config(hidden: int, projection: int) -> transformers.CLIPTextConfig:
     )  # fmt: skip
 
 
-def write_pocket(folder: Path, *, accelerator: bool = True, controlnet: bool = True) -> Path:
+def write_pocket(
+    folder: Path, *, accelerator: bool = True, controlnet: bool = True, layout: LayoutSize | None = None
+) -> Path:
     """`assets/pocket` with random weights."""
     torch.manual_seed(0)
-    unet = randomized(new_unet((64, 64, 64), 1), 1)
+    unet = randomized(new_unet((64, 64, 64), 1, layout or LayoutSize()), 1)
     unet.half().save_pretrained(folder / "unet")
     vae = PocketAutoencoder(channels=(8, 8, 16), encoder_layers=(1, 1, 1), decoder_layers=(1, 1, 1))
     randomized(vae, 2).half().save_pretrained(folder / "vae")

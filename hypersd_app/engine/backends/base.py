@@ -20,6 +20,8 @@ Load = Callable[[torch.dtype], Any]
 class StyledDenoiser(Denoiser, Protocol):
     """A UNet on which style LoRAs can act."""
 
+    layout_code: int  # numbers of a layout's code, by which each image has its own words; 0: none
+
     def set_styles(self, styles: UNetStyles) -> None:
         """Make exactly these styles act from now on. Raises ModelUnavailable if one does not fit."""
         ...

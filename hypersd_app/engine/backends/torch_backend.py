@@ -17,6 +17,7 @@ from hypersd_app.engine.memory.budget import device_bytes, module_bytes
 from hypersd_app.engine.memory.device import Hardware
 from hypersd_app.engine.memory.model_cache import Loaded
 from hypersd_app.engine.memory.placement import Tier
+from hypersd_app.engine.sampling.layout_cache import layout_code
 
 
 class StyledTorchDenoiser:
@@ -25,6 +26,7 @@ class StyledTorchDenoiser:
     def __init__(self, network: TorchDenoiser) -> None:
         self.network = network
         self.in_channels = network.in_channels
+        self.layout_code = layout_code(network.module)
         self.patch = StylePatch(network.module)
         self._acting: UNetStyles | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from cachetools import LRUCache
 from PIL import Image
 from torch import Tensor
 
+from hypersd_app.diffusion.noise import seeded_noise
 from hypersd_app.engine.device_time import Clock
 from hypersd_app.engine.interfaces import Conditioning, ControlNetwork, Decoder, Encoder
 from hypersd_app.engine.plan import Choice, Plan
@@ -25,6 +26,7 @@ from hypersd_app.engine.sampling.text import PromptCache, TextPart, size_ids
 from hypersd_app.errors import HyperSDError
 from hypersd_app.images.painting import composite
 from hypersd_app.images.scribble import Pixels
+from hypersd_app.models.layout import code_of, with_code
 from hypersd_app.prompts.schedules import ends, text_at
 
 if TYPE_CHECKING:
@@ -97,20 +99,19 @@ class DenoisingPipeline:
         """Text of every image of the batch, the unguided half first where guidance needs one; for each step, where it changes."""
         asked = [(plan, negative) for negative in ((True, False) if choice.guided else (False,)) for plan in plans]
         texts = [plan.request.negative_prompt.strip() if negative else plan.words for plan, negative in asked]
-        counts = [plan.request.num_images for plan, _ in asked]
         if not any("[" in text for text in texts):
-            return self._together(asked, texts, counts)
+            return self._together(asked, texts)
         schedules = [plan.schedule(text) for (plan, _), text in zip(asked, texts, strict=True)]
-        steps = {end: self._together(asked, [text_at(row, end) for row in schedules], counts) for end in ends(schedules)}
+        steps = {end: self._together(asked, [text_at(row, end) for row in schedules]) for end in ends(schedules)}
         return lambda step: steps[min((end for end in steps if step <= end), default=max(steps))]
 
-    def _together(self, asked: Sequence[tuple[Plan, bool]], texts: Sequence[str], counts: Sequence[int]) -> StepWords:
+    def _together(self, asked: Sequence[tuple[Plan, bool]], texts: Sequence[str]) -> StepWords:
         """One conditioning for all images, or, if prompts are of unlike lengths, one for each length."""
-        found = [self._row(plan, text, negative=negative) for (plan, negative), text in zip(asked, texts, strict=True)]
-        rows = [row for row, count in zip(found, counts, strict=True) for _ in range(count)]
+        found = (self._rows(plan, text, negative=negative) for (plan, negative), text in zip(asked, texts, strict=True))
+        rows = [row for several in found for row in several]
         if len(rows) == 1:
             return rows[0]
-        lengths = {row.hidden.shape[1] for row in found}
+        lengths = {row.hidden.shape[1] for row in rows}
         if len(lengths) == 1:
             return Conditioning.stack(rows)
         groups = [[index for index, row in enumerate(rows) if row.hidden.shape[1] == length] for length in sorted(lengths)]
@@ -118,18 +119,33 @@ class DenoisingPipeline:
             Rows(torch.tensor(group, device=self.device), Conditioning.stack([rows[index] for index in group])) for group in groups
         ]
 
-    def _row(self, plan: Plan, text: str, *, negative: bool) -> Conditioning:
-        key = (text, negative, plan.grammar, plan.request.clip_skip, plan.choice.width, plan.choice.height)
+    def _rows(self, plan: Plan, text: str, *, negative: bool) -> list[Conditioning]:
+        """The conditioning of each image of a plan."""
+        if not self.denoiser.layout_code:
+            return [self._row(plan, text, negative=negative)] * plan.request.num_images
+        return [self._row(plan, text, negative=negative, seed=seed) for seed in plan.request.seeds]
+
+    def _row(self, plan: Plan, text: str, *, negative: bool, seed: int | None = None) -> Conditioning:
+        """`seed`: of the image whose layout the words carry a code of."""
+        key = (text, negative, plan.grammar, plan.request.clip_skip, plan.choice.width, plan.choice.height, seed)
         found = self._known.get(key)
         if found is not None:
             self.prompts.hits += 1
             return found
         words = self.text.embed(self.text_key, self.prompts, plan.wording(text, negative=negative), negative, self.styles)
-        found = self.denoiser.prepared(words)
+        found = self.denoiser.prepared(words if seed is None else self._coded(words, plan.choice, None if negative else seed))
         if found.pooled is not None:
             found = Conditioning(found.hidden, found.pooled, size_ids(plan.choice.width, plan.choice.height, found.pooled))
         self._known[key] = found
         return found
+
+
+    def _coded(self, words: Conditioning, choice: Choice, seed: int | None) -> Conditioning:
+        """Words with the code of the noise that `seed` begins at; None: without a layout."""
+        if seed is None:
+            return replace(words, hidden=with_code(words.hidden, None))
+        shape = (self.denoiser.in_channels, choice.height // self.decoder.factor, choice.width // self.decoder.factor)
+        return replace(words, hidden=with_code(words.hidden, code_of(seeded_noise([seed], shape), self.denoiser.layout_code)))
 
 
 def control_batch(network: ControlNetwork | None, plans: Sequence[Plan], device: torch.device) -> ControlBatch | None:

@@ -1,15 +1,17 @@
-"""Pocket's layouts, read off the words once a prompt and styles: neither noise, step nor sketch changes them."""
+"""Pocket's layouts, read off the words once a prompt, styles and, with a code, seed: neither step nor sketch changes them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import cast
 from weakref import WeakKeyDictionary
 
 from cachetools import FIFOCache
 from torch import Tensor, nn
 
 from hypersd_app.engine.interfaces import Conditioning
+from hypersd_app.models.layout import LayoutSize
 
 STYLES_KEPT = 16  # of one prompt; the style strip draws each prompt in every style
 
@@ -32,6 +34,12 @@ class LayoutCache:
 def layout_prior(unet: nn.Module) -> nn.Module | None:
     """The part of a UNet that draws layouts; None where it has none."""
     return getattr(unet, "layout", None)
+
+
+def layout_code(unet: nn.Module) -> int:
+    """Numbers of the code that tells its layouts apart; 0: a prompt has one layout, or none."""
+    prior = layout_prior(unet)
+    return 0 if prior is None else cast(LayoutSize, prior.size).code
 
 
 def reads_layout(module: nn.Module) -> bool:

@@ -16,8 +16,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from hypersd_app.diffusion.noise import seeded_noise
 from hypersd_app.diffusion.schedules import NoiseSchedule
-from hypersd_app.models.layout import LayoutPrior
+from hypersd_app.models.layout import CODED, LATENT_SHAPE, LayoutPrior, LayoutSize, code_of, with_code
 from hypersd_app.models.pocket import new_scheduler
 from hypersd_app.training.core.contact_sheet import contact_sheet
 from hypersd_app.training.core.device import to_device, training_device
@@ -39,12 +40,16 @@ _ENCODED = 512  # compositions put together at once
 class LayoutConfig:
     """`phrasings`: captions written for each picture, the last of them as a request. The weights are as the teacher's.
 
+    `candidates`: 0 trains the mean of a caption's images. Else the layout of a random code is one of them, and of so many codes
+    the one whose layout is nearest is trained, so that different images are left to different codes.
+
     `compositions`: how many pictures of several things are put together from `parts`, and `composed_share` how much of
     each batch they are.
     """
 
     data: str = "pocket"
     parts: str = "parts"
+    candidates: int = 0
     phrasings: int = 2
     compositions: int = 50_000
     composed_share: float = 0.4
@@ -64,6 +69,7 @@ class LayoutConfig:
 
 PRESETS: dict[str, LayoutConfig] = {
     "pocket": LayoutConfig(),
+    "coded": LayoutConfig(candidates=16),
     "tiny": LayoutConfig(
         data="tiny", parts="tiny", phrasings=1, compositions=8, batch=4, loop=LoopConfig(steps=4, warmup=2, log_every=2)
     ),
@@ -81,10 +87,10 @@ class CaptionedLatents:
 
 
 def read_captioned(config: LayoutConfig, workspace: Workspace, folder: Path, progress: Progress) -> CaptionedLatents:
-    """The training split's pictures of single things, and compositions."""
+    """The training split's pictures, and compositions; for means only those of single things that fill the picture."""
     captions: dict[str, int] = {"": 0}
     data = workspace.data
-    indices = np.asarray([index for index in data.indices(False) if fills_the_picture(data.scenes[index])])
+    indices = np.asarray([index for index in data.indices(False) if config.candidates or fills_the_picture(data.scenes[index])])
     written = [_written(data, int(index), config.phrasings) for index in indices]
     composer = replace(workspace, family=config.parts).compositions
     scenes = [composer.any_scene(random.Random(f"{config.seed}:composition:{row}")) for row in range(config.compositions)]
@@ -149,7 +155,7 @@ def train(config: LayoutConfig, workspace: Workspace, folder: Path, progress: Pr
 
 def new_stage(config: LayoutConfig, workspace: Workspace, folder: Path, progress: Progress) -> TrainingStage:
     """The untrained prior, with its regression on captions embedded beforehand."""
-    prior = LayoutPrior().to(training_device())
+    prior = LayoutPrior(CODED if config.candidates else LayoutSize()).to(training_device())
     state = TrainingState.new(
         prior, lr=config.lr, ema_decay=config.ema_decay, optimizer=config.optimizer, weight_decay=config.weight_decay
     )
@@ -163,12 +169,17 @@ def new_stage(config: LayoutConfig, workspace: Workspace, folder: Path, progress
         captions = seen.phrasings[chosen, phrasing]
         captions = torch.where(torch.rand(config.batch, generator=generator) < config.caption_drop, 0, captions)
         text, latents = to_device(seen.embeddings[captions].float(), seen.latents[chosen].float())
+        if config.candidates:
+            text = with_code(text, prior.nearest_code(text, latents, config.candidates, generator))
         return (prior(text) - latents).square().mean(), {}, config.batch
 
     def preview(path: Path) -> None:
         prompts = list(EVALUATION_PROMPTS)
         with torch.no_grad():
-            pictures = sampler.decode(prior(*to_device(workspace.embed(prompts))))
+            text = workspace.embed(prompts)
+            if config.candidates:
+                text = with_code(text, code_of(seeded_noise(range(len(prompts)), LATENT_SHAPE), prior.size.code))
+            pictures = sampler.decode(prior(*to_device(text)))
         contact_sheet(list(pictures), path, labels=prompts, side=128)
         save_file({name: value.contiguous() for name, value in prior.state_dict().items()}, folder / LAYOUT_FILE)
 

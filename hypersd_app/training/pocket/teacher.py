@@ -19,8 +19,8 @@ from hypersd_app.diffusion.noise import seeded_noise
 from hypersd_app.diffusion.samplers import sample_ddim
 from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
 from hypersd_app.models.autoencoder import PocketAutoencoder
-from hypersd_app.models.layout import LATENT_SHAPE
-from hypersd_app.models.pocket import PocketUNet, new_scheduler, new_unet
+from hypersd_app.models.layout import LATENT_SHAPE, LayoutPrior, size_of, with_code
+from hypersd_app.models.pocket import PocketUNet, new_scheduler, new_unet, with_code_of
 from hypersd_app.training.core.contact_sheet import contact_sheet, to_uint8
 from hypersd_app.training.core.device import computes_in_bfloat16, memory_format, mixed_precision, place, to_device
 from hypersd_app.training.core.eval_prompts import EVALUATION_PROMPTS
@@ -51,6 +51,8 @@ class TeacherConfig:
     optimizer: str = "muon"
     ema_decay: float = 0.999
     caption_drop: float = 0.1
+    layout_drop: float = 0.1  # of images whose layout has a code: shown none, so that its strength is a dial
+    candidates: int = 8  # random codes, of which the one whose layout is nearest to an image goes with it
     timestep_shift: float = 3.0  # towards noise, where what is drawn is decided
     guidance_scale: float = POCKET_GUIDANCE  # of the previews
     compile: bool = field(default_factory=computes_in_bfloat16)  # a fifth faster there; in float32 not worth the minutes
@@ -155,6 +157,15 @@ def diffusion_loss(
     return (prediction.float() - schedule.velocity(x0, eps, t)).square().mean((1, 2, 3))
 
 
+def with_layouts_of(
+    prior: LayoutPrior, text: Tensor, x0: Tensor, shown: Tensor, candidates: int, generator: torch.Generator
+) -> Tensor:
+    """Embeddings with the code whose layout is nearest to each of `x0`, and none where `shown`, bool (B,), is false; on the CPU."""
+    on_device = to_device(text, x0)
+    codes = prior.nearest_code(*on_device, candidates, generator).cpu()
+    return with_code(text, codes) * torch.cat([torch.ones_like(text[..., :1]), shown.view(-1, 1, 1).to(text)], 1)
+
+
 class Sampler:
     """Draws prompts with a UNet, for previews and evaluation."""
 
@@ -172,6 +183,7 @@ class Sampler:
             some = prompts[start : start + chunk]
             cond, uncond = (text.to(unet.device) for text in (self.embed(some), self.embed([""] * len(some))))
             noise = seeded_noise(range(seed + start, seed + start + len(some)), LATENT_SHAPE).to(unet.device)
+            cond, uncond = with_code_of(unet, cond, noise), with_code_of(unet, uncond, None)
             with mixed_precision():
                 model = guided(lambda x, t, c: unet(x, t, c, return_dict=False)[0], cond, uncond, guidance_scale)
                 parts.append(sample_ddim(model, noise, timesteps, self.schedule).cpu())
@@ -194,16 +206,21 @@ def train(config: TeacherConfig, workspace: Workspace, folder: Path, progress: P
 def new_stage(config: TeacherConfig, workspace: Workspace, folder: Path, initial: Path | None) -> TrainingStage:
     """The teacher from `initial` or untrained, with the v-prediction loss."""
     batches, schedule = new_batches(config, workspace), NoiseSchedule.from_scheduler(new_scheduler())
-    unet = PocketUNet.from_pretrained(initial) if initial else new_unet(config.channels, config.deep_layers)
-    unet.layout.load_state_dict(workspace.layout())
+    layout = workspace.layout()
+    unet = PocketUNet.from_pretrained(initial) if initial else new_unet(config.channels, config.deep_layers, size_of(layout))
+    unet.layout.load_state_dict(layout)
     unet = place(unet.float())
     state = TrainingState.new(unet, lr=config.lr, ema_decay=config.ema_decay, optimizer=config.optimizer, weight_decay=0.01)
     sampler = Sampler(workspace.embed, workspace.autoencoder, schedule)
     network = torch.compile(unet) if config.compile else unet
 
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
-        x0, embeddings, _ = batches(step)
+        x0, embeddings, captions = batches(step)
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+        if unet.layout.size.code:
+            shown = torch.tensor([caption != "" for caption in captions])
+            shown &= torch.rand(len(shown), generator=generator) >= config.layout_drop
+            embeddings = with_layouts_of(unet.layout, embeddings, x0, shown, config.candidates, generator)
         t = draw_timesteps(len(x0), schedule.num_timesteps, config.timestep_shift, generator)
         losses = diffusion_loss(network, x0, embeddings, t, schedule, generator)
         halves = losses.detach().cpu()

@@ -33,7 +33,7 @@ from hypersd_app.engine.loading.lora import Change, Changes, LowRank, StylePatch
 from hypersd_app.engine.memory.budget import module_bytes
 from hypersd_app.engine.memory.device import Hardware, cores
 from hypersd_app.engine.memory.model_cache import Loaded
-from hypersd_app.engine.sampling.layout_cache import LayoutCache, layout_prior, reads_layout
+from hypersd_app.engine.sampling.layout_cache import LayoutCache, layout_code, layout_prior, reads_layout
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +131,7 @@ class Parts:
         self._times: dict[float, NDArray[np.float32]] = {}
         self.size_projection = getattr(module, "add_time_proj", None)
         self.prior = layout_prior(module)
+        self.layout_code = layout_code(module)
         self.reads_layout = reads_layout(module)
         half = backend.hardware.dtype != torch.float32
         prior_bytes = 0 if self.prior is None else module_bytes(self.prior)
@@ -185,6 +186,7 @@ class OpenVinoDenoiser:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self.in_channels = int(parts.config.in_channels)
+        self.layout_code = parts.layout_code
         self._plan = SlotPlan()
         self._networks: dict[tuple[SlotPlan, Size], CompiledNetwork] = {}
         self._styles: Hashable = ()
