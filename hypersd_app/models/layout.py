@@ -146,7 +146,7 @@ class LayoutPrior(nn.Module):
     token more (`with_code`); where that holds none the layout is zeros.
     """
 
-    def __init__(self, size: LayoutSize = LayoutSize()) -> None:  # noqa: B008 - frozen
+    def __init__(self, size: LayoutSize = LayoutSize()) -> None:
         super().__init__()
         self.size = size
         self.token_encoder = TokenEncoder()

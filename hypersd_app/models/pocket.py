@@ -75,7 +75,9 @@ def with_code_of(unet: Any, text: Tensor, noise: Tensor | None) -> Tensor:
 
 
 def new_unet(
-    channels: tuple[int, int, int] = (128, 256, 320), deep_layers: int = 1, layout: LayoutSize = LayoutSize()  # noqa: B008
+    channels: tuple[int, int, int] = (128, 256, 320),
+    deep_layers: int = 1,
+    layout: LayoutSize = LayoutSize(),  # noqa: B008
 ) -> PocketUNet:
     """The teacher's untrained UNet: 16x16 latents, attention at 8x8 and 4x4, where it is cheap and most weights sit.
 

@@ -79,9 +79,7 @@ def clip_config(hidden: int, projection: int) -> transformers.CLIPTextConfig:
     )  # fmt: skip
 
 
-def write_pocket(
-    folder: Path, *, accelerator: bool = True, controlnet: bool = True, layout: LayoutSize | None = None
-) -> Path:
+def write_pocket(folder: Path, *, accelerator: bool = True, controlnet: bool = True, layout: LayoutSize | None = None) -> Path:
     """`assets/pocket` with random weights."""
     torch.manual_seed(0)
     unet = randomized(new_unet((64, 64, 64), 1, layout or LayoutSize()), 1)

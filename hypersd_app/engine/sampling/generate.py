@@ -139,7 +139,6 @@ class DenoisingPipeline:
         self._known[key] = found
         return found
 
-
     def _coded(self, words: Conditioning, choice: Choice, seed: int | None) -> Conditioning:
         """Words with the code of the noise that `seed` begins at; None: without a layout."""
         if seed is None:
