@@ -155,7 +155,7 @@ def test_a_compare_link_makes_the_grid_again(page: Page, studio: Served, visitor
 def test_the_style_cards_fill_and_a_click_puts_the_style_on(page: Page, studio: Served) -> None:
     page.get_by_role("tab", name="Styles").click()
     expect(page.locator(".hs-cards img[src]")).to_have_count(3, timeout=WAIT)
-    page.locator(".hs-cards button").nth(1).click()
+    page.locator(".hs-cards .hs-style > button:first-child").nth(1).click()
     page.get_by_role("tab", name="Drawing board").click()
     page.wait_for_function("() => hypersd.board.picture && hypersd.board.link.idle", timeout=WAIT)
     assert any(style.name == "clay" for style in studio.engine.requests[-1].styles)
@@ -609,7 +609,7 @@ def test_a_style_file_dropped_anywhere_is_a_style_everywhere(page: Page, studio:
     expect(report).to_contain_text("doodle style")
     expect(report).to_contain_text("<b>pocket</b>")
     expect(page.locator(".hs-cards .hs-style")).to_have_count(4, timeout=WAIT)
-    page.locator(".hs-cards button").nth(3).click()
+    page.locator(".hs-cards .hs-style > button:first-child").nth(3).click()
     page.get_by_role("button", name="Use in text to image").click()
     expect(page.locator("#hs-text-triggers")).to_contain_text("doodle style", timeout=WAIT)
     page.locator("#hs-text-make").click()

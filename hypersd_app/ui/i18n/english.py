@@ -251,6 +251,7 @@ ENGLISH: Mapping[str, str] = {
     "styles.report.rank": "Rank",
     "styles.report.unused": "Without effect",
     "styles.report.size": "Size",
+    "styles.mix": "Mix {name} in",
     "styles.weight": "Strength",
     "compare.lead": "One prompt, one seed, one sketch: change one thing at a time and compare the results.",
     "compare.x": "Across",

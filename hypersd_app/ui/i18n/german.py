@@ -248,6 +248,7 @@ GERMAN: Mapping[str, str] = {
     "styles.report.rank": "Rang",
     "styles.report.unused": "Ohne Wirkung",
     "styles.report.size": "Größe",
+    "styles.mix": "{name} dazumischen",
     "styles.weight": "Stärke",
     "compare.lead": "Eine Beschreibung, ein Startwert, eine Skizze: Ändern Sie eins nach dem anderen und vergleichen Sie.",
     "compare.x": "Nach rechts",

@@ -2,6 +2,7 @@
 // a strip, the styles tab as large cards that also tell the words a style adds to the prompt.
 import { callFrame, config, texts } from "../core/bridge.js";
 import { say } from "../core/notify.js";
+import { mixed, switched } from "./choice.js";
 
 const IDLE = 1500; // ms without a change
 const AFTER_FAILURE = 10000; // ms
@@ -25,7 +26,7 @@ export class StyleStrip {
   card(style) {
     const card = document.createElement("div");
     card.className = "hs-style";
-    card.innerHTML = '<button type="button"><img alt=""><span></span></button><label><output></output>'
+    card.innerHTML = '<button type="button"><img alt=""><span></span></button><button type="button" class="hs-mix">+</button><label><output></output>'
       + '<input type="range" min="-1" max="2" step="0.05"></label>';
     const [button, weight] = [card.firstChild, card.querySelector("input")];
     button.querySelector("span").textContent = style.title;
@@ -33,17 +34,20 @@ export class StyleStrip {
     if (style.trigger) button.title = this.adds(style);
     if (this.large) button.append(Object.assign(document.createElement("small"), { textContent: style.trigger ? this.adds(style) : texts["styles.notrigger"] }));
     weight.setAttribute("aria-label", `${style.title}: ${texts["styles.weight"]}`);
-    button.addEventListener("click", () => this.toggle(style.name));
+    const mix = card.querySelector(".hs-mix");
+    mix.title = texts["styles.mix"].replace("{name}", style.title);
+    mix.setAttribute("aria-label", mix.title);
+    button.addEventListener("click", (event) => this.choose(event.ctrlKey || event.metaKey ? mixed : switched, style.name));
+    mix.addEventListener("click", () => this.choose(mixed, style.name));
     weight.addEventListener("input", () => this.weigh(style.name, Number(weight.value)));
     return card;
   }
   adds(style) { return texts["styles.adds"].replace("{words}", style.trigger); }
-  toggle(name) {
-    const styles = { ...this.board.settings.values.styles };
-    if (name in styles) delete styles[name];
-    else if (Object.keys(styles).length < config.maxStyles) styles[name] = 1;
-    else say(texts["styles.most"].replace("{count}", config.maxStyles));
-    this.board.settings.set("styles", styles);
+  // A click takes this style in place of others, + or Ctrl and a click takes it with them.
+  choose(way, name) {
+    const styles = way(this.board.settings.values.styles, name);
+    if (Object.keys(styles).length > config.maxStyles) say(texts["styles.most"].replace("{count}", config.maxStyles));
+    else this.board.settings.set("styles", styles);
   }
   weigh(name, weight) { this.board.settings.set("styles", { ...this.board.settings.values.styles, [name]: weight }); }
   // Called often: marks what is chosen and starts the clock of the next rendering.
@@ -62,6 +66,7 @@ export class StyleStrip {
     for (const [name, card] of this.cards) {
       card.classList.toggle("hs-chosen", name in chosen);
       card.firstChild.setAttribute("aria-pressed", String(name in chosen));
+      card.querySelector(".hs-mix").hidden = name in chosen || !Object.keys(chosen).length;
       card.querySelector("input").value = chosen[name] ?? 1;
       card.querySelector("output").textContent = Number(chosen[name] ?? 1).toFixed(2);
     }
