@@ -14,10 +14,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from hypersd_app.catalog.legacy_keys import current_keys
+from hypersd_app.catalog.lora.export import FAMILIES, kohya_metadata, kohya_name
 from hypersd_app.errors import ModelUnavailable
 
 ATTENTION_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out")
 CONVOLUTION_TARGETS = ("conv1", "conv2", "conv_shortcut", "downsamplers.0.conv", "upsamplers.0.conv")
+WAYS = {"A.weight": "down", "B.weight": "up"}  # PEFT's matrices and kohya's
 END_TARGETS = ("conv_in", "conv_out", "time_emb_proj")
 
 
@@ -72,6 +74,29 @@ def merge_loras(parts: Sequence[tuple[Path, float]], path: Path, dtype: torch.dt
     with safe_open(parts[0][0], "pt") as first:
         metadata = {key: value for key, value in (first.metadata() or {}).items() if key != "format"}
     _write({name: value.to(dtype).contiguous() for name, value in joined.items()}, path, metadata)
+
+
+def write_for_other_programs(path: Path, family: str) -> Path | None:
+    """The LoRA at `path` once more under the names that A1111, Forge and ComfyUI know, in the folder `kohya` beside it.
+
+    None for a family that they do not have. Both files are the same changes; only the names and the noted strength differ.
+    """
+    if family not in FAMILIES:
+        return None
+    tensors: dict[str, Tensor] = {}
+    with safe_open(path, "pt") as file:
+        metadata = dict(file.metadata() or {})
+        for key in file.keys():  # noqa: SIM118 - not a mapping
+            module, _, way = key.removeprefix(f"{StableDiffusionPipeline.unet_name}.").rpartition(".lora_")
+            name, value = kohya_name(module, family), file.get_tensor(key)
+            tensors[f"{name}.lora_{WAYS[way]}.weight"] = value
+            if WAYS[way] == "down":
+                tensors[f"{name}.alpha"] = torch.tensor(float(len(value)), dtype=value.dtype)
+    rank = max(len(value) for name, value in tensors.items() if name.endswith(".lora_down.weight"))
+    target = path.parent / "kohya" / path.name
+    stem = path.parent.name if path.stem == "accelerator" else path.stem
+    _write(tensors, target, kohya_metadata(metadata, family, stem, rank))
+    return target
 
 
 def fuse_lora(unet: UNet2DConditionModel, path: Path, scale: float = 1.0) -> None:

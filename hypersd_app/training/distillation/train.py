@@ -26,7 +26,7 @@ from hypersd_app.training.core.device import mixed_precision
 from hypersd_app.training.core.distributed import Processes
 from hypersd_app.training.core.eval_prompts import EVALUATION_PROMPTS
 from hypersd_app.training.core.loop import Progress, TrainingStage, run_stage
-from hypersd_app.training.core.lora import fuse_lora, load_lora, save_difference, save_lora, save_whole
+from hypersd_app.training.core.lora import fuse_lora, load_lora, save_difference, save_lora, save_whole, write_for_other_programs
 from hypersd_app.training.critics.mask_rcnn import MaskRCNNSegmenter
 from hypersd_app.training.critics.protocols import Reward, Segmenter
 from hypersd_app.training.critics.registry import open_reward, open_segmenter
@@ -221,6 +221,19 @@ def save_student(context: Context, folder: Path, family: str) -> None:
         logger.info("a LoRA of rank %d keeps %.1f %% of what was learnt", config.rank, 100 * kept)
     else:
         save_lora(networks.unet, ACCELERATOR, folder / FILE, metadata)
+    for name in (FILE, FEEDBACK_FILE):
+        if (folder / name).exists():
+            write_for_other_programs(folder / name, family)
+
+
+def how_to_run(config: StudentConfig) -> str:
+    """For people who find the file elsewhere."""
+    if config.exact_steps:
+        return f"Accelerator: DDIM with trailing timesteps, exactly {config.exact_steps} steps, guidance scale 1 (none)."
+    if config.kept_guidance is not None:
+        low, high = min(config.kept_guidance), max(config.kept_guidance)
+        return f"Accelerator that keeps guidance: DDIM with trailing timesteps, guidance scale {low:g} to {high:g}."
+    return "Accelerator: 1 to 8 steps of TCD, guidance scale 1 (none); more steps give more detail."
 
 
 def student_metadata(context: Context, family: str) -> dict[str, str]:
@@ -232,6 +245,8 @@ def student_metadata(context: Context, family: str) -> dict[str, str]:
         "stages": str(context.stages),
         "guidance_scale": str(config.guidance_scale),
         "rank": str(config.rank),
+        "title": f"Hyper-SD accelerator ({config.method})",
+        "recipe": how_to_run(config),
     }
     if config.score.timestep >= 0 and config.method in SCORED:
         metadata["timestep"] = str(config.score.timestep)
