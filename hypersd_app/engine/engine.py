@@ -62,7 +62,7 @@ class Engine:
         self, settings: Settings, *, hardware: Hardware | None = None, hub: Hub | None = None, loader: Loader | None = None
     ) -> None:
         self.settings = settings
-        self.catalog = Catalog(settings)
+        self.catalog = Catalog(settings, behind=True)
         self.hardware = hardware or choose_hardware(settings)
         self._hub = hub or Hub(offline=settings.offline)
         budget = memory_budget(self.hardware.device, settings.memory_gb, min(1.0, settings.replica_gpus or 1.0))

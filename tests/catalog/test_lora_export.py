@@ -44,7 +44,10 @@ def test_both_files_of_a_lora_are_the_same_changes(tmp_path, family):
     random, tensors = torch.Generator().manual_seed(3), {}
     for name, weight in lora_files.layers(unet).items():
         made = lora_files.lora(name, weight, random)
-        tensors[f"unet.{name}.lora_A.weight"], tensors[f"unet.{name}.lora_B.weight"] = made["lora_down.weight"], made["lora_up.weight"]
+        tensors[f"unet.{name}.lora_A.weight"], tensors[f"unet.{name}.lora_B.weight"] = (
+            made["lora_down.weight"],
+            made["lora_up.weight"],
+        )
     metadata = {"title": "Ink", "trigger": "ink drawing", "family": family, "recipe": "1 to 8 steps of TCD"}
     path = lora_files.write(tmp_path / "ink.safetensors", tensors, metadata)
     other = write_for_other_programs(path, family)

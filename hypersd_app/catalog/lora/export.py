@@ -20,7 +20,7 @@ OWN_RESNET = {diffusers: stability for stability, diffusers in RESNET.items()}
 
 
 def kohya_name(module: str, family: str) -> str:
-    """`lora_unet_input_blocks_4_1_proj_in` of diffusers' `down_blocks.1.attentions.0.proj_in`. Raises ValueError for other layers."""
+    """`lora_unet_input_blocks_4_1_proj_in` of diffusers' `down_blocks.1.attentions.0.proj_in`. Raises ValueError for others."""
     flat = module.replace(".", "_")
     if flat in OWN_ENDS:
         return PREFIX + OWN_ENDS[flat]

@@ -19,7 +19,9 @@ from hypersd_app.catalog.lora.fit import best_fit, notes
 from hypersd_app.catalog.lora.layers import known_networks
 from hypersd_app.catalog.safetensors_header import TensorFile, read_header
 from hypersd_app.catalog.scanning.checkpoint_kinds import INPUTS, CheckpointKind, checkpoint_kind
+from hypersd_app.catalog.scanning.hashes import told_hashes
 from hypersd_app.catalog.scanning.sidecars import NOTHING, Sidecar, read_sidecar
+from hypersd_app.catalog.scanning.tags import commonest_tags
 from hypersd_app.catalog.specs import ModelSpec, StyleSpec, WeightSource
 from hypersd_app.errors import ModelUnavailable
 
@@ -43,12 +45,24 @@ def scan_styles(folder: Path, family: str = "") -> Iterator[StyleSpec]:
     A folder named like a family says so of what is in it. What A1111 keeps beside a file (previews, notes) is read too.
     """
     for path in files_below(folder, (SUFFIX,)):
-        inside = path.relative_to(folder).parts[0]
-        try:
-            told = family or (inside if inside in FAMILIES else "")
-            yield _known_style(path, stamp_of(path), told, read_sidecar(path))
-        except (ModelUnavailable, OSError) as error:
-            logger.warning("style left out: %s", error)
+        found = try_style(path, family or told_family(folder, path), read_sidecar(path))
+        if isinstance(found, StyleSpec):
+            yield found
+
+
+def told_family(folder: Path, path: Path) -> str:
+    """The family that the folder of a file below `folder` is called after, "" if it is not."""
+    inside = path.relative_to(folder).parts[0]
+    return inside if inside in FAMILIES else ""
+
+
+def try_style(path: Path, family: str, beside: Sidecar) -> StyleSpec | ModelUnavailable | None:
+    """A style's row, or why it can't be used, which is logged; None if the file is gone."""
+    try:
+        return _known_style(path, stamp_of(path), family, beside)
+    except (ModelUnavailable, OSError) as error:
+        logger.warning("style left out: %s", error)
+        return error if isinstance(error, ModelUnavailable) else None
 
 
 @lru_cache(maxsize=8192)  # looking again at thousands of files reads only those that changed
@@ -78,6 +92,8 @@ def read_style(path: Path, family: str = "", beside: Sidecar = NOTHING, bases: I
         rank=contents.rank,
         modules=contents.layers,
         notes=notes(contents, fitting),
+        hashes=told_hashes(metadata.get("sshs_model_hash", "")),
+        tags=commonest_tags(metadata),
         aliases=tuple(dict.fromkeys(name for key in NAMES if (name := metadata.get(key, "").strip()))),
     )
 

@@ -19,9 +19,10 @@ def open_engine(settings: Settings) -> ImageEngine:
     if settings.replicas or settings.ray_application:
         from hypersd_app.server.engines.ray.start import open_ray_engine
 
-        return open_ray_engine(settings, build_engine, Catalog(settings))
+        return open_ray_engine(settings, build_engine, Catalog(settings, behind=True, hashing=True))
     if settings.worker and not os.environ.get("SPACES_ZERO_GPU"):
-        return WorkerEngine(functools.partial(build_engine, settings), Catalog(settings), settings.hang_seconds)
+        catalog = Catalog(settings, behind=True, hashing=True)
+        return WorkerEngine(functools.partial(build_engine, settings), catalog, settings.hang_seconds)
     engine = build_engine(settings)
     if os.environ.get("SPACES_ZERO_GPU"):
         engine.warm_up(settings.default_model)
