@@ -229,10 +229,8 @@ def save_student(context: Context, folder: Path, family: str) -> None:
 def how_to_run(config: StudentConfig) -> str:
     """For people who find the file elsewhere."""
     if config.exact_steps:
-        return f"Accelerator: DDIM with trailing timesteps, exactly {config.exact_steps} steps, guidance scale 1 (none)."
-    if config.kept_guidance is not None:
-        low, high = min(config.kept_guidance), max(config.kept_guidance)
-        return f"Accelerator that keeps guidance: DDIM with trailing timesteps, guidance scale {low:g} to {high:g}."
+        guidance = "1 (none)" if config.kept_guidance is None else "{:g} to {:g}".format(*config.kept_guidance)
+        return f"Accelerator: DDIM with trailing timesteps, exactly {config.exact_steps} steps, guidance scale {guidance}."
     return "Accelerator: 1 to 8 steps of TCD, guidance scale 1 (none); more steps give more detail."
 
 
