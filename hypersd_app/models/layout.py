@@ -160,17 +160,17 @@ class LayoutPrior(nn.Module):
 
     def forward(self, text: Tensor) -> Tensor:
         if not self.size.code:
-            return self._drawn(*self._pooled(text), None)
+            return self._drawn(self._pooled(text), None)
         text, token = text[:, :-1], text[:, -1]
-        layout = self._drawn(*self._pooled(text), token[:, : self.size.code])
+        layout = self._drawn(self._pooled(text), token[:, : self.size.code])
         return layout * token[:, -1].view(-1, 1, 1, 1)
 
     @torch.no_grad()
     def nearest_code(self, text: Tensor, latents: Tensor, candidates: int, generator: torch.Generator) -> Tensor:
         """Of so many random codes the one, (B, code), whose layout of `text` (B, L, 384, no code yet) is nearest to `latents`."""
         codes = torch.randn(len(text), candidates, self.size.code, generator=generator).to(text)
-        pooled = [part.repeat_interleave(candidates, 0) for part in self._pooled(text)]
-        layouts = self._drawn(*pooled, codes.flatten(0, 1)).unflatten(0, (-1, candidates))
+        whole, parts = (features.repeat_interleave(candidates, 0) for features in self._pooled(text))
+        layouts = self._drawn((whole, parts), codes.flatten(0, 1)).unflatten(0, (-1, candidates))
         nearest = (layouts - latents[:, None]).square().mean((2, 3, 4)).argmin(1)
         return codes[torch.arange(len(codes)), nearest]
 
@@ -181,7 +181,8 @@ class LayoutPrior(nn.Module):
         tokens = self.token_encoder(text, mask)
         return self.whole_pooling(text, tokens, mask).squeeze(1), self.part_pooling(text, tokens, mask)
 
-    def _drawn(self, whole: Tensor, parts: Tensor, code: Tensor | None) -> Tensor:
+    def _drawn(self, pooled: tuple[Tensor, Tensor], code: Tensor | None) -> Tensor:
+        whole, parts = pooled
         things = self.part_head(parts, None if code is None else code[:, None].expand(-1, THINGS, -1))
         asked = whole if code is None else torch.cat([whole, code], -1)
         places = self.place(asked).unflatten(1, (len(PART_PLACES), THINGS)).sigmoid()

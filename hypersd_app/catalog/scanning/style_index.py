@@ -57,8 +57,8 @@ class StyleIndex:
             return None
         if row["error"]:
             raise ModelUnavailable(row["error"])
-        texts, lists = {name: row[name] for name in TEXTS}, {name: tuple(row[name]) for name in LISTS}
-        return StyleSpec(**texts, **lists, rank=row["rank"], modules=self._layers[row["layers"]], path=path)
+        kept: dict[str, Any] = {name: row[name] for name in TEXTS} | {name: tuple(row[name]) for name in LISTS}
+        return StyleSpec(**kept, rank=row["rank"], modules=self._layers[row["layers"]], path=path)
 
     def keep_only(self, paths: Collection[Path]) -> None:
         """Forget the files that are gone."""

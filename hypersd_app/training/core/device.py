@@ -62,7 +62,7 @@ class Float32Conv2d(nn.Conv2d):
                 self.stride,
                 self.padding,
                 self.dilation,
-                self.groups,  # type: ignore[arg-type]
+                self.groups,
             )
 
 

@@ -33,7 +33,7 @@ def _value(text: str) -> object:
 
 
 def _changed(config: C, path: Sequence[str], value: object, assignment: str) -> C:
-    known = [field.name for field in fields(config)] if is_dataclass(config) else []  # type: ignore[arg-type]
+    known = [field.name for field in fields(config)] if is_dataclass(config) else []
     if path[0] not in known:
         raise InvalidRequest("override", assignment, ", ".join(known) or f"no further name before {path[0]}")
     old = getattr(config, path[0])

@@ -161,8 +161,8 @@ def with_layouts_of(
     prior: LayoutPrior, text: Tensor, x0: Tensor, shown: Tensor, candidates: int, generator: torch.Generator
 ) -> Tensor:
     """Embeddings with the code whose layout is nearest to each of `x0`, and none where `shown`, bool (B,), is false; on the CPU."""
-    on_device = to_device(text, x0)
-    codes = prior.nearest_code(*on_device, candidates, generator).cpu()
+    words, latents = to_device(text, x0)
+    codes = prior.nearest_code(words, latents, candidates, generator).cpu()
     return with_code(text, codes) * torch.cat([torch.ones_like(text[..., :1]), shown.view(-1, 1, 1).to(text)], 1)
 
 

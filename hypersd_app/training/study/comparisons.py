@@ -72,7 +72,9 @@ def corrected_together(found: Sequence[Comparison], planned: int) -> list[Compar
     return [Comparison(**{**vars(each), "corrected": value}) for each, value in zip(found, values[: len(found)], strict=True)]
 
 
-def blocks_by_seed(rows: Mapping[int, Sequence[float]], others: Mapping[int, Sequence[float]]) -> tuple[NDArray, NDArray] | None:
+def blocks_by_seed(
+    rows: Mapping[int, Sequence[float]], others: Mapping[int, Sequence[float]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """The seeds that both have, as (seeds, blocks) arrays; None for fewer than two, of which nothing can be said."""
     seeds = sorted(rows.keys() & others.keys())
     if len(seeds) < 2:
