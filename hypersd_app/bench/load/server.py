@@ -44,7 +44,9 @@ class RunningServer:
     async def token(self) -> str:
         """A pass for the socket, through Gradio as the page gets it."""
         body = {"session_hash": secrets.token_hex(6), "component_id": self._bridge["id"], "fn_name": "board_token", "data": None}
-        reply = await self._http.post(f"{self.address}/gradio_api/component_server", json=body)
+        # A connection of its own, as every browser that comes: one kept since the last visit may have been closed meanwhile.
+        alone = {"connection": "close"}
+        reply = await self._http.post(f"{self.address}/gradio_api/component_server", json=body, headers=alone)
         reply.raise_for_status()
         return str(reply.json())
 

@@ -52,7 +52,7 @@ def generator():
 
 def test_nothing_pulls_where_the_fake_score_is_the_real_one(workspace, drawings):
     alike, _ = score_of(workspace, words=1.0, strokes=1.0, fake_lr=0.0)
-    assert not alike(*drawings, generator())[0].any()
+    assert alike(*drawings, generator())[0].abs().max() < 1e-12, "but for the rounding of another batch"
     guided, _ = score_of(workspace, fake_lr=0.0)
     loss, _ = guided(*drawings, generator())
     loss.sum().backward()
