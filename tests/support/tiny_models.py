@@ -28,6 +28,7 @@ from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.layout import LayoutSize
 from hypersd_app.models.pocket import new_scheduler, new_unet
+from hypersd_app.models.sticker_autoencoder import StickerAutoencoder
 from hypersd_app.models.text_encoder import MaskedBertModel
 from hypersd_app.weights.hub import Hub, Progress
 
@@ -79,12 +80,16 @@ def clip_config(hidden: int, projection: int) -> transformers.CLIPTextConfig:
     )  # fmt: skip
 
 
-def write_pocket(folder: Path, *, accelerator: bool = True, controlnet: bool = True, layout: LayoutSize | None = None) -> Path:
-    """`assets/pocket` with random weights."""
+def write_pocket(
+    folder: Path, *, accelerator: bool = True, controlnet: bool = True, layout: LayoutSize | None = None, stickers: bool = False
+) -> Path:
+    """`assets/pocket` with random weights; `stickers`: its autoencoder is the one with alpha."""
     torch.manual_seed(0)
     unet = randomized(new_unet((64, 64, 64), 1, layout or LayoutSize()), 1)
     unet.half().save_pretrained(folder / "unet")
     vae = PocketAutoencoder(channels=(8, 8, 16), encoder_layers=(1, 1, 1), decoder_layers=(1, 1, 1))
+    if stickers:
+        vae = StickerAutoencoder(channels=(8, 8, 16), encoder_layers=(1, 1, 1), planes=3, attention_heads=2)
     randomized(vae, 2).half().save_pretrained(folder / "vae")
     config = transformers.BertConfig(
         vocab_size=16 + len(WORDS), hidden_size=384, num_hidden_layers=1, num_attention_heads=6, intermediate_size=64,

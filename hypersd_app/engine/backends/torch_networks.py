@@ -30,8 +30,11 @@ def added_conditions(conditioning: Conditioning, dtype: torch.dtype) -> dict[str
 
 
 def pixels(pictures: Tensor) -> Tensor:
-    """What a VAE gives, (B, 3, H, W) in about [-1, 1], to uint8 (B, H, W, 3), rounded as diffusers rounds."""
-    return ((pictures.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    """What a VAE gives, (B, 3, H, W) in about [-1, 1], to uint8 (B, H, W, 3), rounded as diffusers rounds.
+
+    A fourth channel, alpha, is left out: the colours are as they look on white.
+    """
+    return ((pictures[:, :3].float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 def encoder_input(pictures: Tensor, channels: int) -> Tensor:

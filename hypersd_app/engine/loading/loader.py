@@ -28,6 +28,7 @@ from hypersd_app.errors import ModelUnavailable
 from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.pocket import PocketUNet
+from hypersd_app.models.sticker_autoencoder import StickerAutoencoder
 from hypersd_app.models.text_encoder import MaskedBertModel
 from hypersd_app.weights.downloads import Progress
 from hypersd_app.weights.hub import Hub
@@ -35,6 +36,7 @@ from hypersd_app.weights.hub import Hub
 logger = logging.getLogger(__name__)
 
 TOP = ""  # the top folder of a repository
+POCKET_AUTOENCODERS = {kind.__name__: kind for kind in (PocketAutoencoder, StickerAutoencoder)}
 
 
 class Loader:
@@ -140,8 +142,10 @@ class Loader:
     def decoder(self, model: ModelSpec, decoder: DecoderSpec, progress: Progress | None = None) -> Any:
         """The VAE whose decoder `decoder` names. Raises ModelUnavailable."""
         source = decoder.half_source if self.dtype == torch.float16 and decoder.half_source else decoder.source
-        if decoder.class_name == "PocketAutoencoder":
-            return self._model(PocketAutoencoder, source, TOP, progress)
+        if decoder.class_name in POCKET_AUTOENCODERS:
+            root = self.hub.folder(source, [TOP], progress)
+            kind = POCKET_AUTOENCODERS[read_json(root / "config.json").get("_class_name", decoder.class_name)]
+            return self._model(kind, source, TOP, progress)
         if decoder.class_name == "AutoencoderTiny":
             return self._model(AutoencoderTiny, source, TOP, progress)
         if is_checkpoint(source):

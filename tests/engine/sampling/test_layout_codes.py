@@ -1,4 +1,4 @@
-"""Layouts with a code: each seed has its own, alone or in a batch, on every backend, and the unconditional half has none."""
+"""Layouts with a code, and the autoencoder with alpha: each seed has its own layout, alone or in a batch, on every backend."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OPENVINO = Hardware("openvino", "cpu", dtype=torch.float32)
 
 @pytest.fixture(scope="module")
 def settings(module_folder) -> Settings:
-    tiny_models.write_pocket(module_folder / "assets" / "pocket", layout=CODED)
+    tiny_models.write_pocket(module_folder / "assets" / "pocket", layout=CODED, stickers=True)
     return Settings(
         assets=module_folder / "assets", cache=module_folder / "cache", models=module_folder / "models",
         styles=module_folder / "styles", offline=True, memory_gb=4.0,
@@ -73,3 +73,13 @@ def test_a_sketch_is_drawn_over_such_a_layout(engine) -> None:
     plain, other = (drawn(engine, control=ControlInput(sketch(256), scale=scale))[0] for scale in (0.0, 1.0))
     assert np.abs(plain - drawn(engine)[0]).max() <= 2, "at scale 0 it is as if there were none"
     assert np.abs(plain - other).max() > 2
+
+
+def test_backends_draw_the_same(settings) -> None:
+    images = []
+    for hardware in (REFERENCE, OPENVINO):
+        engine = Engine(settings, hardware=hardware, hub=tiny_models.FolderHub(settings.models))
+        images.append(drawn(engine, prompt="two bananas")[0])
+        engine.close()
+    assert images[0].shape == (256, 256, 3) and np.ptp(images[0]) > 20
+    assert np.abs(images[0] - images[1]).max() <= 2
