@@ -47,8 +47,10 @@ class LayoutSize:
 CODED = LayoutSize(code=24, blocks=4, rank=512)
 
 
-def with_code(text: Tensor, code: Tensor | None) -> Tensor:
+def with_code(text: Tensor, code: Tensor | None, shown: Tensor | None = None) -> Tensor:
     """Caption embeddings (B, L, 384) and codes (B, n) to (B, L + 1, 384): the last token holds the code and a mark.
+
+    `shown`, bool (B,): which rows have one; None: all.
 
     So a code goes wherever the text goes. No code is a token of zeros, for which there is no layout, as for the empty caption of
     classifier-free guidance.
@@ -57,6 +59,8 @@ def with_code(text: Tensor, code: Tensor | None) -> Tensor:
     if code is not None:
         token[:, 0, : code.shape[1]] = code.to(text)
         token[:, 0, -1] = 1
+    if shown is not None:
+        token *= shown.to(token).view(-1, 1, 1)
     return torch.cat([text, token], 1)
 
 
@@ -166,9 +170,9 @@ class LayoutPrior(nn.Module):
         return layout * token[:, -1].view(-1, 1, 1, 1)
 
     @torch.no_grad()
-    def nearest_code(self, text: Tensor, latents: Tensor, candidates: int, generator: torch.Generator) -> Tensor:
-        """Of so many random codes the one, (B, code), whose layout of `text` (B, L, 384, no code yet) is nearest to `latents`."""
-        codes = torch.randn(len(text), candidates, self.size.code, generator=generator).to(text)
+    def nearest_code(self, text: Tensor, latents: Tensor, codes: Tensor) -> Tensor:
+        """Of random `codes` (B, N, code) those, (B, code), whose layouts of `text` (B, L, 384) are nearest to `latents`."""
+        candidates = codes.shape[1]
         whole, parts = (features.repeat_interleave(candidates, 0) for features in self._pooled(text))
         layouts = self._drawn((whole, parts), codes.flatten(0, 1)).unflatten(0, (-1, candidates))
         nearest = (layouts - latents[:, None]).square().mean((2, 3, 4)).argmin(1)

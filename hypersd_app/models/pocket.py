@@ -46,6 +46,10 @@ class PocketUNet(LegacyKeysMixin, UNet2DConditionModel):
             layout = changed(layout, change)
         return torch.cat([sample, layout], 1)
 
+    def words_alone(self, encoder_hidden_states: Tensor) -> Tensor:
+        """The text without its code, if the layouts have one: attention does not read it."""
+        return encoder_hidden_states[:, :-1] if self.layout.size.code else encoder_hidden_states
+
     def forward(
         self,
         sample: Tensor,
@@ -59,8 +63,7 @@ class PocketUNet(LegacyKeysMixin, UNet2DConditionModel):
         """As UNet2DConditionModel's. `added_cond_kwargs["layout"]` is the prior's output, if the caller has it already."""
         change, *down = down_block_additional_residuals or (None,)
         seen = self.with_layout(sample, encoder_hidden_states, change, (added_cond_kwargs or {}).get("layout"))
-        if self.layout.size.code:
-            encoder_hidden_states = encoder_hidden_states[:, :-1]
+        encoder_hidden_states = self.words_alone(encoder_hidden_states)
         residuals = None if down_block_additional_residuals is None else tuple(down)
         return super().forward(seen, timestep, encoder_hidden_states, *args, down_block_additional_residuals=residuals, **kwargs)
 

@@ -86,15 +86,16 @@ def test_a_code_says_which_layout_and_none_says_no_layout(coded: LayoutPrior, te
     assert not torch.allclose(first, other, atol=1e-3)
     assert not torch.allclose(first, coded(with_code(text.flip(0), codes)), atol=1e-3), "the words count besides"
     assert not coded(with_code(text, None)).any()
+    one = coded(with_code(text, codes, torch.tensor([True, False])))
+    assert torch.equal(one[0], first[0]) and not one[1].any()
     padded = torch.nn.functional.pad(text, (0, 0, 0, 26))
     torch.testing.assert_close(coded(with_code(padded, codes)), first, atol=1e-5, rtol=1e-4)
 
 
 def test_the_nearest_code_is_no_farther_than_any_other(coded: LayoutPrior, text: Tensor) -> None:
     wanted = coded(with_code(text, torch.randn(2, CODED.code, generator=torch.Generator().manual_seed(3))))
-    found = coded.nearest_code(text, wanted, 32, torch.Generator().manual_seed(4))
-    distance = (coded(with_code(text, found)) - wanted).square().mean((1, 2, 3))
     tried = torch.randn(2, 32, CODED.code, generator=torch.Generator().manual_seed(4))
+    distance = (coded(with_code(text, coded.nearest_code(text, wanted, tried))) - wanted).square().mean((1, 2, 3))
     for column in range(32):
         assert (distance <= (coded(with_code(text, tried[:, column])) - wanted).square().mean((1, 2, 3)) + 1e-6).all()
 

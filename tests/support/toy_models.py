@@ -104,7 +104,7 @@ class MixtureSource:
     def batch(self, step, total):
         return self.mixture.sample(total, torch.Generator().manual_seed(step)), [""] * total
 
-    def condition(self, captions):
+    def condition(self, captions, **_more):
         return Conditioning(torch.zeros(len(captions), 1, 1))
 
     def decode(self, latents):

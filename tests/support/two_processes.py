@@ -25,7 +25,7 @@ class RandomSource:
         generator = torch.Generator().manual_seed(step)
         return torch.randn(total, 4, 8, 8, generator=generator), [f"thing {number}" for number in range(total)]
 
-    def condition(self, captions):
+    def condition(self, captions, **_more):
         rows = [torch.randn(4, 32, generator=torch.Generator().manual_seed(hash_of(caption))) for caption in captions]
         return Conditioning(torch.stack(rows))
 

@@ -62,8 +62,14 @@ class DataSource(Protocol):
         """All rows of a step, a pure function of the step: latents float32 (total, C, H, W) and captions, "" where dropped."""
         ...
 
-    def condition(self, captions: Sequence[str]) -> Conditioning:
-        """Encodes captions; "" is the unconditional input of classifier-free guidance."""
+    def condition(
+        self, captions: Sequence[str], *, x0: Tensor | None = None, noise: Tensor | None = None, stream: RandomStream | None = None
+    ) -> Conditioning:
+        """Encodes captions; "" is the unconditional input of classifier-free guidance.
+
+        Of `x0`, which they describe (with `stream` for what is random), or of the `noise` that sampling begins at, a model may read
+        more than the words.
+        """
         ...
 
     def decode(self, latents: Tensor) -> Tensor:

@@ -29,11 +29,12 @@ class UNetDenoiser(nn.Module):
     def features(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> list[Tensor]:
         """What leaves each downward block and the middle, (B, C_i, H_i, W_i): half a forward pass."""
         unet, text = self.unet, conditioning.embeddings
+        if isinstance(unet, PocketUNet):
+            x, text = unet.with_layout(x, text), unet.words_alone(text)
         time = unet.time_embedding(unet.get_time_embed(sample=x, timestep=t))
         added = unet.get_aug_embed(emb=time, encoder_hidden_states=text, added_cond_kwargs=conditioning.added)
         time = time if added is None else time + added
         text = unet.process_encoder_hidden_states(encoder_hidden_states=text, added_cond_kwargs=conditioning.added)
-        x = unet.with_layout(x, text) if isinstance(unet, PocketUNet) else x
         x = unet.conv_in(x.contiguous(memory_format=memory_format()))
         found = []
         for block in unet.down_blocks:

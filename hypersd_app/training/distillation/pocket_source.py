@@ -5,15 +5,21 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hypersd_app.models.layout import LayoutPrior, code_of, size_of, with_code
 from hypersd_app.training.core.conditioning import Conditioning
+from hypersd_app.training.core.device import training_device
+from hypersd_app.training.core.random_streams import RandomStream
+from hypersd_app.training.pocket.teacher import with_layouts_of
 from hypersd_app.training.workspace import Workspace
 
+CANDIDATES = 8  # random codes, of which the one goes with an image whose layout is nearest
 MAIN_WEIGHT, FAMILIAR_WEIGHT = 3.0, 3.0  # as the teacher is trained
 
 
@@ -42,8 +48,29 @@ class PocketSource:
         captions = ["" if rng.random() < self.caption_drop else caption for caption in captions]
         return torch.from_numpy(self.workspace.latents[chosen].astype(np.float32)), captions
 
-    def condition(self, captions: Sequence[str]) -> Conditioning:
-        return Conditioning(self.workspace.embed(list(captions)))
+    def condition(
+        self, captions: Sequence[str], *, x0: Tensor | None = None, noise: Tensor | None = None, stream: RandomStream | None = None
+    ) -> Conditioning:
+        text, prior = self.workspace.embed(list(captions)), self._prior
+        if prior is None:
+            return Conditioning(text)
+        shown = torch.tensor([caption != "" for caption in captions])
+        if noise is not None:
+            return Conditioning(with_code(text, code_of(noise.cpu(), prior.size.code), shown))
+        if x0 is None or stream is None:
+            return Conditioning(with_code(text, None))
+        codes = stream.normal(torch.empty(len(text), CANDIDATES, prior.size.code))
+        return Conditioning(with_layouts_of(prior, text, x0, shown, codes))
+
+    @cached_property
+    def _prior(self) -> LayoutPrior | None:
+        """The layout prior, if its layouts have a code."""
+        state = self.workspace.layout()
+        if not size_of(state).code:
+            return None
+        prior = LayoutPrior(size_of(state)).requires_grad_(False)
+        prior.load_state_dict(state)
+        return prior.to(training_device())
 
     def decode(self, latents: Tensor) -> Tensor:
         with self._precision():

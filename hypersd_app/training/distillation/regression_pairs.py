@@ -57,7 +57,7 @@ def _fill(
     times = trailing_timesteps(context.schedule.num_timesteps, context.config.score.pair_steps)
     for start in range(0, len(missing), CHUNK):
         rows = missing[start : start + CHUNK]
-        conditioning = context.source.condition([captions[row] for row in rows]).to(context.device)
+        conditioning = context.source.condition([captions[row] for row in rows], noise=noise[rows]).to(context.device)
         made = sample_ddim(context.guided_teacher(conditioning), noise[rows].to(context.device), times, context.schedule)
         kept[rows] = made.float().cpu().numpy()
         kept.flush()

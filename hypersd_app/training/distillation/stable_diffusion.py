@@ -20,6 +20,7 @@ from hypersd_app.training.core.conditioning import Conditioning
 from hypersd_app.training.core.contact_sheet import contact_sheet, from_uint8, to_uint8
 from hypersd_app.training.core.distributed import Processes
 from hypersd_app.training.core.loop import Progress
+from hypersd_app.training.core.random_streams import RandomStream
 from hypersd_app.training.critics.mask_rcnn import MaskRCNNSegmenter
 from hypersd_app.training.critics.protocols import Reward
 from hypersd_app.training.critics.registry import open_reward
@@ -96,7 +97,9 @@ class FolderSource:
         return torch.cat([part.sample(generator).float() for part in parts]) * vae.config.scaling_factor, captions
 
     @torch.no_grad()
-    def condition(self, captions: Sequence[str]) -> Conditioning:
+    def condition(
+        self, captions: Sequence[str], *, x0: Tensor | None = None, noise: Tensor | None = None, stream: RandomStream | None = None
+    ) -> Conditioning:
         """SDXL's size ids say an uncropped image of the sampled size, as its pipeline sets them when the student is used."""
         arguments = {"device": self.processes.device, "num_images_per_prompt": 1, "do_classifier_free_guidance": False}
         if not self.large:

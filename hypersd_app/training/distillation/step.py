@@ -10,7 +10,7 @@ from hypersd_app.errors import InvalidRequest
 from hypersd_app.training.core.conditioning import Conditioning
 from hypersd_app.training.core.loop import Stateful, TrainingState
 from hypersd_app.training.core.optim import ExponentialAverage, build_optimizers
-from hypersd_app.training.core.random_streams import part_rows
+from hypersd_app.training.core.random_streams import RandomStream, part_rows
 from hypersd_app.training.distillation.context import Batch, Context
 from hypersd_app.training.distillation.methods import METHODS
 
@@ -48,7 +48,8 @@ class Distiller:
         sums: dict[str, float] = {}
         for number in range(config.accumulation):
             rows = part_rows(total, processes.process_index * config.accumulation + number, parts)
-            conditioning = self.context.source.condition(captions[rows])
+            stream = RandomStream.of(config.seed, step, "layout", total, rows)
+            conditioning = self.context.source.condition(captions[rows], x0=x0[rows], stream=stream)
             loss, figures = self._loss(step, self._batch(x0[rows], conditioning, captions[rows], total, rows))
             processes.backward(loss / config.accumulation)
             for name, value in figures.items():

@@ -20,7 +20,7 @@ from hypersd_app.diffusion.samplers import sample_tcd
 from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
 from hypersd_app.errors import InvalidRequest, ModelUnavailable
 from hypersd_app.models.layout import LATENT_SHAPE
-from hypersd_app.models.pocket import new_scheduler
+from hypersd_app.models.pocket import new_scheduler, with_code_of
 from hypersd_app.training.core.contact_sheet import contact_sheet
 from hypersd_app.training.core.device import mixed_precision
 from hypersd_app.training.core.distributed import Processes
@@ -67,6 +67,7 @@ class FewStepSampler:
             some = prompts[start : start + 24]
             text = self.sampler.embed(some).to(unet.device)
             noise = seeded_noise(range(seed + start, seed + start + len(some)), LATENT_SHAPE).to(unet.device)
+            text = with_code_of(unet, text, noise)
             with mixed_precision():
                 parts.append(sample_tcd(_model(unet, text), noise, timesteps, schedule, eta, generator).cpu())
         return torch.cat(parts)

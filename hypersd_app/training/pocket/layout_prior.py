@@ -170,7 +170,8 @@ def new_stage(config: LayoutConfig, workspace: Workspace, folder: Path, progress
         captions = torch.where(torch.rand(config.batch, generator=generator) < config.caption_drop, 0, captions)
         text, latents = to_device(seen.embeddings[captions].float(), seen.latents[chosen].float())
         if config.candidates:
-            text = with_code(text, prior.nearest_code(text, latents, config.candidates, generator))
+            (codes,) = to_device(torch.randn(config.batch, config.candidates, prior.size.code, generator=generator))
+            text = with_code(text, prior.nearest_code(text, latents, codes))
         return (prior(text) - latents).square().mean(), {}, config.batch
 
     def preview(path: Path) -> None:

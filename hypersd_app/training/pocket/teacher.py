@@ -157,13 +157,13 @@ def diffusion_loss(
     return (prediction.float() - schedule.velocity(x0, eps, t)).square().mean((1, 2, 3))
 
 
-def with_layouts_of(
-    prior: LayoutPrior, text: Tensor, x0: Tensor, shown: Tensor, candidates: int, generator: torch.Generator
-) -> Tensor:
-    """Embeddings with the code whose layout is nearest to each of `x0`, and none where `shown`, bool (B,), is false; on the CPU."""
-    words, latents = to_device(text, x0)
-    codes = prior.nearest_code(words, latents, candidates, generator).cpu()
-    return with_code(text, codes) * torch.cat([torch.ones_like(text[..., :1]), shown.view(-1, 1, 1).to(text)], 1)
+def with_layouts_of(prior: LayoutPrior, text: Tensor, x0: Tensor, shown: Tensor, candidates: Tensor) -> Tensor:
+    """Embeddings with the code, of `candidates` (B, N, n), whose layout is nearest to each of `x0`; none where `shown` is false.
+
+    `shown` is bool (B,). All are on the CPU, as the result.
+    """
+    words, latents, codes = to_device(text, x0, candidates)
+    return with_code(text, prior.nearest_code(words, latents, codes).cpu(), shown)
 
 
 class Sampler:
@@ -220,7 +220,8 @@ def new_stage(config: TeacherConfig, workspace: Workspace, folder: Path, initial
         if unet.layout.size.code:
             shown = torch.tensor([caption != "" for caption in captions])
             shown &= torch.rand(len(shown), generator=generator) >= config.layout_drop
-            embeddings = with_layouts_of(unet.layout, embeddings, x0, shown, config.candidates, generator)
+            codes = torch.randn(len(x0), config.candidates, unet.layout.size.code, generator=generator)
+            embeddings = with_layouts_of(unet.layout, embeddings, x0, shown, codes)
         t = draw_timesteps(len(x0), schedule.num_timesteps, config.timestep_shift, generator)
         losses = diffusion_loss(network, x0, embeddings, t, schedule, generator)
         halves = losses.detach().cpu()

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hypersd_app.diffusion.schedules import NoiseSchedule
+from hypersd_app.models.layout import size_of
 from hypersd_app.models.pocket import new_scheduler, new_unet
 from hypersd_app.training.core.contact_sheet import contact_sheet
 from hypersd_app.training.core.device import place
 from hypersd_app.training.core.loop import LoopConfig, Progress, TrainingStage, TrainingState, run_stage, steps_done
+from hypersd_app.training.core.random_streams import RandomStream
 from hypersd_app.training.data.dataset import PictureData
 from hypersd_app.training.data.splits import EVALUATION, splits
 from hypersd_app.training.distillation.pocket_source import PocketSource
@@ -77,8 +79,9 @@ def train_teacher(
 
 def new_stage(config: ProxyTeacherConfig, proxy: Proxy, workspace: Workspace, folder: Path, guidance_scale: float) -> TrainingStage:
     """The untrained narrow UNet with the v-prediction loss."""
-    unet = new_unet(config.channels)
-    unet.layout.load_state_dict(workspace.layout())
+    layout = workspace.layout()
+    unet = new_unet(config.channels, layout=size_of(layout))
+    unet.layout.load_state_dict(layout)
     unet = place(unet)
     state = TrainingState.new(unet, lr=config.lr, ema_decay=0.995, optimizer="muon", weight_decay=0.01)
     schedule = NoiseSchedule.from_scheduler(new_scheduler())
@@ -88,7 +91,8 @@ def new_stage(config: ProxyTeacherConfig, proxy: Proxy, workspace: Workspace, fo
         x0, captions = source.batch(step, config.batch)
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         t = draw_timesteps(len(x0), schedule.num_timesteps, 2.0, generator)
-        losses = diffusion_loss(unet, x0, source.condition(captions).embeddings, t, schedule, generator)
+        stream = RandomStream.of(config.seed, step, "layout", len(x0))
+        losses = diffusion_loss(unet, x0, source.condition(captions, x0=x0, stream=stream).embeddings, t, schedule, generator)
         return losses.mean(), {}, len(x0)
 
     def preview(path: Path) -> None:

@@ -90,7 +90,8 @@ class DistributionMatchingLoss:
         noise = torch.where(mask, self.pairs.noise[index].to(noise), noise)
         rows = zip(paired.tolist(), index.tolist(), batch.captions, strict=True)
         captions = [self.pairs.captions[i] if has else caption for has, i, caption in rows]
-        return noise, self.context.source.condition(captions).to(noise.device), self.pairs.x0[index].to(noise), paired.to(noise)
+        conditioning = self.context.source.condition(captions, noise=noise).to(noise.device)
+        return noise, conditioning, self.pairs.x0[index].to(noise), paired.to(noise)
 
     def _pictures(self, noise: Tensor, conditioning: Conditioning, stream: RandomStream) -> tuple[Tensor, Window]:
         """The student's x0 with a graph through its last step alone, and where scores are compared."""
