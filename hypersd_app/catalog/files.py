@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -32,3 +33,11 @@ def stamp_of(path: Path) -> Stamp:
     """When a file was changed, its size and its number on the disk. Raises OSError."""
     found = path.stat()
     return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file of ours in one rename, its folder too: no reader and no crash finds half of it. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{threading.get_ident()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hypersd_app.models.configs import signature_with
 from hypersd_app.models.fitting import box, fitted
-from hypersd_app.models.layout import LayoutSize
+from hypersd_app.models.layout import LayoutSize, without_code
 from hypersd_app.models.legacy_keys import LegacyKeysMixin, accept_legacy_keys
 from hypersd_app.models.shapes import LATENT_CHANNELS, LATENT_SIDE, LAYOUT_CHANGE, TEXT_DIMENSION
 
@@ -113,6 +113,7 @@ class PocketControlNet(LegacyKeysMixin, ControlNetModel):
     def __init__(self, *args: Any, layout_size: Mapping[str, int] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.register_to_config(layout_size=layout_size)
+        self.layout_size = LayoutSize(**(layout_size or {}))
         self.controlnet_cond_embedding = UnshuffledConditioning(self.config.block_out_channels[0])
         self.controlnet_down_blocks = nn.ModuleList(doubling(layer.in_channels) for layer in self.controlnet_down_blocks)  # type: ignore[has-type]
         self.controlnet_mid_block = doubling(self.controlnet_mid_block.in_channels)  # type: ignore[has-type]
@@ -147,8 +148,7 @@ class PocketControlNet(LegacyKeysMixin, ControlNetModel):
             if not self._prior:
                 raise ValueError("no layout in added_cond_kwargs: hand one over or call use_prior_of(unet)")
             layout = self._prior[0](encoder_hidden_states)
-        if LayoutSize(**(self.config.layout_size or {})).code:  # which the layout has been drawn by
-            encoder_hidden_states = encoder_hidden_states[:, :-1]
+        encoder_hidden_states = without_code(encoder_hidden_states, self.layout_size)
         down, middle = super().forward(
             sample, timestep, encoder_hidden_states, controlnet_cond, conditioning_scale, *args, return_dict=False, **kwargs
         )

@@ -50,10 +50,8 @@ CODED = LayoutSize(code=24, blocks=4, rank=512)
 def with_code(text: Tensor, code: Tensor | None, shown: Tensor | None = None) -> Tensor:
     """Caption embeddings (B, L, 384) and codes (B, n) to (B, L + 1, 384): the last token holds the code and a mark.
 
-    `shown`, bool (B,): which rows have one; None: all.
-
     So a code goes wherever the text goes. No code is a token of zeros, for which there is no layout, as for the empty caption of
-    classifier-free guidance.
+    classifier-free guidance. `shown`, bool (B,): which rows have one; None: all.
     """
     token = text.new_zeros(len(text), 1, text.shape[2])
     if code is not None:
@@ -62,6 +60,11 @@ def with_code(text: Tensor, code: Tensor | None, shown: Tensor | None = None) ->
     if shown is not None:
         token *= shown.to(token).view(-1, 1, 1)
     return torch.cat([text, token], 1)
+
+
+def without_code(text: Tensor, size: LayoutSize) -> Tensor:
+    """The words alone, (B, L, 384), which attention reads: the code has been drawn by before."""
+    return text[:, :-1] if size.code else text
 
 
 def code_of(noise: Tensor, size: int) -> Tensor:

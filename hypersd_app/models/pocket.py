@@ -10,7 +10,7 @@ from diffusers import DDPMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
 from hypersd_app.models.configs import signature_with
-from hypersd_app.models.layout import LayoutPrior, LayoutSize, changed, code_of, with_code
+from hypersd_app.models.layout import LayoutPrior, LayoutSize, changed, code_of, with_code, without_code
 from hypersd_app.models.legacy_keys import LegacyKeysMixin
 from hypersd_app.models.shapes import LATENT_CHANNELS, LATENT_SIDE, LAYOUT_CHANGE, TEXT_DIMENSION
 
@@ -46,10 +46,6 @@ class PocketUNet(LegacyKeysMixin, UNet2DConditionModel):
             layout = changed(layout, change)
         return torch.cat([sample, layout], 1)
 
-    def words_alone(self, encoder_hidden_states: Tensor) -> Tensor:
-        """The text without its code, if the layouts have one: attention does not read it."""
-        return encoder_hidden_states[:, :-1] if self.layout.size.code else encoder_hidden_states
-
     def forward(
         self,
         sample: Tensor,
@@ -63,7 +59,7 @@ class PocketUNet(LegacyKeysMixin, UNet2DConditionModel):
         """As UNet2DConditionModel's. `added_cond_kwargs["layout"]` is the prior's output, if the caller has it already."""
         change, *down = down_block_additional_residuals or (None,)
         seen = self.with_layout(sample, encoder_hidden_states, change, (added_cond_kwargs or {}).get("layout"))
-        encoder_hidden_states = self.words_alone(encoder_hidden_states)
+        encoder_hidden_states = without_code(encoder_hidden_states, self.layout.size)
         residuals = None if down_block_additional_residuals is None else tuple(down)
         return super().forward(seen, timestep, encoder_hidden_states, *args, down_block_additional_residuals=residuals, **kwargs)
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from hypersd_app.catalog.files import Stamp, stamp_of
+from hypersd_app.catalog.files import Stamp, stamp_of, write_whole
 from hypersd_app.catalog.specs import SHORTEST_HASH
 
 logger = logging.getLogger(__name__)
@@ -103,10 +103,7 @@ class HashBook:
         with self._lock:
             text = json.dumps(self._rows)
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            partial = self._path.with_suffix(f".{threading.get_ident()}.partial")
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(self._path)
+            write_whole(self._path, text)
         except OSError as error:
             logger.warning("hashes of model files are not kept: %s", error)
 

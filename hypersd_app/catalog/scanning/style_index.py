@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hypersd_app.catalog.files import Stamp
+from hypersd_app.catalog.files import Stamp, write_whole
 from hypersd_app.catalog.scanning.sidecars import Sidecar
 from hypersd_app.catalog.specs import StyleSpec
 from hypersd_app.errors import ModelUnavailable
@@ -107,10 +107,7 @@ class StyleIndex:
             self._changed = False
             text = json.dumps({"reader": reader_version(), "layers": self._layers, "files": self._rows})
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            partial = self._path.with_suffix(f".{threading.get_ident()}.partial")
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(self._path)
+            write_whole(self._path, text)
         except OSError as error:
             logger.warning("what style files say is not kept: %s", error)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from hypersd_app.models.layout import without_code
 from hypersd_app.models.pocket import PocketUNet
 from hypersd_app.training.core.conditioning import Conditioning
 from hypersd_app.training.core.device import in_float32, memory_format
@@ -30,7 +31,7 @@ class UNetDenoiser(nn.Module):
         """What leaves each downward block and the middle, (B, C_i, H_i, W_i): half a forward pass."""
         unet, text = self.unet, conditioning.embeddings
         if isinstance(unet, PocketUNet):
-            x, text = unet.with_layout(x, text), unet.words_alone(text)
+            x, text = unet.with_layout(x, text), without_code(text, unet.layout.size)
         time = unet.time_embedding(unet.get_time_embed(sample=x, timestep=t))
         added = unet.get_aug_embed(emb=time, encoder_hidden_states=text, added_cond_kwargs=conditioning.added)
         time = time if added is None else time + added

@@ -213,26 +213,32 @@ def save_student(context: Context, folder: Path, family: str) -> None:
     """Writes the student's live weights, as a LoRA or as a whole UNet, with the method in the file's metadata."""
     config, networks = context.config, context.networks
     metadata = student_metadata(context, family)
-    if config.method == FEEDBACK:
-        save_lora(networks.unet, ACCELERATOR, folder / FEEDBACK_FILE, metadata)
-    elif isinstance(networks, WholeNetworks) and config.whole_file:
+    if isinstance(networks, WholeNetworks) and config.whole_file:
         save_whole(networks.unet, folder / WHOLE_UNET, metadata)
-    elif isinstance(networks, WholeNetworks):
-        kept = save_difference(networks.teacher_unet, networks.unet, config.rank, folder / FILE, metadata)
+        return
+    path = folder / (FEEDBACK_FILE if config.method == FEEDBACK else FILE)
+    if isinstance(networks, WholeNetworks):
+        kept = save_difference(networks.teacher_unet, networks.unet, config.rank, path, metadata)
         logger.info("a LoRA of rank %d keeps %.1f %% of what was learnt", config.rank, 100 * kept)
     else:
-        save_lora(networks.unet, ACCELERATOR, folder / FILE, metadata)
-    for name in (FILE, FEEDBACK_FILE):
-        if (folder / name).exists():
-            write_for_other_programs(folder / name, family)
+        save_lora(networks.unet, ACCELERATOR, path, metadata)
+    write_for_other_programs(path, family)
 
 
 def how_to_run(config: StudentConfig) -> str:
     """For people who find the file elsewhere."""
+    if config.method == FEEDBACK:
+        return "Not an accelerator: a style to be mixed with the one it was trained over, at a scale of 0 to 1."
     if config.exact_steps:
         guidance = "1 (none)" if config.kept_guidance is None else "{:g} to {:g}".format(*config.kept_guidance)
         return f"Accelerator: DDIM with trailing timesteps, exactly {config.exact_steps} steps, guidance scale {guidance}."
-    return "Accelerator: 1 to 8 steps of TCD, guidance scale 1 (none); more steps give more detail."
+    single = f" A single step begins at timestep {config.score.timestep}." if first_step_is_told(config) else ""
+    return f"Accelerator: 1 to 8 steps of TCD, guidance scale 1 (none); more steps give more detail.{single}"
+
+
+def first_step_is_told(config: StudentConfig) -> bool:
+    """Whether a single step is drawn at a timestep of its own."""
+    return config.score.timestep >= 0 and config.method in SCORED
 
 
 def student_metadata(context: Context, family: str) -> dict[str, str]:
@@ -247,7 +253,7 @@ def student_metadata(context: Context, family: str) -> dict[str, str]:
         "title": f"Hyper-SD accelerator ({config.method})",
         "recipe": how_to_run(config),
     }
-    if config.score.timestep >= 0 and config.method in SCORED:
+    if first_step_is_told(config):
         metadata["timestep"] = str(config.score.timestep)
     if config.exact_steps:
         metadata["exact_steps"] = str(config.exact_steps)
