@@ -42,6 +42,16 @@ def downloaded(board: BoardPage, out: str) -> tuple[str, bytes]:
     return download.value.suggested_filename, Path(download.value.path()).read_bytes()
 
 
+def test_all_of_the_panel_is_seen(panel: BoardPage) -> None:
+    assert panel.page.evaluate(
+        """() => {
+            const own = document.querySelector("#hs-sticker"), box = own.getBoundingClientRect();
+            const inside = (x, y) => own.contains(document.elementFromPoint(x, y));
+            return inside(box.right - 3, box.top + 40) && inside(box.left + 3, box.top + 40);
+        }"""
+    ), "nothing around it cuts it off"
+
+
 def test_png_svg_and_strokes(panel: BoardPage) -> None:
     name, data = downloaded(panel, "png")
     picture = Image.open(io.BytesIO(data))

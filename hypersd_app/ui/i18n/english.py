@@ -299,7 +299,7 @@ ENGLISH: Mapping[str, str] = {
     "timeline.branch": "Go on from here",
     "timeline.rested": "pen at rest",
     "timeline.frames": "Pictures; the arrow keys go from one to the next",
-    "timeline.speed": "Speed of the animation",
+    "timeline.speed": "Speed",
     "timeline.speed.slow": "Slow",
     "timeline.speed.usual": "Usual",
     "timeline.speed.fast": "Fast",

@@ -296,7 +296,7 @@ GERMAN: Mapping[str, str] = {
     "timeline.frames": "Bilder; die Pfeiltasten gehen von einem zum nächsten",
     "timeline.pin": "Anheften",
     "timeline.branch": "Von hier weitermachen",
-    "timeline.speed": "Tempo der Animation",
+    "timeline.speed": "Tempo",
     "timeline.speed.slow": "Langsam",
     "timeline.speed.usual": "Üblich",
     "timeline.speed.fast": "Schnell",

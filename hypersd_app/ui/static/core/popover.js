@@ -11,12 +11,21 @@ export function closePopover(refocus) {
   return true;
 }
 
-// Below the button where there is room, and inside of the window.
+// The right edge of what is seen: of the window, or of an element around `panel` that cuts its content off.
+function seenUntil(panel) {
+  let right = innerWidth;
+  for (let each = panel.parentElement; each && each !== document.body; each = each.parentElement) {
+    if (getComputedStyle(each).overflowX !== "visible") right = Math.min(right, each.getBoundingClientRect().right);
+  }
+  return right;
+}
+
+// Below the button where there is room, and inside of what is seen.
 function place(button, panel) {
   const [at, own] = [button.getBoundingClientRect(), panel.getBoundingClientRect()];
   const space = panel.offsetParent.getBoundingClientRect();
   const beside = at.width < innerWidth / 5 && innerWidth <= 760 && at.height > 0 && button.closest(".hs-strip-tools");
-  const left = Math.min(Math.max(8, beside ? at.right + 6 : at.left), innerWidth - own.width - 8);
+  const left = Math.min(Math.max(8, beside ? at.right + 6 : at.left), seenUntil(panel) - own.width - 8);
   const below = at.bottom + 6 + own.height <= innerHeight ? at.bottom + 6 : Math.max(8, Math.min(at.top, innerHeight - own.height - 8));
   Object.assign(panel.style, { left: `${left - space.left}px`, top: `${below - space.top}px` });
 }
