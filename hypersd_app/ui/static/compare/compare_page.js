@@ -8,7 +8,10 @@ import { provide, ready } from "../core/parts.js";
 import { parseRecipe, recipeLink } from "../core/recipes.js";
 import { fromBase64, packParts } from "../core/wire.js";
 import { timeline } from "../timeline/current.js";
+import { pairsOf } from "./ballot.js";
+import { BlindVote } from "./blind_vote.js";
 import { presets } from "./presets.js";
+import { Votes } from "./votes.js";
 
 export class ComparePage {
   constructor(element, board) {
@@ -22,6 +25,11 @@ export class ComparePage {
     frame.addEventListener("pointerdown", (event) => { frame.setPointerCapture(event.pointerId); this.wipeAt(event); });
     frame.addEventListener("pointermove", (event) => { if (event.buttons) this.wipeAt(event); });
     for (const button of element.querySelectorAll("[data-do]")) button.addEventListener("click", () => this[button.dataset.do]());
+    this.votes = new Votes(() => this.showVotes());
+    this.ballot = new BlindVote(this.one(".hs-vote"), this.votes, (place) => this.votes.show(place));
+    for (const button of element.querySelectorAll("[data-votes]")) button.addEventListener("click", () => this.votes[button.dataset.votes]());
+    this.one(".hs-vote").addEventListener("close", () => this.showVotes());
+    this.showVotes();
     board.strips.push(this);
     this.renew();
     this.use(board.settings.head(false));
@@ -177,6 +185,18 @@ export class ComparePage {
     this.showWipe(true);
     this.wipeTo();
     this.one(".hs-wipe").scrollIntoView({ block: "nearest" });
+  }
+  // Two picked pictures are what is voted on, else all columns.
+  vote() {
+    const picked = this.picked.length === 2 ? this.picked : [];
+    const pairs = pairsOf({ cells: this.cells, columns: this.grid.columns, rows: this.grid.rows, picked });
+    if (pairs.length) this.ballot.open(pairs, this.recipe_.operations);
+    else say(texts["vote.two"]);
+  }
+  // Not while somebody votes: who knows the score votes another way.
+  showVotes() {
+    this.one(".hs-votes").hidden = !this.votes.all.length;
+    if (!this.one(".hs-vote").open) this.votes.show(this.one(".hs-votes .hs-vote-results"));
   }
   wipeAt(event) {
     const box = this.one(".hs-wipe .hs-frame").getBoundingClientRect();
