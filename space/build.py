@@ -7,6 +7,7 @@ environment this runs in, so that neither network nor gigabytes are needed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fnmatch
 import importlib.metadata
 import os
@@ -30,6 +31,7 @@ LEFT_OUT = shutil.ignore_patterns("__pycache__", "evaluation", "training")  # no
 BESIDES = ("spaces",)  # what a Space needs besides requirements.txt
 LARGEST_PLAIN = 10 * 2**20  # bytes of a file that is not in LFS
 LARGEST_FOLDER = 2**30
+LINKED = 2**20  # bytes from which on files are linked, not copied
 COLOURS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 START_SECONDS = 600
 
@@ -44,13 +46,22 @@ def build(folder: Path) -> None:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, target, ignore=LEFT_OUT)
+            shutil.copytree(ROOT / name, target, ignore=LEFT_OUT, copy_function=linked)
         else:
             shutil.copy(ROOT / name, target)
     page = (ROOT / "space" / "README.md").read_text(encoding="utf-8")
     (folder / "README.md").write_text(page.replace("{gradio}", importlib.metadata.version("gradio")), encoding="utf-8")
     shutil.copy(ROOT / "space" / "gitattributes", folder / ".gitattributes")
     (folder / "requirements.txt").write_text("\n".join(pinned_requirements()) + "\n", encoding="utf-8")
+
+
+def linked(source: str, target: str) -> None:
+    """A copy of a file; of a large one, which nobody edits, a hard link where the file system has them."""
+    if Path(source).stat().st_size > LINKED:
+        with contextlib.suppress(OSError):
+            os.link(source, target)
+            return
+    shutil.copy2(source, target)
 
 
 def pinned_requirements() -> Iterator[str]:
@@ -117,7 +128,7 @@ def front_matter_faults(folder: Path) -> list[str]:
 def packages_of(requirements: list[str]) -> set[str]:
     """Names of all packages that these bring with them."""
     seen: set[tuple[str, tuple[str, ...]]] = set()
-    waiting = [(Requirement(text), ("",)) for text in requirements]
+    waiting: list[tuple[Requirement, tuple[str, ...]]] = [(Requirement(text), ("",)) for text in requirements]
     while waiting:
         wanted, extras = waiting.pop()
         key = (re.sub(r"[-_.]+", "-", wanted.name).lower(), tuple(sorted(wanted.extras)))

@@ -32,6 +32,13 @@ def test_nothing_is_wrong_with_it(builder: ModuleType, folder: Path) -> None:
     assert not list(folder.rglob("__pycache__")) and not (folder / "hypersd_app" / "training").exists()
 
 
+def test_weights_are_linked_and_what_is_edited_is_not(folder: Path) -> None:
+    shared = [path for path in folder.rglob("*") if path.is_file() and path.stat().st_nlink > 1]
+    assert all(path.stat().st_size > 2**20 for path in shared)
+    copied = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) - sum(path.stat().st_size for path in shared)
+    assert copied < 20 * 2**20, "tests leave little on the disk"
+
+
 def test_versions_are_pinned_and_ones_that_the_project_takes(folder: Path) -> None:
     lines = (folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
     assert all("==" in line for line in lines) and any(line.startswith("spaces==") for line in lines)
@@ -48,7 +55,7 @@ def test_versions_are_pinned_and_ones_that_the_project_takes(folder: Path) -> No
     ids=["front matter", "large files", "version", "app file"],
 )
 def test_what_the_hub_would_refuse_is_found(builder: ModuleType, folder: Path, tmp_path: Path, change, told: str) -> None:
-    made = Path(shutil.copytree(folder, tmp_path / "made"))
+    made = Path(shutil.copytree(folder, tmp_path / "made", copy_function=builder.linked))
     change(made)
     assert any(told in fault for fault in builder.faults(made))
 
