@@ -51,29 +51,69 @@ def sequential_offload(module: nn.Module, storage: torch.dtype, compute: torch.d
     return module
 
 
+class Visitor:
+    """A module that lives in the machine's memory and goes to a device to run. Its weights at home are pinned for a card."""
+
+    def __init__(self, module: nn.Module, device: torch.device) -> None:
+        self.module = module
+        self.changed = False  # on the device, say by a style
+        self._device = device
+        self._tensors: list[Tensor] = [*module.parameters(), *module.buffers()]
+        self._home = [pinned(tensor.data) if device.type == "cuda" else tensor.data for tensor in self._tensors]
+
+    def arrive(self) -> None:
+        """Copy the weights over, all of them under way at once."""
+        for tensor, home in zip(self._tensors, self._home, strict=True):
+            tensor.data = home.to(self._device, non_blocking=True)
+
+    def leave(self) -> None:
+        """Drop the copies; they go back only if they were changed."""
+        for tensor, home in zip(self._tensors, self._home, strict=True):
+            if self.changed:
+                home.copy_(tensor.data)
+            tensor.data = home
+        self.changed = False
+
+
+def pinned(tensor: Tensor) -> Tensor:
+    """In memory that a card reads by itself; as it is if there is no more of that."""
+    try:
+        return tensor.pin_memory()
+    except RuntimeError:
+        return tensor
+
+
 class Stage:
     """The device, on which one group of modules stands at a time. Use under the device lock."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._group = ""
-        self._modules: list[nn.Module] = []
+        self._here: dict[nn.Module, Visitor] = {}
+        self._known: dict[nn.Module, Visitor] = {}
 
     def enter(self, group: str, module: nn.Module) -> None:
         """Bring `module` onto the device; those of other groups leave it first."""
         if group != self._group:
             self.clear()
             self._group = group
-        if not any(other is module for other in self._modules):
-            module.to(self._device)
-            self._modules.append(module)
+        if module not in self._here:
+            visitor = self._known.get(module) or self._known.setdefault(module, Visitor(module, self._device))
+            visitor.arrive()
+            self._here[module] = visitor
+
+    def change(self, module: nn.Module) -> None:
+        """Its weights are being changed where they are: if that is the device, they have to be brought home once."""
+        if module in self._here:
+            self._here[module].changed = True
 
     def drop(self, module: nn.Module) -> None:
         """Forget a module that is no longer needed anywhere."""
-        self._modules = [other for other in self._modules if other is not module]
+        self._here.pop(module, None)
+        self._known.pop(module, None)
 
     def clear(self) -> None:
         """Send everybody back into the machine's memory."""
-        for module in self._modules:
-            module.to("cpu")
-        self._modules = []
+        for visitor in self._here.values():
+            visitor.leave()
+        self._here = {}

@@ -19,12 +19,16 @@ from hypersd_app.engine.memory.model_cache import Loaded
 from hypersd_app.engine.memory.placement import Tier
 from hypersd_app.engine.sampling.layout_cache import layout_code
 
+STAYS = 200_000_000  # bytes
+
 
 class StyledTorchDenoiser:
     """A torch UNet whose weights take styles in: no cost a step, and a bit-exact way back."""
 
-    def __init__(self, network: TorchDenoiser) -> None:
+    def __init__(self, network: TorchDenoiser, changing: Callable[[], None]) -> None:
+        """`changing` is called before weights change."""
         self.network = network
+        self._changing = changing
         self.in_channels = network.in_channels
         self.layout_code = layout_code(network.module)
         self.patch = StylePatch(network.module)
@@ -37,6 +41,7 @@ class StyledTorchDenoiser:
         """Patch the weights; the same styles again cost nothing."""
         if styles is self._acting:
             return
+        self._changing()
         self._acting = None  # should one not fit
         self.patch.set(styles_key(styles), [(factors, weight) for _, weight, factors in styles])
         self._acting = styles
@@ -107,7 +112,9 @@ class TorchBackend:
     def denoiser(self, name: str, load: Load) -> Loaded:
         """A styled UNet."""
         module = self._placed(load(self._reading()), self.hardware.dtype)
-        network = StyledTorchDenoiser(TorchDenoiser(module, self.hardware, self._arrival("denoise", [module])))
+        network = StyledTorchDenoiser(
+            TorchDenoiser(module, self.hardware, self._arrival("denoise", [module])), lambda: self._stage.change(module)
+        )
         return self._loaded(network, [module], every_step=True, grown=lambda: network.patch.bytes)
 
     def controlnet(self, name: str, load: Load) -> Loaded:
@@ -123,20 +130,27 @@ class TorchBackend:
     def decoder(self, name: str, load: Load) -> Loaded:
         """A VAE without its encoder. It is small: only parts that take turns leave the device."""
         module = self._half_vae(load, "encoder")
-        network: Decoder = TorchDecoder(module, self.hardware, self._arrival("decode", [module]))
-        return self._loaded(network, [module], every_step=False)
+        network: Decoder = TorchDecoder(module, self.hardware, self._arrival("decode", self._moving(module)))
+        return self._loaded(network, [module], every_step=self._stays(module))
 
     def encoder(self, name: str, load: Load) -> Loaded:
         """A VAE without its decoder."""
         module = self._half_vae(load, "decoder")
-        network: Encoder = TorchEncoder(module, self.hardware, self._arrival("encode", [module]))
-        return self._loaded(network, [module], every_step=False)
+        network: Encoder = TorchEncoder(module, self.hardware, self._arrival("encode", self._moving(module)))
+        return self._loaded(network, [module], every_step=self._stays(module))
 
     def _half_vae(self, load: Load, left_out: str) -> nn.Module:
         module: Any = load(self._computing(torch.float32))
         setattr(module, left_out, None)
-        moved = self._tier is Tier.MODEL_OFFLOAD
+        moved = self._tier is Tier.MODEL_OFFLOAD and not self._stays(module)
         return self._placed(module, self.hardware.dtype) if moved else place(module, self.hardware, self.hardware.dtype)
+
+    def _moving(self, module: nn.Module) -> list[nn.Module]:
+        return [] if self._stays(module) else [module]
+
+    def _stays(self, module: nn.Module) -> bool:
+        """Whether half a VAE is so small that it stays on the device: for its sake the UNet would go and come at every image."""
+        return self._tier is not Tier.MODEL_OFFLOAD or module_bytes(module) <= STAYS
 
     def synchronize(self) -> None:
         """GPU work is queued; its time counts where it is waited for."""

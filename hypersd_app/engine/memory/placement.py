@@ -75,7 +75,8 @@ def choose_placement(hardware: Hardware, budget: int, footprint: Footprint) -> P
         return resident
     if hardware.device == "cuda":
         # ControlNet and UNet take part in every step: they come and go together.
-        largest = max(footprint.text, footprint.unet + footprint.control, footprint.decoder)
+        # A decoder is small and stays.
+        largest = max(footprint.text, footprint.unet + footprint.control) + footprint.decoder
         tier = Tier.MODEL_OFFLOAD if largest * hardware.dtype.itemsize <= budget else Tier.SEQUENTIAL_OFFLOAD
         return Placement("torch", tier)
     single = hardware.device == "cpu" and hardware.dtype == torch.float32

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from hypersd_app.engine import model_manager
-from hypersd_app.engine.backends.offload import Stage, sequential_offload
+from hypersd_app.engine.backends.offload import Stage, Visitor, sequential_offload
 from hypersd_app.engine.backends.registry import Backends
 from hypersd_app.engine.backends.torch_backend import TorchBackend
 from hypersd_app.engine.diffusers_pipelines import DiffusersSizes
@@ -87,28 +87,50 @@ def test_large_foreign_pipelines_are_moved_by_parts_or_layers():
     assert [sizes.on_device(tier) for tier in (Tier.RESIDENT, Tier.MODEL_OFFLOAD, Tier.SEQUENTIAL_OFFLOAD)] == [30 * GB, 20 * GB, 0]
 
 
-class Noted(nn.Linear):
-    """Notes where it is sent."""
-
-    def __init__(self, name: str, log: list[tuple[str, str]]) -> None:
-        super().__init__(2, 2)
-        self.name, self.log = name, log
-
-    def to(self, device):
-        self.log.append((self.name, str(device)))
-        return self
-
-
-def test_groups_take_turns_on_the_device():
+def test_groups_take_turns_on_the_device(monkeypatch):
     log: list[tuple[str, str]] = []
-    stage = Stage(torch.device("cuda"))
-    text, unet, control = (Noted(name, log) for name in ("text", "unet", "control"))
+    stage = Stage(torch.device("meta"))
+    text, unet, control = (nn.Linear(2, 2) for _ in range(3))
+    names = {id(text): "text", id(unet): "unet", id(control): "control"}
+    monkeypatch.setattr(Visitor, "arrive", lambda one: log.append((names[id(one.module)], "device")))
+    monkeypatch.setattr(Visitor, "leave", lambda one: log.append((names[id(one.module)], "home")))
     for group, module in (("text", text), ("denoise", control), ("denoise", unet), ("denoise", control), ("denoise", unet)):
         stage.enter(group, module)
-    assert log == [("text", "cuda"), ("text", "cpu"), ("control", "cuda"), ("unet", "cuda")]
+    assert log == [("text", "device"), ("text", "home"), ("control", "device"), ("unet", "device")]
     stage.drop(control)
     stage.enter("text", text)
-    assert log[4:] == [("unet", "cpu"), ("text", "cuda")], "what was evicted is not moved any more"
+    assert log[4:] == [("unet", "home"), ("text", "device")], "what was evicted is not moved any more"
+
+
+def test_weights_are_dropped_unless_a_style_changed_them():
+    stage, unet, text = Stage(torch.device("cpu")), nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 2)
+    at_home = unet.weight.data
+    visitor = Visitor(unet, torch.device("cpu"))
+    visitor._home = [home.clone() for home in visitor._home]  # the CPU stands in for a device: its copies are others
+    stage._known[unet] = visitor
+    for change in (False, True):
+        stage.enter("denoise", unet)
+        unet.weight.data = unet.weight.data.clone()
+        if change:
+            stage.change(unet)
+        unet.weight.add_(1.0)
+        stage.enter("text", text)
+        assert torch.equal(unet.weight, at_home + change)
+        assert unet.weight.data_ptr() == visitor._home[0].data_ptr(), "one place at home"
+
+
+def test_a_small_decoder_stays_on_the_device(monkeypatch):
+    from hypersd_app.engine.backends import torch_backend
+    from tests.support.tiny_models import small_tiny_decoder
+
+    sent: list[str] = []
+    monkeypatch.setattr(Stage, "enter", lambda _stage, group, _module: sent.append(group))
+    for limit, expected in ((0, ["decode"]), (10**6, [])):
+        monkeypatch.setattr(torch_backend, "STAYS", limit)
+        sent.clear()
+        loaded = TorchBackend(REFERENCE, Tier.MODEL_OFFLOAD).decoder("tiny", lambda _dtype: small_tiny_decoder())
+        loaded.value(torch.zeros(1, 4, 8, 8))
+        assert sent == expected and (loaded.bytes > 0) is (limit > 0), "what stays is counted"
 
 
 def small_network() -> nn.Sequential:
@@ -156,7 +178,7 @@ def test_parts_that_take_turns_draw_the_same(engine, settings, repositories, mon
     monkeypatch.setattr(Stage, "enter", lambda stage, group, module: (seen.append(group), enter(stage, group, module)))
     made, expected = moved.generate(request(model)), engine.generate(request(model))
     assert np.array_equal(np.asarray(made.images[0]), np.asarray(expected.images[0]))
-    assert list(dict.fromkeys(seen)) == ["text", "denoise", "decode"]
+    assert list(dict.fromkeys(seen)) == ["text", "denoise"], "the small decoder stays"
     assert "take turns" in made.backend
     moved.close()
 
