@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from hypersd_app.engine.interfaces import Conditioning, Residuals
+from hypersd_app.engine.memory.budget import free_bytes, is_out_of_memory, release
 from hypersd_app.engine.memory.device import Hardware
 from hypersd_app.engine.sampling.layout_cache import LayoutCache, layout_prior
 from hypersd_app.models.pictures import control_tensor
 
+logger = logging.getLogger(__name__)
+
+TILE = 512  # px
+LIVE = 6  # tensors of the widest kind that decoding keeps at a time
 Arrive = Callable[[], None]  # called before a network runs, so that its weights are there
 
 
@@ -90,10 +96,11 @@ class TorchControlNetwork:
         self.module = controlnet
         self._arrive = arrive
         self._dtype = hardware.dtype
+        self._forward = controlnet
 
     def __call__(self, latents: Tensor, t: Tensor, conditioning: Conditioning, control: Tensor, scales: Tensor) -> Residuals:
         self._arrive()
-        down, middle = self.module(
+        down, middle = self._forward(
             latents.to(self._dtype, memory_format=torch.channels_last),
             t.to(latents.device),
             encoder_hidden_states=conditioning.hidden.to(self._dtype),
@@ -130,16 +137,45 @@ class TorchEncoder:
 
 
 class TorchDecoder:
-    """The decoder of a VAE, full or tiny."""
+    """The decoder of a VAE, full or tiny; in tiles from the first image on for which memory is short."""
 
     def __init__(self, vae: Any, hardware: Hardware, arrive: Arrive) -> None:
         self.module = vae
         self._arrive = arrive
+        self._device = hardware.device
         self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
         self._scale = float(vae.config.scaling_factor)
         self._dtype = vae_dtype(vae, hardware)
+        self._decode = self._plain
+        self._tiled = False
+
+    def _plain(self, latents: Tensor) -> Tensor:
+        decoded: Tensor = self.module.decode(latents, return_dict=False)[0]
+        return decoded
 
     def __call__(self, latents: Tensor) -> Tensor:
         self._arrive()
-        scaled = latents / self._scale
-        return pixels(self.module.decode(scaled.to(self._dtype, memory_format=torch.channels_last), return_dict=False)[0])
+        scaled = (latents / self._scale).to(self._dtype, memory_format=torch.channels_last)
+        if not self._tiled and self._bytes(scaled) > free_bytes(self._device):
+            self._tile()
+        try:
+            return pixels(self._plain(scaled) if self._tiled else self._decode(scaled))
+        except (MemoryError, RuntimeError) as error:
+            if self._tiled or not is_out_of_memory(error):
+                raise
+        release(self._device)
+        self._tile()
+        return pixels(self._plain(scaled))
+
+    def _bytes(self, latents: Tensor) -> int:
+        """What decoding takes at its end, where images are widest, by a generous guess."""
+        widest = 2 * int(self.module.config.block_out_channels[0])
+        return latents.shape[0] * latents.shape[2] * latents.shape[3] * self.factor**2 * widest * latents.element_size() * LIVE
+
+    def _tile(self) -> None:
+        """Overlapping tiles whose seams are blended: slower, and off by a few steps of brightness near the seams."""
+        logger.info("memory is short: images are decoded in tiles of %d px", TILE)
+        self.module.enable_tiling()
+        self.module.tile_sample_min_size = min(TILE, self.module.tile_sample_min_size)
+        self.module.tile_latent_min_size = self.module.tile_sample_min_size // self.factor
+        self._tiled = True

@@ -41,6 +41,14 @@ def memory_budget(device: str, gigabytes: float, share: float = 1.0) -> int:
     return int(available_bytes() * SHARE)
 
 
+def free_bytes(device: str) -> int:
+    """Bytes that could be allocated now: what the device has left, with what torch keeps of it for later."""
+    if device == "cuda":
+        free, _ = torch.cuda.mem_get_info()
+        return int(free + torch.cuda.memory_reserved() - torch.cuda.memory_allocated())
+    return available_bytes()
+
+
 @contextmanager
 def out_of_memory_named(doing: str) -> Iterator[None]:
     """Turn every way of running out of memory into DeviceOutOfMemory; other errors pass."""
@@ -51,10 +59,16 @@ def out_of_memory_named(doing: str) -> Iterator[None]:
         raise
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether that is what `error` means."""
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    return any(words in str(error).lower() for words in OUT_OF_MEMORY_WORDS)
+
+
 def raise_if_out_of_memory(error: Exception, doing: str) -> None:
     """Raise DeviceOutOfMemory if that is what `error` means."""
-    text = str(error).lower()
-    if not isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) and not any(w in text for w in OUT_OF_MEMORY_WORDS):
+    if not is_out_of_memory(error):
         return
     logger.warning("out of memory while %s: %s", doing, error)
     message = f"Out of memory while {doing}. Memory was freed: try again, or fewer or smaller images."

@@ -11,8 +11,11 @@ from hypersd_app.catalog.lora.layers import parameter_name
 from hypersd_app.engine.loading.lora.changes import Change
 from hypersd_app.engine.loading.lora.reader import Changes
 from hypersd_app.engine.loading.lora.transfer import moved_to, on_device
+from hypersd_app.engine.memory.budget import free_bytes
 from hypersd_app.errors import ModelUnavailable
 
+ROOM = 3  # copies of a weight that changing it takes besides, in float32
+SPARE = 2_000_000_000  # bytes that drawing needs
 StyleFactors = Sequence[tuple[Changes, float]]
 
 
@@ -62,6 +65,13 @@ def _add(target: Tensor, changes: Sequence[tuple[Change, float]]) -> None:
     target.copy_(total.to(target.dtype))
 
 
+def kept_copy(target: Tensor) -> Tensor:
+    """A copy beside `target`; in the machine's memory if the device is short, where styles of SDXL would take up to 5 GB more."""
+    device = target.device.type
+    roomy = device != "cuda" or free_bytes(device) > ROOM * target.nbytes + SPARE
+    return target.detach().clone() if roomy else target.detach().cpu()
+
+
 class StylePatch:
     """Styles on a module's weights. The touched weights are kept, so that taking a style off restores every bit."""
 
@@ -78,7 +88,8 @@ class StylePatch:
     @property
     def bytes(self) -> int:
         """Memory of the kept weights."""
-        return sum(kept.numel() * kept.element_size() for kept in self._kept.values())
+        where = {target.device for target in self._module.parameters()}
+        return sum(kept.numel() * kept.element_size() for kept in self._kept.values() if kept.device in where)
 
     @torch.no_grad()
     def set(self, key: object, styles: StyleFactors) -> None:
@@ -104,7 +115,7 @@ class StylePatch:
         here = [({name: change for name, change in changes.items() if name in targets}, weight) for changes, weight in styles]
         moved = on_device(here, device)
         for name, target in targets.items():
-            self._kept[name] = target.detach().clone()
+            self._kept[name] = kept_copy(target)
             _add(target, [(changes[name], weight) for changes, weight in moved if name in changes])
 
     @torch.no_grad()
