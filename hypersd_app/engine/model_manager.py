@@ -212,7 +212,7 @@ class Opening:
         return DenoisingPipeline(
             prompts=self.manager.prompts,
             synchronize=self._backend.synchronize,
-            label=self._label,
+            placed=self._label,
             text=self._part(text_key, "text", self._load_text),
             text_key=text_key,
             denoiser=self._part(self._key("unet", "unet", source, choice.recipe), "unet", self._load_unet),

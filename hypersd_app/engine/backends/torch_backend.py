@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -46,6 +47,11 @@ class StyledTorchDenoiser:
         self.patch.set(styles_key(styles), [(factors, weight) for _, weight, factors in styles])
         self._acting = styles
 
+    @property
+    def state(self) -> str:
+        """Whether it runs compiled, for people."""
+        return self.network.state
+
     def prepared(self, words: Conditioning) -> Conditioning:
         """Pocket's layout is computed once."""
         layouts = self.network.layouts
@@ -56,7 +62,8 @@ class TorchBackend:
     """diffusers modules as they are, their weights where the tier says."""
 
     def __init__(self, hardware: Hardware, tier: Tier = Tier.RESIDENT) -> None:
-        self.hardware = hardware
+        # Weights that come and go have no place that a compiled graph could read them from.
+        self.hardware = hardware if tier is Tier.RESIDENT else replace(hardware, compile=False)
         self._tier = tier
         self._stage = Stage(hardware.torch_device)
 

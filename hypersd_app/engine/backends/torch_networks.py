@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hypersd_app.engine.backends.compiled import maybe_compiled
 from hypersd_app.engine.interfaces import Conditioning, Residuals
 from hypersd_app.engine.memory.budget import free_bytes, is_out_of_memory, release
 from hypersd_app.engine.memory.device import Hardware
@@ -69,8 +70,13 @@ class TorchDenoiser:
         self._arrive = arrive
         self.in_channels = int(unet.config.in_channels)
         self._dtype = hardware.dtype
-        self._forward = torch.compile(unet, dynamic=False) if hardware.compile else unet
+        self._forward = maybe_compiled(unet, hardware)
         self.layouts = None if layout_prior(unet) is None else LayoutCache(self._layout)
+
+    @property
+    def state(self) -> str:
+        """Whether it runs compiled, for people."""
+        return getattr(self._forward, "state", "")
 
     def _layout(self, hidden: Tensor) -> Tensor:
         self._arrive()
@@ -96,7 +102,12 @@ class TorchControlNetwork:
         self.module = controlnet
         self._arrive = arrive
         self._dtype = hardware.dtype
-        self._forward = controlnet
+        self._forward = maybe_compiled(controlnet, hardware)
+
+    @property
+    def state(self) -> str:
+        """Whether it runs compiled, for people."""
+        return getattr(self._forward, "state", "")
 
     def __call__(self, latents: Tensor, t: Tensor, conditioning: Conditioning, control: Tensor, scales: Tensor) -> Residuals:
         self._arrive()
@@ -146,8 +157,13 @@ class TorchDecoder:
         self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
         self._scale = float(vae.config.scaling_factor)
         self._dtype = vae_dtype(vae, hardware)
-        self._decode = self._plain
+        self._decode = maybe_compiled(self._plain, hardware)
         self._tiled = False
+
+    @property
+    def state(self) -> str:
+        """Whether it runs compiled, for people."""
+        return getattr(self._decode, "state", "")
 
     def _plain(self, latents: Tensor) -> Tensor:
         decoded: Tensor = self.module.decode(latents, return_dict=False)[0]

@@ -23,15 +23,14 @@ class Hardware:
     device: str
     _: KW_ONLY
     dtype: torch.dtype
-    compile: bool = False  # UNets by torch.compile, where torch runs them
+    compile: bool = False  # networks by torch.compile, where torch runs them
     threads: int = 0  # of the processor; 0 leaves it to the backend
     spare_cores: int = 0  # that OpenVINO does without, where threads are 0
 
     @property
     def label(self) -> str:
         """For people: "openvino, cpu, bfloat16"."""
-        compiled = ", compiled" if self.compile and self.backend == "torch" else ""
-        return f"{self.backend}, {self.device}, {str(self.dtype).removeprefix('torch.')}{compiled}"
+        return f"{self.backend}, {self.device}, {str(self.dtype).removeprefix('torch.')}"
 
     @property
     def torch_device(self) -> torch.device:

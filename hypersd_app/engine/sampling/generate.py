@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from hypersd_app.diffusion.noise import seeded_noise
+from hypersd_app.engine.backends.compiled import compiled_words
 from hypersd_app.engine.device_time import Clock
 from hypersd_app.engine.interfaces import Conditioning, ControlNetwork, Decoder, Encoder
 from hypersd_app.engine.plan import Choice, Plan
@@ -43,7 +44,7 @@ class DenoisingPipeline:
     """The parts of one choice, ready to run: text encoder, UNet, decoder, maybe a ControlNet. Use under the device lock."""
 
     synchronize: Callable[[], None]  # wait until the device has done its work
-    label: str  # what runs it and where its weights are, for people
+    placed: str  # what runs it and where its weights are, for people
     prompts: PromptCache
     text: TextPart
     text_key: object
@@ -56,6 +57,11 @@ class DenoisingPipeline:
     unet_styles: UNetStyles  # the same object for every stroke, by which the denoiser knows them again
     device: torch.device
     _known: LRUCache[tuple[object, ...], Conditioning] = field(default_factory=lambda: LRUCache(KEPT_PROMPTS))
+
+    @property
+    def label(self) -> str:
+        """What runs it, where its weights are, and whether what has run so far was compiled."""
+        return self.placed + compiled_words(self.denoiser, self.control, self.decoder)
 
     @torch.inference_mode()
     def render(self, plans: Sequence[Plan], clock: Clock, on_step: OnStep | None) -> list[list[Pixels]]:

@@ -22,7 +22,7 @@ def test_precision_and_compilation_are_settings():
     chosen = from_environment({"HYPERSD_PRECISION": "bfloat16", "HYPERSD_COMPILE": "1", "HYPERSD_BACKEND": "torch"}, device="cpu")
     hardware = choose_hardware(chosen)
     assert (hardware.dtype, hardware.compile) == (torch.bfloat16, True)
-    assert hardware.label == "torch, cpu, bfloat16, compiled"
+    assert hardware.label == "torch, cpu, bfloat16"
     assert replace(hardware, backend="openvino").label == "openvino, cpu, bfloat16", "OpenVINO has compiling of its own"
     assert choose_hardware(Settings(device="cpu", backend="torch")).compile is False
     with pytest.raises(InvalidRequest, match="precision"):
