@@ -60,7 +60,7 @@ def new_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         (
             "bench",
             "measure speed; `bench stroke`: the board in a browser, `bench load`: many visitors, `bench soak` and `bench worst`: "
-            "hostile ones too, `bench training`: a step",
+            "hostile ones too, `bench training`: a step, `bench card`: all of a graphics card",
             *_bench_of(arguments),
         ),
         ("screenshots", "take a screenshot of every tab, light and dark, in a browser", _add_screenshots, _screenshots),
@@ -156,6 +156,8 @@ def _bench_of(arguments: Sequence[str]) -> tuple[Callable[[argparse.ArgumentPars
     """What `bench` runs: the engine's parts, or what the word after it names."""
     if "stroke" in arguments:
         return _add_stroke_bench, _stroke_bench
+    if "card" in arguments:
+        return _add_card_bench, _card_bench
     if "training" in arguments:
         return _add_training_bench, _training_bench
     if "soak" in arguments:
@@ -187,6 +189,18 @@ def _stroke_bench(args: argparse.Namespace, settings: Settings) -> int:
     from hypersd_app.bench.browser.stroke import run_stroke_bench
 
     return run_stroke_bench(args, settings)
+
+
+def _add_card_bench(parser: argparse.ArgumentParser) -> None:
+    from hypersd_app.bench.card import add_card_arguments
+
+    add_card_arguments(parser)
+
+
+def _card_bench(args: argparse.Namespace, settings: Settings) -> int:
+    from hypersd_app.bench.card import run_card
+
+    return run_card(args, settings)
 
 
 def _add_load_bench(parser: argparse.ArgumentParser) -> None:

@@ -213,9 +213,9 @@ def count_gflop(loader: Loader, engine: Engine, request: GenerationRequest) -> d
     return counts
 
 
-def measure_reference(loader: Loader, engine: Engine, request: GenerationRequest, repeats: int) -> float:
-    """Median milliseconds of diffusers' own pipeline in float32, its prompt encoded anew as it does, to PNG bytes."""
-    call = reference_call(loader, engine, request)
+def measure_reference(loader: Loader, engine: Engine, request: GenerationRequest, repeats: int, device: str = "cpu") -> float:
+    """Median milliseconds of diffusers' own pipeline in the loader's precision, its prompt encoded anew, to PNG bytes."""
+    call = reference_call(loader, engine, request, device)
     call(0)
     spent = []
     for seed in range(repeats):
@@ -226,7 +226,7 @@ def measure_reference(loader: Loader, engine: Engine, request: GenerationRequest
     return statistics.median(spent)
 
 
-def reference_call(loader: Loader, engine: Engine, request: GenerationRequest) -> Callable[[int], Image.Image]:
+def reference_call(loader: Loader, engine: Engine, request: GenerationRequest, device: str = "cpu") -> Callable[[int], Image.Image]:
     """The plain pipeline on the same weights, as a function of the seed."""
     model = engine.catalog.model(request.model)
     recipe = next(row for row in model.recipes if row.name == request.recipe)
@@ -253,6 +253,9 @@ def reference_call(loader: Loader, engine: Engine, request: GenerationRequest) -
         kind += "ControlNet"
     pipeline = getattr(diffusers, f"{kind}Pipeline")(**parts)
     pipeline.set_progress_bar_config(disable=True)
+    pipeline.to(device)
+    for module in encoder.encoders:
+        module.to(device)
 
     def call(seed: int) -> Image.Image:
         text = encoder(request.prompt)
