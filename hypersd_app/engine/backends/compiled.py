@@ -6,6 +6,7 @@ the one that was not used for longest makes room for a new one, and a batch is f
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -15,13 +16,17 @@ from cachetools import LRUCache
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from hypersd_app.engine.compilation import COMPILED, PLAIN
 from hypersd_app.engine.memory.device import Hardware
 
 logger = logging.getLogger(__name__)
 
 BATCHES = (1, 2, 4, 8)  # larger ones stay as they are
 KEPT = 24  # shapes of one network
-COMPILED, PLAIN = "compiled", "not compiled"
+# A count of compilations that is not shared with others, where this torch has it; its types don't know of it yet.
+OWN_LIMITS: dict[str, Any] = {"recompile_limit": 2, "isolate_recompiles": True}
+if not set(OWN_LIMITS) <= set(inspect.signature(torch.compile).parameters):
+    OWN_LIMITS = {}
 
 
 def filled_batch(count: int) -> int:
@@ -93,9 +98,8 @@ class CompiledNetwork:
         return found
 
     def _new(self) -> Callable[..., Any]:
-        limits: dict[str, Any] = {"recompile_limit": 2, "isolate_recompiles": True}  # torch's types don't know them yet
         mode = "reduce-overhead" if self._graphs else None
-        made: Callable[..., Any] = torch.compile(self._call, dynamic=False, fullgraph=True, mode=mode, **limits)
+        made: Callable[..., Any] = torch.compile(self._call, dynamic=False, fullgraph=True, mode=mode, **OWN_LIMITS)
         return made
 
     def _own(self, found: Any, count: int, size: int) -> Any:
@@ -111,11 +115,3 @@ class CompiledNetwork:
 def maybe_compiled(call: Callable[..., Any], hardware: Hardware) -> Callable[..., Any]:
     """`call` compiled where the hardware says so."""
     return CompiledNetwork(call, hardware) if hardware.compile else call
-
-
-def compiled_words(*networks: object) -> str:
-    """For a label: ", compiled" if all that ran are, and which are not otherwise; empty where nothing is compiled."""
-    states = {getattr(network, "state", "") for network in networks} - {""}
-    if not states:
-        return ""
-    return f", {COMPILED}" if states == {COMPILED} else f", {PLAIN}" if states == {PLAIN} else ", partly compiled"

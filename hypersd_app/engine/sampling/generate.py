@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from hypersd_app.diffusion.noise import seeded_noise
-from hypersd_app.engine.backends.compiled import compiled_words
+from hypersd_app.engine.compilation import compiled_words
 from hypersd_app.engine.device_time import Clock
 from hypersd_app.engine.interfaces import Conditioning, ControlNetwork, Decoder, Encoder
 from hypersd_app.engine.plan import Choice, Plan

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from hypersd_app.engine.backends import compiled
-from hypersd_app.engine.backends.compiled import CompiledNetwork, compiled_words, filled_batch
+from hypersd_app.engine.backends.compiled import CompiledNetwork, filled_batch
 from hypersd_app.engine.backends.torch_networks import TorchControlNetwork, TorchDecoder, TorchDenoiser
+from hypersd_app.engine.compilation import compiled_words
 from hypersd_app.engine.interfaces import Conditioning
 from hypersd_app.engine.memory.device import Hardware
 from tests.engine.conftest import REFERENCE
