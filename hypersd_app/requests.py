@@ -139,7 +139,7 @@ class InitImage:
         check_pixels("mask", self.mask, 0)
         if self.mask.shape != (height, width):
             found = f"{self.mask.shape[1]}x{self.mask.shape[0]} pixels"
-            raise InvalidRequest("mask", found, f"the size of the picture, {width}x{height} pixels")
+            raise InvalidRequest("mask", found, f"the size of the image, {width}x{height} pixels")
 
 
 def check_pixels(field_name: str, value: object, channels: int) -> None:

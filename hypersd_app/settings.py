@@ -61,7 +61,7 @@ class Settings:
     backend: str = "auto"  # one of BACKENDS
     device: str = "auto"  # one of DEVICES
     precision: str = "auto"  # of the networks, one of PRECISIONS
-    compile: bool = False  # UNets by torch.compile: minutes at the first picture of each size, a GPU that serves for long gains
+    compile: bool = False  # UNets by torch.compile: minutes at the first image of each size, a GPU that serves for long gains
     assets: Path = field(default_factory=partial(_in_working_folder, "assets"))  # Pocket's weights lie in its folder `pocket`
     runs: Path = field(default_factory=partial(_in_working_folder, "runs"))  # what training leaves
     cache: Path = field(default_factory=cache_folder)

@@ -70,7 +70,7 @@ def container_bytes(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
 def share_one_heap() -> None:
     """Let all threads of this process allocate from one heap; to be called before they start.
 
-    glibc gives each thread its own, and each keeps what the pictures drawn on that thread freed: a process whose threads
+    glibc gives each thread its own, and each keeps what the images drawn on that thread freed: a process whose threads
     take turns grows with every one that takes its first.
     """
     set_option = getattr(c_library(), "mallopt", None)

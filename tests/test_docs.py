@@ -41,10 +41,10 @@ def test_every_room_stands_in_the_tree(room: str) -> None:
     assert re.search(rf"^ +{room}/ ", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def test_modules_in_the_pictures_exist() -> None:
+def test_modules_in_the_diagrams_exist() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    pictures = re.findall(r"```mermaid\n(.*?)```", text, re.DOTALL)
-    modules = {name for picture in pictures for name in re.findall(r"\b[\w/]+\.py\b", picture)}
+    diagrams = re.findall(r"```mermaid\n(.*?)```", text, re.DOTALL)
+    modules = {name for diagram in diagrams for name in re.findall(r"\b[\w/]+\.py\b", diagram)}
     assert len(modules) > 15
     assert not [name for name in sorted(modules) if not (PACKAGE / name).exists()]
 

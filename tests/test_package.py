@@ -113,7 +113,7 @@ def test_it_serves_with_the_weights_of_the_folder_it_starts_in(command: Path, tm
     environment = {**without_ours(), **console, "HYPERSD_BACKEND": "torch", "HYPERSD_CACHE": str(tmp_path / "cache")}
     process = subprocess.Popen([command, "serve", "--port", str(port)], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
     try:
-        await_ready(port, process)  # the page is built of the wheel's files, and the first picture is drawn
+        await_ready(port, process)  # the page is built of the wheel's files, and the first image is drawn
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
     finally:

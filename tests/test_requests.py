@@ -109,7 +109,7 @@ def test_strength_is_part_of_the_key_and_the_pixels_painted_on_are_not() -> None
     other = GenerationRequest("a dog", init=InitImage(IMAGE + 1, 0.5, MASK))
     assert painted.batch_key() == other.batch_key() != plain.batch_key()
     assert painted.batch_key() != GenerationRequest("a cat", init=InitImage(IMAGE, 0.4)).batch_key()
-    assert plain.batch_key(strength=0.5) == painted.batch_key(), "the key of a frame whose picture is decoded later"
+    assert plain.batch_key(strength=0.5) == painted.batch_key(), "the key of a frame whose image is decoded later"
 
 
 def test_the_seeds_of_a_batch_wrap_round() -> None:

@@ -1,1 +1,1 @@
-"""Measuring: parts of a picture, crowds of visitors, and the drawing board in a real browser."""
+"""Measuring: parts of an image, crowds of visitors, and the drawing board in a real browser."""

@@ -192,7 +192,7 @@ class Board:
         await self._up.put({"type": "websocket.receive", "bytes": pack(Message(self._sequence, HEAD, sketch))})
         while (reply := await self._down.get()).get("bytes") is None:
             assert json.loads(reply["text"])["type"] != "error", reply["text"]
-        return unpack(reply["bytes"]).picture
+        return unpack(reply["bytes"]).image
 
     async def close(self) -> None:
         """Leave."""

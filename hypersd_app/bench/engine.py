@@ -58,7 +58,7 @@ class Measurement:
     gflop: dict[str, float] = field(default_factory=dict)
     ceiling: float = 0.0
     reference: float = 0.0
-    peak_memory: int = 0  # bytes of this process, from before loading to the last picture
+    peak_memory: int = 0  # bytes of this process, from before loading to the last image
 
     @property
     def speedup(self) -> float:
@@ -192,7 +192,7 @@ def measure(engine: Engine, request: GenerationRequest, repeats: int) -> Measure
 
 
 def count_gflop(loader: Loader, engine: Engine, request: GenerationRequest) -> dict[str, float]:
-    """GFLOP by part for one picture, summed over the steps."""
+    """GFLOP by part for one image, summed over the steps."""
     model = engine.catalog.model(request.model)
     recipe = next(row for row in model.recipes if row.name == request.recipe)
     unet, vae = loader.unet(model, recipe), loader.decoder(model, engine.catalog.decoder(model, request.decoder))
@@ -220,8 +220,8 @@ def measure_reference(loader: Loader, engine: Engine, request: GenerationRequest
     spent = []
     for seed in range(repeats):
         started = time.perf_counter()
-        picture = call(seed)
-        encode_png(picture)
+        image = call(seed)
+        encode_png(image)
         spent.append((time.perf_counter() - started) * 1000)
     return statistics.median(spent)
 

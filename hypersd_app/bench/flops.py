@@ -49,7 +49,7 @@ def gflop(module: nn.Module, *args: Any, **kwargs: Any) -> float:
 
 
 def unet_gflop(unet: Any, height: int, width: int, tokens: int, controlled: Any = None) -> float:
-    """A UNet's step for one picture of latents (height, width); with `controlled` (a ControlNet) only its own work."""
+    """A UNet's step for one image of latents (height, width); with `controlled` (a ControlNet) only its own work."""
     config = unet.config
     latents = torch.zeros(1, config.in_channels, height, width, device="meta")
     hidden = torch.zeros(1, tokens, config.cross_attention_dim, device="meta")
@@ -63,8 +63,8 @@ def unet_gflop(unet: Any, height: int, width: int, tokens: int, controlled: Any 
     if controlled is None:
         return gflop(on_meta(unet), latents, t, hidden, added_cond_kwargs=added)
     module, factor = controlled
-    picture = torch.zeros(1, 3, height * factor, width * factor, device="meta")
-    return gflop(on_meta(module), latents, t, hidden, controlnet_cond=picture, added_cond_kwargs=added)
+    image = torch.zeros(1, 3, height * factor, width * factor, device="meta")
+    return gflop(on_meta(module), latents, t, hidden, controlnet_cond=image, added_cond_kwargs=added)
 
 
 def text_gflop(encoders: Sequence[Any], tokens: int) -> float:
@@ -76,7 +76,7 @@ def text_gflop(encoders: Sequence[Any], tokens: int) -> float:
 
 
 def decoder_gflop(vae: Any, height: int, width: int) -> float:
-    """A decoder's work for one picture."""
+    """A decoder's work for one image."""
     module = on_meta(vae)
     latents = torch.zeros(1, vae.config.latent_channels, height, width, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():

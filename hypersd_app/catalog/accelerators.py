@@ -15,7 +15,7 @@ from hypersd_app.catalog.hyper_sd import ETA, TRAILING, UNIFIED_STEPS
 from hypersd_app.catalog.specs import Range, Recipe, StyleSpec, WeightSource
 
 GUESS = "guessed from the file's name"
-# Euler's steps in the noise level are DDIM's on the same timesteps, with the last one ending on the clean picture.
+# Euler's steps in the noise level are DDIM's on the same timesteps, with the last one ending on the clean image.
 EULER = (*TRAILING, ("set_alpha_to_one", True))
 PHASED = (*TRAILING, ("clip_sample", False), ("set_alpha_to_one", False))
 LITTLE_GUIDANCE: Range = (1.0, 1.0, 2.0)
@@ -126,7 +126,7 @@ def _adapted(row: Accelerator, said: str, count: int | None, merged: bool) -> Re
     if count is not None:
         timesteps = dict(row.fixed).get(count, recipe.timesteps if not row.fixed else None)
         recipe = replace(recipe, steps=(count,), timesteps=timesteps, title=f"{recipe.title}, {count} step{'s' * (count > 1)}")
-    if row.recipe.name == "lightning" and count == 1:  # which predicts the clean picture
+    if row.recipe.name == "lightning" and count == 1:  # which predicts the clean image
         recipe = replace(recipe, scheduler_arguments=(*EULER, ("prediction_type", "sample")))
     if _names(said, ("cfg",)) and row.recipe.name == "hyper":
         recipe = replace(recipe, guidance=(5.0, 5.0, 8.0), negative_prompt=True)

@@ -49,7 +49,7 @@ class Recipe:
     lora: WeightSource | None = None
     lora_scale: float = 1.0
     unet: WeightSource | None = None  # a whole UNet in place of the model's own
-    rest_steps: int = 4  # of the better picture that a drawing gets when the pen rests
+    rest_steps: int = 4  # of the better image that a drawing gets when the pen rests
 
     @property
     def default_steps(self) -> int:
@@ -72,12 +72,12 @@ class Recipe:
 
     @property
     def uses_guidance(self) -> bool:
-        """True if `guidance_scale` changes the picture."""
+        """True if `guidance_scale` changes the image."""
         return self.guidance is not None
 
     @property
     def uses_eta(self) -> bool:
-        """True if `eta` changes the picture at more than one step."""
+        """True if `eta` changes the image at more than one step."""
         return self.eta is not None
 
     def negative_prompt_matters(self, guidance_scale: float | None) -> bool:

@@ -73,7 +73,7 @@ def allowed_strength(model: ModelSpec, recipe: Recipe, value: float | None) -> f
     if strengths is None:
         return value
     if not strengths:
-        raise InvalidRequest("init", "a picture", f"none: {model.title} starts from noise alone")
+        raise InvalidRequest("init", "an image", f"none: {model.title} starts from noise alone")
     nearest = min(strengths, key=lambda allowed: abs(allowed - value))
     if abs(nearest - value) > STRENGTH_ROUNDED:
         raise InvalidRequest("strength", value, f"{listed([f'{s:.2g}' for s in strengths])} with recipe {recipe.name!r}")

@@ -1,1 +1,1 @@
-"""Serving: requests in, pictures out. Knows nothing of gradio."""
+"""Serving: requests in, images out. Knows nothing of gradio."""

@@ -1,4 +1,4 @@
-"""Control pictures from photographs: edges, lines and depth, each detector loaded alone and when it is first asked for."""
+"""Control images from photographs: edges, lines and depth, each detector loaded alone and when it is first asked for."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EDGES = WeightSource(repo="lllyasviel/Annotators")
 DEPTH = WeightSource(repo="depth-anything/Depth-Anything-V2-Small-hf")
 UNREADABLE = (OSError, RuntimeError, KeyError, ValueError, AttributeError, EOFError, pickle.UnpicklingError)
 
-Detector = Callable[..., Image.Image]  # (picture, detect_resolution, image_resolution) to a control picture
+Detector = Callable[..., Image.Image]  # (image, detect_resolution, image_resolution) to a control image
 Build = Callable[[list[Path]], tuple[Detector, list[nn.Module]]]
 
 
@@ -85,9 +85,9 @@ def depth(files: list[Path]) -> tuple[Detector, list[nn.Module]]:
     processor = transformers.DPTImageProcessor.from_pretrained(folder, local_files_only=True)
     network = transformers.DepthAnythingForDepthEstimation.from_pretrained(folder, local_files_only=True, use_safetensors=True)
 
-    def detect(picture: Image.Image, **_: Any) -> Image.Image:
+    def detect(image: Image.Image, **_: Any) -> Image.Image:
         with torch.inference_mode():
-            found = network(**processor(images=picture, return_tensors="pt")).predicted_depth[0]
+            found = network(**processor(images=image, return_tensors="pt")).predicted_depth[0]
         scaled = (found - found.min()) / (found.max() - found.min()).clamp(min=1e-6)
         return Image.fromarray(scaled.mul(255).round().to(torch.uint8).numpy())
 
@@ -114,7 +114,7 @@ class Annotators:
         self._residency = residency
 
     def annotate(self, kind: str, photograph: Image.Image, size: tuple[int, int]) -> Pixels:
-        """A photograph as a control picture of `kind`, uint8 (H, W, 3). Raises InvalidRequest and ModelUnavailable."""
+        """A photograph as a control image of `kind`, uint8 (H, W, 3). Raises InvalidRequest and ModelUnavailable."""
         one_of("control kind", kind, ANNOTATORS)
         row = replace(ANNOTATORS[kind], source=pinned(ANNOTATORS[kind].source, self._pins))
         with self._residency.lease(("annotator", row.build.__name__), lambda: self._load(row)) as detector:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from hypersd_app.errors import InvalidRequest
-from hypersd_app.images.files import open_picture
+from hypersd_app.images.files import decode_image
 from hypersd_app.images.painting import init_image
 from hypersd_app.images.scribble import scribble_control
 from hypersd_app.requests import USUAL_STRENGTH, ControlInput, GenerationRequest, InitImage, StyleWeight
@@ -34,22 +34,22 @@ def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="inference steps (default: the fewest of the recipe)")
     parser.add_argument("--guidance-scale", type=float)
     parser.add_argument("--eta", type=float)
-    parser.add_argument("--seed", metavar="N[,N...]", help="picture i of --count uses seed + i; several: each in turn (default: 0)")
-    parser.add_argument("--count", type=int, help="pictures (default: 1)")
+    parser.add_argument("--seed", metavar="N[,N...]", help="image i of --count uses seed + i; several: each in turn (default: 0)")
+    parser.add_argument("--count", type=int, help="images (default: 1)")
     parser.add_argument("--width", type=int)
     parser.add_argument("--height", type=int)
     parser.add_argument("--style", action="append", default=[], metavar="NAME[:WEIGHT]", help="may be given several times")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--sketch", type=Path, help="a drawing, dark on light or light on dark")
-    source.add_argument("--photo", type=Path, help="a picture that --control's detector turns into lines, edges or depth")
-    parser.add_argument("--init", type=Path, help="a picture to paint on: image to image")
-    parser.add_argument("--strength", type=float, help="0 keeps the picture, 1 forgets it (default: 0.6)")
-    parser.add_argument("--mask", type=Path, help="of the picture's size: only what is white, or painted on transparent, is redone")
+    source.add_argument("--photo", type=Path, help="an image that --control's detector turns into lines, edges or depth")
+    parser.add_argument("--init", type=Path, help="an image to paint on: image to image")
+    parser.add_argument("--strength", type=float, help="0 keeps the image, 1 forgets it (default: 0.6)")
+    parser.add_argument("--mask", type=Path, help="of the image's size: only what is white, or painted on transparent, is redone")
     parser.add_argument("--control", default="scribble", help="kind of control (default: scribble)")
     parser.add_argument("--control-scale", type=float, help="how strongly (default: the ControlNet's own)")
     parser.add_argument("--decoder", default="", help="full or tiny")
-    parser.add_argument("--again", type=Path, metavar="PNG", help="make a picture of this app again; other options change it")
-    parser.add_argument("-o", "--output", type=Path, default=Path("."), help="a folder, or a .png file for one picture")
+    parser.add_argument("--again", type=Path, metavar="PNG", help="make an image of this app again; other options change it")
+    parser.add_argument("-o", "--output", type=Path, default=Path("."), help="a folder, or a .png file for one image")
     parser.add_argument("--list", action="store_true", help="print models, recipes and styles, draw nothing")
 
 
@@ -142,8 +142,8 @@ def _init(args: argparse.Namespace) -> InitImage | None:
                 raise InvalidRequest(name, getattr(args, name), "nothing without --init")
         return None
     strength = USUAL_STRENGTH if args.strength is None else args.strength
-    mask = None if args.mask is None else open_picture(args.mask, "mask")
-    return init_image(open_picture(args.init, "init"), strength, mask)
+    mask = None if args.mask is None else decode_image(args.mask, "mask")
+    return init_image(decode_image(args.init, "init"), strength, mask)
 
 
 def _control(args: argparse.Namespace, engine: Engine, request: GenerationRequest) -> ControlInput | None:
@@ -160,8 +160,8 @@ def _control(args: argparse.Namespace, engine: Engine, request: GenerationReques
 
 
 def open_image(path: Path) -> Image.Image:
-    """A picture file, decoded as the page and the API decode it. Raises InvalidRequest."""
-    return open_picture(path, "picture")
+    """An image file, decoded as the page and the API decode it. Raises InvalidRequest."""
+    return decode_image(path, "image")
 
 
 def parse_seeds(text: str | None) -> list[int]:
@@ -182,7 +182,7 @@ def parse_style(text: str) -> StyleWeight:
 
 
 def output_path(output: Path, name: str, count: int) -> Path:
-    """Where to write: `output` itself if it is a .png and one picture is made, numbered beside it for more."""
+    """Where to write: `output` itself if it is a .png and one image is made, numbered beside it for more."""
     if output.suffix.lower() != ".png":
         return output / name
     return output if count == 1 else output.with_name(f"{output.stem}-{name}")

@@ -135,4 +135,4 @@ def _render_one(pipeline: Any, plan: Plan, clock: Clock, on_step: StepReport | N
             callback_on_step_end=report,
             **arguments,
         ).images
-    return [np.asarray(picture.convert("RGB")) for picture in made]
+    return [np.asarray(image.convert("RGB")) for image in made]

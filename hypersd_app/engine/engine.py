@@ -31,7 +31,7 @@ from hypersd_app.weights.hub import Hub
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[..., None]  # (share, words or StepReached), and in a long run now and then a picture too
+Progress = Callable[..., None]  # (share, words or StepReached), and in a long run now and then an image too
 Drawn = tuple[list[list[Pixels]], dict[str, float], str]  # images of each plan, milliseconds, what drew them
 
 
@@ -51,7 +51,7 @@ class EngineStatus(TypedDict):
     load_seconds: float
     prompt_hits: int
     prompt_misses: int
-    pictures: int
+    images: int
     milliseconds: dict[str, float]  # of the last request, by part
 
 
@@ -73,7 +73,7 @@ class Engine:
         self._annotators = Annotators(self._hub, self._model_cache, self.catalog.pins)
         self._device = SharedDevice()
         self._draw_on_lent_gpu = borrowing(self._draw_or_error)
-        self._pictures = 0
+        self._images = 0
         self._milliseconds: dict[str, float] = {}
         logger.info("engine: %s, budget %.1f GB", self.hardware.label, self._model_cache.budget / 1e9)
 
@@ -104,7 +104,7 @@ class Engine:
             self._free()
             raise
         self._milliseconds = milliseconds
-        self._pictures += sum(len(row) for row in images)
+        self._images += sum(len(row) for row in images)
         drawn_rows = zip(plans, images, strict=True)
         return [GenerationResult(tuple(row), plan.filled, milliseconds, label, plan.notes) for plan, row in drawn_rows]
 
@@ -130,7 +130,7 @@ class Engine:
         release(self.hardware.device)
 
     def annotate(self, kind: str, photograph: Image.Image, size: tuple[int, int]) -> Pixels:
-        """A photograph as a control picture, uint8 (H, W, 3); `size` is (W, H). Raises InvalidRequest and ModelUnavailable."""
+        """A photograph as a control image, uint8 (H, W, 3); `size` is (W, H). Raises InvalidRequest and ModelUnavailable."""
         with self._device.short():
             return self._annotators.annotate(kind, photograph, size)
 
@@ -163,7 +163,7 @@ class Engine:
             load_seconds=counts.load_seconds,
             prompt_hits=prompts.hits,
             prompt_misses=prompts.misses,
-            pictures=self._pictures,
+            images=self._images,
             milliseconds=dict(self._milliseconds),
         )
 
@@ -215,8 +215,8 @@ def _drawn(pipeline: Pipeline, plans: list[Plan], clock: Clock, on_step: OnStep 
 def giving_way(pipeline: Pipeline, work: LongWork, clock: Clock, on_step: OnStep) -> OnStep:
     """`on_step`, after which those who wait for the device have it for a while. Their time is not this request's."""
 
-    def report(step: int, steps: int, *picture: Image.Image) -> None:
-        on_step(step, steps, *picture)
+    def report(step: int, steps: int, *image: Image.Image) -> None:
+        on_step(step, steps, *image)
         if pipeline.resume is None or step == steps:
             return
         away = work.give_way()
@@ -231,7 +231,7 @@ def _step_report(progress: Progress | None) -> OnStep | None:
     if progress is None:
         return None
 
-    def report(step: int, steps: int, *picture: Image.Image) -> None:
-        progress(LOADING_SHARE + (1 - LOADING_SHARE) * step / steps, StepReached(step, steps), *picture)
+    def report(step: int, steps: int, *image: Image.Image) -> None:
+        progress(LOADING_SHARE + (1 - LOADING_SHARE) * step / steps, StepReached(step, steps), *image)
 
     return report

@@ -62,20 +62,20 @@ class ControlNetwork(Protocol):
     """A ControlNet."""
 
     def __call__(self, latents: Tensor, t: Tensor, conditioning: Conditioning, control: Tensor, scales: Tensor) -> Residuals:
-        """Residuals for `control`, uint8 (B, H, W, 3), each picture's multiplied by its own of `scales` (B, 1, 1, 1)."""
+        """Residuals for `control`, uint8 (B, H, W, 3), each image's multiplied by its own of `scales` (B, 1, 1, 1)."""
         ...
 
 
 class Encoder(Protocol):
-    """An encoder from pictures to scaled latents, what a `Decoder` takes."""
+    """An encoder from images to scaled latents, what a `Decoder` takes."""
 
-    def __call__(self, pictures: Tensor) -> Tensor:
+    def __call__(self, images: Tensor) -> Tensor:
         """uint8 (B, H, W, 3) to (B, C, h, w) float32, without noise."""
         ...
 
 
 class Decoder(Protocol):
-    """A decoder from scaled latents, as the sampler leaves them, to pictures."""
+    """A decoder from scaled latents, as the sampler leaves them, to images."""
 
     factor: int  # pixels a latent
 

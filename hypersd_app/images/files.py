@@ -13,39 +13,37 @@ from hypersd_app.errors import InvalidRequest
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 SPOKEN = "PNG, JPEG, WebP, GIF or BMP"
-MOST_PIXELS = 25_000_000  # of a picture on the command line and of an upload
+MOST_PIXELS = 25_000_000  # of an image on the command line and of an upload
 LARGEST_FILE = 64 * 1024 * 1024  # bytes
 WIDE_GREY = ("I", "F")  # and I;16 in its byte orders: grey of more than eight bits
 
 
-def open_picture(source: bytes | str | Path, field: str, max_pixels: int = MOST_PIXELS) -> Image.Image:
-    """Decode an untrusted picture: upright, RGB or RGBA, eight bits a channel. Raises InvalidRequest naming `field`."""
+def decode_image(source: bytes | str | Path, field: str, max_pixels: int = MOST_PIXELS) -> Image.Image:
+    """Decode an untrusted image: upright, RGB or RGBA, eight bits a channel. Raises InvalidRequest naming `field`."""
     data = source if isinstance(source, bytes) else _read(Path(source), field)
     if not data:
-        raise InvalidRequest(field, "an empty file", f"a picture ({SPOKEN})")
+        raise InvalidRequest(field, "an empty file", f"an image ({SPOKEN})")
     try:
         with warnings.catch_warnings():
             # Pillow's own bomb check warns here; ours below is stricter and names the field.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(data), formats=FORMATS)
-        check_size(picture.size, field, max_pixels)
-        picture.load()
-        return plain_picture(ImageOps.exif_transpose(picture))
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        check_size(image.size, field, max_pixels)
+        image.load()
+        return plain_image(ImageOps.exif_transpose(image))
     except InvalidRequest:
         raise
     except Image.DecompressionBombError:
-        raise InvalidRequest(field, "a giant picture", f"at most {max_pixels / 1e6:.0f} megapixels") from None
+        raise InvalidRequest(field, "a giant image", f"at most {max_pixels / 1e6:.0f} megapixels") from None
     except Exception:  # noqa: BLE001 - a broken file makes Pillow's readers run into anything: IndexError, struct.error ...
-        raise InvalidRequest(field, "a file that is no readable picture", SPOKEN) from None
+        raise InvalidRequest(field, "a file that is no readable image", SPOKEN) from None
 
 
-def plain_picture(picture: Image.Image) -> Image.Image:
+def plain_image(image: Image.Image) -> Image.Image:
     """RGB, or RGBA where something may be transparent; grey of 16 bits is scaled, where Pillow would cut it off at 255."""
-    if picture.mode.startswith(WIDE_GREY):
-        return Image.fromarray(_eight_bits(np.asarray(picture, np.float32))).convert("RGB")
-    return picture.convert(
-        "RGBA" if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") else "RGB"
-    )
+    if image.mode.startswith(WIDE_GREY):
+        return Image.fromarray(_eight_bits(np.asarray(image, np.float32))).convert("RGB")
+    return image.convert("RGBA" if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa") else "RGB")
 
 
 def _eight_bits(grey: np.ndarray) -> np.ndarray:
@@ -61,19 +59,19 @@ def _read(path: Path, field: str) -> bytes:
             raise InvalidRequest(field, f"{size / 1e6:.0f} MB", f"at most {LARGEST_FILE / 1e6:.0f} MB")
         return path.read_bytes()
     except OSError as error:
-        raise InvalidRequest(field, path.name, f"a readable picture file ({error.strerror})") from None
+        raise InvalidRequest(field, path.name, f"a readable image file ({error.strerror})") from None
 
 
 def check_size(size: tuple[int, int], field: str, max_pixels: int) -> None:
-    """Raise InvalidRequest when a picture has more than `max_pixels` or no area."""
+    """Raise InvalidRequest when an image has more than `max_pixels` or no area."""
     width, height = size
     if width * height > max_pixels or width < 1 or height < 1:
         shown = f"{width}x{height} ({width * height / 1e6:.1f} megapixels)"
         raise InvalidRequest(field, shown, f"at most {max_pixels / 1e6:.0f} megapixels")
 
 
-def encode_jpeg(picture: Image.Image, quality: int = 88) -> bytes:
+def encode_jpeg(image: Image.Image, quality: int = 88) -> bytes:
     """JPEG bytes for the way down; the fastest of the browser's formats to encode here."""
     buffer = io.BytesIO()
-    picture.convert("RGB").save(buffer, "JPEG", quality=quality)
+    image.convert("RGB").save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()

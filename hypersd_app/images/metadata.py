@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngInfo
 
 from hypersd_app.errors import InvalidRequest
-from hypersd_app.images.files import open_picture
+from hypersd_app.images.files import decode_image
 from hypersd_app.images.png import encode_png
 from hypersd_app.images.recipes.texts import image_texts
 from hypersd_app.prompts.wording import PLAIN
@@ -39,12 +39,12 @@ CONTROL_PIXELS = 2048 * 2048  # of a control image inside a recipe; those made h
 CONTROL_BYTES = 6 * 1024 * 1024  # in base64
 MOST_NODES = 200_000  # lists and objects in a recipe: each takes fifty times its two bytes once it is read
 LARGEST_SIDE = 8192  # pixels; the model allows fewer
-HASH_LENGTH = 16  # hexadecimal digits of a picture's hash
+HASH_LENGTH = 16  # hexadecimal digits of an image's hash
 MADE_HERE = "what this app wrote into a PNG"
 
 
 def request_of(result: GenerationResult, index: int) -> GenerationRequest:
-    """The request that makes picture `index` of a result again, alone."""
+    """The request that makes image `index` of a result again, alone."""
     request = result.request
     return replace(request, seed=(request.seed + index) % 2**32, num_images=1)
 
@@ -79,7 +79,7 @@ def parameters_text(request: GenerationRequest) -> str:
 
 
 def request_values(request: GenerationRequest) -> dict[str, Any]:
-    """The request as plain JSON values; a control picture is a PNG in base64, an init image a hash."""
+    """The request as plain JSON values; a control image is a PNG in base64, an init image a hash."""
     control, init = request.control, request.init
     values = {row.name: getattr(request, row.name) for row in fields(request) if row.name != "init"} | {"control": None}
     if init is not None:
@@ -87,8 +87,8 @@ def request_values(request: GenerationRequest) -> dict[str, Any]:
         values["init"] = {"strength": init.strength, "hash": pixels_hash(init.image), "mask": mask}
     values["styles"] = [asdict(style) for style in request.styles]
     if control is not None:
-        picture = base64.b64encode(encode_png(control.image)).decode("ascii")
-        values["control"] = {"kind": control.kind, "scale": control.scale, "png": picture}
+        image = base64.b64encode(encode_png(control.image)).decode("ascii")
+        values["control"] = {"kind": control.kind, "scale": control.scale, "png": image}
     return values
 
 
@@ -107,7 +107,7 @@ def request_from_values(values: Mapping[str, Any]) -> GenerationRequest:
 
 @dataclass(frozen=True)
 class InitRecord:
-    """What a recipe says of the picture that was painted on: the picture itself is not in it."""
+    """What a recipe says of the image that was painted on: the image itself is not in it."""
 
     strength: float
     image_hash: str
@@ -115,15 +115,15 @@ class InitRecord:
 
     def init(self, image: InitImage | None, strength: float | None = None) -> InitImage:
         """`image` with this strength, or the given one. Raises InvalidRequest if it is missing or another."""
-        wanted = f"the picture it was painted on (hash {self.image_hash})"
+        wanted = f"the image it was painted on (hash {self.image_hash})"
         if image is None:
             raise InvalidRequest("init", "nothing", wanted)
         if (found := pixels_hash(image.image)) != self.image_hash:
-            raise InvalidRequest("init", f"a picture with hash {found}", wanted)
+            raise InvalidRequest("init", f"an image with hash {found}", wanted)
         mask = None if image.mask is None else pixels_hash(image.mask)
         if mask != self.mask_hash:
             allowed = "none" if self.mask_hash is None else f"the mask it was painted with (hash {self.mask_hash})"
-            raise InvalidRequest("mask", "nothing" if mask is None else f"a picture with hash {mask}", allowed)
+            raise InvalidRequest("mask", "nothing" if mask is None else f"an image with hash {mask}", allowed)
         return replace(image, strength=self.strength if strength is None else strength)
 
 
@@ -138,7 +138,7 @@ def init_record(values: Mapping[str, Any]) -> InitRecord | None:
 
 
 def pixels_hash(pixels: NDArray[np.uint8]) -> str:
-    """Hexadecimal digest of a picture's size and pixels, whatever file they came from."""
+    """Hexadecimal digest of an image's size and pixels, whatever file they came from."""
     return hashlib.sha256(f"{pixels.shape}".encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()[:HASH_LENGTH]
 
 
@@ -153,8 +153,8 @@ def _control(row: Any) -> ControlInput | None:
         data = base64.b64decode(packed)
     except binascii.Error:
         raise InvalidRequest("control image", "text that is no base64", MADE_HERE) from None
-    picture = open_picture(data, "control image", CONTROL_PIXELS)
-    return ControlInput(np.asarray(picture.convert("RGB")), row["kind"], row["scale"])
+    image = decode_image(data, "control image", CONTROL_PIXELS)
+    return ControlInput(np.asarray(image.convert("RGB")), row["kind"], row["scale"])
 
 
 def recipe_document(text: str) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def recipe_document(text: str) -> dict[str, Any]:
 
 
 def png_info(result: GenerationResult, index: int) -> PngInfo:
-    """The text chunks of picture `index`."""
+    """The text chunks of image `index`."""
     request = request_of(result, index)
     info = PngInfo()
     info.add_text(PARAMETERS_KEY, parameters_text(request))
@@ -181,14 +181,14 @@ def png_info(result: GenerationResult, index: int) -> PngInfo:
 
 
 def result_png(result: GenerationResult, index: int = 0) -> bytes:
-    """Picture `index` with its metadata."""
+    """Image `index` with its metadata."""
     return encode_png(result.pixels[index], png_info(result, index))
 
 
 def read_request(path: Path, init: InitImage | None = None, strength: float | None = None) -> GenerationRequest:
     """The request that made a PNG of this app. Raises InvalidRequest.
 
-    One that was painted on a picture needs it again as `init`; `strength` replaces the recipe's.
+    One that was painted on an image needs it again as `init`; `strength` replaces the recipe's.
     """
     try:
         texts = image_texts(path.read_bytes())
@@ -204,5 +204,5 @@ def read_request(path: Path, init: InitImage | None = None, strength: float | No
 def file_name(request: GenerationRequest) -> str:
     """`red-apple-3.png`: words and seed, with nothing in it that a file system minds."""
     letters = "".join(letter if letter.isascii() and letter.isalnum() else " " for letter in request.prompt.lower())
-    words = "-".join(letters.split())[:LONGEST_NAME].strip("-") or "picture"
+    words = "-".join(letters.split())[:LONGEST_NAME].strip("-") or "image"
     return f"{words}-{request.seed}.png"

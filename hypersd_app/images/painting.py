@@ -1,4 +1,4 @@
-"""Init images: what a visitor paints on, fitted to the drawn size, and the way a painted picture goes back into it."""
+"""Init images: what a visitor paints on, fitted to the drawn size, and the way a painted image goes back into it."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ class Canvas:
     weights: NDArray[np.float32] | None = None
 
 
-def init_image(picture: Image.Image, strength: float, mask: Image.Image | None = None) -> InitImage:
-    """An init image from a visitor's pictures, both shrunk to at most 1024 pixels a side. Raises InvalidRequest.
+def init_image(image: Image.Image, strength: float, mask: Image.Image | None = None) -> InitImage:
+    """An init image from a visitor's images, both shrunk to at most 1024 pixels a side. Raises InvalidRequest.
 
     In a mask, white is made anew and black stays; one with transparency is made anew where something was painted.
     """
-    if mask is not None and mask.size != picture.size:
-        size, wanted = (f"{each.width}x{each.height} pixels" for each in (mask, picture))
-        raise InvalidRequest("mask", size, f"the size of the picture, {wanted}")
-    image = _shrunk(on_white(picture))
+    if mask is not None and mask.size != image.size:
+        size, wanted = (f"{each.width}x{each.height} pixels" for each in (mask, image))
+        raise InvalidRequest("mask", size, f"the size of the image, {wanted}")
+    image = _shrunk(on_white(image))
     covered = None if mask is None else np.asarray(_shrunk(_coverage(mask)))
     return InitImage(np.asarray(image), strength, covered)
 
 
-def drawn_over(picture: Image.Image, strength: float, ink: Image.Image | None, mask: Image.Image | None) -> InitImage:
-    """An init image with strokes on it. `ink` and `mask` come from a page, which draws in the size of its model's pictures."""
+def drawn_over(image: Image.Image, strength: float, ink: Image.Image | None, mask: Image.Image | None) -> InitImage:
+    """An init image with strokes on it. `ink` and `mask` come from a page, which draws in the size of its model's images."""
     if ink is not None:
-        strokes = ink.convert("RGBA").resize(picture.size)
-        picture = Image.alpha_composite(on_white(picture).convert("RGBA"), strokes).convert("RGB")
-    return init_image(picture, strength, None if mask is None else mask.resize(picture.size))
+        strokes = ink.convert("RGBA").resize(image.size)
+        image = Image.alpha_composite(on_white(image).convert("RGBA"), strokes).convert("RGB")
+    return init_image(image, strength, None if mask is None else mask.resize(image.size))
 
 
 def _coverage(mask: Image.Image) -> Image.Image:
@@ -88,7 +88,7 @@ def feathered(mask: Pixels) -> NDArray[np.float32]:
 
 
 def composite(image: Pixels, canvas: Canvas | None) -> Pixels:
-    """The new picture where the mask is, the old one elsewhere, bit for bit; a mixture in the feather. uint8 (H, W, 3)."""
+    """The new image where the mask is, the old one elsewhere, bit for bit; a mixture in the feather. uint8 (H, W, 3)."""
     if canvas is None or canvas.weights is None:
         return image
     old = canvas.image.astype(np.float32)

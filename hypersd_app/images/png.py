@@ -21,12 +21,12 @@ LEVEL = 1  # of ISA-L's 0 to 3: the higher ones hardly make it smaller
 SUB = 1  # the filter: each byte less that of the pixel before
 
 
-def encode_png(picture: Image.Image | NDArray[np.uint8], info: PngInfo | None = None) -> bytes:
-    """PNG bytes of a Pillow picture, or of pixels, uint8 (H, W), (H, W, 3) or (H, W, 4).
+def encode_png(image: Image.Image | NDArray[np.uint8], info: PngInfo | None = None) -> bytes:
+    """PNG bytes of a Pillow image, or of pixels, uint8 (H, W), (H, W, 3) or (H, W, 4).
 
     The text chunks of `info` come before the pixels, where readers that stop early find them.
     """
-    pixels = picture if isinstance(picture, np.ndarray) else plain_pixels(picture)
+    pixels = image if isinstance(image, np.ndarray) else plain_pixels(image)
     height, width, *channels = pixels.shape
     header = struct.pack(">IIBBBBB", width, height, 8, COLOUR_TYPES[channels[0] if channels else 1], 0, 0, 0)
     texts = [chunk(kind, data) for kind, data, *_ in info.chunks] if info is not None else []
@@ -34,11 +34,11 @@ def encode_png(picture: Image.Image | NDArray[np.uint8], info: PngInfo | None = 
     return b"".join([SIGNATURE, chunk(b"IHDR", header), *texts, chunk(b"IDAT", packed), chunk(b"IEND", b"")])
 
 
-def plain_pixels(picture: Image.Image) -> NDArray[np.uint8]:
-    """Grey or colours of a picture in any mode, with alpha where it has some."""
-    if picture.mode not in ("L", "RGB", "RGBA"):
-        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
-    return np.asarray(picture)
+def plain_pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """Grey or colours of an image in any mode, with alpha where it has some."""
+    if image.mode not in ("L", "RGB", "RGBA"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    return np.asarray(image)
 
 
 def filtered(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from hypersd_app.requests import SCRIBBLE, ControlInput
 
-Picture = Image.Image | NDArray[np.uint8]
+ImageLike = Image.Image | NDArray[np.uint8]
 Pixels = NDArray[np.uint8]
 
 PALEST = 24.0  # ink that differs less than this from white paper can't be seen, and is none
@@ -25,18 +25,18 @@ FAINTEST = 24.0  # less difference from the paper than this is noise of a scanne
 LARGEST_GAIN = 3.0  # pale strokes gain so much beside the darkest; more would make strokes of a photograph's shadows
 EDGE = 3  # how many pixels a stroke's soft edge is wide
 DARK = 128.0
-TRANSPARENT_SHARE = 0.2  # of a picture whose paper is transparent; cut-off corners of a scan are less
+TRANSPARENT_SHARE = 0.2  # of an image whose paper is transparent; cut-off corners of a scan are less
 LARGEST_READ = 1024  # pixels a side
 
 
-def scribble_control(picture: Picture, size: tuple[int, int]) -> Pixels:
+def scribble_control(drawing: ImageLike, size: tuple[int, int]) -> Pixels:
     """What a scribble ControlNet reads of a drawing, uint8 (H, W, 3); `size` is (W, H).
 
     The one place that decides polarity. Ink on transparent paper is taken as it is. Else the border is paper, a stroke is
     whatever differs from it in lightness or colour, and pens on dark paper are read as on white: white is black, red is red.
-    A picture without strokes becomes all black, which means no control.
+    An image without strokes becomes all black, which means no control.
     """
-    image = _at_most(_as_image(picture), max(LARGEST_READ, *size))
+    image = _at_most(_as_image(drawing), max(LARGEST_READ, *size))
     rgba = np.asarray(image.convert("RGBA")) if _has_alpha(image) else None
     # Not by the border alone: a drawing on transparent paper may run along it.
     if rgba is not None and (rgba[..., 3] < DARK).mean() > TRANSPARENT_SHARE:
@@ -57,13 +57,13 @@ def stroke_tints(inks: NDArray[np.floating] | Pixels) -> NDArray[np.float32]:
 
 
 def stroke_colour(ink: tuple[int, int, int]) -> tuple[int, int, int]:
-    """The colour of one ink's strokes in a control picture."""
+    """The colour of one ink's strokes in a control image."""
     red, green, blue = (round(255 * float(value)) for value in stroke_tints(np.asarray(ink, np.float32)))
     return red, green, blue
 
 
 def control_from_ink(inks: NDArray[np.floating] | Pixels, coverage: NDArray[np.floating]) -> Pixels:
-    """The control picture of ink on white paper, uint8 (H, W, 3).
+    """The control image of ink on white paper, uint8 (H, W, 3).
 
     `inks` (H, W, 3) in [0, 255] is each pixel's ink, `coverage` (H, W) in [0, 1] how much of the pixel it covers.
     """
@@ -78,7 +78,7 @@ def control_from_ink(inks: NDArray[np.floating] | Pixels, coverage: NDArray[np.f
 
 
 def ink_from_control(control: Pixels) -> Pixels:
-    """The way back, uint8 (H, W, 4) with straight alpha: ink that gives the same control picture again."""
+    """The way back, uint8 (H, W, 4) with straight alpha: ink that gives the same control image again."""
     coverage = control.max(-1, keepdims=True)
     lost = 1 - control.astype(np.float32) / np.maximum(coverage, 1)
     return np.concatenate([(255 * _with_the_colourless(lost)).round().astype(np.uint8), coverage], axis=-1)
@@ -110,7 +110,7 @@ def _with_the_colourless(lost: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def sketch_control(sketch: Image.Image, scale: float, kind: str = SCRIBBLE) -> ControlInput:
-    """A visitor's sketch as a control picture, its inks and strokes found whichever way it was drawn.
+    """A visitor's sketch as a control image, its inks and strokes found whichever way it was drawn.
 
     Kinds other than scribbles (edges, depth) have no colours: what is drawn reaches them white.
     """
@@ -154,7 +154,7 @@ def border_colour(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def is_blank(control: Pixels) -> bool:
-    """True if a control picture means no control."""
+    """True if a control image means no control."""
     return not control.any()
 
 
@@ -162,8 +162,8 @@ def _shrinks(old: tuple[int, int], new: tuple[int, int]) -> bool:
     return new[0] < old[0] or new[1] < old[1]
 
 
-def _as_image(picture: Picture) -> Image.Image:
-    return picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+def _as_image(image: ImageLike) -> Image.Image:
+    return image if isinstance(image, Image.Image) else Image.fromarray(image)
 
 
 def _has_alpha(image: Image.Image) -> bool:
@@ -171,7 +171,7 @@ def _has_alpha(image: Image.Image) -> bool:
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """An opaque RGB picture; what is transparent is white paper."""
+    """An opaque RGB image; what is transparent is white paper."""
     if not _has_alpha(image):
         return image.convert("RGB")
     image = image.convert("RGBA")
@@ -180,7 +180,7 @@ def on_white(image: Image.Image) -> Image.Image:
 
 
 def _at_most(image: Image.Image, side: int) -> Image.Image:
-    """The picture, shrunk if it is larger than `side`: photographs of drawings come with millions of pixels."""
+    """The image, shrunk if it is larger than `side`: photographs of drawings come with millions of pixels."""
     if max(image.size) <= side:
         return image
     smaller = image.convert("RGBA" if _has_alpha(image) else "RGB")

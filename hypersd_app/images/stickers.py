@@ -1,4 +1,4 @@
-"""Pictures as stickers: the ground cut away, larger, with a die-cut edge, as PNG, WebP or SVG, one or a pack of them."""
+"""Images as stickers: the ground cut away, larger, with a die-cut edge, as PNG, WebP or SVG, one or a pack of them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ PACK_SIDE, PACK_BYTES, MOST_IN_PACK = 512, 100_000, 60  # as messengers take sti
 NEAR, FAR = 14.0, 40.0  # from the ground's colour: up to here a pixel is ground, and what differs by less covers it in part
 SOFT = 2  # pixels by which the edge reaches into the sticker
 OPAQUE, BLEED = 0.9, 6  # from here a pixel's colour is its own; pixels that edges take their colours from afar
-CRISP = 1.2  # how much an enlarged picture is sharpened
+CRISP = 1.2  # how much an enlarged image is sharpened
 SMOOTH, STEEP = 1.0, 2.5  # of a cut that is enlarged: its blur in pixels, and how steep it is made again
 SVG_SIDE, SVG_COLOURS = 512, 28
 
 
-def cut_out(picture: Image.Image) -> Image.Image:
+def cut_out(image: Image.Image) -> Image.Image:
     """RGBA with the ground transparent: all that is like the border and reachable from it, with a soft edge.
 
-    White inside of the drawing stays. A picture that is transparent already is left as it is.
+    White inside of the drawing stays. An image that is transparent already is left as it is.
     """
-    if picture.mode == "RGBA" and np.asarray(picture.getchannel("A")).min() < 255:
-        return picture
-    pixels = np.asarray(picture.convert("RGB")).astype(np.float32)
+    if image.mode == "RGBA" and np.asarray(image.getchannel("A")).min() < 255:
+        return image
+    pixels = np.asarray(image.convert("RGB")).astype(np.float32)
     ground = border_colour(pixels)
     distance = np.abs(pixels - ground).max(-1)
     outside = reachable(distance <= NEAR)
@@ -101,45 +101,45 @@ def grown(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
     return mask
 
 
-def sticker(picture: Image.Image, side: int, outline: float = 0.0) -> Image.Image:
-    """A picture cut out, `side` pixels on its longer side, with a white edge `outline` of the side wide. Raises InvalidRequest."""
+def sticker(image: Image.Image, side: int, outline: float = 0.0) -> Image.Image:
+    """An image cut out, `side` pixels on its longer side, with a white edge `outline` of the side wide. Raises InvalidRequest."""
     if isinstance(side, bool) or not isinstance(side, int) or not SIDES[0] <= side <= SIDES[1]:
         raise InvalidRequest("size", side, f"a whole number from {SIDES[0]} to {SIDES[1]}")
     if not OUTLINES[0] <= outline <= OUTLINES[1]:
         raise InvalidRequest("outline", outline, f"a number from {OUTLINES[0]:g} to {OUTLINES[1]:g}")
-    made = resized(cut_out(picture), side)
+    made = resized(cut_out(image), side)
     return die_cut(made, round(outline * side)) if outline else made
 
 
-def resized(picture: Image.Image, side: int) -> Image.Image:
-    """RGBA at another size. Enlarged pictures keep crisp edges; smaller ones are weighed by alpha."""
-    scale = side / max(picture.size)
-    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+def resized(image: Image.Image, side: int) -> Image.Image:
+    """RGBA at another size. Enlarged images keep crisp edges; smaller ones are weighed by alpha."""
+    scale = side / max(image.size)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     if scale <= 1:
-        return picture.convert("RGBa").resize(size, Image.Resampling.LANCZOS).convert("RGBA")
-    made = enlarged(picture.convert("RGB"), size)
+        return image.convert("RGBa").resize(size, Image.Resampling.LANCZOS).convert("RGBA")
+    made = enlarged(image.convert("RGB"), size)
     # The cut is as fine as a pixel: enlarged it would be a staircase.
-    cut = picture.getchannel("A").filter(ImageFilter.GaussianBlur(SMOOTH)).resize(size, Image.Resampling.BICUBIC)
+    cut = image.getchannel("A").filter(ImageFilter.GaussianBlur(SMOOTH)).resize(size, Image.Resampling.BICUBIC)
     made.putalpha(cut.point(lambda value: round(255 * min(1.0, max(0.0, 0.5 + STEEP * (value / 255 - 0.5))))))
     return made
 
 
-def enlarged(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+def enlarged(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     """RGB or grey at a larger size, sharpened without halos: no pixel leaves the range of those it stands among."""
-    scale = size[0] / picture.width
-    smooth = picture.resize(size, Image.Resampling.BICUBIC)
+    scale = size[0] / image.width
+    smooth = image.resize(size, Image.Resampling.BICUBIC)
     blurred = smooth.filter(ImageFilter.GaussianBlur(0.7 * scale))
     low, high = (
-        picture.filter(each(3)).resize(size, Image.Resampling.BILINEAR) for each in (ImageFilter.MinFilter, ImageFilter.MaxFilter)
+        image.filter(each(3)).resize(size, Image.Resampling.BILINEAR) for each in (ImageFilter.MinFilter, ImageFilter.MaxFilter)
     )
     here, around, darkest, lightest = (np.asarray(each, np.float32) for each in (smooth, blurred, low, high))
     return Image.fromarray(np.clip(here + CRISP * (here - around), darkest, lightest).round().astype(np.uint8))
 
 
-def die_cut(picture: Image.Image, width: int) -> Image.Image:
+def die_cut(image: Image.Image, width: int) -> Image.Image:
     """RGBA with a white edge around all that is opaque, `width` pixels wide, rounded."""
-    alpha = picture.getchannel("A")
-    room = Image.new("L", (picture.width + 4 * width, picture.height + 4 * width))
+    alpha = image.getchannel("A")
+    room = Image.new("L", (image.width + 4 * width, image.height + 4 * width))
     room.paste(alpha, (2 * width, 2 * width))
     # Of a blurred shape the part above a small value reaches as far in every direction.
     spread = np.asarray(room.point(lambda value: 255 if value > 127 else 0).filter(ImageFilter.GaussianBlur(width / 2)), np.float32)
@@ -147,41 +147,41 @@ def die_cut(picture: Image.Image, width: int) -> Image.Image:
     white = np.full((*edge.shape, 4), 255, np.uint8)
     white[..., 3] = (255 * edge).round()
     ground = Image.fromarray(white, "RGBA")
-    ground.alpha_composite(picture, (2 * width, 2 * width))
-    return resized(ground, max(picture.size))
+    ground.alpha_composite(image, (2 * width, 2 * width))
+    return resized(ground, max(image.size))
 
 
-def webp_under(picture: Image.Image, most: int = PACK_BYTES) -> bytes:
+def webp_under(image: Image.Image, most: int = PACK_BYTES) -> bytes:
     """WebP of at most `most` bytes, as good as that allows."""
     data = b""
     for quality in (90, 80, 65, 50, 35, 20, 5):
         buffer = io.BytesIO()
-        picture.save(buffer, "WEBP", quality=quality, method=4)
+        image.save(buffer, "WEBP", quality=quality, method=4)
         data = buffer.getvalue()
         if len(data) <= most:
             break
     return data
 
 
-def pack(pictures: Sequence[Image.Image], outline: float = 0.0) -> bytes:
+def pack(images: Sequence[Image.Image], outline: float = 0.0) -> bytes:
     """A ZIP of stickers as messengers take them: WebP on 512x512 pixels, each under 100 KB. Raises InvalidRequest."""
-    if not 1 <= len(pictures) <= MOST_IN_PACK:
-        raise InvalidRequest("pictures", len(pictures), f"1 to {MOST_IN_PACK} pictures")
+    if not 1 <= len(images) <= MOST_IN_PACK:
+        raise InvalidRequest("pictures", len(images), f"1 to {MOST_IN_PACK} images")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for number, picture in enumerate(pictures, start=1):
+        for number, image in enumerate(images, start=1):
             square = Image.new("RGBA", (PACK_SIDE, PACK_SIDE))
-            made = sticker(picture, PACK_SIDE, outline)
+            made = sticker(image, PACK_SIDE, outline)
             square.paste(made, ((PACK_SIDE - made.width) // 2, (PACK_SIDE - made.height) // 2))
             archive.writestr(f"sticker-{number:02d}.webp", webp_under(square))
     return buffer.getvalue()
 
 
-def svg(picture: Image.Image) -> str:
-    """The cut out picture traced into flat shapes."""
+def svg(image: Image.Image) -> str:
+    """The cut out image traced into flat shapes."""
     import vtracer
 
-    cut = resized(cut_out(picture), SVG_SIDE)
+    cut = resized(cut_out(image), SVG_SIDE)
     flat = cut.convert("RGB").quantize(SVG_COLOURS, dither=Image.Dither.NONE).convert("RGB")
     flat.putalpha(cut.getchannel("A").point(lambda value: 255 if value > 127 else 0))
     values = [tuple(pixel) for pixel in np.asarray(flat).reshape(-1, 4).tolist()]

@@ -1,4 +1,4 @@
-"""Pocket's autoencoder: 256-px pictures to 16x16 latents and back, without full-resolution convolutions."""
+"""Pocket's autoencoder: 256-px images to 16x16 latents and back, without full-resolution convolutions."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def build_encoder(
 class PocketAutoencoder(ModelMixin, ConfigMixin):
     """A deterministic autoencoder, 16x smaller each way, shaped like a diffusers VAE.
 
-    Pictures are float, (B, 3, H, W) in [-1, 1]; latents float, (B, C, H/16, W/16), each channel with mean 0 and
-    standard deviation 1 over the training pictures (`latents_mean` and `latents_std` hold the measured values).
+    Images are float, (B, 3, H, W) in [-1, 1]; latents float, (B, C, H/16, W/16), each channel with mean 0 and
+    standard deviation 1 over the training images (`latents_mean` and `latents_std` hold the measured values).
     """
 
     @register_to_config
@@ -86,7 +86,7 @@ class PocketAutoencoder(ModelMixin, ConfigMixin):
         self.register_buffer("latents_std", torch.ones(1, latent_channels, 1, 1))
 
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple[PointDistribution]:
-        """Pictures to normalised latents."""
+        """Images to normalised latents."""
         latents = (self.encoder(x) - self.latents_mean) / self.latents_std
         distribution = PointDistribution(latents)
         return AutoencoderKLOutput(latent_dist=distribution) if return_dict else (distribution,)
@@ -94,10 +94,10 @@ class PocketAutoencoder(ModelMixin, ConfigMixin):
     def decode(
         self, z: Tensor, return_dict: bool = True, generator: torch.Generator | None = None
     ) -> DecoderOutput | tuple[Tensor]:
-        """Normalised latents to pictures; `generator` is there because pipelines pass one."""
-        picture = self.decoder(z * self.latents_std + self.latents_mean)
-        return DecoderOutput(sample=picture) if return_dict else (picture,)
+        """Normalised latents to images; `generator` is there because pipelines pass one."""
+        image = self.decoder(z * self.latents_std + self.latents_mean)
+        return DecoderOutput(sample=image) if return_dict else (image,)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pictures through the bottleneck and back."""
+        """Images through the bottleneck and back."""
         return self.decoder(self.encoder(x))

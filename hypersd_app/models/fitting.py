@@ -27,15 +27,15 @@ def _ends(seen: Tensor) -> tuple[Tensor, Tensor]:
     return (1 - nothing) * first / count, (1 - nothing) * last / count + nothing
 
 
-def fitted(picture: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """`picture` (B, C, N, N) stretched so that its `source` box lies where `target` is, boxes as `box` gives them; zeros around it.
+def fitted(image: Tensor, source: Tensor, target: Tensor) -> Tensor:
+    """`image` (B, C, N, N) stretched so that its `source` box lies where `target` is, boxes as `box` gives them; zeros around it.
 
     Linear interpolation, over as many cells as a cell of the result covers.
     """
-    size = picture.shape[-1]
+    size = image.shape[-1]
     down = _weights(source[:, :2], target[:, :2], size)
     across = _weights(source[:, 2:], target[:, 2:], size)
-    return down.unsqueeze(1) @ picture @ across.transpose(1, 2).unsqueeze(1)
+    return down.unsqueeze(1) @ image @ across.transpose(1, 2).unsqueeze(1)
 
 
 def _weights(source: Tensor, target: Tensor, size: int) -> Tensor:

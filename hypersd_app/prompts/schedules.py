@@ -1,4 +1,4 @@
-"""A1111's prompts that change while a picture is made: `[a:b:0.5]` and `[a|b]`. One pass over the text, whatever is in it."""
+"""A1111's prompts that change while an image is made: `[a:b:0.5]` and `[a|b]`. One pass over the text, whatever is in it."""
 
 from __future__ import annotations
 

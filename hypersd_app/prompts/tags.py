@@ -57,7 +57,7 @@ def _weight(name: str, rest: list[str], notes: list[str]) -> float:
     unet = finite_number(named.get("unet", ""))
     weight = unet if unet is not None else plain[1] if len(plain) > 1 else plain[0] if plain else 1.0
     if len(plain) > 1 and plain[0] != plain[1]:
-        notes.append(f"the style {name} has one weight for words and picture, {weight:g}")
+        notes.append(f"the style {name} has one weight for words and image, {weight:g}")
     if others := [key for key in named if key not in ("unet", "te")]:
         notes.append(f"the block weights of the style {name} ({', '.join(others)}) are not applied")
     return weight

@@ -1,4 +1,4 @@
-"""The gate that prompts and pictures pass through: one for every door, on by default when others can reach the studio."""
+"""The gate that prompts and images pass through: one for every door, on by default when others can reach the studio."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ HARMLESS_FAMILIES = ("pocket",)  # drawn from icons alone: there is nothing in t
 SWITCH = "HYPERSD_SAFETY=off turns the filter off for private use"
 
 
-class PictureChecker(Protocol):
-    """Says of each picture whether it must not be shown."""
+class ImageChecker(Protocol):
+    """Says of each image whether it must not be shown."""
 
-    def __call__(self, pictures: Sequence[Image.Image]) -> list[bool]: ...
+    def __call__(self, images: Sequence[Image.Image]) -> list[bool]: ...
 
 
 class StandardChecker:
@@ -52,28 +52,28 @@ class StandardChecker:
                 torch_dtype=torch.float32,
             ).eval()
 
-    def __call__(self, pictures: Sequence[Image.Image]) -> list[bool]:
+    def __call__(self, images: Sequence[Image.Image]) -> list[bool]:
         import numpy as np
 
-        pixels = self._processor(list(pictures), return_tensors="pt").pixel_values
-        _, found = self._model(clip_input=pixels, images=[np.zeros((1, 1, 3)) for _ in pictures])
+        pixels = self._processor(list(images), return_tensors="pt").pixel_values
+        _, found = self._model(clip_input=pixels, images=[np.zeros((1, 1, 3)) for _ in images])
         return [bool(flag) for flag in found]
 
 
 class SafetyGate:
-    """Refuses blocked prompts and flagged pictures. The picture checker is loaded when a model first needs it."""
+    """Refuses blocked prompts and flagged images. The image checker is loaded when a model first needs it."""
 
-    def __init__(self, words: PromptFilter, load: Callable[[], PictureChecker]) -> None:
+    def __init__(self, words: PromptFilter, load: Callable[[], ImageChecker]) -> None:
         self._words = words
         self._load = load
-        self._checker: PictureChecker | None = None
+        self._checker: ImageChecker | None = None
         self._lock = threading.Lock()
 
     def check_prompt(self, prompt: str) -> None:
         """Raise Refused for words on the block list."""
         self._words.check(prompt)
 
-    def require(self, family: str) -> PictureChecker | None:
+    def require(self, family: str) -> ImageChecker | None:
         """The checker for a model of `family`, None if it needs none. Raises ModelUnavailable if it can't be loaded."""
         if family in HARMLESS_FAMILIES:
             return None
@@ -88,11 +88,11 @@ class SafetyGate:
                     ) from error
             return self._checker
 
-    def check_pictures(self, family: str, pictures: Callable[[], Sequence[Image.Image]]) -> None:
-        """Raise Refused if one of the pictures must not be shown; they are asked for where a checker has to see them."""
+    def check_images(self, family: str, images: Callable[[], Sequence[Image.Image]]) -> None:
+        """Raise Refused if one of the images must not be shown; they are asked for where a checker has to see them."""
         checker = self.require(family)
-        if checker is not None and any(checker(pictures())):
-            raise Refused("The safety filter held this picture back; another seed or other words may pass.")
+        if checker is not None and any(checker(images())):
+            raise Refused("The safety filter held this image back; another seed or other words may pass.")
 
 
 def safety_gate(settings: Settings, hub: Hub | None = None) -> SafetyGate | None:

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from hypersd_app.errors import HyperSDError, InvalidRequest, Overloaded
-from hypersd_app.images.files import encode_jpeg, open_picture
+from hypersd_app.images.files import decode_image, encode_jpeg
 from hypersd_app.images.painting import drawn_over
 from hypersd_app.images.scribble import sketch_control
 from hypersd_app.requests import GenerationRequest, GenerationResult, control_of, request_from_json, strength_of
@@ -20,7 +20,7 @@ from hypersd_app.server.engines.protocol import ConcurrentEngine, ImageEngine
 from hypersd_app.server.http.tokens import TokenSigner
 from hypersd_app.server.http.wire import Message, parts_of
 from hypersd_app.server.observability.metrics import Metrics
-from hypersd_app.server.observability.request_log import DROPPED, PICTURE, Record, RequestLog, outcome_of
+from hypersd_app.server.observability.request_log import DROPPED, IMAGE, Record, RequestLog, outcome_of
 from hypersd_app.server.scheduling.fair_queue import LazyRequest, SchedulerLimits
 from hypersd_app.server.scheduling.limits import BoardLimits
 from hypersd_app.server.scheduling.scheduler import Deliver, Frame, FrameScheduler, Outcome, is_long, lazy
@@ -90,21 +90,21 @@ class BoardService:
         request: GenerationRequest | None = None
 
         def noted(frame: Frame) -> None:
-            self._note(transport, visitor, frame, request, bool(message.picture))
+            self._note(transport, visitor, frame, request, bool(message.image))
             deliver(frame)
 
         try:
             queued, request = lazy_request(message, self.limits)
             self._scheduler.submit(visitor, message.sequence, queued, noted, loading, address)
         except HyperSDError as error:
-            self._note(transport, visitor, Frame(message.sequence, error=error), request, bool(message.picture))
+            self._note(transport, visitor, Frame(message.sequence, error=error), request, bool(message.image))
             raise
 
     def _note(self, transport: str, visitor: str, frame: Frame, request: GenerationRequest | None, sketch: bool) -> None:
         milliseconds: dict[str, float] = {}
         outcome = DROPPED
         if frame.result is not None:
-            outcome, request = PICTURE, frame.result.request
+            outcome, request = IMAGE, frame.result.request
             milliseconds = {**frame.result.milliseconds, "waited": frame.waited, "rendered": frame.rendered}
         elif frame.error is not None:
             outcome = outcome_of(frame.error)
@@ -155,7 +155,7 @@ class BoardService:
             )
             raise
         self.request_log.write(
-            Record(transport=transport, visitor=visitor, outcome=PICTURE, request=result.request, milliseconds=result.milliseconds)
+            Record(transport=transport, visitor=visitor, outcome=IMAGE, request=result.request, milliseconds=result.milliseconds)
         )
         return result
 
@@ -178,45 +178,45 @@ class BoardService:
 
 
 def lazy_request(message: Message, limits: BoardLimits) -> tuple[LazyRequest, GenerationRequest]:
-    """The request in a frame, its pictures to be decoded when its turn comes; then the request without them.
+    """The request in a frame, its images to be decoded when its turn comes; then the request without them.
 
-    An empty `message.picture` means no sketch. Raises InvalidRequest for wrong types and ranges.
+    An empty `message.image` means no sketch. Raises InvalidRequest for wrong types and ranges.
     """
     request = replace(request_from_json(message.head), num_images=1)  # more than the first would not be shown
     if "parts" in message.head:
         return lazy_painting(message, request, limits), request
-    if not message.picture:
+    if not message.image:
         return lazy(request), request
     kind, scale = control_of(message.head)
 
     def build() -> GenerationRequest:
-        sketch = open_picture(message.picture, "sketch", limits.picture_pixels)
+        sketch = decode_image(message.image, "sketch", limits.image_pixels)
         return replace(request, control=sketch_control(sketch, scale, kind))
 
     return LazyRequest(request.batch_key(kind), build, request.model, is_long(request)), request
 
 
 def lazy_painting(message: Message, request: GenerationRequest, limits: BoardLimits) -> LazyRequest:
-    """The request in a frame of several pictures, each of which may be missing: see `wire.PARTS`. Raises InvalidRequest."""
+    """The request in a frame of several images, each of which may be missing: see `wire.PARTS`. Raises InvalidRequest."""
     parts = parts_of(message)
     kind, scale = control_of(message.head)
     strength = strength_of(message.head) if "init" in parts else None
     if message.head.get("follow_ink") is True and "ink" in parts and strength is not None and "sketch" not in parts:
-        # Where it is blank, a sketch asks for blank paper: the freer the picture, the less it may say.
+        # Where it is blank, a sketch asks for blank paper: the freer the image, the less it may say.
         parts["sketch"], scale = parts["ink"], scale * (1 - strength)
     for name in ("ink", "mask"):
         if name in parts and strength is None:
-            raise InvalidRequest(name, "a picture", "none without an init image")
+            raise InvalidRequest(name, "an image", "none without an init image")
 
-    def picture(name: str) -> Image.Image | None:
-        return open_picture(parts[name], name, limits.picture_pixels) if name in parts else None
+    def image(name: str) -> Image.Image | None:
+        return decode_image(parts[name], name, limits.image_pixels) if name in parts else None
 
     def build() -> GenerationRequest:
-        sketch, ground = picture("sketch"), picture("init")
+        sketch, ground = image("sketch"), image("init")
         return replace(
             request,
             control=None if sketch is None else sketch_control(sketch, scale, kind),
-            init=None if ground is None or strength is None else drawn_over(ground, strength, picture("ink"), picture("mask")),
+            init=None if ground is None or strength is None else drawn_over(ground, strength, image("ink"), image("mask")),
         )
 
     return LazyRequest(request.batch_key(kind if "sketch" in parts else "", strength), build, request.model, is_long(request))

@@ -83,7 +83,7 @@ class Bridge:
             return {"type": "refused", "seq": sequence, "message": str(error)}
         except HyperSDError as error:
             reply = error_answer(sequence, error)
-        return {**reply.head, "picture": base64.b64encode(reply.picture).decode()}
+        return {**reply.head, "picture": base64.b64encode(reply.image).decode()}
 
 
 def add_bridge(service: BoardService, engine: ImageEngine, config: Mapping[str, Any]) -> gr.HTML:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.images import stickers
-from hypersd_app.images.files import open_picture
+from hypersd_app.images.files import decode_image
 from hypersd_app.requests import check_range
 from hypersd_app.server.http.png_recipes import png_bytes, with_grid
 from hypersd_app.server.scheduling.limits import BoardLimits
@@ -27,13 +27,13 @@ def file_calls(limits: BoardLimits) -> Mapping[str, PageCall]:
 
     def animation(values: dict[str, Any], data: bytes) -> dict[str, Any]:
         """A GIF or WebP of JPEG frames, each led by its length as u32; `values["milliseconds"]` a frame."""
-        frames = [open_picture(part, "frame", FRAME_PIXELS * 4).convert("RGB") for part in split(data)]
+        frames = [decode_image(part, "frame", FRAME_PIXELS * 4).convert("RGB") for part in split(data)]
         made = animated(frames, int(values.get("milliseconds", 120)), str(values.get("format", "gif")))
         return {"file": base64.b64encode(made).decode()}
 
     def contact_sheet(values: dict[str, Any], data: bytes) -> dict[str, Any]:
         """The pictures of a grid (parts as of `animation`, empty ones for places without a picture) as one PNG."""
-        pictures = [open_picture(part, "picture", FRAME_PIXELS * 16) if part else None for part in split(data)]
+        pictures = [decode_image(part, "picture", FRAME_PIXELS * 16) if part else None for part in split(data)]
         check_sheet(pictures, values)
         recipe = values["recipe"]
         sheet = sheet_of(pictures, values["columns"], values["rows"], values["captions"], str(recipe["head"]["prompt"]))
@@ -41,7 +41,7 @@ def file_calls(limits: BoardLimits) -> Mapping[str, PageCall]:
 
     def sticker(values: dict[str, Any], picture: bytes) -> dict[str, Any]:
         """A PNG cut out of its ground: `values` are size, outline and format; its recipe goes along in a PNG."""
-        drawn = open_picture(picture, "picture", limits.picture_pixels)
+        drawn = decode_image(picture, "picture", limits.image_pixels)
         file = sticker_file(drawn, values.get("size"), values.get("outline"), values.get("format"))
         return {"file": base64.b64encode(file).decode()}
 
@@ -50,7 +50,7 @@ def file_calls(limits: BoardLimits) -> Mapping[str, PageCall]:
         parts = split(data)
         if len(parts) > stickers.MOST_IN_PACK:
             raise InvalidRequest("pictures", len(parts), f"1 to {stickers.MOST_IN_PACK} pictures")
-        pictures = [open_picture(part, "picture", limits.picture_pixels) for part in parts]
+        pictures = [decode_image(part, "picture", limits.image_pixels) for part in parts]
         check_range("outline", values.get("outline"), *stickers.OUTLINES)
         packed = stickers.pack(pictures, float(values["outline"]))
         return {"file": base64.b64encode(packed).decode()}

@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from hypersd_app.errors import InvalidRequest
-from hypersd_app.images.files import open_picture
+from hypersd_app.images.files import decode_image
 from hypersd_app.images.metadata import read_request, request_of
 from hypersd_app.images.painting import init_image
 from hypersd_app.images.scribble import LARGEST_READ, sketch_control
@@ -60,7 +60,7 @@ class Handlers:
         if not sketch:
             raise InvalidRequest("sketch", sketch, PICTURE)
         with self._reading:
-            picture = open_picture(self.bounded(sketch, "sketch"), "sketch", self.limits.sketch_pixels)
+            picture = decode_image(self.bounded(sketch, "sketch"), "sketch", self.limits.sketch_pixels)
             control = sketch_control(picture, float(scale), values.get("control") or "scribble")
             del picture
         return pictures(self.engine.generate(request_from_json(self._api_values(values), control)))[0]
@@ -78,13 +78,13 @@ class Handlers:
 
     def opened(self, path: str, field: str) -> Image.Image:
         """A visitor's picture file, decoded within the limits. Raises InvalidRequest."""
-        return open_picture(self.bounded(path, field), field, self.limits.sketch_pixels)
+        return decode_image(self.bounded(path, field), field, self.limits.sketch_pixels)
 
     def compare(self, values: Mapping[str, Any], axes: Mapping[str, Any], sketch: str | None) -> tuple[Image.Image, dict[str, Any]]:
         """A grid as a contact sheet that carries its recipe, and what each place shows."""
         base = {**self._api_values(values), "controlnet_conditioning_scale": values.get("controlnet_conditioning_scale") or 1.0}
         grid = make_grid(self.engine, base, axes)
-        drawn = open_picture(self.bounded(sketch, "sketch"), "sketch", self.limits.sketch_pixels) if sketch else None
+        drawn = decode_image(self.bounded(sketch, "sketch"), "sketch", self.limits.sketch_pixels) if sketch else None
         made = [self._cell(cell.values, drawn) for cell in grid.cells]
         captions = [f"{result.milliseconds.get('total', 0):.0f} ms" for result in made]
         sheet = contact_sheet([result.images[0] for result in made], grid.columns, grid.rows, captions, str(base["prompt"]))
@@ -113,7 +113,7 @@ class Handlers:
         if not photograph:
             raise InvalidRequest("photograph", photograph, PICTURE)
         with self._reading:
-            picture = open_picture(self.bounded(photograph, "photograph"), "photograph", self.limits.sketch_pixels)
+            picture = decode_image(self.bounded(photograph, "photograph"), "photograph", self.limits.sketch_pixels)
             picture.thumbnail((2 * LARGEST_READ, 2 * LARGEST_READ))
         return control_image(self.engine, model or self.default_model, control, picture)
 

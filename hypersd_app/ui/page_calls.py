@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from hypersd_app.images.files import open_picture
+from hypersd_app.images.files import decode_image
 from hypersd_app.images.metadata import file_name
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.server.http.png_recipes import png_bytes, read_recipe, with_recipe
@@ -49,7 +49,7 @@ def page_calls(service: BoardService, engine: ImageEngine, default_model: str) -
 
     def annotate(values: dict[str, Any], photograph: bytes) -> dict[str, Any]:
         """The control image that a control kind reads in a photograph, as a grey PNG."""
-        picture = open_picture(photograph, "picture", service.limits.picture_pixels)
+        picture = decode_image(photograph, "picture", service.limits.image_pixels)
         found = control_image(engine, str(values.get("model")), values.get("kind"), picture)
         return {"png": base64.b64encode(png_bytes(found.convert("L"))).decode()}
 

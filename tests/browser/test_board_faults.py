@@ -20,7 +20,7 @@ LINE = ((0.2, 0.3), (0.8, 0.6))
 
 @pytest.fixture
 def board(studio: Served, visitor: Callable[..., BoardPage]) -> BoardPage:
-    """A board of the desktop with touch, its first picture shown."""
+    """A board of the desktop with touch, its first image shown."""
     opened = visitor(studio.address, has_touch=True).open()
     opened.value("hypersd.board.strip.element.remove()")  # the style strip asks on its own while idle
     return opened
@@ -107,7 +107,7 @@ def test_the_page_is_not_loaded_anew_while_the_pen_is_down(board: BoardPage) -> 
     assert board.value("JSON.parse(sessionStorage.getItem('hypersd.drawing')).operations.length") == 1
 
 
-def test_shift_and_enter_make_one_picture(board: BoardPage, studio: Served) -> None:
+def test_shift_and_enter_make_one_image(board: BoardPage, studio: Served) -> None:
     board.settle()
     board.page.locator(".hs-live").click()  # the board would follow the words too
     board.page.get_by_role("tab", name="Text to image").click()
@@ -165,7 +165,7 @@ def test_a_reload_adds_nothing_to_the_timeline_which_follows_the_newest(board: B
     expect(board.page.locator(".hs-t-prompt")).to_have_text("newer", timeout=WAIT)
 
 
-def test_tracing_a_picture_made_here_traces_it(board: BoardPage) -> None:
+def test_tracing_an_image_made_here_traces_it(board: BoardPage) -> None:
     request = GenerationRequest("a kite", seed=5)
     made = png_bytes(with_recipe(Image.new("RGB", (64, 64), "navy"), request, []))
     board.describe("a boat")

@@ -1,4 +1,4 @@
-"""How the board takes the screen, measured: paper and picture are large, nothing overlaps or is cut, and keys reach everything."""
+"""How the board takes the screen, measured: paper and image are large, nothing overlaps or is cut, and keys reach everything."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FILLED = """() => ["paper", "output"].map((name) => {
     return Math.max(0, wide) * Math.max(0, tall);
 }).reduce((sum, area) => sum + area) / (innerWidth * innerHeight)"""
 
-# Pairs of controls, paper and picture that lie over each other, and texts that are cut, within what can be scrolled to.
+# Pairs of controls, paper and image that lie over each other, and texts that are cut, within what can be scrolled to.
 UNTIDY = """() => {
     const seen = [...document.querySelectorAll(".hs-board :is(button, input:not(.hs-file), .hs-frame, .hs-prompt, .hs-meter)")]
         .filter((each) => each.checkVisibility({ visibilityProperty: true, opacityProperty: true }))
@@ -65,7 +65,7 @@ def german() -> Iterator[Served]:
 
 
 @pytest.mark.parametrize("screen", SCREENS)
-def test_paper_and_picture_fill_the_screen_and_nothing_is_cut(studio: Served, visitor: Visitor, screen: str) -> None:
+def test_paper_and_image_fill_the_screen_and_nothing_is_cut(studio: Served, visitor: Visitor, screen: str) -> None:
     board = visitor(studio.address, **SCREENS[screen]).open()
     board.stroke((0.3, 0.3), (0.7, 0.7))
     still(board.page)

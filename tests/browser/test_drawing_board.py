@@ -29,7 +29,7 @@ def board(request: pytest.FixtureRequest, studio: Served, visitor: Visitor) -> B
     return opened
 
 
-def test_the_picture_changes_while_the_pen_moves(board: BoardPage) -> None:
+def test_the_image_changes_while_the_pen_moves(board: BoardPage) -> None:
     board.settle()
     before = board.value("hypersd.board.shownSeq")
     board.pen_down(0.2, 0.2)
@@ -61,31 +61,31 @@ def test_what_is_sent_is_the_ink_to_the_last_pixel(studio: Served, visitor: Visi
     assert (count > 0, inked > 0, different) == (True, True, 0)
 
 
-def test_undo_restores_the_very_picture(board: BoardPage) -> None:
+def test_undo_restores_the_very_image(board: BoardPage) -> None:
     board.stroke((0.2, 0.2), (0.7, 0.25))
     board.settle()
-    first, ink = board.picture(), board.ink()
+    first, ink = board.image(), board.ink()
     board.stroke((0.3, 0.6), (0.6, 0.9), (0.9, 0.5))
     board.settle()
-    assert board.picture() != first
+    assert board.image() != first
     board.page.keyboard.press("Control+z")
     board.settle()
-    assert (board.picture(), board.ink(), board.strokes()) == (first, ink, 1)
+    assert (board.image(), board.ink(), board.strokes()) == (first, ink, 1)
     board.page.keyboard.press("Control+Shift+z")
     board.settle()
-    assert board.strokes() == 2 and board.picture() != first
+    assert board.strokes() == 2 and board.image() != first
 
 
-def test_a_reload_brings_back_strokes_and_picture(board: BoardPage) -> None:
+def test_a_reload_brings_back_strokes_and_image(board: BoardPage) -> None:
     board.describe("a green boat")
     board.stroke((0.2, 0.5), (0.8, 0.5))
     board.settle()
-    before, ink = board.picture(), board.ink()
+    before, ink = board.image(), board.ink()
     board.page.reload()
     board.page.get_by_role("tab", name="Drawing board").click()
     board.wait_for("hypersd.board && hypersd.board.picture")
     board.settle()
-    assert (board.strokes(), board.ink(), board.picture()) == (1, ink, before)
+    assert (board.strokes(), board.ink(), board.image()) == (1, ink, before)
 
 
 def test_live_stops_when_stopped(board: BoardPage, studio: Served) -> None:
@@ -120,7 +120,7 @@ def test_an_error_is_told_and_drawing_goes_on(board: BoardPage, studio: Served) 
     board.wait_for(f"hypersd.board.shownSeq > {shown} && hypersd.board.notice.hidden")
 
 
-def test_no_older_picture_is_ever_shown(board: BoardPage, studio: Served) -> None:
+def test_no_older_image_is_ever_shown(board: BoardPage, studio: Served) -> None:
     board.settle()
     board.page.evaluate("""() => { window.seen = []; const show = hypersd.board.show.bind(hypersd.board);
         hypersd.board.show = (answer, sent) => { window.seen.push(answer.seq); return show(answer, sent); }; }""")
@@ -137,7 +137,7 @@ def test_no_older_picture_is_ever_shown(board: BoardPage, studio: Served) -> Non
 
 
 @pytest.mark.parametrize("transports", [("socket", "call"), ("call", "event"), ("event", "socket")])
-def test_two_visitors_never_see_each_others_pictures(studio: Served, visitor: Visitor, transports: tuple[str, str]) -> None:
+def test_two_visitors_never_see_each_others_images(studio: Served, visitor: Visitor, transports: tuple[str, str]) -> None:
     pages = [visitor(studio.address, f"?transport={name}").open() for name in transports]
     for page, words, side in zip(pages, ("an owl", "a fox"), (0.25, 0.75), strict=True):
         page.describe(words)
@@ -155,7 +155,7 @@ def test_two_visitors_never_see_each_others_pictures(studio: Served, visitor: Vi
         alone.value(f"hypersd.board.drawing.replace({page.value('JSON.stringify(hypersd.board.drawing.visible)')})")
         alone.describe(words)
         alone.settle()
-        assert alone.picture() == page.picture(), f"what {words!r} and {side} make, and nothing else"
+        assert alone.image() == page.image(), f"what {words!r} and {side} make, and nothing else"
 
 
 def start(port: int) -> subprocess.Popen[bytes]:
@@ -188,21 +188,21 @@ def test_a_restarted_server_is_found_again_and_nothing_is_lost(visitor: Visitor,
         drawn = board.points()
         assert len(drawn) == 2 and max(drawn[1][0::3]) > 750, "drawing goes on without a server"
         process = start(port)
-        # Gradio may reload the page once the server is back; either way strokes and a live picture return.
+        # Gradio may reload the page once the server is back; either way strokes and a live image return.
         board.wait_for("window.hypersd && hypersd.board && hypersd.board.link && hypersd.board.link.transport.ready")
         board.page.get_by_role("tab", name="Drawing board").click()
         board.wait_for("window.hypersd && hypersd.board && hypersd.board.picture && hypersd.board.link.idle")
         board.settle()
         assert board.points() == drawn
         assert board.value("hypersd.board.link.transport.name") == transport
-        found = board.picture()
+        found = board.image()
         alone = visitor(board.address).open()
         alone.value(f"hypersd.board.drawing.replace({board.value('JSON.stringify(hypersd.board.drawing.visible)')})")
         alone.settle()
-        assert alone.picture() == found, "what these strokes make on a server that never went away"
+        assert alone.image() == found, "what these strokes make on a server that never went away"
         board.stroke((0.3, 0.9), (0.7, 0.9))
         board.settle()
-        assert len(board.points()) == 3 and board.picture() != found
+        assert len(board.points()) == 3 and board.image() != found
     finally:
         process.kill()
         process.wait()

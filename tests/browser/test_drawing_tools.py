@@ -120,7 +120,7 @@ def test_closed_strokes_are_filled_on_demand(board: BoardPage) -> None:
     assert [bool(each.get("fill")) for each in elements(board)] == [True, False], "an open one encloses nothing"
 
 
-def test_the_eyedropper_takes_colours_from_paper_and_picture(board: BoardPage) -> None:
+def test_the_eyedropper_takes_colours_from_paper_and_image(board: BoardPage) -> None:
     press(board, "2", "x")
     board.stroke(*BOX)
     press(board, "4", "i")

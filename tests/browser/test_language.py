@@ -28,7 +28,7 @@ SHOWN = {
 DATA = (*(row.title for row in ROWS), ENGLISH["text.first_prompt"], *ENGLISH["text.ideas"].split("|"))
 
 # Texts that are seen, and labels of what is seen, with three letters in a row outside of the marks. Gradio's own footer and
-# the buttons over its pictures and in its upload field speak the browser's language.
+# the buttons over its images and in its upload field speak the browser's language.
 UNMARKED = """() => {
     const found = new Set();
     const tell = (words) => {

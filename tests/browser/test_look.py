@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 TABS = ("Text to image", "Drawing board", "Styles", "Compare", "Timeline")
 
 # Visible texts whose contrast with what lies behind them is below WCAG's AA (4.5, large ones 3). Semi-transparent colours
-# are blended; texts over pictures and disabled controls don't count.
+# are blended; texts over images and disabled controls don't count.
 FAINT = """() => {
     const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
     const rgba = (color) => {

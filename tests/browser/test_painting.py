@@ -1,4 +1,4 @@
-"""Painting on a picture, masks and variants, with a real pointer in a real Chromium."""
+"""Painting on an image, masks and variants, with a real pointer in a real Chromium."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def board(studio: Served, visitor: Visitor) -> BoardPage:
 
 @pytest.fixture
 def painting(board: BoardPage) -> BoardPage:
-    """A board whose first picture is painted on."""
+    """A board whose first image is painted on."""
     board.settle()
     board.page.locator('[data-act="paintfrom"]').click()
     board.wait_for("hypersd.board.canvas.active")
@@ -32,7 +32,7 @@ def painting(board: BoardPage) -> BoardPage:
 
 
 def shown(board: BoardPage) -> np.ndarray:
-    """The pixels of the picture on the page."""
+    """The pixels of the image on the page."""
     data = board.page.evaluate("async () => [...new Uint8Array(await hypersd.board.picture.blob.arrayBuffer())]")
     return np.asarray(Image.open(io.BytesIO(bytes(data))).convert("RGB")).astype(int)
 
@@ -43,7 +43,7 @@ def set_strength(board: BoardPage, value: float) -> None:
     board.settle()
 
 
-def test_the_picture_becomes_the_canvas_and_strokes_change_it_live(studio: Served, painting: BoardPage) -> None:
+def test_the_image_becomes_the_canvas_and_strokes_change_it_live(studio: Served, painting: BoardPage) -> None:
     before, start = shown(painting), studio.engine.requests[-1].init
     assert start is not None and start.strength == 0.4 and start.mask is None
     assert painting.page.locator(".hs-canvas").is_visible()
@@ -112,12 +112,12 @@ def test_one_undo_brings_the_drawing_back(studio: Served, board: BoardPage) -> N
     assert not board.page.locator(".hs-canvas").is_visible()
 
 
-def test_a_saved_picture_holds_its_canvas(studio: Served, painting: BoardPage) -> None:
+def test_a_saved_image_holds_its_canvas(studio: Served, painting: BoardPage) -> None:
     set_strength(painting, 0.4)
     with painting.page.expect_download() as download:
         painting.page.locator('[data-act="save"]').click()
-    picture = Image.open(download.value.path())
-    assert '"canvas"' in picture.info["hypersd"] and "Denoising strength: 0.4" in picture.info["parameters"]
+    image = Image.open(download.value.path())
+    assert '"canvas"' in image.info["hypersd"] and "Denoising strength: 0.4" in image.info["parameters"]
     assert studio.engine.requests[-1].init is not None
 
 
@@ -141,7 +141,7 @@ def test_variants_fill_in_order_after_the_first_and_a_click_goes_on_from_one(stu
     board.stroke((0.2, 0.6), (0.7, 0.3))
     board.wait_for(FILLED)
     seed = board.value("hypersd.board.settings.values.seed")
-    # The resting pen's better picture may come between, of the board's own seed.
+    # The resting pen's better image may come between, of the board's own seed.
     seeds = [request.seed for request in studio.engine.requests if request.seed != seed]
     assert studio.engine.requests[0].seed == seed and seeds[-3:] == [seed + 1, seed + 2, seed + 3]
     sources = board.value("[...document.querySelectorAll('.hs-variant img')].map((image) => image.src)")

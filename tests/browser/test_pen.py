@@ -1,4 +1,4 @@
-"""What hands do at the drawing board: pen, fingers, mouse wheel and keys, and what a picture brings onto the paper."""
+"""What hands do at the drawing board: pen, fingers, mouse wheel and keys, and what an image brings onto the paper."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ def board(studio: Served, visitor: Visitor) -> BoardPage:
     return visitor(studio.address).open()
 
 
-def png_url(picture: Image.Image) -> str:
-    """A picture as a data URL."""
+def png_url(image: Image.Image) -> str:
+    """An image as a data URL."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    image.save(buffer, "PNG")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def ring() -> Image.Image:
-    """A ring, black on white: centre (0.5, 0.5), radius 0.3 of the picture."""
-    picture = Image.new("L", (256, 256), 255)
-    ImageDraw.Draw(picture).ellipse((51, 51, 205, 205), outline=0, width=9)
-    return picture
+    """A ring, black on white: centre (0.5, 0.5), radius 0.3 of the image."""
+    image = Image.new("L", (256, 256), 255)
+    ImageDraw.Draw(image).ellipse((51, 51, 205, 205), outline=0, width=9)
+    return image
 
 
 @pytest.mark.parametrize("meanwhile", ["undo", "clear", "replace"])
@@ -233,13 +233,13 @@ def test_mirrored_ink_is_symmetric(board: BoardPage, presses: int, axes: str) ->
 def test_a_sketch_is_the_same_ink_white_on_black_and_black_on_white(board: BoardPage) -> None:
     light = ring().resize((512, 512))  # the side it is read at: no resampling rounds the two apart
     dark = ImageOps.invert(light)
-    alphas = [board.page.evaluate(ALPHA_OF_SKETCH, png_url(picture)) for picture in (light, dark)]
+    alphas = [board.page.evaluate(ALPHA_OF_SKETCH, png_url(image)) for image in (light, dark)]
     assert alphas[0] == alphas[1]
     inked = sum(alpha > 128 for alpha in alphas[0]) / len(alphas[0])
     assert 0.04 < inked < 0.1, "the ring, not its paper"
 
 
-def test_a_pasted_picture_becomes_the_trace(board: BoardPage) -> None:
+def test_a_pasted_image_becomes_the_trace(board: BoardPage) -> None:
     trace = board.page.locator(".hs-reference")
     expect(trace).to_be_hidden()
     board.page.evaluate(PASTE, png_url(ring()))
@@ -265,7 +265,7 @@ def test_a_trace_becomes_strokes_that_can_be_undone_together(board: BoardPage) -
     expect(board.page.locator(".hs-reference")).to_be_visible()
 
 
-def test_the_picture_becomes_lines_on_pockets_own_path(board: BoardPage) -> None:
+def test_the_image_becomes_lines_on_pockets_own_path(board: BoardPage) -> None:
     board.settle()
     assert board.value("hypersd.board.settings.control.name") == "scribble", "its edges are found in the browser"
     board.page.locator('.hs-board [data-act="todrawing"]').click()
@@ -344,7 +344,7 @@ def test_the_meter_is_short_until_asked(board: BoardPage) -> None:
     short.click()
     expect(details).to_be_visible()
     words = details.inner_text()
-    for part in ("model", "pictures/s", "paper, frames/s", "dropped", "socket"):
+    for part in ("model", "images/s", "paper, frames/s", "dropped", "socket"):
         assert part in words, words
     drawn = board.value("hypersd.board.meter.drawn()")
     assert drawn > 0, "frames of the paper while the pen moved"

@@ -36,7 +36,7 @@ def behind(request: pytest.FixtureRequest, shared: Served, tmp_path: Path) -> It
         yield address
 
 
-def test_page_socket_and_pictures_go_through_it(studio: Served, visitor: Callable[..., BoardPage], behind: str) -> None:
+def test_page_socket_and_images_go_through_it(studio: Served, visitor: Callable[..., BoardPage], behind: str) -> None:
     board = visitor(behind.rstrip("/"))  # as people type it
     asked: list[str] = []
     board.page.on("request", lambda request: asked.append(request.url))

@@ -54,9 +54,9 @@ def test_all_of_the_panel_is_seen(panel: BoardPage) -> None:
 
 def test_png_svg_and_strokes(panel: BoardPage) -> None:
     name, data = downloaded(panel, "png")
-    picture = Image.open(io.BytesIO(data))
-    assert name.endswith(".png") and picture.size == (1024, 1024) and picture.mode == "RGBA"
-    assert "hypersd" in picture.info, "it brings everything back"
+    image = Image.open(io.BytesIO(data))
+    assert name.endswith(".png") and image.size == (1024, 1024) and image.mode == "RGBA"
+    assert "hypersd" in image.info, "it brings everything back"
     panel.page.locator(".hs-sticker-size").select_option("512")
     panel.page.locator(".hs-sticker-edge").check()
     made(panel)

@@ -19,7 +19,7 @@ from hypersd_app.cli import new_parser
 BOARD = {
     "moves": [float(at) for at in range(1, 101)],
     "lifts": [50.0, 60.0],
-    "pictures": [25.0, 75.0, 500.0],
+    "images": [25.0, 75.0, 500.0],
     "frames": [[0.0, 20.0, 40.0, 60.0, 80.0, 100.0], [1000.0, 1040.0, 1080.0], [5.0]],
 }
 
@@ -30,7 +30,7 @@ def test_the_table_says_what_the_probe_saw() -> None:
     assert (report.frames, report.slowest, report.worst) == (37.5, 25.0, 25.0), (
         "drawn frames a second: 50 and 25; a stroke of one frame has no rate"
     )
-    assert round(report.pictures, 2) == 11.11, "two pictures while the pen was down for 0.18 s; one came after"
+    assert round(report.images, 2) == 11.11, "two images while the pen was down for 0.18 s; one came after"
     lines = board_table(report).splitlines()
     assert "worst stroke: 25" in lines[1]
     assert lines[-1].split()[-4:] == ["2", "55", "60", "60"]
@@ -40,7 +40,7 @@ def test_the_table_says_what_the_probe_saw() -> None:
 
 def measured(moves: list[float], frame: float) -> StrokeReport:
     """A report of one stroke of eleven frames, `frame` ms each."""
-    return summary(1, {"moves": moves, "lifts": [50.0], "pictures": [25.0], "frames": [[frame * i for i in range(11)]]})
+    return summary(1, {"moves": moves, "lifts": [50.0], "images": [25.0], "frames": [[frame * i for i in range(11)]]})
 
 
 def test_the_check_tells_each_bound_that_is_missed() -> None:
@@ -54,7 +54,7 @@ def test_the_check_tells_each_bound_that_is_missed() -> None:
 
 def test_the_worst_stroke_counts_and_not_the_slowest_twentieth() -> None:
     frames = [[16.0 * i for i in range(11)]] * 99 + [[40.0 * i for i in range(11)]]
-    report = summary(100, {"moves": [40.0], "lifts": [50.0], "pictures": [25.0], "frames": frames})
+    report = summary(100, {"moves": [40.0], "lifts": [50.0], "images": [25.0], "frames": frames})
     assert (report.slowest, report.worst) == (62.5, 25.0)
     assert len(missed(report)) == 1
 

@@ -40,14 +40,14 @@ def prompts(studio: Served) -> list[str]:
     return [request.prompt for request in studio.engine.requests]
 
 
-def test_the_first_picture_needs_no_click(page: Page, studio: Served) -> None:
+def test_the_first_image_needs_no_click(page: Page, studio: Served) -> None:
     assert prompts(studio) == ["a red apple"]
-    expect(page.locator("#hs-text-status")).to_contain_text("1 picture")
+    expect(page.locator("#hs-text-status")).to_contain_text("1 image")
 
 
-def test_pictures_follow_the_typing_until_told_not_to(page: Page, studio: Served) -> None:
+def test_images_follow_the_typing_until_told_not_to(page: Page, studio: Served) -> None:
     page.locator("#hs-text-prompt textarea").press_sequentially(" on a table", delay=20)
-    expect(page.locator("#hs-text-status")).to_contain_text("1 picture")
+    expect(page.locator("#hs-text-status")).to_contain_text("1 image")
     page.wait_for_function("() => hypersd.timeline.frames.some(f => f.head.prompt === 'a red apple on a table')", timeout=WAIT)
     page.locator("#hs-text-live input").uncheck()
     asked = len(studio.engine.requests)
@@ -65,7 +65,7 @@ def test_an_empty_prompt_is_told_quietly(page: Page) -> None:
     expect(page.get_by_text("prompt: ''")).to_be_visible(timeout=WAIT)
 
 
-def test_eight_pictures_have_eight_seeds(page: Page, studio: Served) -> None:
+def test_eight_images_have_eight_seeds(page: Page, studio: Served) -> None:
     page.locator("#hs-text-images input[type=number]").fill("8")
     page.locator("#hs-text-images input[type=number]").press("Enter")
     page.locator("#hs-text-make").click()
@@ -75,7 +75,7 @@ def test_eight_pictures_have_eight_seeds(page: Page, studio: Served) -> None:
     assert seeds == list(range(7, 15))
 
 
-def test_compare_labels_and_pictures_agree(page: Page, studio: Served) -> None:
+def test_compare_labels_and_images_agree(page: Page, studio: Served) -> None:
     page.get_by_role("tab", name="Compare").click()
     page.locator(".hs-c-y").select_option("style")
     page.locator(".hs-c-run").click()
@@ -181,9 +181,9 @@ def test_style_cards_show_what_is_drawn_now(studio: Served, visitor: Visitor) ->
     drawn = [request for request in studio.engine.requests if request.prompt == "a green whale" and request.styles]
     assert {request.styles[0].name for request in drawn} == {"ink", "clay", "neon"}
     assert all(request.control is not None and request.control.image.any() for request in drawn)
-    pictures = {request.styles[0].name: base64.b64encode(encode_jpeg(paint(request))).decode() for request in drawn}
+    images = {request.styles[0].name: base64.b64encode(encode_jpeg(paint(request))).decode() for request in drawn}
     shown = page.evaluate("() => [...hypersd.stylesPage.cards.cards].map(([name, card]) => [name, card.querySelector('img').src])")
-    assert dict(shown) == {name: f"data:image/jpeg;base64,{picture}" for name, picture in pictures.items()}
+    assert dict(shown) == {name: f"data:image/jpeg;base64,{image}" for name, image in images.items()}
 
 
 def test_a_frame_of_the_timeline_is_where_to_go_on(studio: Served, visitor: Visitor) -> None:
@@ -191,7 +191,7 @@ def test_a_frame_of_the_timeline_is_where_to_go_on(studio: Served, visitor: Visi
     board.describe("a whale")
     board.stroke((0.2, 0.5), (0.8, 0.5))
     board.settle()
-    good = board.picture()
+    good = board.image()
     board.page.get_by_role("tab", name="Timeline").click()
     expect(board.page.locator(".hs-t-prompt")).to_have_text("a whale", timeout=WAIT)
     board.page.locator('[data-do="pin"]').click()
@@ -206,7 +206,7 @@ def test_a_frame_of_the_timeline_is_where_to_go_on(studio: Served, visitor: Visi
     board.page.locator('[data-do="branch"]').click()
     expect(board.page.locator(".hs-prompt")).to_have_value("a whale", timeout=WAIT)
     board.settle()
-    assert (board.strokes(), board.picture()) == (1, good)
+    assert (board.strokes(), board.image()) == (1, good)
 
 
 def test_png_out_and_png_in_restores_everything(studio: Served, visitor: Visitor, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_png_out_and_png_in_restores_everything(studio: Served, visitor: Visitor
     board.describe("a sailing boat")
     board.stroke((0.2, 0.6), (0.5, 0.8), (0.8, 0.6))
     board.settle()
-    before = board.picture()
+    before = board.image()
     with board.page.expect_download() as download:
         board.page.locator('.hs-board [data-act="save"]').click()
     path = tmp_path / download.value.suggested_filename
@@ -227,7 +227,7 @@ def test_png_out_and_png_in_restores_everything(studio: Served, visitor: Visitor
     expect(fresh.page.locator(".hs-prompt")).to_have_value("a sailing boat", timeout=WAIT)
     fresh.settle()
     assert fresh.value("[hypersd.board.settings.values.steps, hypersd.board.settings.restSteps]") == [1, 4]
-    assert (fresh.strokes(), fresh.picture()) == (1, before)
+    assert (fresh.strokes(), fresh.image()) == (1, before)
 
 
 TABS = ("Text to image", "Drawing board", "Styles", "Compare", "Timeline")
@@ -240,10 +240,10 @@ Steps: 20, Sampler: DPM++ 2M Karras, CFG scale: 7.5, Seed: 123456, Size: 512x768
 
 
 def foreign_png() -> bytes:
-    """A picture as A1111 saves it: with models and styles that are not here."""
-    picture = Image.new("RGB", (64, 96), "grey")
-    picture.info = {"parameters": A1111}
-    return png_bytes(picture)
+    """An image as A1111 saves it: with models and styles that are not here."""
+    image = Image.new("RGB", (64, 96), "grey")
+    image.info = {"parameters": A1111}
+    return png_bytes(image)
 
 
 @pytest.mark.parametrize("tab", TABS)
@@ -276,7 +276,7 @@ NOTE_TASKS = """() => {
 }"""
 
 
-def test_who_cannot_drop_opens_a_picture(studio: Served, visitor: Visitor) -> None:
+def test_who_cannot_drop_opens_an_image(studio: Served, visitor: Visitor) -> None:
     page = visitor(studio.address, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True).page
     page.goto(studio.address)
     expect(page.locator("#hs-text-gallery img").first).to_be_visible(timeout=WAIT)
@@ -335,7 +335,7 @@ def test_the_list_of_frames_is_one_stop_of_the_tab_key(page: Page) -> None:
     for key, words in (("ArrowLeft", "true 0"), ("Home", "false 0"), ("ArrowRight", "false 1"), ("End", "true 1")):
         page.keyboard.press(key)
         expect(prompt).to_have_text(words)
-    page.evaluate("() => hypersd.timelinePage.render()")  # as when another picture comes
+    page.evaluate("() => hypersd.timelinePage.render()")  # as when another image comes
     top = page.evaluate("() => document.activeElement.getBoundingClientRect().top")
     page.keyboard.press("ArrowUp")
     assert page.evaluate("() => document.activeElement.getBoundingClientRect().top") < top
@@ -389,7 +389,7 @@ def test_a_reload_shows_what_was_there(page: Page) -> None:
     page.wait_for_function("() => hypersd.isFilling() === false", timeout=WAIT)
     page.locator("#hs-text-prompt textarea").fill("an owl at night")  # once this is drawn nothing of the reload is on its way
     page.wait_for_function("() => hypersd.timeline.frames.at(-1)?.head.prompt === 'an owl at night'", timeout=WAIT)
-    assert page.evaluate("() => hypersd.timeline.frames.length") == frames + 1, "the same picture is kept once"
+    assert page.evaluate("() => hypersd.timeline.frames.length") == frames + 1, "the same image is kept once"
 
 
 def hold_catalogue(route: Route) -> None:
@@ -498,14 +498,14 @@ def test_the_session_is_exported_as_a_gif(page: Page, tmp_path: Path) -> None:
     assert getattr(Image.open(path), "n_frames", 1) > 1
 
 
-def test_a_phone_shows_paper_and_picture_at_once(studio: Served, visitor: Visitor) -> None:
+def test_a_phone_shows_paper_and_image_at_once(studio: Served, visitor: Visitor) -> None:
     phone = visitor(studio.address, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
     phone.page.goto(phone.address)
     phone.page.get_by_role("tab", name="Drawing board").click()
     phone.wait_for("window.hypersd && hypersd.board && hypersd.board.picture")
     assert phone.value("hypersd.board.board.dataset.layout") == "side"
     shown = phone.page.locator(".hs-output").bounding_box()
-    assert shown is not None and shown["width"] > 280 and shown["y"] >= 0, "the whole picture too"
+    assert shown is not None and shown["width"] > 280 and shown["y"] >= 0, "the whole image too"
     assert phone.value("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out sideways"
     box = phone.page.locator(".hs-paper").bounding_box()
     assert box is not None and box["width"] > 280 and box["y"] + box["height"] < 800, "the whole paper is on the screen"
@@ -517,7 +517,7 @@ def test_the_timeline_survives_a_reload(studio: Served, visitor: Visitor) -> Non
     board.stroke((0.2, 0.5), (0.8, 0.5))
     board.stroke((0.5, 0.2), (0.5, 0.8))
     board.settle()
-    good, frames = board.picture(), board.value("hypersd.timeline.frames.length")
+    good, frames = board.image(), board.value("hypersd.timeline.frames.length")
     board.value("hypersd.timeline.pin(hypersd.timeline.frames.at(-1).id, true)")
     board.page.wait_for_function("() => hypersd.timeline.save().then(() => true)")
     board.page.reload()
@@ -529,7 +529,7 @@ def test_the_timeline_survives_a_reload(studio: Served, visitor: Visitor) -> Non
     board.page.locator('[data-do="toboard"]').click()
     board.wait_for("hypersd.board.link && hypersd.board.picture")
     board.settle()
-    assert (board.strokes(), board.picture()) == (2, good)
+    assert (board.strokes(), board.image()) == (2, good)
     board.page.keyboard.press("Control+z")
     assert board.strokes() == 0, "what came back is undone in one step"
     board.page.keyboard.press("Control+Shift+z")
@@ -587,8 +587,8 @@ def test_compare_tells_that_the_network_is_lost(studio: Served, visitor: Visitor
     page.get_by_role("tab", name="Compare").click()
     page.locator(".hs-c-xs").fill("1 | 2")
     run = page.locator(".hs-c-run")
-    pictures = lambda route: route.abort() if b"board_frame" in (route.request.post_data_buffer or b"") else route.continue_()  # noqa: E731
-    page.route("**/component_server/**", pictures)
+    images = lambda route: route.abort() if b"board_frame" in (route.request.post_data_buffer or b"") else route.continue_()  # noqa: E731
+    page.route("**/component_server/**", images)
     run.click()
     expect(page.locator(".hs-grid td.hs-failed")).to_have_count(2, timeout=WAIT)
     expect(page.locator(".hs-cell span").first).to_have_text(ENGLISH["board.state.offline"])
@@ -636,9 +636,9 @@ def test_other_models_bring_their_controls_and_sizes(studio: Served, visitor: Vi
     board.page.locator('[data-set="control"]').select_option("canny")
     board.page.locator('[data-set="size"]').select_option("768")
     photograph = io.BytesIO()
-    picture = Image.new("L", (64, 64), 200)
-    picture.paste(20, (16, 16, 48, 48))
-    picture.save(photograph, "PNG")
+    image = Image.new("L", (64, 64), 200)
+    image.paste(20, (16, 16, 48, 48))
+    image.save(photograph, "PNG")
     board.page.locator('[data-file="trace"]').set_input_files(
         {"name": "p.png", "mimeType": "image/png", "buffer": photograph.getvalue()}
     )

@@ -31,7 +31,7 @@ def typed(board: BoardPage, words: str, field: str = ".hs-prompt") -> None:
     board.page.locator(field).press_sequentially(words)
 
 
-def test_words_are_offered_with_pictures_and_taken_by_key_or_click(board: BoardPage) -> None:
+def test_words_are_offered_with_images_and_taken_by_key_or_click(board: BoardPage) -> None:
     field, items = board.page.locator(".hs-prompt"), board.page.locator(".hs-suggest:not([hidden]) li")
     typed(board, "a red appl")
     items.first.wait_for()

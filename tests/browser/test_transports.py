@@ -56,10 +56,10 @@ def test_where_calls_fail_too_events_carry_the_frames(studio: Served, visitor: V
     board.page.route("**/component_server/**", lambda route: route.abort())
     board.open()
     assert transport(board) == "event"
-    before = board.picture()
+    before = board.image()
     board.stroke((0.2, 0.2), (0.8, 0.8))
     board.settle()
-    assert board.picture() != before
+    assert board.image() != before
 
 
 def test_calls_whose_frames_fail_are_given_up(studio: Served, visitor: Visitor) -> None:
@@ -93,7 +93,7 @@ def test_a_dead_connection_is_noticed_and_replaced(way: str, studio: Served, vis
         points = board.points()
         network.recover()
         board.page.evaluate("() => window.dispatchEvent(new Event('online'))")
-        # Gradio may reload the page when its own connections come back; either way strokes and a live picture return.
+        # Gradio may reload the page when its own connections come back; either way strokes and a live image return.
         board.wait_for("window.hypersd && hypersd.board && hypersd.board.link && hypersd.board.link.transport.ready")
         board.page.get_by_role("tab", name="Drawing board").click()
         board.wait_for("window.hypersd && hypersd.board && hypersd.board.picture && hypersd.board.link.idle")
@@ -101,7 +101,7 @@ def test_a_dead_connection_is_noticed_and_replaced(way: str, studio: Served, vis
         board.settle()
 
 
-def test_a_slow_picture_is_no_lost_connection(way: str, studio: Served, visitor: Visitor) -> None:
+def test_a_slow_image_is_no_lost_connection(way: str, studio: Served, visitor: Visitor) -> None:
     board = visitor(studio.address, f"?transport={way}").open()
     board.settle()
     board.value("hypersd.board.strip.element.remove()")
@@ -145,7 +145,7 @@ def test_news_of_the_network_is_checked_and_not_believed(studio: Served, visitor
     assert board.value("hypersd.board.link.transport.ready")
 
 
-def test_who_listens_hears_of_changes_and_not_of_every_picture(studio: Served, visitor: Visitor) -> None:
+def test_who_listens_hears_of_changes_and_not_of_every_image(studio: Served, visitor: Visitor) -> None:
     board = visitor(studio.address).open()
     board.settle()
     board.page.evaluate(NOTE_STATES)
@@ -164,7 +164,7 @@ def test_png_out_and_png_in_on_every_way(way: str, studio: Served, visitor: Visi
     board.describe("a sailing boat")
     board.stroke((0.2, 0.6), (0.5, 0.8), (0.8, 0.6))
     board.settle()
-    before, points = board.picture(), board.points()
+    before, points = board.image(), board.points()
     with board.page.expect_download() as download:
         board.page.locator('.hs-board [data-act="save"]').click()
     download.value.save_as(tmp_path / "boat.png")
@@ -173,7 +173,7 @@ def test_png_out_and_png_in_on_every_way(way: str, studio: Served, visitor: Visi
     expect(fresh.page.locator(".hs-prompt")).to_have_value("a sailing boat", timeout=WAIT)
     fresh.value("hypersd.board.settings.set('steps', 1)")
     fresh.settle()
-    assert (fresh.points(), fresh.picture()) == (points, before)
+    assert (fresh.points(), fresh.image()) == (points, before)
 
 
 def test_the_style_strip_fills_on_every_way(way: str, studio: Served, visitor: Visitor) -> None:
@@ -190,10 +190,10 @@ def test_a_phone_draws_with_a_finger_on_every_way(way: str, studio: Served, visi
     phone.open()
     assert transport(phone) == way
     phone.settle()
-    before = phone.picture()
+    before = phone.image()
     phone.page.touchscreen.tap(*phone.point(0.5, 0.5))
     phone.settle()
-    assert phone.strokes() == 1 and phone.picture() != before
+    assert phone.strokes() == 1 and phone.image() != before
     box = phone.page.locator(".hs-paper").bounding_box()
     assert box is not None and box["width"] > 280 and box["y"] + box["height"] < 800, "the whole paper is on the screen"
     assert phone.value("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out sideways"

@@ -272,7 +272,7 @@ def test_a1111_folders_are_read_with_what_lies_beside_the_files(settings):
     assert catalog.model("dream").family == "sd15"
 
 
-def test_a_preview_that_is_no_picture_is_not_shown(tmp_path):
+def test_a_preview_that_is_no_image_is_not_shown(tmp_path):
     evil = {"preview": 'data:image/png;base64,AA=" onerror="alert(1)'}
     assert read_style(style_file(tmp_path / "a.safetensors", ATTENTION, (4, 384), evil)).preview == ""
     fine = {"modelspec.thumbnail": "data:image/jpeg;base64,AAAA", "modelspec.trigger_phrase": "in ink", "modelspec.title": "Ink"}

@@ -61,9 +61,9 @@ def write_depth(folder: Path) -> None:
 
 
 def photograph() -> Image.Image:
-    picture = Image.new("RGB", (120, 80), "white")
-    ImageDraw.Draw(picture).ellipse((30, 20, 90, 60), fill="black")
-    return picture
+    image = Image.new("RGB", (120, 80), "white")
+    ImageDraw.Draw(image).ellipse((30, 20, 90, 60), fill="black")
+    return image
 
 
 def annotators(hub: Hub) -> Annotators:
@@ -81,7 +81,7 @@ def server(weights, monkeypatch):
 def test_every_kind_comes_through_the_protocol(server, tmp_path, kind):
     made = annotators(Hub(endpoint=server.endpoint, cache=tmp_path / "hub")).annotate(kind, photograph(), SIZE)
     assert (made.shape, made.dtype) == ((64, 96, 3), np.uint8)
-    assert kind == "scribble" or made.std() > 0, "the picture leaves a trace"
+    assert kind == "scribble" or made.std() > 0, "the image leaves a trace"
     asked = {path.rpartition("/")[2] for method, path in server.requests if method == "GET" and "resolve" in path}
     assert asked == set(ANNOTATORS[kind].files), "these and no others"
 

@@ -84,15 +84,15 @@ def test_an_unknown_model_is_refused(capsys):
     assert "pocket" in capsys.readouterr().err
 
 
-def test_generate_writes_pictures_that_can_be_made_again(settings, tmp_path, monkeypatch, capsys):
+def test_generate_writes_images_that_can_be_made_again(settings, tmp_path, monkeypatch, capsys):
     from PIL import Image
 
     for name in ("assets", "cache", "runs", "styles"):
         monkeypatch.setenv(f"HYPERSD_{name.upper()}", str(getattr(settings, name)))
     sketch = tmp_path / "sketch.png"
-    picture = Image.new("RGB", (100, 80), "white")
-    picture.paste("black", (20, 20, 60, 60))
-    picture.save(sketch)
+    image = Image.new("RGB", (100, 80), "white")
+    image.paste("black", (20, 20, 60, 60))
+    image.save(sketch)
     first = [
         "generate",
         "a cat",

@@ -15,9 +15,9 @@ SIZE = (64, 64)
 
 
 def drawing(paper, ink, mode="RGB") -> Image.Image:
-    picture = Image.new(mode, SIZE, paper)
-    ImageDraw.Draw(picture).line((10, 32, 54, 32), fill=ink, width=4)
-    return picture
+    image = Image.new(mode, SIZE, paper)
+    ImageDraw.Draw(image).line((10, 32, 54, 32), fill=ink, width=4)
+    return image
 
 
 COLOURLESS = [("white", "black"), ("black", "white"), ("#303030", "#e0e0e0"), ("#f5f0e0", "#202428"), ("white", "#c0c0c0"),
@@ -58,9 +58,9 @@ def test_red_is_red_on_every_paper(paper, ink):
 
 
 def test_pale_ink_beside_black_is_a_full_stroke_of_its_colour():
-    picture = drawing("white", "black")
-    ImageDraw.Draw(picture).line((10, 50, 54, 50), fill="#ffb6c1", width=5)
-    control = scribble_control(picture, SIZE)
+    image = drawing("white", "black")
+    ImageDraw.Draw(image).line((10, 50, 54, 50), fill="#ffb6c1", width=5)
+    control = scribble_control(image, SIZE)
     assert control[32, 32].tolist() == [255, 255, 255]
     assert control[50, 32].max() > 200 and control[50, 32, 0] < 40
 
@@ -92,10 +92,10 @@ def test_a_drawing_along_the_border_of_transparent_paper_is_still_ink():
     assert control[0, 0].tolist() == [255, 255, 255] and not control[32, 32].any()
 
 
-def test_a_control_picture_turns_into_ink_and_back():
-    picture = drawing("white", "#2d6cae")
-    ImageDraw.Draw(picture).line((10, 50, 54, 54), fill="black", width=3)
-    control = scribble_control(picture.resize((100, 100), Image.Resampling.BICUBIC), SIZE)
+def test_a_control_image_turns_into_ink_and_back():
+    image = drawing("white", "#2d6cae")
+    ImageDraw.Draw(image).line((10, 50, 54, 54), fill="black", width=3)
+    control = scribble_control(image.resize((100, 100), Image.Resampling.BICUBIC), SIZE)
     again = scribble_control(ink_from_control(control), SIZE)
     assert np.abs(again.astype(int) - control).max() <= 1
 
@@ -115,9 +115,9 @@ def test_each_model_gets_strokes_as_it_was_trained(settings, model, coloured):
 
 
 def test_photographs_of_drawings_are_read_small():
-    picture = Image.new("L", (5000, 3000), 250)
-    ImageDraw.Draw(picture).line((1000, 1500, 4000, 1500), fill=90, width=40)
-    control = scribble_control(picture, (256, 256))
+    image = Image.new("L", (5000, 3000), 250)
+    ImageDraw.Draw(image).line((1000, 1500, 4000, 1500), fill=90, width=40)
+    control = scribble_control(image, (256, 256))
     assert control[128, 128].min() > 200 and not control[10].any()
 
 

@@ -1,4 +1,4 @@
-"""A long request lets short ones in between its steps, and neither picture shows it."""
+"""A long request lets short ones in between its steps, and neither image shows it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_strokes_come_between_the_steps_of_a_long_request_and_change_nothing(set
         number = iter(range(STEPS))
         wanted: list[int] = []
 
-        def counted(share: float, words: object, *picture: object) -> None:
+        def counted(share: float, words: object, *image: object) -> None:
             wanted.append(next(number) % 2)
             finished_at.append(sum(stroke.done() for stroke in strokes))
             if len(strokes) < STEPS - 1:

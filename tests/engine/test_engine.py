@@ -1,4 +1,4 @@
-"""The facade: reproducible pictures, micro-batches, styles without growth, running out of memory and back."""
+"""The facade: reproducible images, micro-batches, styles without growth, running out of memory and back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def pixels(result, index=0):
     return np.asarray(result.images[index]).astype(np.int16)
 
 
-def test_each_picture_of_a_batch_can_be_made_alone(engine):
+def test_each_image_of_a_batch_can_be_made_alone(engine):
     batch = engine.generate(replace(CAT, num_images=4, num_inference_steps=3, eta=0.8))
     for i in range(4):
         alone = engine.generate(replace(CAT, seed=7 + i, num_inference_steps=3, eta=0.8))
@@ -71,7 +71,7 @@ def test_prompts_are_encoded_once(engine):
         engine.generate(replace(CAT, seed=seed))
     status = engine.status()
     assert (status["prompt_misses"], status["prompt_hits"]) == (1, 2)
-    assert status["pictures"] == 3
+    assert status["images"] == 3
 
 
 def test_trigger_words_are_added_once(engine):
@@ -166,9 +166,9 @@ def test_progress_rises_to_one(engine):
 def test_a_long_run_shows_what_it_has_by_now(engine, monkeypatch):
     monkeypatch.setattr(rendering, "PREVIEW_EVERY", 0.0)
     seen = []
-    result = engine.generate(replace(CAT, num_inference_steps=4), lambda share, text, *picture: seen.append(picture))
-    pictures = [picture[0] for picture in seen if picture]
-    assert [picture.size for picture in pictures] == [(256, 256)] * 3, "one a step, but for the last, which is the result"
+    result = engine.generate(replace(CAT, num_inference_steps=4), lambda share, text, *image: seen.append(image))
+    images = [image[0] for image in seen if image]
+    assert [image.size for image in images] == [(256, 256)] * 3, "one a step, but for the last, which is the result"
     assert engine.generate(replace(CAT, num_inference_steps=4)).images == result.images, "looking changes nothing"
 
 

@@ -36,7 +36,7 @@ def test_one_step_gives_the_colour_asked_for_on_white(engine, prompt):
     assert ink.mean(0).argmax() == COLOURS[prompt]
 
 
-def test_a_sketch_decides_where_the_picture_is(engine):
+def test_a_sketch_decides_where_the_image_is(engine):
     """Of words that name no known thing: of known ones the layout prior still expects them in the middle (model card)."""
     shares = []
     for left in (24, 136):
@@ -57,7 +57,7 @@ def test_what_the_app_reads_stays_below_160_megabytes_and_the_judges_below_10():
     assert not [path for path in (ROOT / "assets").rglob("*") if path.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl")]
 
 
-def test_a_picture_is_kept_less_the_stronger_it_is_painted_on(engine):
+def test_an_image_is_kept_less_the_stronger_it_is_painted_on(engine):
     start = engine.generate(GenerationRequest("a red apple", seed=3)).pixels[0]
     distances = []
     for strength in (0.0, 0.2, 0.5, 0.8):

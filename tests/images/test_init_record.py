@@ -1,4 +1,4 @@
-"""What a PNG says of the picture it was painted on: a hash and a strength, with which the right picture makes it again."""
+"""What a PNG says of the image it was painted on: a hash and a strength, with which the right image makes it again."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_text_tells_strength_and_hashes() -> None:
     assert init_record(request_values(GenerationRequest("a cat"))) is None
 
 
-def test_the_same_picture_makes_it_again(png: Path) -> None:
+def test_the_same_image_makes_it_again(png: Path) -> None:
     made = read_request(png, InitImage(IMAGE.copy(), 0.9, MASK))
     assert made.init is not None and made.init.strength == 0.4 and made.prompt == "a cat"
     assert read_request(png, InitImage(IMAGE, 0.9, MASK), strength=0.7).init.strength == 0.7  # type: ignore[union-attr]
@@ -64,11 +64,11 @@ def test_records_of_anybody_are_checked(row: object) -> None:
 
 
 def test_the_page_is_told_what_is_missing() -> None:
-    picture = Image.fromarray(IMAGE)
-    found = read_recipe(png_bytes(with_recipe(picture, PAINTED)))
+    image = Image.fromarray(IMAGE)
+    found = read_recipe(png_bytes(with_recipe(image, PAINTED)))
     assert found["head"]["strength"] == 0.4 and "painted on another image" in found["changed"][0]
-    whole = read_recipe(png_bytes(with_recipe(picture, PAINTED, [{"tool": CANVAS, "source": "data:image/jpeg;base64,AA=="}])))
+    whole = read_recipe(png_bytes(with_recipe(image, PAINTED, [{"tool": CANVAS, "source": "data:image/jpeg;base64,AA=="}])))
     control = replace(PAINTED, control=ControlInput(IMAGE, scale=0.6))
-    drawn = read_recipe(png_bytes(with_recipe(picture, control, [{"tool": CANVAS, "source": ""}])))
+    drawn = read_recipe(png_bytes(with_recipe(image, control, [{"tool": CANVAS, "source": ""}])))
     assert drawn["head"]["controlnet_conditioning_scale"] == 1.0, "as the page asked: it was lessened by the strength"
     assert whole["changed"] == [] and whole["operations"][0]["tool"] == CANVAS, "the canvas is in the file"

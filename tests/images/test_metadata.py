@@ -26,7 +26,7 @@ def written(tmp_path, request=REQUEST):
     return path
 
 
-def test_the_request_comes_back_with_the_pictures_own_seed(tmp_path):
+def test_the_request_comes_back_with_the_images_own_seed(tmp_path):
     found = read_request(written(tmp_path))
     assert (found.seed, found.num_images) == (42, 1)
     for name in ("prompt", "negative_prompt", "model", "recipe", "num_inference_steps", "guidance_scale", "styles", "decoder"):
@@ -42,7 +42,7 @@ def test_other_programs_read_the_parameters():
     assert text.splitlines()[2].startswith("Steps: 8, Sampler: DDIM, CFG scale: 5, Seed: 41, Size: 512x512, Model: sd15")
 
 
-def test_pictures_of_others_and_damaged_ones_are_refused(tmp_path):
+def test_images_of_others_and_damaged_ones_are_refused(tmp_path):
     buffer = io.BytesIO()
     Image.new("RGB", (4, 4)).save(buffer, "PNG")
     for content in (buffer.getvalue(), b"nothing", written(tmp_path).read_bytes().replace(b'"sd15"', b"12345")[:200]):
@@ -54,4 +54,4 @@ def test_pictures_of_others_and_damaged_ones_are_refused(tmp_path):
 
 def test_file_names_are_harmless():
     assert file_name(GenerationRequest("../../A cat: «№1»!", seed=3)) == "a-cat-1-3.png"
-    assert file_name(GenerationRequest("猫", seed=3)) == "picture-3.png"
+    assert file_name(GenerationRequest("猫", seed=3)) == "image-3.png"

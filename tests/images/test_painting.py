@@ -57,11 +57,11 @@ def test_an_empty_mask_keeps_everything() -> None:
 
 
 def test_another_shape_is_cut_to_its_middle_with_its_mask() -> None:
-    picture = Image.new("RGB", (200, 100), "white")
-    ImageDraw.Draw(picture).rectangle((100, 0, 199, 99), fill="black")
+    image = Image.new("RGB", (200, 100), "white")
+    ImageDraw.Draw(image).rectangle((100, 0, 199, 99), fill="black")
     mask = Image.new("L", (200, 100))
     mask.paste(255, (100, 0, 200, 100))
-    canvas = canvas_of(init_image(picture, 0.5, mask), 64, 64)
+    canvas = canvas_of(init_image(image, 0.5, mask), 64, 64)
     assert canvas.image.shape == (64, 64, 3) and canvas.weights is not None
     assert canvas.image[:, 20].min() > 250 and canvas.image[:, 44].max() < 5
     assert canvas.weights[:, 20].max() == 0 and canvas.weights[:, 44].min() == 1
@@ -81,7 +81,7 @@ def test_masks_of_every_kind(mode: str) -> None:
     assert read is not None and (read == np.asarray(mask)).all()
 
 
-def test_transparent_pictures_lie_on_white_and_large_ones_shrink() -> None:
+def test_transparent_images_lie_on_white_and_large_ones_shrink() -> None:
     assert init_image(Image.new("RGBA", (8, 8), (9, 9, 9, 0)), 0.5).image.min() == 255
     large = init_image(Image.new("RGB", (4000, 1000)), 0.5, Image.new("L", (4000, 1000), 255))
     assert large.image.shape == (256, 1024, 3) and large.mask is not None and large.mask.shape == (256, 1024)

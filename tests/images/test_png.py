@@ -23,16 +23,16 @@ def noise(mode: str, size: tuple[int, int]) -> Image.Image:
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
 @pytest.mark.parametrize("size", SIZES)
 def test_every_pixel_comes_back(mode: str, size: tuple[int, int]) -> None:
-    picture = noise(mode, size)
-    with Image.open(io.BytesIO(encode_png(picture))) as found:
+    image = noise(mode, size)
+    with Image.open(io.BytesIO(encode_png(image))) as found:
         found.verify()  # the checksums
-    with Image.open(io.BytesIO(encode_png(picture))) as found:
+    with Image.open(io.BytesIO(encode_png(image))) as found:
         assert (found.format, found.mode, found.size) == ("PNG", mode, size)
-        assert np.array_equal(np.asarray(found), np.asarray(picture))
+        assert np.array_equal(np.asarray(found), np.asarray(image))
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (5, 3, 3), (7, 4, 4)])
-def test_pixels_need_no_picture_around_them(shape: tuple[int, ...]) -> None:
+def test_pixels_need_no_image_around_them(shape: tuple[int, ...]) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (2 * shape[0], *shape[1:]), dtype=np.uint8)[::2]  # with gaps between rows
     with Image.open(io.BytesIO(encode_png(pixels))) as found:
         assert np.array_equal(np.asarray(found), pixels)
@@ -40,10 +40,10 @@ def test_pixels_need_no_picture_around_them(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize(("mode", "stored"), [("P", "RGB"), ("1", "RGB"), ("LA", "RGBA"), ("CMYK", "RGB")])
 def test_other_modes_are_stored_in_full_colour(mode: str, stored: str) -> None:
-    picture = noise("RGB", (16, 16)).convert("LA" if mode == "LA" else mode)
-    with Image.open(io.BytesIO(encode_png(picture))) as found:
+    image = noise("RGB", (16, 16)).convert("LA" if mode == "LA" else mode)
+    with Image.open(io.BytesIO(encode_png(image))) as found:
         assert found.mode == stored
-        assert np.array_equal(np.asarray(found), np.asarray(picture.convert(stored)))
+        assert np.array_equal(np.asarray(found), np.asarray(image.convert(stored)))
 
 
 def test_texts_are_what_pillow_would_have_written() -> None:
@@ -51,7 +51,7 @@ def test_texts_are_what_pillow_would_have_written() -> None:
     info.add_text("parameters", "a red cat")
     info.add_itxt("hypersd", "“curly” 猫")
     info.add_itxt("long", "x" * 5000, zip=True)
-    picture, buffer = noise("RGB", (8, 8)), io.BytesIO()
-    picture.save(buffer, "PNG", pnginfo=info)
-    with Image.open(buffer) as expected, Image.open(io.BytesIO(encode_png(picture, info))) as found:
+    image, buffer = noise("RGB", (8, 8)), io.BytesIO()
+    image.save(buffer, "PNG", pnginfo=info)
+    with Image.open(buffer) as expected, Image.open(io.BytesIO(encode_png(image, info))) as found:
         assert found.text == expected.text  # type: ignore[attr-defined]

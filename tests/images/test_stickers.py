@@ -20,8 +20,8 @@ def ring(ground: str = "white", side: int = 256) -> Image.Image:
     return large.resize((side, side), Image.Resampling.BOX)
 
 
-def alpha(picture: Image.Image) -> np.ndarray:
-    return np.asarray(picture.getchannel("A")).astype(int)
+def alpha(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.getchannel("A")).astype(int)
 
 
 @pytest.mark.parametrize("ground", ["white", "#20242b", "#9ed0e6"])
@@ -50,10 +50,10 @@ def test_winding_ways_are_found() -> None:
     assert not reachable(free)[5].any() and reachable(free)[3].any()
 
 
-def test_a_transparent_picture_is_cut_already() -> None:
-    picture = Image.new("RGBA", (64, 64))
-    picture.paste("white", (16, 16, 48, 48))
-    assert cut_out(picture) is picture
+def test_a_transparent_image_is_cut_already() -> None:
+    image = Image.new("RGBA", (64, 64))
+    image.paste("white", (16, 16, 48, 48))
+    assert cut_out(image) is image
 
 
 @pytest.mark.parametrize("side", [256, 700, 2048])

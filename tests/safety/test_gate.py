@@ -90,23 +90,23 @@ def write_checker(root: Path, threshold: float) -> tiny_models.FolderHub:
 @pytest.mark.parametrize(("threshold", "flagged"), [(-2.0, True), (2.0, False)])
 def test_the_standard_checker_reads_its_weights_and_judges(tmp_path: Path, threshold: float, flagged: bool) -> None:
     checker = StandardChecker(write_checker(tmp_path, threshold))
-    pictures = [Image.fromarray(np.random.default_rng(i).integers(0, 255, (64, 48, 3), np.uint8)) for i in range(3)]
-    assert checker(pictures) == [flagged] * 3
+    images = [Image.fromarray(np.random.default_rng(i).integers(0, 255, (64, 48, 3), np.uint8)) for i in range(3)]
+    assert checker(images) == [flagged] * 3
 
 
 def guarded(flag: bool) -> tuple[GuardedEngine, FakeEngine, list[int]]:
     engine, seen = FakeEngine(), []
 
-    def checker(pictures: object) -> list[bool]:
-        seen.append(len(pictures))  # type: ignore[arg-type]
-        return [flag] * len(pictures)  # type: ignore[arg-type]
+    def checker(images: object) -> list[bool]:
+        seen.append(len(images))  # type: ignore[arg-type]
+        return [flag] * len(images)  # type: ignore[arg-type]
 
     return GuardedEngine(engine, SafetyGate(PromptFilter(), lambda: checker)), engine, seen
 
 
-def test_a_flagged_picture_is_held_back_and_pocket_needs_no_checker() -> None:
+def test_a_flagged_image_is_held_back_and_pocket_needs_no_checker() -> None:
     gate, _, seen = guarded(flag=True)
-    with pytest.raises(Refused, match="held this picture back"):
+    with pytest.raises(Refused, match="held this image back"):
         gate.generate(GenerationRequest("a cat", model="large"))
     assert seen == [1]
     assert "safety" in gate.generate(GenerationRequest("a cat", num_images=2)).milliseconds and seen == [1]

@@ -13,11 +13,11 @@ NOTE = "the style nowhere that the prompt names is not here"
 
 
 def result(*notes: str) -> GenerationResult:
-    """A picture with notes."""
+    """An image with notes."""
     return GenerationResult((np.zeros((8, 8, 3), np.uint8),), GenerationRequest("a cat"), notes=notes)
 
 
-def test_notes_stand_in_the_answer_and_in_the_line_below_the_picture() -> None:
+def test_notes_stand_in_the_answer_and_in_the_line_below_the_image() -> None:
     assert answer(Frame(1, result=result(NOTE))).head["notes"] == [NOTE]
     assert "notes" not in answer(Frame(1, result=result())).head
     assert status_of(result(NOTE)) == f"{status_of(result())} · {NOTE}"

@@ -21,7 +21,7 @@ from tests.support.fake_engine import FakeEngine, paint
 from tests.support.sockets import opened
 from tests.support.studio import Served, served
 
-LIMITS = BoardLimits(frame_bytes=200_000, picture_pixels=600 * 600, burst=6, frames_per_second=0.001, sessions=3)
+LIMITS = BoardLimits(frame_bytes=200_000, image_pixels=600 * 600, burst=6, frames_per_second=0.001, sessions=3)
 HEAD: dict[str, Any] = {"prompt": "a cat", "model": "pocket", "num_inference_steps": 1, "seed": 5}
 
 
@@ -53,27 +53,27 @@ def answer(socket: ClientConnection) -> Message:
 
 def png(size: tuple[int, int]) -> bytes:
     buffer = io.BytesIO()
-    picture = Image.new("RGB", size, "black")
-    picture.paste("white", (10, 10, 60, 20))
-    picture.save(buffer, "PNG")
+    image = Image.new("RGB", size, "black")
+    image.paste("white", (10, 10, 60, 20))
+    image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def test_a_sketch_comes_back_as_a_picture(studio: Served) -> None:
+def test_a_sketch_comes_back_as_an_image(studio: Served) -> None:
     with ready(studio) as socket:
         socket.send(pack(Message(41, HEAD, png((256, 256)))))
         reply = answer(socket)
     assert reply.sequence == 41 and reply.head["type"] == "picture"
     assert {"waited", "rendered", "unet"} <= set(reply.head["ms"])
-    picture = Image.open(io.BytesIO(reply.picture))
-    assert picture.size == (256, 256)
+    image = Image.open(io.BytesIO(reply.image))
+    assert image.size == (256, 256)
     request = studio.engine.requests[-1]
     assert request.control is not None and request.control.image.shape == (256, 256, 3)
     expected = paint(request).getpixel((35, 15))
-    assert all(abs(a - b) < 40 for a, b in zip(picture.getpixel((35, 15)), expected, strict=True))
+    assert all(abs(a - b) < 40 for a, b in zip(image.getpixel((35, 15)), expected, strict=True))
 
 
-def test_pictures_are_not_compressed_a_second_time(studio: Served) -> None:
+def test_images_are_not_compressed_a_second_time(studio: Served) -> None:
     with ready(studio) as socket:  # which offers it, as browsers do
         assert not socket.protocol.extensions
 
@@ -98,7 +98,7 @@ def test_wrong_frames_are_answered_and_the_next_is_served(studio: Served) -> Non
         pack(Message(1, {**HEAD, "prompt": " "})),
         pack(Message(1, {**HEAD, "num_inference_steps": "many"})),
         pack(Message(1, {**HEAD, "styles": [3]})),
-        pack(Message(1, HEAD, b"not a picture")),
+        pack(Message(1, HEAD, b"not an image")),
         pack(Message(1, HEAD, png((700, 600)))),
     ]
     fields = ["prompt", "num_inference_steps", "styles", "sketch", "sketch"]

@@ -24,7 +24,7 @@ from hypersd_app.server.scheduling.fair_queue import (
     SchedulerLimits,
 )
 
-FRAME = 0.03  # seconds a picture
+FRAME = 0.03  # seconds per image
 
 
 def nothing() -> GenerationRequest:
@@ -197,7 +197,7 @@ def test_long_and_short_requests_can_be_asked_for_apart() -> None:
     assert turns.next(0.0, False)[0] == [strokes[0]] and turns.next(0.0, False)[0] == [jobs[0]]
 
 
-def test_pictures_that_wait_are_limited_by_address_too() -> None:
+def test_images_that_wait_are_limited_by_address_too() -> None:
     world = World(FairQueue(SchedulerLimits(jobs_per_visitor=2, jobs_per_address=3)), devices=0)
     for session in range(3):
         world.submit(f"session{session}", kind=JOB, address="203.0.113.9")

@@ -17,16 +17,16 @@ from websockets.sync.client import ClientConnection, connect
 from hypersd_app.catalog.lora.check import check_lora
 from hypersd_app.catalog.scanning.scan import scan_styles
 from hypersd_app.errors import InvalidRequest, ModelUnavailable
-from hypersd_app.images.files import open_picture
+from hypersd_app.images.files import decode_image
 from hypersd_app.server.http.png_recipes import read_recipe
 from hypersd_app.server.http.wire import Message, pack, unpack
 from hypersd_app.server.scheduling.limits import BoardLimits
-from tests.support.bad_inputs import HEAD, calls, frames, lora_files, many, picture, pictures, recipes
+from tests.support.bad_inputs import HEAD, calls, frames, image, images, lora_files, many, recipes
 from tests.support.sockets import opened
 from tests.support.studio import Served, served
 
-COUNTS = {"frames": 500, "calls": 600, "loras": 400, "recipes": 300, "pictures": 200}
-LIMITS = BoardLimits(frames_per_second=10_000, burst=10_000, bytes_per_second=1e9, picture_pixels=1_000_000)
+COUNTS = {"frames": 500, "calls": 600, "loras": 400, "recipes": 300, "images": 200}
+LIMITS = BoardLimits(frames_per_second=10_000, burst=10_000, bytes_per_second=1e9, image_pixels=1_000_000)
 PATIENCE = 10.0
 assert sum(COUNTS.values()) == 2000
 
@@ -51,7 +51,7 @@ def answer(socket: ClientConnection) -> dict[str, object]:
 
 def assert_serves(studio: Served) -> None:
     with board(studio) as socket:
-        socket.send(pack(Message(7, {"prompt": "a cat", "model": "pocket"}, picture())))
+        socket.send(pack(Message(7, {"prompt": "a cat", "model": "pocket"}, image())))
         assert answer(socket)["type"] == "picture"
 
 
@@ -127,7 +127,7 @@ def test_lora_files(tmp_path: Path) -> None:
     assert isinstance(list(scan_styles(tmp_path)), list), "a folder of such files does not stop the scan"
 
 
-def test_recipes_in_pictures() -> None:
+def test_recipes_in_images() -> None:
     for data in many(recipes, COUNTS["recipes"]):
         try:
             read_recipe(data)
@@ -135,10 +135,10 @@ def test_recipes_in_pictures() -> None:
             assert str(error)
 
 
-def test_pictures() -> None:
-    for data in many(pictures, COUNTS["pictures"]):
+def test_images() -> None:
+    for data in many(images, COUNTS["images"]):
         try:
-            open_picture(data, "sketch", 1_000_000)
+            decode_image(data, "sketch", 1_000_000)
         except InvalidRequest as error:
             assert error.field == "sketch"
     assert HEAD["prompt"], "the generator left its own example alone"

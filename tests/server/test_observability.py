@@ -34,7 +34,7 @@ REST = [1, 5, 1, "", "", "", "", None, None, None, None]  # of the arguments of 
 @pytest.fixture(scope="module")
 def studio() -> Iterator[Served]:
     engine = FakeEngine()
-    gate = SafetyGate(PromptFilter(), lambda: lambda pictures: [False] * len(pictures))
+    gate = SafetyGate(PromptFilter(), lambda: lambda images: [False] * len(images))
     with served(GuardedEngine(engine, gate), limits=LIMITS) as running:  # type: ignore[arg-type]
         yield running
 

@@ -1,4 +1,4 @@
-"""Frames of several pictures: sketch, init image, ink and mask in one message."""
+"""Frames of several images: sketch, init image, ink and mask in one message."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def png(colour: object, size: tuple[int, int] = (64, 64), mode: str = "RGBA") ->
 
 def half(colour: tuple[int, ...]) -> bytes:
     """The left half has a colour, the right one is transparent."""
-    picture = Image.new("RGBA", (64, 64))
-    picture.paste(colour, (0, 0, 32, 64))
-    return encode_png(picture)
+    image = Image.new("RGBA", (64, 64))
+    image.paste(colour, (0, 0, 32, 64))
+    return encode_png(image)
 
 
 def frame(head: dict[str, Any] | None = None, **parts: bytes) -> Message:
@@ -38,7 +38,7 @@ def frame(head: dict[str, Any] | None = None, **parts: bytes) -> Message:
 def built(message: Message) -> Any:
     lazy, _ = lazy_request(message, BoardLimits())
     request = lazy.build()
-    assert lazy.key == request.batch_key(), "what it may be drawn with is known before its pictures are decoded"
+    assert lazy.key == request.batch_key(), "what it may be drawn with is known before its images are decoded"
     return request
 
 
@@ -94,8 +94,8 @@ def test_wrong_frames_are_named(message: Message, words: str) -> None:
         lazy_request(message, BoardLimits())[0].build()
 
 
-def test_unreadable_pictures_are_named_when_their_turn_comes() -> None:
+def test_unreadable_images_are_named_when_their_turn_comes() -> None:
     for name in ("init", "ink", "mask"):
-        lazy, _ = lazy_request(frame(**{"init": png("red"), name: b"no picture"}), BoardLimits())
+        lazy, _ = lazy_request(frame(**{"init": png("red"), name: b"no image"}), BoardLimits())
         with pytest.raises(InvalidRequest, match=name):
             lazy.build()

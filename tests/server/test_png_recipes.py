@@ -88,6 +88,6 @@ def test_a_resting_pen_is_remembered() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"text", png_bytes(Image.new("RGB", (4, 4)))])
-def test_pictures_without_a_recipe_are_named(data: bytes) -> None:
+def test_images_without_a_recipe_are_named(data: bytes) -> None:
     with pytest.raises(InvalidRequest, match="picture"):
         read_recipe(data)

@@ -47,7 +47,7 @@ OWN = (
     "a_node_that_does_not_come_up_is_started_again",
     "replicas_are_added_while_all_are_busy",
     "replicas_share_one_card",
-    "the_same_pictures_as_in_one_process",
+    "the_same_images_as_in_one_process",
 )
 WITHOUT_REPLICAS = ("a_name_has_the_base_and_the_styles", "idle_replicas_that_have_it_come_first")
 

@@ -192,7 +192,7 @@ def test_a_sketch_that_is_replaced_is_never_decoded(scheduler: FrameScheduler, d
     def build(sequence: int) -> GenerationRequest:
         decoded.append(sequence)
         if sequence == 3:
-            raise InvalidRequest("sketch", "noise", "a picture")
+            raise InvalidRequest("sketch", "noise", "an image")
         return GenerationRequest("a cat")
 
     for sequence in (1, 2, 3):
@@ -374,8 +374,8 @@ def test_nothing_of_one_visitor_ever_reaches_another(seed: int) -> None:
     def render(requests: Sequence[GenerationRequest], _progress: object) -> list[GenerationResult]:
         if len(requests) > 1 and flaky.random() < 0.3:
             raise RuntimeError("a batch failed")
-        pictures = [(r.prompt, r.seed, r.styles, int(r.control.image[0, 0, 0]) if r.control else -1) for r in requests]
-        return [GenerationResult((picture,), r) for picture, r in zip(pictures, requests, strict=True)]  # type: ignore[arg-type]
+        images = [(r.prompt, r.seed, r.styles, int(r.control.image[0, 0, 0]) if r.control else -1) for r in requests]
+        return [GenerationResult((image,), r) for image, r in zip(images, requests, strict=True)]  # type: ignore[arg-type]
 
     scheduler = FrameScheduler(render, limits=SchedulerLimits(), devices=2)
 

@@ -39,7 +39,7 @@ class HungryEngine(FakeEngine):
         self._together = threading.Barrier(THREADS)
 
     def generate(self, request: GenerationRequest, progress: Any = None) -> GenerationResult:
-        """A picture of the fake engine, once all are there."""
+        """An image of the fake engine, once all are there."""
         pixels = [np.ones(1000) for _ in range(100)]
         self._together.wait(30)
         assert pixels

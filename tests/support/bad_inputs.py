@@ -65,8 +65,8 @@ def values(chance: random.Random, good: dict[str, Any] = HEAD) -> dict[str, Any]
     return changed
 
 
-def picture(mode: str = "RGB", size: tuple[int, int] = (40, 30), kind: str = "PNG") -> bytes:
-    """A small good picture file."""
+def image(mode: str = "RGB", size: tuple[int, int] = (40, 30), kind: str = "PNG") -> bytes:
+    """A small good image file."""
     buffer = io.BytesIO()
     Image.new(mode, size, 1 if mode in ("1", "P", "L") else (9,) * len(mode)).save(buffer, kind)
     return buffer.getvalue()
@@ -78,20 +78,20 @@ def png_chunk(name: bytes, data: bytes) -> bytes:
 
 
 def giant_png(width: int, height: int) -> bytes:
-    """A header that promises a picture of gigabytes, and hardly any data."""
+    """A header that promises an image of gigabytes, and hardly any data."""
     header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
     body = zlib.compress(bytes(1000))
     return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", body) + png_chunk(b"IEND", b"")
 
 
-def pictures(chance: random.Random) -> bytes:
-    """A picture file that is none, or not one to decode."""
+def images(chance: random.Random) -> bytes:
+    """An image file that is none, or not one to decode."""
     kinds: tuple[Callable[[], bytes], ...] = (
         lambda: noise(chance),
-        lambda: damaged(picture(kind=chance.choice(("PNG", "JPEG", "WEBP", "GIF", "BMP"))), chance),
+        lambda: damaged(image(kind=chance.choice(("PNG", "JPEG", "WEBP", "GIF", "BMP"))), chance),
         lambda: giant_png(*chance.choice(((50_000, 50_000), (2**31 - 1, 2**31 - 1), (1, 2**30), (0, 5), (6000, 1000)))),
         lambda: b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
-        lambda: picture(kind="TIFF"),
+        lambda: image(kind="TIFF"),
         lambda: b"\x89PNG\r\n\x1a\n" + noise(chance),
     )
     return chance.choice(kinds)()
@@ -114,7 +114,7 @@ def frames(chance: random.Random) -> bytes:
     )
     body = chance.choice(texts)
     length = chance.choice((len(body), len(body), len(body), 0, 2**32 - 1, len(body) + 1))
-    message = struct.pack("<II", sequence, length) + body + chance.choice((b"", pictures(chance), picture()))
+    message = struct.pack("<II", sequence, length) + body + chance.choice((b"", images(chance), image()))
     return chance.choice((message, message, damaged(message, chance), noise(chance, 20)))
 
 
@@ -140,7 +140,7 @@ def recipes(chance: random.Random) -> bytes:
     texts.add_itxt(key, chance.choice((*ours, *theirs)), zip=chance.random() < 0.5)
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8)).save(buffer, "PNG", pnginfo=texts)
-    return chance.choice((buffer.getvalue(), damaged(buffer.getvalue(), chance), pictures(chance)))
+    return chance.choice((buffer.getvalue(), damaged(buffer.getvalue(), chance), images(chance)))
 
 
 @functools.cache
@@ -203,7 +203,7 @@ def calls(chance: random.Random, endpoints: tuple[str, ...], bridge: int) -> tup
         ("POST", endpoint, {"content": as_json(any_json)}),
         ("POST", f"{api}/run/{chance.choice(endpoints)}", {"content": as_json({"data": arguments})}),
         ("POST", f"{api}/upload", {"content": noise(chance), "headers": {"content-type": chance.choice(("", "multipart/form-data", "x"))}}),
-        ("POST", f"{api}/upload", {"files": {"files": ("../../x.png", pictures(chance))}}),
+        ("POST", f"{api}/upload", {"files": {"files": ("../../x.png", images(chance))}}),
         ("GET", f"{api}/file={chance.choice(('/etc/passwd', '../app.py', 'app.py', '//', chr(0x1F98A)))}", {}),
         ("GET", chance.choice(("/studio/board", "/health?x=" + "y" * 500, "/ready/..", "/metrics", "/%00", "/nowhere", f"{api}/info")), {}),
         ("POST", chance.choice(("/", "/health", "/config", f"{api}/cancel", f"{api}/reset", f"{api}/mcp/")), {"content": as_json(any_json)}),

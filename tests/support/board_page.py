@@ -52,7 +52,7 @@ class BoardPage:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def open(self) -> BoardPage:
-        """Open the drawing board and wait for the first picture."""
+        """Open the drawing board and wait for the first image."""
         self.page.goto(self.address)
         self.page.get_by_role("tab", name="Drawing board").click()
         self.wait_for("hypersd.board && hypersd.board.picture")
@@ -90,12 +90,12 @@ class BoardPage:
         self.pen_up()
 
     def settle(self) -> None:
-        """Until nothing is on its way and the picture is the resting pen's."""
+        """Until nothing is on its way and the image is the resting pen's."""
         rested = "(hypersd.board.rest || !hypersd.board.settings.refines)"
         self.wait_for(f"hypersd.board.link.idle && {rested} && hypersd.board.shownSeq === hypersd.board.link.seq")
 
-    def picture(self) -> str:
-        """The shown picture's bytes, in base64."""
+    def image(self) -> str:
+        """The shown image's bytes, in base64."""
         shown: str = self.page.evaluate("async () => hypersd.toBase64(await hypersd.board.picture.blob.arrayBuffer())")
         return shown
 

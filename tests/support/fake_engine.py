@@ -1,4 +1,4 @@
-"""An engine of paint and patience: draws a deterministic picture from the request, slow or failing on demand."""
+"""An engine of paint and patience: draws a deterministic image from the request, slow or failing on demand."""
 
 from __future__ import annotations
 
@@ -146,11 +146,11 @@ class FakeEngine:
 
 
 def report_steps(request: GenerationRequest, progress: Any) -> None:
-    """Every step, and in the middle what the picture looks like by then."""
+    """Every step, and in the middle what the image looks like by then."""
     steps = request.num_inference_steps
     for step in range(1, steps + 1):
-        picture = (paint(replace(request, num_inference_steps=step)),) if step == steps // 2 else ()
-        progress(step / steps, StepReached(step, steps), *picture)
+        image = (paint(replace(request, num_inference_steps=step)),) if step == steps // 2 else ()
+        progress(step / steps, StepReached(step, steps), *image)
 
 
 def paint(request: GenerationRequest) -> Image.Image:
@@ -158,8 +158,8 @@ def paint(request: GenerationRequest) -> Image.Image:
     key = f"{request.prompt}|{request.seed}|{request.num_inference_steps}|{request.styles}"
     digest = hashlib.sha256(key.encode()).digest()
     side = 256
-    picture = Image.new("RGB", (side, side), "white")
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (side, side), "white")
+    draw = ImageDraw.Draw(image)
     ink = tuple(60 + digest[i] % 170 for i in range(3))
     for i in range(4):
         x, y, r = digest[3 + i] % 180 + 40, digest[7 + i] % 180 + 40, digest[11 + i] % 50 + 20
@@ -167,9 +167,9 @@ def paint(request: GenerationRequest) -> Image.Image:
         draw.ellipse((x - r, y - r, x + r, y + r), fill=shade)
     if request.control is not None:
         mask = Image.fromarray(np.asarray(request.control.image)).convert("L").resize((side, side))
-        picture.paste((30, 30, 40), mask=mask)
+        image.paste((30, 30, 40), mask=mask)
     if request.init is not None:
         canvas = canvas_of(request.init, side, side)
-        mixed = Image.blend(Image.fromarray(canvas.image), picture, request.init.strength)
+        mixed = Image.blend(Image.fromarray(canvas.image), image, request.init.strength)
         return Image.fromarray(composite(np.asarray(mixed), canvas))
-    return picture
+    return image

@@ -15,7 +15,7 @@ from tests.support.fake_engine import FakeEngine
 
 
 class FaultyEngine(FakeEngine):
-    """Dies, crashes, hangs or runs out of memory when a prompt begins with that word. Its pictures say which process drew."""
+    """Dies, crashes, hangs or runs out of memory when a prompt begins with that word. Its images say which process drew."""
 
     def generate(self, request: GenerationRequest, progress: Any = None) -> GenerationResult:
         word = request.prompt.split()[0]

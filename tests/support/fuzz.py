@@ -26,7 +26,7 @@ from websockets.sync.client import ClientConnection
 from hypersd_app.server.http.wire import Message, pack, unpack
 from hypersd_app.server.scheduling.limits import BoardLimits
 from tests.support import sockets
-from tests.support.bad_inputs import HEAD, VALUES, as_json, calls, frames, nested, noise, picture, pictures, recipes, values
+from tests.support.bad_inputs import HEAD, VALUES, as_json, calls, frames, image, images, nested, noise, recipes, values
 from tests.support.studio import Served, served
 
 SECONDS = 1.0  # of the processor that a refusal may take
@@ -35,7 +35,7 @@ LIMITS = BoardLimits(
     frames_per_second=10_000,
     burst=10_000,
     bytes_per_second=1e9,
-    picture_pixels=1_000_000,
+    image_pixels=1_000_000,
     calls_per_second=1e6,
     call_burst=1_000_000,
 )
@@ -149,7 +149,7 @@ def route_call(chance: random.Random, doors: Doors) -> Request:
 def upload(chance: random.Random, _doors: Doors) -> Request:
     """A file that is none, under a name that is none."""
     name = chance.choice(("../../x.png", "a\nb.png", "x" * 400 + ".png", "con.png", "\u202egnp.exe", ".", "x.svg", "x.html"))
-    data = chance.choice((pictures, recipes, noise))(chance)
+    data = chance.choice((images, recipes, noise))(chance)
     if chance.random() < 0.3:
         kind = chance.choice(("multipart/form-data; boundary=x", "multipart/form-data", "", "multipart/x; boundary="))
         return "POST", f"{API}/upload", {"content": b"--x\r\n" + noise(chance) + data, "headers": {"content-type": kind}}
@@ -258,7 +258,7 @@ def honest_visitor(studio: Served, report: Report) -> Iterator[None]:
             sequence += 1
             report.honest += 1
             try:
-                socket.send(pack(Message(sequence, {**HONEST, "seed": sequence}, picture())))
+                socket.send(pack(Message(sequence, {**HONEST, "seed": sequence}, image())))
                 data = socket.recv(timeout=PATIENCE)
                 drawn = isinstance(data, bytes) and unpack(data).sequence == sequence
             except (ConnectionClosed, TimeoutError):

@@ -17,7 +17,7 @@ def no_progress(done, total, metrics):
 
 
 def judged_workspace(base, runs):
-    """Random models, pictures of four things in two sets, judges and rewards of a few steps; the caller's own in `runs`.
+    """Random models, images of four things in two sets, judges and rewards of a few steps; the caller's own in `runs`.
 
     To train the judges takes longer than most of what is asked of them: they are trained once below `base`, which all tests
     share, and copied.

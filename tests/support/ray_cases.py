@@ -113,7 +113,7 @@ def two_replicas_draw_at_once() -> None:
 
 
 def drawn_at_once(engine: RayEngine) -> list[int]:
-    """The processes that drew two slow pictures, asked for at the same time."""
+    """The processes that drew two slow images, asked for at the same time."""
     with ThreadPoolExecutor(2) as pool:
         return [drawn_by(outcomes) for outcomes in pool.map(engine.generate_batch, [[SLOW], [SLOW]])]
 
@@ -177,8 +177,8 @@ async def loaded_by(address: str, seconds: float) -> tuple[object, int, int]:
     tallies = await draw(server, 8, seconds / 2, [], 0.0)
     again = await draw(server, 8, seconds / 2, [], 0.0)
     await server.close()
-    pictures = [sum(tally.pictures for tally in part) for part in (tallies, again)]
-    return summed(8, [*tallies, *again]), pictures[0], pictures[1]
+    images = [sum(tally.images for tally in part) for part in (tallies, again)]
+    return summed(8, [*tallies, *again]), images[0], images[1]
 
 
 def replicas_that_cannot_start_say_why() -> None:
@@ -236,10 +236,10 @@ def replicas_are_added_while_all_are_busy() -> None:
         assert engine.replicas == 2 and engine.slots() == 3
 
 
-def the_same_pictures_as_in_one_process() -> None:
+def the_same_images_as_in_one_process() -> None:
     from hypersd_app.engine.engine import Engine
 
-    exact = Settings(backend="torch", precision="float32")  # in bfloat16 a picture depends on how many threads add up
+    exact = Settings(backend="torch", precision="float32")  # in bfloat16 an image depends on how many threads add up
     stroke = np.zeros((256, 256, 3), np.uint8)
     stroke[100:110, 40:200] = 255
     words = ("a cat", "a red apple", "a rocket", "a blue car")

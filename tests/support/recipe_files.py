@@ -68,8 +68,8 @@ def own(request: dict[str, Any] | None = None, **document: Any) -> bytes:
 
 def control(width: int, height: int) -> dict[str, Any]:
     """A control image of black pixels as a recipe holds one: a few bytes, however large."""
-    picture = png(size=(width, height))
-    return {"kind": "scribble", "scale": 1.0, "png": base64.b64encode(picture).decode()}
+    image = png(size=(width, height))
+    return {"kind": "scribble", "scale": 1.0, "png": base64.b64encode(image).decode()}
 
 
 COMFYUI = {

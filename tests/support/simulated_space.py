@@ -141,7 +141,7 @@ def run(folder: Path) -> dict[str, Any]:
         "transport": usual_transport(),
         "at_launch": reported,
         "drawn": drawn,
-        "pictures": [len(main_thread.pixels), len(other_thread.pixels)],
+        "images": [len(main_thread.pixels), len(other_thread.pixels)],
         "schedules": [row for row in LendingApi.asked if row["path"] == "/schedule"],
         "released": sum(row["path"] == "/release" and row.get("fail") != "true" for row in LendingApi.asked),
     }

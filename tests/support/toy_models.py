@@ -112,12 +112,12 @@ class MixtureSource:
 
 
 class CloseToOne:
-    """A reward for pictures near 1."""
+    """A reward for images near 1."""
 
     title, enough = "near one", 0.0
 
-    def __call__(self, pictures, captions):
-        return -(pictures.flatten() - 1).abs()
+    def __call__(self, images, captions):
+        return -(images.flatten() - 1).abs()
 
 
 def toy_context(config, schedule):
@@ -128,7 +128,7 @@ def toy_context(config, schedule):
     networks = WholeNetworks(teacher, student=Learner(teacher), untrained_fake=Learner(teacher), target_decay=config.target_decay)
     noise = torch.randn(64, 1, 1, 1, generator=torch.Generator().manual_seed(9))
     pairs = Pairs(noise, mixture.endpoint(noise, torch.full((64,), schedule.num_timesteps - 1)), [""] * 64)
-    resources = Resources(lambda: pairs, lambda name: CloseToOne(), lambda: lambda pictures: pictures)
+    resources = Resources(lambda: pairs, lambda name: CloseToOne(), lambda: lambda images: images)
     method = METHODS[config.method]
     return Context(
         config=config, stages=config.stages or method.stages, end=config.end or method.end, networks=networks, schedule=schedule,

@@ -128,7 +128,7 @@ def test_a_run_that_takes_long_is_shown_on_its_way(engine: FakeEngine) -> None:
     steps = made(at_once, True, model="large", recipe="teacher", num_inference_steps=10)
     assert len(steps) == 11
     assert steps[0][1] == "Step 1 of 10 · 10%"
-    assert "value" in steps[4][0] and "value" not in steps[5][0], "half way there is a picture to show"
+    assert "value" in steps[4][0] and "value" not in steps[5][0], "half way there is an image to show"
     assert steps[-1][-1] == 4
     assert len(made(TextActions(handlers), True, num_inference_steps=8)) == 1, "a short run has only a result"
 
@@ -176,7 +176,7 @@ def test_a_restored_recipe_brings_its_ranges(actions: TextActions, engine: FakeE
     assert (steps["minimum"], steps["value"], steps["maximum"]) == (8, 25, 50)
     assert "value" not in found["eta"], "the recipe has none"
     found = dict(zip(NAMES, actions.restore(json.dumps({**head, "guidance_scale": None})), strict=True))
-    assert found["guidance_scale"]["value"] == engine.recipes("large")[-1].guidance[1], "the usual one drew that picture"
+    assert found["guidance_scale"]["value"] == engine.recipes("large")[-1].guidance[1], "the usual one drew that image"
 
 
 FOREIGN = {
@@ -222,7 +222,7 @@ def test_files_that_are_called_otherwise_are_found_by_what_recipes_say_of_them(e
     [
         ({"num_inference_steps": 33}, "Steps 33"),
         ({"guidance_scale": 30}, "Guidance scale 30"),
-        ({"negative_prompt": "blurry"}, "Not in the picture"),
+        ({"negative_prompt": "blurry"}, "Not in the image"),
     ],
 )
 def test_values_that_a_recipe_here_cannot_have_are_told(engine: FakeEngine, values: dict[str, object], told: str) -> None:
@@ -235,7 +235,7 @@ def test_what_is_no_recipe_is_named(actions: TextActions, message: str) -> None:
         actions.restore(message)
 
 
-def test_the_picture_of_before_a_reload_is_the_first(actions: TextActions, engine: FakeEngine) -> None:
+def test_the_image_of_before_a_reload_is_the_first(actions: TextActions, engine: FakeEngine) -> None:
     list(actions.first("", *values()))
     remembered = json.loads(live(actions, prompt="an owl", num_inference_steps=4, styles=["ink"], weight_0=0.5)[2])[0]["head"]
     list(actions.first(json.dumps(remembered), *values()))
@@ -243,7 +243,7 @@ def test_the_picture_of_before_a_reload_is_the_first(actions: TextActions, engin
     assert engine.requests[1] == engine.requests[2]
 
 
-def test_a_result_goes_to_the_timeline_picture_by_picture(actions: TextActions) -> None:
+def test_a_result_goes_to_the_timeline_image_by_image(actions: TextActions) -> None:
     outbox = json.loads(live(actions, num_images=3, styles=["ink"], weight_0=0.5)[2])
     assert [frame["head"]["seed"] for frame in outbox] == [4, 5, 6]
     assert outbox[0]["head"]["styles"] == [{"name": "ink", "weight": 0.5}]

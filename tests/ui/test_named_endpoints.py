@@ -40,9 +40,9 @@ def client(studio: Served) -> Client:
 @pytest.fixture
 def sketch(tmp_path: Path) -> str:
     path = tmp_path / "sketch.png"
-    picture = Image.new("RGB", (300, 200), "white")
-    picture.paste("black", (100, 50, 200, 60))
-    picture.save(path)
+    image = Image.new("RGB", (300, 200), "white")
+    image.paste("black", (100, 50, 200, 60))
+    image.save(path)
     return str(path)
 
 
@@ -60,11 +60,11 @@ def scribble(client: Client, sketch: str, **changes: object) -> str:
     return made
 
 
-def test_text_to_image_gives_as_many_pictures_as_asked(client: Client, studio: Served) -> None:
+def test_text_to_image_gives_as_many_images_as_asked(client: Client, studio: Served) -> None:
     made = text_to_image(client, num_images=3, num_inference_steps=4)
-    pictures = [Image.open(each["image"]) for each in made]
-    assert [picture.size for picture in pictures] == [(256, 256)] * 3
-    assert len({picture.tobytes() for picture in pictures}) == 3
+    images = [Image.open(each["image"]) for each in made]
+    assert [image.size for image in images] == [(256, 256)] * 3
+    assert len({image.tobytes() for image in images}) == 3
     assert drawn(studio, 3) == [("a red apple", 4, seed) for seed in (3, 4, 5)]
 
 
@@ -83,9 +83,9 @@ def test_scribble_follows_the_sketch(client: Client, studio: Served, sketch: str
 
 
 def test_scribble_keeps_the_colours_of_an_uploaded_sketch(client: Client, studio: Served, tmp_path: Path) -> None:
-    picture = Image.new("RGB", (300, 200), "white")
-    picture.paste("#2d6cae", (100, 50, 200, 60))
-    picture.save(tmp_path / "blue.png")
+    image = Image.new("RGB", (300, 200), "white")
+    image.paste("#2d6cae", (100, 50, 200, 60))
+    image.save(tmp_path / "blue.png")
     scribble(client, str(tmp_path / "blue.png"))
     control = studio.engine.requests[-1].control
     assert control is not None
@@ -116,9 +116,9 @@ def test_wrong_values_are_named_and_the_next_request_is_served(
 def test_wrong_sketches_are_named_and_the_next_request_is_served(client: Client, sketch: str, tmp_path: Path) -> None:
     empty, words, giant = tmp_path / "empty.png", tmp_path / "text.png", tmp_path / "giant.png"
     empty.write_bytes(b"")
-    words.write_text("this is no picture", encoding="utf-8")
+    words.write_text("this is no image", encoding="utf-8")
     Image.new("1", (10_000, 5_000)).save(giant)
-    for path, expected in ((empty, "empty"), (words, "no readable picture"), (giant, "25 megapixels")):
+    for path, expected in ((empty, "empty"), (words, "no readable image"), (giant, "25 megapixels")):
         with pytest.raises(AppError, match="sketch") as caught:
             scribble(client, str(path))
         assert expected in str(caught.value)
@@ -172,14 +172,14 @@ def test_every_option_of_text_to_image_arrives(client: Client, studio: Served) -
     assert [(style.name, style.weight) for style in studio.engine.requests[-1].styles] == [("ink", 0.5), ("clay", 1.0)]
 
 
-def test_photographs_become_control_pictures(client: Client, sketch: str) -> None:
+def test_photographs_become_control_images(client: Client, sketch: str) -> None:
     edges = client.predict(handle_file(sketch), "canny", "large", api_name="/annotate")
     assert Image.open(edges).size == (512, 512)
     with pytest.raises(AppError, match="control"):
         client.predict(handle_file(sketch), "depth", "large", api_name="/annotate")
 
 
-def test_pictures_become_a_film(client: Client, sketch: str, tmp_path: Path) -> None:
+def test_images_become_a_film(client: Client, sketch: str, tmp_path: Path) -> None:
     Image.new("RGB", (60, 60), "red").save(tmp_path / "red.png")
     film = client.predict([handle_file(sketch), handle_file(str(tmp_path / "red.png"))], 50, api_name="/animate")
     assert getattr(Image.open(film), "n_frames", 1) == 2
@@ -205,26 +205,26 @@ def test_a_style_is_added_and_found(client: Client, studio: Served, tmp_path: Pa
         client.predict(handle_file(str(words)), api_name="/add_style")
 
 
-def test_paint_starts_from_a_picture_and_keeps_what_the_mask_protects(client: Client, studio: Served, tmp_path: Path) -> None:
+def test_paint_starts_from_an_image_and_keeps_what_the_mask_protects(client: Client, studio: Served, tmp_path: Path) -> None:
     start, mask = Image.new("RGB", (256, 256), "#3366cc"), Image.new("L", (256, 256))
     mask.paste(255, (0, 0, 128, 256))
-    for name, picture in (("start", start), ("mask", mask)):
-        picture.save(tmp_path / f"{name}.png")
+    for name, image in (("start", start), ("mask", mask)):
+        image.save(tmp_path / f"{name}.png")
     files = {name: handle_file(str(tmp_path / f"{name}.png")) for name in ("start", "mask")}
     made = client.predict(files["start"], "a cat", 0.4, 2, 7, mask=files["mask"], api_name="/paint")
-    picture, request = Image.open(made), studio.engine.requests[-1]
-    assert picture.crop((136, 0, 256, 256)).tobytes() == start.crop((136, 0, 256, 256)).tobytes()
-    assert picture.crop((0, 0, 128, 256)).tobytes() != start.crop((0, 0, 128, 256)).tobytes()
+    image, request = Image.open(made), studio.engine.requests[-1]
+    assert image.crop((136, 0, 256, 256)).tobytes() == start.crop((136, 0, 256, 256)).tobytes()
+    assert image.crop((0, 0, 128, 256)).tobytes() != start.crop((0, 0, 128, 256)).tobytes()
     assert request.init is not None and (request.init.strength, request.num_inference_steps, request.seed) == (0.4, 2, 7)
-    assert "Denoising strength: 0.4" in picture.info["parameters"] and "Mask hash" in picture.info["parameters"]
+    assert "Denoising strength: 0.4" in image.info["parameters"] and "Mask hash" in image.info["parameters"]
     with pytest.raises(AppError, match=r"init.*nothing.*painted on"):
         client.predict(handle_file(made), api_name="/make_again")
 
 
 def test_stickers_come_out_transparent_in_every_format(client: Client, tmp_path: Path) -> None:
-    picture = Image.new("RGB", (256, 256), "white")
-    picture.paste("#d03020", (64, 64, 192, 192))
-    picture.save(tmp_path / "square.png")
+    image = Image.new("RGB", (256, 256), "white")
+    image.paste("#d03020", (64, 64, 192, 192))
+    image.save(tmp_path / "square.png")
     start = handle_file(str(tmp_path / "square.png"))
     for form in ("png", "webp"):
         made = Image.open(client.predict(start, 1024, 0, form, api_name="/sticker"))
@@ -289,8 +289,8 @@ def test_mcp_lists_the_same_tools(studio: Served) -> None:
     assert all(len(description) > 40 for description in listed.values()), "each says what it does"
 
 
-def mcp_pictures(studio: Served, tool: str, arguments: dict[str, object]) -> list[Image.Image]:
-    """The pictures that a tool answers with: one as it is, several by their addresses, as Gradio tells them."""
+def mcp_images(studio: Served, tool: str, arguments: dict[str, object]) -> list[Image.Image]:
+    """The images that a tool answers with: one as it is, several by their addresses, as Gradio tells them."""
 
     async def call() -> CallToolResult:
         async with mcp_session(studio) as session:
@@ -305,19 +305,19 @@ def mcp_pictures(studio: Served, tool: str, arguments: dict[str, object]) -> lis
     return [Image.open(io.BytesIO(data)) for data in found]
 
 
-def test_mcp_makes_pictures_from_words(studio: Served) -> None:
+def test_mcp_makes_images_from_words(studio: Served) -> None:
     arguments = {"prompt": "a red apple", "num_inference_steps": 4, "seed": 3, "num_images": 2, "styles": "ink:0.5"}
-    pictures = mcp_pictures(studio, "text_to_image", arguments)
-    assert [picture.size for picture in pictures] == [(256, 256)] * 2
+    images = mcp_images(studio, "text_to_image", arguments)
+    assert [image.size for image in images] == [(256, 256)] * 2
     assert drawn(studio, 2) == [("a red apple", 4, 3), ("a red apple", 4, 4)]
     request = studio.engine.requests[-1]
     assert [style.name for style in request.styles] == ["ink"]
 
 
-def test_mcp_turns_a_file_into_a_picture(studio: Served, sketch: str) -> None:
+def test_mcp_turns_a_file_into_an_image(studio: Served, sketch: str) -> None:
     data = base64.b64encode(Path(sketch).read_bytes()).decode()
-    pictures = mcp_pictures(studio, "scribble", {"sketch": f"data:image/png;base64,{data}", "prompt": "a cat", "seed": 9})
-    assert [picture.size for picture in pictures] == [(256, 256)]
+    images = mcp_images(studio, "scribble", {"sketch": f"data:image/png;base64,{data}", "prompt": "a cat", "seed": 9})
+    assert [image.size for image in images] == [(256, 256)]
     request = studio.engine.requests[-1]
     assert (request.prompt, request.seed) == ("a cat", 9)
     assert request.control is not None and request.control.image.max() == 255
@@ -325,7 +325,7 @@ def test_mcp_turns_a_file_into_a_picture(studio: Served, sketch: str) -> None:
 
 def test_mcp_names_what_is_wrong(studio: Served) -> None:
     with pytest.raises(AssertionError, match="num_inference_steps"):
-        mcp_pictures(studio, "text_to_image", {"prompt": "a cat", "num_inference_steps": 9})
+        mcp_images(studio, "text_to_image", {"prompt": "a cat", "num_inference_steps": 9})
 
 
 def test_a_page_that_is_closed_is_forgotten(studio: Served, monkeypatch: pytest.MonkeyPatch) -> None:

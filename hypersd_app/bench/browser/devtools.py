@@ -1,7 +1,7 @@
 """A Chromium's tab over the DevTools protocol, for timing.
 
-Playwright's tabs report every WebSocket message and every picture to its driver, bytes and all: on two cores that alone
-took up to a sixth of the time from the pen to its picture. Nothing is reported here.
+Playwright's tabs report every WebSocket message and every image to its driver, bytes and all: on two cores that alone
+took up to a sixth of the time from the pen to its image. Nothing is reported here.
 """
 
 from __future__ import annotations

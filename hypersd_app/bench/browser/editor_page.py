@@ -16,7 +16,7 @@ SIDE = 512
 
 
 def editor_page(engine: ImageEngine, request: GenerationRequest) -> gr.Blocks:
-    """Blocks that answer every change of the editor with `request`'s picture for what was drawn."""
+    """Blocks that answer every change of the editor with `request`'s image for what was drawn."""
 
     def drawn(value: dict[str, Any] | None) -> Image.Image | None:
         if not value or value.get("composite") is None:

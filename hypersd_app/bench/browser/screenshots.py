@@ -19,7 +19,7 @@ from hypersd_app.settings import Settings
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-PATIENCE = 120_000  # ms: the first picture of a recipe may have to compile it
+PATIENCE = 120_000  # ms: the first image of a recipe may have to compile it
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 INKS = {"dark": 0, "red": 1, "green": 4, "brown": 7}  # places in the board's row of inks
@@ -86,7 +86,7 @@ def add_screenshots_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_screenshots(args: argparse.Namespace, settings: Settings) -> int:
-    """Serve the app, take the pictures, return the exit status. Raises HyperSDError."""
+    """Serve the app, take the images, return the exit status. Raises HyperSDError."""
     from hypersd_app.bench.load.server import own_server
 
     for name in args.only:
@@ -134,7 +134,7 @@ def show_theme(page: Page, theme: str) -> None:
 
 
 def text_scene(page: Page) -> None:
-    """Four pictures of one prompt."""
+    """Four images of one prompt."""
     page.get_by_role("tab", name="Text to image").click()
     page.locator("#hs-text-prompt textarea, #hs-text-prompt input").first.fill("a cat with sunglasses")
     page.locator("#hs-text-images input[type=number]").fill("4")
@@ -145,7 +145,7 @@ def text_scene(page: Page) -> None:
 
 
 def board_scene(page: Page, subject: Subject = MUSHROOM) -> None:
-    """A drawing with its picture, the pen at rest."""
+    """A drawing with its image, the pen at rest."""
     page.get_by_role("tab", name="Drawing board").click()
     page.wait_for_function("() => window.hypersd && hypersd.board && hypersd.board.picture")
     page.locator(".hs-prompt").fill(subject.prompt)
@@ -165,16 +165,16 @@ def board_scene(page: Page, subject: Subject = MUSHROOM) -> None:
 
 
 def settle(page: Page) -> None:
-    """Until the resting pen's picture is shown and the style strip is filled."""
+    """Until the resting pen's image is shown and the style strip is filled."""
     page.wait_for_function(
         "() => hypersd.board.link.idle && (hypersd.board.rest || !hypersd.board.settings.refines)"
         " && hypersd.board.shownSeq === hypersd.board.link.seq"
     )
-    own_pictures(page, ".hs-strip")
+    own_images(page, ".hs-strip")
 
 
-def own_pictures(page: Page, cards: str) -> None:
-    """Until every style's card shows the visitor's own drawing in place of the picture that comes with the style."""
+def own_images(page: Page, cards: str) -> None:
+    """Until every style's card shows the visitor's own drawing in place of the image that comes with the style."""
     page.wait_for_function(
         "(cards) => { const shipped = hypersd.board.settings.model.styles.map((style) => style.preview);"
         " return [...document.querySelectorAll(`${cards} .hs-style img`)].every("
@@ -184,9 +184,9 @@ def own_pictures(page: Page, cards: str) -> None:
 
 
 def styles_scene(page: Page) -> None:
-    """Every style's card with the visitor's own drawing in place of the picture that comes with the style."""
+    """Every style's card with the visitor's own drawing in place of the image that comes with the style."""
     page.get_by_role("tab", name="Styles").click()
-    own_pictures(page, ".hs-cards")
+    own_images(page, ".hs-cards")
     page.wait_for_timeout(400)
 
 

@@ -28,16 +28,16 @@ POINTS = 14  # a stroke, at the rate of a mouse
 EDITOR_POINTS = 4
 EDITOR_PAPER = 0.8  # of its canvas's side, at least
 PEN_HZ = 60.0
-PAUSE = 0.15  # s between two strokes: shorter than the resting pen's, so that only live pictures are timed
+PAUSE = 0.15  # s between two strokes: shorter than the resting pen's, so that only live images are timed
 CLEAR_EVERY = 25  # strokes
-EDITOR_QUIET = 0.4  # s without a picture before the editor gets its next stroke: none may be taken for another's
+EDITOR_QUIET = 0.4  # s without an image before the editor gets its next stroke: none may be taken for another's
 PROMPT = "a red apple"
 BOARD_TAB = "[...document.querySelectorAll('[role=tab]')].find((tab) => tab.textContent.trim() === 'Drawing board')"
 EDITOR_BRUSH = "document.querySelector('#editor button[aria-label=Brush]')"
 EDITOR_CANVAS = "#editor canvas"
 
 # What `--check` asks for.
-MOST_P50, MOST_P95 = 80.0, 130.0  # ms from a movement of the pen to the picture that shows it
+MOST_P50, MOST_P95 = 80.0, 130.0  # ms from a movement of the pen to the image that shows it
 FEWEST_FRAMES = 50.0  # drawn a second, during every single stroke
 
 Places = list[tuple[float, float]]
@@ -68,7 +68,7 @@ class StrokeReport:
     frames: float
     slowest: float
     worst: float
-    pictures: float
+    images: float
 
 
 def add_stroke_arguments(parser: argparse.ArgumentParser) -> None:
@@ -136,7 +136,7 @@ def measured_editor(settings: Settings, strokes: int) -> list[float]:
 
 
 def measure_editor(tab: Tab, engine: ImageEngine, settings: Settings, strokes: int) -> list[float]:
-    """Milliseconds from pen-up to picture of `strokes` strokes on `gr.ImageEditor`.
+    """Milliseconds from pen-up to image of `strokes` strokes on `gr.ImageEditor`.
 
     Without a GPU its WebGL canvas takes most of a second for every movement of the pen, so its strokes are short.
     """
@@ -155,7 +155,7 @@ def measure_editor(tab: Tab, engine: ImageEngine, settings: Settings, strokes: i
         for number, places in enumerate(scripted_strokes(strokes + 1, points=EDITOR_POINTS)):
             draw(tab, EDITOR_CANVAS, on_the_paper(places))
             tab.wait_for(f"() => strokeProbe.lifts.length >= {number + 1}")
-            tab.wait_for(f"() => performance.now() - strokeProbe.pictures.at(-1) > {EDITOR_QUIET * 1000}")
+            tab.wait_for(f"() => performance.now() - strokeProbe.images.at(-1) > {EDITOR_QUIET * 1000}")
         times: list[float] = tab.evaluate("() => strokeProbe.lifts")
     finally:
         blocks.close(verbose=False)
@@ -202,7 +202,7 @@ def summary(strokes: int, board: dict[str, Any]) -> StrokeReport:
     runs = [frames for frames in board["frames"] if len(frames) > 2]
     rates = sorted((len(frames) - 1) / (frames[-1] - frames[0]) * 1000 for frames in runs)
     seconds = sum(frames[-1] - frames[0] for frames in runs) / 1000
-    during = sum(any(frames[0] <= at <= frames[-1] for frames in runs) for at in board["pictures"])
+    during = sum(any(frames[0] <= at <= frames[-1] for frames in runs) for at in board["images"])
     return StrokeReport(
         strokes=strokes,
         movement=spread(board["moves"]),
@@ -211,7 +211,7 @@ def summary(strokes: int, board: dict[str, Any]) -> StrokeReport:
         frames=statistics.median(rates),
         slowest=rates[int(0.05 * len(rates))],
         worst=rates[0],
-        pictures=during / seconds,
+        images=during / seconds,
     )
 
 
@@ -233,11 +233,11 @@ def row(name: str, times: Spread) -> str:
 def board_table(report: StrokeReport) -> str:
     """The drawing board's part of the report as text."""
     lines = (
-        f"{report.strokes} strokes of {POINTS} points at {PEN_HZ:.0f} Hz; while the pen is down {report.pictures:.1f} pictures/s",
+        f"{report.strokes} strokes of {POINTS} points at {PEN_HZ:.0f} Hz; while the pen is down {report.images:.1f} images/s",
         f"and {report.frames:.0f} drawn frames/s (slowest 5 % of strokes: {report.slowest:.0f}, worst stroke: {report.worst:.0f})",
         f"  {'':36}{'events':>8}{'p50 ms':>9}{'p95 ms':>9}{'longest':>9}",
-        row("board: pen movement to picture", report.movement),
-        row("board: pen up to picture", report.lifted),
+        row("board: pen movement to image", report.movement),
+        row("board: pen up to image", report.lifted),
     )
     return "\n".join(lines)
 
@@ -246,4 +246,4 @@ def editor_table(report: StrokeReport) -> str:
     """The editor's part of the report as text."""
     assert report.editor is not None
     faster = report.editor.p50 / report.lifted.p50
-    return f"{row('gr.ImageEditor: pen up to picture', report.editor)}\n  the board answers {faster:.0f}x sooner"
+    return f"{row('gr.ImageEditor: pen up to image', report.editor)}\n  the board answers {faster:.0f}x sooner"

@@ -1,8 +1,8 @@
 // What the stroke bench sees, in milliseconds of the page's clock. An input's time is the browser's own stamp of the
-// event; a picture's time is just after the frame that paints it. Both pages are measured by the same rule.
+// event; an image's time is just after the frame that paints it. Both pages are measured by the same rule.
 (function () {
   "use strict";
-  const probe = (window.strokeProbe = { moves: [], lifts: [], pictures: [], frames: [] });
+  const probe = (window.strokeProbe = { moves: [], lifts: [], images: [], frames: [] });
   let down = false;
   window.addEventListener("pointerdown", () => { down = true; probe.frames.push([]); }, true);
   window.addEventListener("pointerup", () => { down = false; }, true);
@@ -12,9 +12,9 @@
   })(performance.now());
   const painted = (record) => requestAnimationFrame(() => setTimeout(() => record(performance.now()), 0));
 
-  // The drawing board: a picture answers every movement up to the revision of the drawing that was sent for it.
+  // The drawing board: an image answers every movement up to the revision of the drawing that was sent for it.
   probe.watchBoard = function (board) {
-    let waiting = []; // [{revision, at, lift}] movements no picture shows yet
+    let waiting = []; // [{revision, at, lift}] movements no image shows yet
     const revisions = new WeakMap();
     const wrap = (object, name, make) => { object[name] = make(object[name].bind(object)); };
     wrap(board.paper, "add", (add) => (event) => {
@@ -37,14 +37,14 @@
       if (board.shownSeq !== answer.seq) return; // a newer one came first
       const revision = revisions.get(sent.head);
       painted((now) => {
-        probe.pictures.push(now);
+        probe.images.push(now);
         for (const mark of waiting) if (mark.revision <= revision) probe[mark.lift ? "lifts" : "moves"].push(now - mark.at);
         waiting = waiting.filter((mark) => mark.revision > revision);
       });
     });
   };
 
-  // gr.ImageEditor: it asks at pen-up only, so the next picture after it is the answer.
+  // gr.ImageEditor: it asks at pen-up only, so the next image after it is the answer.
   probe.watchEditor = function (output) {
     let up = 0;
     window.addEventListener("pointerup", (event) => { up = event.timeStamp; }, true);
@@ -54,7 +54,7 @@
       probe.source = image.src;
       await image.decode().catch(() => {});
       painted((now) => {
-        probe.pictures.push(now);
+        probe.images.push(now);
         if (up) probe.lifts.push(now - up);
         up = 0;
       });

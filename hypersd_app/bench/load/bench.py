@@ -29,12 +29,12 @@ LONG = 60.0  # seconds from which on it is worth telling what grows
 
 @dataclass(frozen=True)
 class Row:
-    """What so many visitors saw. Times are milliseconds; `p50` and `p95` run from a state sent to the picture that shows it."""
+    """What so many visitors saw. Times are milliseconds; `p50` and `p95` run from a state sent to the image that shows it."""
 
     visitors: int
     seconds: float
     frames_per_second: float
-    fairness: float  # Jain's index of pictures a second
+    fairness: float  # Jain's index of images per second
     p50: float
     p95: float
     sent: int
@@ -43,11 +43,11 @@ class Row:
     stale: int
     foreign: int
     lost: int
-    batches: Mapping[int, int]  # size -> pictures that were drawn in such a batch
+    batches: Mapping[int, int]  # size -> images that were drawn in such a batch
 
     @property
     def sound(self) -> bool:
-        """No visitor saw an older picture after a newer one, or what was meant for another."""
+        """No visitor saw an older image after a newer one, or what was meant for another."""
         return self.stale == 0 and self.foreign == 0
 
 
@@ -64,7 +64,7 @@ def add_load_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_load_bench(args: argparse.Namespace, _settings: Settings) -> int:
-    """Run and print; 1 if a stale or a foreign picture came. Raises HyperSDError."""
+    """Run and print; 1 if a stale or a foreign image came. Raises HyperSDError."""
     try:
         counts = [int(text) for text in args.visitors.split(",")]
     except ValueError:
@@ -120,8 +120,8 @@ def summed(count: int, tallies: Sequence[Tally]) -> Row:
     return Row(
         visitors=count,
         seconds=seconds,
-        frames_per_second=sum(tally.pictures for tally in tallies) / seconds,
-        fairness=jain([tally.pictures / tally.seconds for tally in tallies]),
+        frames_per_second=sum(tally.images for tally in tallies) / seconds,
+        fairness=jain([tally.images / tally.seconds for tally in tallies]),
         p50=float(np.percentile(waits, 50)),
         p95=float(np.percentile(waits, 95)),
         sent=sum(tally.sent for tally in tallies),
@@ -142,7 +142,7 @@ def jain(shares: Sequence[float]) -> float:
 
 def shown(row: Row) -> str:
     """A line of the table."""
-    sizes = " ".join(f"{size}:{pictures}" for size, pictures in row.batches.items())
+    sizes = " ".join(f"{size}:{images}" for size, images in row.batches.items())
     bad = row.stale + row.foreign
     return (
         f"{row.visitors:>8} {row.frames_per_second:>8.1f} {row.fairness:>6.3f} {row.p50:>7.0f} {row.p95:>7.0f} {row.sent:>6} "

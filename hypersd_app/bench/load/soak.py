@@ -62,10 +62,10 @@ class Soak:
     def __str__(self) -> str:
         quiet, hostile = self.p95
         lines = [f"{title:>16} {slope}" for title, slope in self.slopes.items()]
-        pictures = sum(tally.pictures for tally in (*self.quiet, *self.hostile))
+        images = sum(tally.images for tally in (*self.quiet, *self.hostile))
         return "\n".join(
             (
-                f"{self.visitors} visitors, {60 * self.hours:.1f} minutes, {pictures} images",
+                f"{self.visitors} visitors, {60 * self.hours:.1f} minutes, {images} images",
                 *lines,
                 f"Jain's index {self.fairness:.3f}; p95 {1000 * quiet:.0f} ms quiet, {1000 * hostile:.0f} ms hostile: "
                 f"{hostile / quiet:.2f} times; the hostile address was told {dict(self.told)}",
@@ -132,7 +132,7 @@ async def soaked(
     for server in servers:
         await server.close()
     # Of each visitor over all blocks: in one alone the strokes that chance gave them would count.
-    own = [sum(tally.pictures for tally in (*quiet, *hostile)[number::visitors]) for number in range(visitors)]
+    own = [sum(tally.images for tally in (*quiet, *hostile)[number::visitors]) for number in range(visitors)]
     return Soak(visitors, hours, samples.slopes(), jain(own), quiet, hostile, told)
 
 

@@ -33,14 +33,14 @@ LOST_AFTER = 20.0  # seconds without an answer
 
 @dataclass(kw_only=True)
 class Tally:
-    """What one visitor saw. Times are seconds; `waits` runs from each state sent to the first picture that shows it."""
+    """What one visitor saw. Times are seconds; `waits` runs from each state sent to the first image that shows it."""
 
     seconds: float = 0.0
     sent: int = 0
-    pictures: int = 0
+    images: int = 0
     dropped: int = 0
     errors: int = 0
-    stale: int = 0  # pictures that came after a newer one: never shown, and never to come
+    stale: int = 0  # images that came after a newer one: never shown, and never to come
     foreign: int = 0  # answers to what was not asked, or with another's seed
     lost: int = 0
     reconnects: int = 0
@@ -138,7 +138,7 @@ class _Visit:
         self._shown = 0
         self._gap = 0.06
         self._sent: dict[int, float] = {}  # unanswered
-        self._unseen: dict[int, float] = {}  # not yet part of a shown picture
+        self._unseen: dict[int, float] = {}  # not yet part of a shown image
         self._answered = asyncio.Event()
 
     async def draw(self, leaving: float) -> None:
@@ -148,8 +148,8 @@ class _Visit:
             while time.perf_counter() < leaving and not reader.done():
                 self._style = self._random.choice([None, *self._styles]) if self._styles else None
                 self._wish = self._random.choice(self._wishes)
-                for picture in stroke_states(self._random.randrange(STROKES)):
-                    await self._send(picture)
+                for image in stroke_states(self._random.randrange(STROKES)):
+                    await self._send(image)
                     if time.perf_counter() > leaving or reader.done():
                         break
                 await asyncio.sleep(PEN_UP)
@@ -160,7 +160,7 @@ class _Visit:
             with contextlib.suppress(asyncio.CancelledError, ConnectionClosed):
                 await reader
 
-    async def _send(self, picture: bytes) -> None:
+    async def _send(self, image: bytes) -> None:
         while len(self._sent) >= IN_FLIGHT:
             self._answered.clear()
             with contextlib.suppress(TimeoutError):
@@ -172,7 +172,7 @@ class _Visit:
         self._sequence += 1
         self._tally.sent += 1
         self._sent[self._sequence] = self._unseen[self._sequence] = time.perf_counter()
-        await self._socket.send(pack(Message(self._sequence, self._head(), picture)))
+        await self._socket.send(pack(Message(self._sequence, self._head(), image)))
         await asyncio.sleep(self._gap)
 
     def _head(self) -> dict[str, Any]:
@@ -187,7 +187,7 @@ class _Visit:
         async for data in self._socket:
             if isinstance(data, bytes):
                 message = unpack(data)
-                self._picture(message.sequence, message.head)
+                self._image(message.sequence, message.head)
             else:
                 self._told(json.loads(data))
             self._answered.set()
@@ -201,7 +201,7 @@ class _Visit:
             self._tally.errors += 1
             self._tally.messages.append(str(head.get("message"))[:160])
 
-    def _picture(self, sequence: int, head: Any) -> None:
+    def _image(self, sequence: int, head: Any) -> None:
         now, tally = time.perf_counter(), self._tally
         if self._sent.pop(sequence, None) is None or head["seed"] != self._seed:
             tally.foreign += 1
@@ -209,7 +209,7 @@ class _Visit:
             tally.stale += 1
             return
         self._shown = sequence
-        tally.pictures += 1
+        tally.images += 1
         tally.batches.append(int(head.get("batch", 1)))
         for earlier in [other for other in self._unseen if other <= sequence]:
             tally.waits.append(now - self._unseen.pop(earlier))

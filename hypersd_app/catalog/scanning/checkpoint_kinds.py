@@ -68,7 +68,7 @@ def _family(name: str, shapes: Mapping[str, Shape]) -> str:
     if _has(shapes, "conditioner.embedders.1."):
         family = "sdxl"
     elif first and _has(shapes, "conditioner.embedders.0.model."):
-        raise ModelUnavailable(f"{name} is an SDXL refiner, which only finishes other models' pictures and does not run here.")
+        raise ModelUnavailable(f"{name} is an SDXL refiner, which only finishes other models' images and does not run here.")
     elif _has(shapes, "cond_stage_model.transformer."):
         family = "sd15"
     else:

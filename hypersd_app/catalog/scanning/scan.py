@@ -118,7 +118,7 @@ def first(metadata: Mapping[str, str], *keys: str) -> str:
 
 
 def data_url(text: str) -> str:
-    """A picture's data URL, "" for anything else: files come from anywhere, and pages show this."""
+    """An image's data URL, "" for anything else: files come from anywhere, and pages show this."""
     return text if DATA_URL.match(text) and len(text) < LONGEST_PREVIEW else ""
 
 

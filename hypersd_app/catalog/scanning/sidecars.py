@@ -53,9 +53,9 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _preview(path: Path) -> str:
     for ending in PREVIEWS:
-        picture = path.with_name(path.stem + ending)
+        image = path.with_name(path.stem + ending)
         try:
-            return _thumbnail(picture, picture.stat().st_mtime_ns)
+            return _thumbnail(image, image.stat().st_mtime_ns)
         except OSError:
             continue
     return ""
@@ -63,15 +63,15 @@ def _preview(path: Path) -> str:
 
 @lru_cache(maxsize=4096)
 def _thumbnail(path: Path, _changed: int) -> str:
-    """A small JPEG as data URL, "" for what is no picture or too large; remembered until the file changes."""
+    """A small JPEG as data URL, "" for what is no image or too large; remembered until the file changes."""
     try:
         if path.stat().st_size > LARGEST_PREVIEW:
             return ""
-        with Image.open(path) as picture:
-            if picture.width * picture.height > MOST_PIXELS:
+        with Image.open(path) as image:
+            if image.width * image.height > MOST_PIXELS:
                 return ""
-            picture.draft("RGB", (PREVIEW_SIDE, PREVIEW_SIDE))
-            small = picture.convert("RGB")
+            image.draft("RGB", (PREVIEW_SIDE, PREVIEW_SIDE))
+            small = image.convert("RGB")
     except (UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError):
         return ""
     small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))

@@ -14,7 +14,7 @@ from hypersd_app.engine.interfaces import Conditioning, Residuals
 from hypersd_app.engine.memory.budget import free_bytes, is_out_of_memory, release
 from hypersd_app.engine.memory.device import Hardware
 from hypersd_app.engine.sampling.layout_cache import LayoutCache, layout_prior
-from hypersd_app.models.pictures import control_tensor
+from hypersd_app.models.control_image import control_tensor
 
 logger = logging.getLogger(__name__)
 
@@ -36,17 +36,17 @@ def added_conditions(conditioning: Conditioning, dtype: torch.dtype) -> dict[str
     return {name: value.to(dtype) for name, value in added.items() if value is not None} or None
 
 
-def pixels(pictures: Tensor) -> Tensor:
+def pixels(images: Tensor) -> Tensor:
     """What a VAE gives, (B, 3, H, W) in about [-1, 1], to uint8 (B, H, W, 3), rounded as diffusers rounds.
 
     A fourth channel, alpha, is left out: the colours are as they look on white.
     """
-    return ((pictures[:, :3].float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    return ((images[:, :3].float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
-def encoder_input(pictures: Tensor, channels: int) -> Tensor:
+def encoder_input(images: Tensor, channels: int) -> Tensor:
     """uint8 (B, H, W, 3) to what a VAE reads, float32 (B, channels, H, W) in [-1, 1]; a fourth channel is opaque alpha."""
-    values = pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
+    values = images.permute(0, 3, 1, 2).float() / 127.5 - 1
     return values if channels == 3 else torch.cat([values, torch.ones_like(values[:, :1])], 1)
 
 
@@ -56,7 +56,7 @@ def input_channels(vae: Any) -> int:
 
 
 def encoded(vae: Any, values: Tensor) -> Tensor:
-    """The most likely latents of pictures as `encoder_input` gives them, scaled as UNets read them."""
+    """The most likely latents of images as `encoder_input` gives them, scaled as UNets read them."""
     found = vae.encode(values, return_dict=False)[0]
     latents: Tensor = found if isinstance(found, Tensor) else found.mode()  # a tiny VAE gives latents, others a distribution
     return latents * float(vae.config.scaling_factor)
@@ -132,7 +132,7 @@ def vae_dtype(vae: Any, hardware: Hardware) -> torch.dtype:
 
 
 class TorchEncoder:
-    """The encoder of a VAE, full or tiny; one picture at a time, for encoding takes as much memory as decoding."""
+    """The encoder of a VAE, full or tiny; one image at a time, for encoding takes as much memory as decoding."""
 
     def __init__(self, vae: Any, hardware: Hardware, arrive: Arrive) -> None:
         self.module = vae
@@ -140,9 +140,9 @@ class TorchEncoder:
         self._channels = input_channels(vae)
         self._dtype = vae_dtype(vae, hardware)
 
-    def __call__(self, pictures: Tensor) -> Tensor:
+    def __call__(self, images: Tensor) -> Tensor:
         self._arrive()
-        rows = [encoder_input(row[None], self._channels) for row in pictures]
+        rows = [encoder_input(row[None], self._channels) for row in images]
         found = [encoded(self.module, row.to(self._dtype, memory_format=torch.channels_last)).float() for row in rows]
         return torch.cat(found)
 

@@ -1,4 +1,4 @@
-"""The sampling loop: what diffusers' pipelines compute, without what a live picture doesn't need."""
+"""The sampling loop: what diffusers' pipelines compute, without what a live image doesn't need."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from hypersd_app.engine.interfaces import Conditioning, ControlNetwork, Denoiser
 from hypersd_app.engine.sampling.painting import Painting
 from hypersd_app.engine.sampling.schedules import Schedule
 
-StepCallback = Callable[[int, int, Tensor], None]  # step, steps, and what the picture's latents look like by now
+StepCallback = Callable[[int, int, Tensor], None]  # step, steps, and what the image's latents look like by now
 
 
 @dataclass(frozen=True)
 class ControlBatch:
-    """A ControlNet with its pictures, uint8 (B, H, W, 3), and a scale for each, (B, 1, 1, 1)."""
+    """A ControlNet with its images, uint8 (B, H, W, 3), and a scale for each, (B, 1, 1, 1)."""
 
     network: ControlNetwork
-    pictures: Tensor
+    images: Tensor
     scales: Tensor
 
     def rows(self, indices: Tensor) -> ControlBatch:
         """Those of some images."""
-        return ControlBatch(self.network, self.pictures[indices], self.scales[indices])
+        return ControlBatch(self.network, self.images[indices], self.scales[indices])
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def sample(  # noqa: PLR0913 - one for one with the symbols of a sampling loop
     eps = noise(generators, shape).to(device)
     latents = eps * schedule.init_noise_sigma if painting is None else painting.start(schedule, eps)
     if guidance_scale is not None and control is not None:
-        control = ControlBatch(control.network, control.pictures.repeat(2, 1, 1, 1), control.scales.repeat(2, 1, 1, 1))
+        control = ControlBatch(control.network, control.images.repeat(2, 1, 1, 1), control.scales.repeat(2, 1, 1, 1))
     for number, t in enumerate(schedule.timesteps):
         model_input = torch.cat([latents, latents]) if guidance_scale is not None else latents
         now = words(number + 1) if callable(words) else words
@@ -90,6 +90,6 @@ def _predict(
     residuals = None
     if control is not None:
         with clock("control"):
-            residuals = control.network(latents, t, words, control.pictures, control.scales)
+            residuals = control.network(latents, t, words, control.images, control.scales)
     with clock("unet"):
         return denoiser(latents, t, words, residuals)

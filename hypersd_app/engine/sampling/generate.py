@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hypersd_app.engine.backends.base import StyledDenoiser, UNetStyles
     from hypersd_app.engine.loading.lora import Factors, StyleKey
 
-OnStep = Callable[..., None]  # (step, steps), and now and then (step, steps, picture)
+OnStep = Callable[..., None]  # (step, steps), and now and then (step, steps, image)
 PREVIEW_EVERY = 1.0  # seconds; short runs are over before they have one
 KEPT_PROMPTS = 64  # of one pipeline, ready for its UNet
 
@@ -154,32 +154,30 @@ class DenoisingPipeline:
 
 
 def control_batch(network: ControlNetwork | None, plans: Sequence[Plan], device: torch.device) -> ControlBatch | None:
-    """Every picture's control; a plan without one takes part with scale 0, which is the same as none."""
+    """Every image's control; a plan without one takes part with scale 0, which is the same as none."""
     if network is None:
         return None
-    pictures, scales = [], []
+    images, scales = [], []
     for plan in plans:
         there = plan.pixels is not None and plan.request.control is not None
         pixels = plan.pixels if plan.pixels is not None else np.zeros((plan.choice.height, plan.choice.width, 3), np.uint8)
         scale = plan.request.control.scale if there and plan.request.control is not None else 0.0
-        pictures += [pixels] * plan.request.num_images
+        images += [pixels] * plan.request.num_images
         scales += [scale] * plan.request.num_images
-    values = torch.from_numpy(np.stack(pictures)).to(device)
+    values = torch.from_numpy(np.stack(images)).to(device)
     return ControlBatch(network, values, torch.tensor(scales, device=device).view(-1, 1, 1, 1))
 
 
 def decode(decoder: Decoder, latents: Tensor) -> list[Pixels]:
-    """Latents to pictures, uint8 (H, W, 3), one at a time: decoding is where memory peaks. Raises HyperSDError."""
+    """Latents to images, uint8 (H, W, 3), one at a time: decoding is where memory peaks. Raises HyperSDError."""
     if not math.isfinite(float(latents.abs().sum())):
-        raise HyperSDError(
-            "The picture came out as not-a-number: the weights do not suit this precision, or a style is too strong."
-        )
+        raise HyperSDError("The image came out as not-a-number: the weights do not suit this precision, or a style is too strong.")
     # Copied, for the next call may overwrite what this one gave.
     return [decoder(row)[0].cpu().numpy().copy() for row in latents.split(1)]
 
 
 def with_previews(decoder: Decoder, on_step: OnStep, clock: Clock) -> Callable[[int, int, Tensor], None]:
-    """A sampling callback that adds a decoded picture of the first latents to `on_step`, once in a while."""
+    """A sampling callback that adds a decoded image of the first latents to `on_step`, once in a while."""
     shown = time.perf_counter()
 
     def report(step: int, steps: int, latents: Tensor) -> None:
@@ -188,8 +186,8 @@ def with_previews(decoder: Decoder, on_step: OnStep, clock: Clock) -> Callable[[
             on_step(step, steps)
             return
         with clock("preview"):
-            picture = Image.fromarray(decode(decoder, latents[:1])[0])
+            image = Image.fromarray(decode(decoder, latents[:1])[0])
         shown = time.perf_counter()
-        on_step(step, steps, picture)
+        on_step(step, steps, image)
 
     return report

@@ -50,12 +50,12 @@ def noised(latents: Tensor, eps: Tensor, level: Level) -> Tensor:
 
 
 def painting_batch(encoder: Encoder, plans: Sequence[Plan], factor: int, device: torch.device) -> Painting:
-    """The init image of every picture of a batch; `factor` is pixels a latent. Plans without a mask are free everywhere."""
+    """The init image of every image of a batch; `factor` is pixels a latent. Plans without a mask are free everywhere."""
     rows, masks = [], []
     for plan in plans:
         assert plan.canvas is not None, "requests with and without an init image share no batch"
-        picture = torch.from_numpy(np.array(plan.canvas.image)[None]).to(device)
-        rows.append(encoder(picture).expand(plan.request.num_images, -1, -1, -1))
+        image = torch.from_numpy(np.array(plan.canvas.image)[None]).to(device)
+        rows.append(encoder(image).expand(plan.request.num_images, -1, -1, -1))
         masks.append(free_latents(plan, factor).expand(plan.request.num_images, -1, -1, -1))
     masked = any(plan.canvas is not None and plan.canvas.weights is not None for plan in plans)
     return Painting(torch.cat(rows), torch.cat(masks).to(device) if masked else None)

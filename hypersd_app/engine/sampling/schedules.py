@@ -21,8 +21,8 @@ from hypersd_app.diffusion.noise import noise
 KEPT = 64  # schedules of one model and recipe; eta is any number a visitor likes
 LINEAR = ("TCDScheduler", "DDIMScheduler", "LCMScheduler")  # whose steps depend on nothing that came before
 CLIPPING = ("clip_sample", "thresholding")  # options with which a step is no sum
-Level = tuple[float, float]  # alpha of the clean picture and sigma of the noise, as the forward process mixes them
-Stepped = tuple[Tensor, Tensor]  # the next latents, and what the picture's latents look like by now
+Level = tuple[float, float]  # alpha of the clean image and sigma of the noise, as the forward process mixes them
+Stepped = tuple[Tensor, Tensor]  # the next latents, and what the image's latents look like by now
 
 
 class Schedule(Protocol):
@@ -44,11 +44,11 @@ class Schedule(Protocol):
         ...
 
     def level(self, number: int) -> Level:
-        """What latents at the start of step `number` are made of; the clean picture alone after the last step."""
+        """What latents at the start of step `number` are made of; the clean image alone after the last step."""
         ...
 
     def step(self, number: int, prediction: Tensor, latents: Tensor, generators: Sequence[torch.Generator]) -> Stepped:
-        """Go on from step `number`; each picture has a generator of its own."""
+        """Go on from step `number`; each image has a generator of its own."""
         ...
 
 
@@ -144,7 +144,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class WeightedSchedule:
-    """A scheduler's steps as sums, for the next latents and for the expected picture's."""
+    """A scheduler's steps as sums, for the next latents and for the expected image's."""
 
     init_noise_sigma: float
     timesteps: Sequence[Tensor]

@@ -160,5 +160,5 @@ class TextPart:
 
 
 def size_ids(width: int, height: int, like: Tensor) -> Tensor:
-    """SDXL's (original size, crop corner, target size) of an uncropped picture, (1, 6)."""
+    """SDXL's (original size, crop corner, target size) of an uncropped image, (1, 6)."""
     return torch.tensor([[height, width, 0, 0, height, width]], dtype=like.dtype, device=like.device)

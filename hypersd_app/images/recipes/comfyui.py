@@ -132,5 +132,5 @@ def _loras(graph: _Graph, key: str) -> tuple[tuple[tuple[str, float], ...], list
         rows.append((file_stem(file), 1.0 if weight is None else weight))
         clip = number(node.get("strength_clip"))
         if clip is not None and weight is not None and clip != weight:
-            notes.append(f"the style {file_stem(file)} has one weight for words and picture, {weight:g}")
+            notes.append(f"the style {file_stem(file)} has one weight for words and image, {weight:g}")
     return tuple(rows), notes

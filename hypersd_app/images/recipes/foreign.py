@@ -42,7 +42,7 @@ class ForeignRecipe:
     sampler: str = ""
     model_hash: str = ""
     style_hashes: tuple[tuple[str, str], ...] = ()
-    unkept: tuple[tuple[str, str], ...] = ()  # settings that change the picture there and mean nothing here
+    unkept: tuple[tuple[str, str], ...] = ()  # settings that change the image there and mean nothing here
     notes: tuple[str, ...] = field(default=())
 
 
@@ -192,7 +192,7 @@ def _seed(seed: int | None, notes: list[str]) -> int:
     if seed is None or 0 <= seed <= MAX_SEED:
         return seed or 0
     allowed = seed % (MAX_SEED + 1)
-    notes.append(f"the seed {_shown(seed)} is too large here; {allowed} is used, which gives another picture")
+    notes.append(f"the seed {_shown(seed)} is too large here; {allowed} is used, which gives another image")
     return allowed
 
 

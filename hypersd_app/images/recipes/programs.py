@@ -14,7 +14,7 @@ from hypersd_app.images.recipes.texts import COMMENT
 
 ALLOWED = "an image with a recipe of this studio, A1111, Forge, ComfyUI, Fooocus, SwarmUI or InvokeAI"
 Values = Mapping[str, Any]
-# What each program says besides: names of fields that are read here, that say nothing of the picture, or of how it was made alone.
+# What each program says besides: names of fields that are read here, that say nothing of the image, or of how it was made alone.
 FOOOCUS = (
     "prompt", "negative_prompt", "full_prompt", "full_negative_prompt", "steps", "seed", "guidance_scale", "resolution",
     "base_model", "base_model_hash", "loras", "styles", "clip_skip", "sampler", "scheduler", "metadata_scheme", "version",

@@ -45,7 +45,7 @@ class DelegatingEngine:
         return self.engine.styles(model)
 
     def annotate(self, kind: str, photograph: Any, size: tuple[int, int]) -> Any:
-        """A photograph as a control picture. Raises HyperSDError."""
+        """A photograph as a control image. Raises HyperSDError."""
         return self.engine.annotate(kind, photograph, size)
 
     def rescan(self) -> None:

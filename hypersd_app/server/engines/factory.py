@@ -34,7 +34,7 @@ def build_engine(settings: Settings) -> ImageEngine:
 
     Raises ModelUnavailable if the default model needs a checker that is not here, and other HyperSDErrors.
     """
-    import torch  # comes in only where pictures are made
+    import torch  # comes in only where images are made
 
     from hypersd_app.engine.engine import Engine
     from hypersd_app.safety.gate import safety_gate

@@ -69,16 +69,16 @@ class GuardedEngine(DelegatingEngine):
 
     def _after(self, result: GenerationResult) -> GenerationResult:
         started = time.perf_counter()
-        self._gate.check_pictures(self._family(result.request.model), lambda: result.images)
+        self._gate.check_images(self._family(result.request.model), lambda: result.images)
         spent = (time.perf_counter() - started) * 1000
         parts = dict(result.milliseconds)
         return replace(result, milliseconds={**parts, "safety": spent, "total": parts.get("total", 0.0) + spent})
 
     def _unseen(self, request: GenerationRequest, progress: Any) -> Any:
-        """Progress without the previews of models whose pictures are checked: a preview is a picture too."""
+        """Progress without the previews of models whose images are checked: a preview is an image too."""
         if progress is None or self._gate.require(self._family(request.model)) is None:
             return progress
-        return lambda share, words, *_picture: progress(share, words)
+        return lambda share, words, *_image: progress(share, words)
 
     def _family(self, model: str) -> str:
         rows = self.engine.models()

@@ -32,7 +32,7 @@ class CatalogReader(Protocol):
 
 
 class ImageEngine(CatalogReader, Protocol):
-    """Makes pictures and says what it can make. Every method may be called from several threads."""
+    """Makes images and says what it can make. Every method may be called from several threads."""
 
     def generate(self, request: GenerationRequest, progress: Any = None) -> GenerationResult:
         """Run one request. Raises HyperSDError."""
@@ -47,7 +47,7 @@ class ImageEngine(CatalogReader, Protocol):
         ...
 
     def annotate(self, kind: str, photograph: Any, size: tuple[int, int]) -> Any:
-        """A photograph as a control picture, uint8 (H, W, 3); `size` is (W, H). Raises HyperSDError."""
+        """A photograph as a control image, uint8 (H, W, 3); `size` is (W, H). Raises HyperSDError."""
         ...
 
     def status(self) -> Mapping[str, Any]:

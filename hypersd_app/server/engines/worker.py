@@ -302,7 +302,7 @@ class WorkerEngine:
         return self._catalog.styles(model)
 
     def annotate(self, kind: str, photograph: Any, size: tuple[int, int]) -> Any:
-        """A photograph as a control picture. Raises HyperSDError."""
+        """A photograph as a control image. Raises HyperSDError."""
         return self._drawn(("annotate", kind), "annotate", kind, photograph, size)
 
     def rescan(self) -> None:

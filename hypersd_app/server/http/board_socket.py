@@ -1,4 +1,4 @@
-"""The drawing board's WebSocket: frames up, pictures down, nothing of one visitor ever to another."""
+"""The drawing board's WebSocket: frames up, images down, nothing of one visitor ever to another."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hypersd_app.server.http.origins import CHECKED
 from hypersd_app.server.http.tokens import TokenRefused
 from hypersd_app.server.http.wire import Message, pack, unpack
 from hypersd_app.server.scheduling.limits import RateBucket, address_group, claimant, is_loopback
-from hypersd_app.server.scheduling.memory import PICTURES_KEPT
+from hypersd_app.server.scheduling.memory import IMAGES_KEPT
 from hypersd_app.server.scheduling.scheduler import Frame
 from hypersd_app.server.service import BoardService, answer, error_answer
 from hypersd_app.system import available_bytes
@@ -28,11 +28,11 @@ from hypersd_app.system import available_bytes
 logger = logging.getLogger(__name__)
 
 PAUSE = 0.25  # seconds for which who is over the rate is not read from
-PING, PONG = "ping", Message(0, {"type": "pong"})  # a page that waits long for a picture asks whether anybody is there
+PING, PONG = "ping", Message(0, {"type": "pong"})  # a page that waits long for an image asks whether anybody is there
 
 # Close codes; 4000 and up are ours to define.
 REFUSED, TOO_MANY, IDLE, POLICY = 4401, 4429, 4408, 1008
-SMALL = 3 * 256 * 256  # values of a picture that is a JPEG sooner than another thread would wake up
+SMALL = 3 * 256 * 256  # values of an image that is a JPEG sooner than another thread would wake up
 
 
 def same_origin(websocket: WebSocket, allowed: tuple[str, ...] = ()) -> bool:
@@ -89,7 +89,7 @@ class BoardSocket:
 
 
 class _Connection:
-    """One open board. Its mailbox is named after the connection, so a copied token reaches nobody's pictures."""
+    """One open board. Its mailbox is named after the connection, so a copied token reaches nobody's images."""
 
     def __init__(self, websocket: WebSocket, service: BoardService) -> None:
         self._websocket = websocket
@@ -194,15 +194,15 @@ class _Connection:
         if self._outbox.full():
             self._outbox.get_nowait()  # a visitor who does not read gets the newest, not a growing queue
         if isinstance(item, Frame) and item.result is not None:
-            self._make_room_for_a_picture()
+            self._make_room_for_an_image()
         self._outbox.put_nowait(item)
 
-    def _make_room_for_a_picture(self) -> None:
-        """Leave out older pictures that nobody has read: each is megabytes, and a newer one is shown in its place."""
+    def _make_room_for_an_image(self) -> None:
+        """Leave out older images that nobody has read: each is megabytes, and a newer one is shown in its place."""
         items = [self._outbox.get_nowait() for _ in range(self._outbox.qsize())]
-        pictures = [id(item) for item in items if isinstance(item, Frame) and item.result is not None]
+        images = [id(item) for item in items if isinstance(item, Frame) and item.result is not None]
         for item in items:
-            if id(item) not in pictures[: max(0, len(pictures) + 1 - PICTURES_KEPT)]:
+            if id(item) not in images[: max(0, len(images) + 1 - IMAGES_KEPT)]:
                 self._outbox.put_nowait(item)
 
     async def _send_all(self) -> None:
@@ -212,13 +212,13 @@ class _Connection:
 
     @staticmethod
     async def _answered(frame: Frame) -> Message:
-        """The answer, its picture encoded beside the loop unless it is so small that the way there would take longer."""
-        pictures = () if frame.result is None else frame.result.pixels
-        small = all(picture.size <= SMALL for picture in pictures)
+        """The answer, its image encoded beside the loop unless it is so small that the way there would take longer."""
+        images = () if frame.result is None else frame.result.pixels
+        small = all(image.size <= SMALL for image in images)
         return answer(frame) if small else await asyncio.to_thread(answer, frame)
 
     async def _send(self, reply: Message) -> None:
-        if reply.picture:
+        if reply.image:
             await self._websocket.send_bytes(pack(reply))
             return
         head: dict[str, Any] = dict(reply.head)

@@ -30,15 +30,13 @@ from hypersd_app.requests import MAX_CONTROL_SCALE, ControlInput, GenerationRequ
 CANVAS = "canvas"  # the operation that holds what a drawing is painted on
 
 
-def with_recipe(
-    picture: Image.Image, request: GenerationRequest, operations: Sequence[Any] = (), rest: bool = False
-) -> Image.Image:
-    """The picture, carrying its recipe: every PNG made of it, by us or by Gradio, contains it.
+def with_recipe(image: Image.Image, request: GenerationRequest, operations: Sequence[Any] = (), rest: bool = False) -> Image.Image:
+    """The image, carrying its recipe: every PNG made of it, by us or by Gradio, contains it.
 
     `rest` says that its steps are those of a resting pen, not of a moving one.
     """
     document = {"format": FORMAT, "request": request_values(request), "operations": list(operations), "rest": rest}
-    carrying = picture.copy()
+    carrying = image.copy()
     carrying.info = {PARAMETERS_KEY: parameters_text(request), JSON_KEY: json.dumps(document, ensure_ascii=False)}
     return carrying
 
@@ -51,13 +49,13 @@ def with_grid(sheet: Image.Image, recipe: Mapping[str, Any]) -> Image.Image:
     return carrying
 
 
-def png_bytes(picture: Image.Image) -> bytes:
-    """PNG with the texts of `picture.info`; long ones compressed."""
+def png_bytes(image: Image.Image) -> bytes:
+    """PNG with the texts of `image.info`; long ones compressed."""
     chunks = PngImagePlugin.PngInfo()
-    for key, value in picture.info.items():
+    for key, value in image.info.items():
         if isinstance(key, str) and isinstance(value, str):
             chunks.add_itxt(key, value, zip=len(value) > 1000)
-    return encode_png(picture, chunks)
+    return encode_png(image, chunks)
 
 
 def read_recipe(data: bytes) -> dict[str, Any]:
@@ -99,6 +97,6 @@ def _own(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def ink_operation(control: ControlInput) -> dict[str, str]:
-    """A control picture as ink on the drawing board, for PNGs that were made from a sketch file."""
+    """A control image as ink on the drawing board, for PNGs that were made from a sketch file."""
     ink = Image.fromarray(ink_from_control(control.image), "RGBA")
     return {"tool": "image", "source": f"data:image/png;base64,{base64.b64encode(encode_png(ink)).decode()}"}

@@ -46,7 +46,7 @@ class Metrics:
         ProcessCollector(namespace="hypersd_worker", pid=lambda: pid() or -1, registry=self.registry)
 
     def request(self, transport: str, outcome: str, milliseconds: Mapping[str, float]) -> None:
-        """One request came to its end: a picture, dropped, refused or an error."""
+        """One request came to its end: an image, dropped, refused or an error."""
         self._requests.labels(transport, outcome).inc()
         for part, spent in milliseconds.items():
             self._parts.labels(part).observe(spent / 1000)

@@ -16,7 +16,7 @@ from hypersd_app.server.observability.metrics import Metrics
 
 logger = logging.getLogger("hypersd.requests")
 
-PICTURE, DROPPED, ERROR, REFUSED = "picture", "dropped", "error", "refused"
+IMAGE, DROPPED, ERROR, REFUSED = "picture", "dropped", "error", "refused"
 
 
 LONGEST_NAME = 80  # characters

@@ -29,7 +29,7 @@ class BoardLimits:
     """
 
     frame_bytes: int = 2 * MEGABYTE
-    picture_pixels: int = 4 * 1024 * 1024
+    image_pixels: int = 4 * 1024 * 1024
     sketch_pixels: int = 25_000_000  # uploads; a 50-megapixel file is refused before it is decoded
     upload_bytes: int = 32 * MEGABYTE
     body_bytes: int = 4 * MEGABYTE  # a JSON body; base64 makes a third more of a frame

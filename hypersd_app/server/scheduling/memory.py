@@ -10,9 +10,9 @@ from hypersd_app.server.scheduling.limits import LARGE_AT_ONCE, OVERSIZED, Board
 CHANNELS = 3
 LARGEST_IMAGE = 1024 * 1024  # pixels that a model of the catalogue draws
 FRAMES_KEPT = 2  # of one board: one running, one waiting
-PICTURES_KEPT = 2  # for a visitor who does not read; pages have two states under way
+IMAGES_KEPT = 2  # for a visitor who does not read; pages have two states under way
 MESSAGES = 2  # of one socket, before they are taken: one whole and one that comes in
-COPIES = 3  # of a picture that is being read: the file's pixels, upright, without its alpha
+COPIES = 3  # of an image that is being read: the file's pixels, upright, without its alpha
 COPIES_MADE = 3  # of an image that is made: pixels, Pillow's, the file
 
 
@@ -25,7 +25,7 @@ def most_memory(limits: BoardLimits, image: int = LARGEST_IMAGE) -> Mapping[str,
     return {
         "messages of sockets": limits.sessions * MESSAGES * OVERSIZED * limits.frame_bytes,
         "frames": limits.sessions * FRAMES_KEPT * limits.frame_bytes,
-        "images for boards": limits.sessions * (PICTURES_KEPT + 1) * pixels,
+        "images for boards": limits.sessions * (IMAGES_KEPT + 1) * pixels,
         "bodies": limits.bodies,
         "sketches of jobs": limits.jobs * pixels,
         "images of jobs": limits.jobs * MAX_IMAGES * COPIES_MADE * pixels,

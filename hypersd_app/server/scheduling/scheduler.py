@@ -275,7 +275,7 @@ class FrameScheduler:
         """Progress callback that reports loading to everybody who waits for `model`, at a bounded rate."""
         told = 0.0
 
-        def progress(share: float, words: str, *_picture: object) -> None:
+        def progress(share: float, words: str, *_image: object) -> None:
             nonlocal told
             now = time.perf_counter()
             if now - told < TOLD_EVERY:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hypersd_app.models.autoencoder import PocketAutoencoder
-from hypersd_app.models.pictures import control_tensor
+from hypersd_app.models.control_image import control_tensor
 from hypersd_app.models.shapes import LATENT_SIDE, MAX_TOKENS
 from hypersd_app.training.core.device import to_device
 from hypersd_app.training.core.loop import Progress

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
-from hypersd_app.images.files import open_picture
+from hypersd_app.images.files import decode_image
 from hypersd_app.ui.animation import FRAME_PIXELS, MAX_FRAMES, animated, check_frames
 from hypersd_app.ui.api.paint import add_paint
 from hypersd_app.ui.api.stickers import add_stickers
@@ -258,7 +258,7 @@ def _add_animate(handlers: Handlers) -> None:
         """
         paths = pictures or []
         check_frames(len(paths))
-        frames = [open_picture(handlers.bounded(path, "pictures"), "pictures", FRAME_PIXELS * 4).convert("RGB") for path in paths]
+        frames = [decode_image(handlers.bounded(path, "pictures"), "pictures", FRAME_PIXELS * 4).convert("RGB") for path in paths]
         path: str = save_bytes_to_cache(animated(frames, int(milliseconds)), "session.gif", animation.GRADIO_CACHE)
         return path
 

@@ -47,13 +47,13 @@ def address() -> Iterator[SimpleNamespace]:
     service.close()
 
 
-def test_a_crowd_draws_in_turn_and_nobody_sees_anothers_or_an_older_picture(address: SimpleNamespace) -> None:
+def test_a_crowd_draws_in_turn_and_nobody_sees_anothers_or_an_older_image(address: SimpleNamespace) -> None:
     tallies = run_apart(draw(address, VISITORS, 3.0, ["ink"], 0.0))  # type: ignore[arg-type]
     row = summed(VISITORS, tallies)
     assert row.sound and row.errors == row.lost == 0
-    assert all(tally.pictures for tally in tallies)
+    assert all(tally.images for tally in tallies)
     assert row.fairness > 0.9
-    assert row.sent < 12 * sum(tally.pictures for tally in tallies), "states are sent when they have a chance to be drawn"
+    assert row.sent < 12 * sum(tally.images for tally in tallies), "states are sent when they have a chance to be drawn"
 
 
 def test_visitors_come_and_go(address: SimpleNamespace) -> None:

@@ -20,7 +20,7 @@ HALF = Hardware("openvino", "cpu", dtype=torch.bfloat16)
 
 
 def decibels(a, b) -> float:
-    """Peak signal-to-noise ratio of two pictures."""
+    """Peak signal-to-noise ratio of two images."""
     error = np.square(np.asarray(a, np.float64) - np.asarray(b, np.float64)).mean()
     return float(10 * np.log10(255**2 / max(error, 1e-9)))
 
@@ -88,13 +88,13 @@ def test_half_precision_stays_close(engine, settings, repositories, converted, c
 def test_a_style_change_compiles_nothing(settings, repositories, converted):
     other = opened(settings, repositories, converted, SINGLE)
     rows = [("ink", 0.7), ("clay", 1.0), ("ink", -0.3), ("clay", 0.2)]
-    pictures = [other.generate(request(styles=(StyleWeight(*rows[0]),))).images[0]]
+    images = [other.generate(request(styles=(StyleWeight(*rows[0]),))).images[0]]
     with other._models.open(plan_of(other, request())) as pipeline:
         denoiser = pipeline.denoiser
     compiled = [network.compilations for network in denoiser._networks.values()]
-    pictures += [other.generate(request(styles=(StyleWeight(*row),))).images[0] for row in rows[1:]]
+    images += [other.generate(request(styles=(StyleWeight(*row),))).images[0] for row in rows[1:]]
     assert [network.compilations for network in denoiser._networks.values()] == compiled
-    assert len({np.asarray(picture).tobytes() for picture in pictures}) == len(rows)
+    assert len({np.asarray(image).tobytes() for image in images}) == len(rows)
     other.close()
 
 

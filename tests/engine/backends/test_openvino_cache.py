@@ -21,9 +21,9 @@ from tests.engine.backends.test_openvino import SINGLE, request
 
 def drawn(settings, cache: Path) -> np.ndarray:
     engine = Engine(replace(settings, cache=cache), hardware=SINGLE)
-    picture = np.asarray(engine.generate(request()).images[0])
+    image = np.asarray(engine.generate(request()).images[0])
     engine.close()
-    return picture
+    return image
 
 
 @pytest.mark.slow

@@ -21,12 +21,12 @@ from tests.support.drawings import sketch
 
 
 def small_model() -> ov.Model:
-    """(picture, words, time) to picture * exp(words) + time."""
-    picture, words, time = (opset13.parameter([2, 3], np.float32) for _ in range(3))
+    """(image, words, time) to image * exp(words) + time."""
+    image, words, time = (opset13.parameter([2, 3], np.float32) for _ in range(3))
     shape = opset13.shape_of(words)  # known from the start: nothing to compute once a prompt
     projected = opset13.reshape(opset13.exp(words), shape, False)
-    out = opset13.add(opset13.multiply(picture, projected), time)
-    return ov.Model([opset13.result(out)], [picture, words, time])
+    out = opset13.add(opset13.multiply(image, projected), time)
+    return ov.Model([opset13.result(out)], [image, words, time])
 
 
 def run(model: ov.Model, *inputs: np.ndarray) -> np.ndarray:
@@ -36,15 +36,15 @@ def run(model: ov.Model, *inputs: np.ndarray) -> np.ndarray:
 
 def test_a_graph_is_cut_where_the_steady_inputs_end() -> None:
     rng = np.random.default_rng(0)
-    picture, words, time = (rng.normal(size=(2, 3)).astype(np.float32) for _ in range(3))
-    whole = run(small_model(), picture, words, time)
+    image, words, time = (rng.normal(size=(2, 3)).astype(np.float32) for _ in range(3))
+    whole = run(small_model(), image, words, time)
     parts = cut(small_model(), [1, 2])
     assert parts is not None
     first, second = parts
     assert [len(first.inputs), len(first.outputs), len(second.inputs)] == [2, 2, 3]
     part = SteadyPart(ov.Core().compile_model(first, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}))
     given = [np.array(tensor.data) for tensor in part("key", [words, time])]
-    assert np.array_equal(run(second, picture, *given), whole)
+    assert np.array_equal(run(second, image, *given), whole)
     assert not any(node.get_type_name() == "Exp" for node in second.get_ops()), "it is not computed again"
     assert cut(small_model(), []) is None
 
@@ -77,24 +77,24 @@ def test_a_prompt_is_read_once_and_other_words_steps_and_styles_anew(engine, set
     other.generate(request(control=ControlInput(sketch(256) // 2, scale=0.3), seed=9))
     assert known() == [1, 1], "no stroke, scale or seed is part of it"
     changes = [{"prompt": "a blue dog"}, {"num_inference_steps": 2}, {"styles": (StyleWeight("ink", 0.7),)}]
-    pictures = []
+    images = []
     for change in changes:
         made = other.generate(request(control=drawing, **change)).images[0]
         expected = engine.generate(request(control=drawing, **change)).images[0]
         assert np.abs(np.asarray(made, int) - np.asarray(expected, int)).max() <= 3
-        pictures.append(np.asarray(made).tobytes())
-    assert len(set(pictures)) == len(changes)
+        images.append(np.asarray(made).tobytes())
+    assert len(set(images)) == len(changes)
     assert max(known()) >= 4
     kept = known()
     many = request(control=drawing, num_images=3, prompt="two words")
     made, expected = other.generate(many).images, engine.generate(many).images
-    assert sum(known()) - sum(kept) == 2, "once by UNet and ControlNet, whichever the picture"
+    assert sum(known()) - sum(kept) == 2, "once by UNet and ControlNet, whichever the image"
     assert max(np.abs(np.asarray(a, int) - np.asarray(b, int)).max() for a, b in zip(made, expected, strict=True)) <= 3
     other.close()
 
 
 @pytest.mark.slow
-def test_guided_pictures_come_out_as_in_torch(engine, settings, repositories, tmp_path: Path) -> None:
+def test_guided_images_come_out_as_in_torch(engine, settings, repositories, tmp_path: Path) -> None:
     other = opened(settings, repositories, tmp_path, SINGLE)
     wanted = request(recipe="teacher", num_inference_steps=8, negative_prompt="a dog", control=ControlInput(sketch(256)))
     for _ in range(2):

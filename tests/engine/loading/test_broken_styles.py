@@ -21,7 +21,7 @@ CAT = GenerationRequest("a cat", recipe="unified", seed=7)
 
 
 @pytest.mark.parametrize("backend", ["torch", "openvino"])
-def test_factors_of_different_ranks_are_refused_and_the_next_picture_is_right(settings, repositories, backend):
+def test_factors_of_different_ranks_are_refused_and_the_next_image_is_right(settings, repositories, backend):
     pytest.importorskip(backend)
     sound = load_file(tiny_models.write_style(settings.styles / "pocket", "sound"))
     last = max(name for name in sound if "lora_B" in name)  # the layers before it would be patched already

@@ -45,11 +45,11 @@ def test_the_true_size_loads_and_draws_within_its_memory(settings, tmp_path, cap
     reset_peak()
     engine = Engine(settings, hardware=choose_hardware(settings), hub=tiny_models.FolderHub(tmp_path / "hub"))
     # The base model alone: no accelerating LoRA of this size is at hand.
-    picture = engine.generate(GenerationRequest("a cat", model="sd15", recipe="teacher", num_inference_steps=8)).images[0]
+    image = engine.generate(GenerationRequest("a cat", model="sd15", recipe="teacher", num_inference_steps=8)).images[0]
     resident = engine.status()["bytes"]
     engine.close()
     with capsys.disabled():
         print(f"\nSD1.5 at full size: peak {peak_bytes() / 1e9:.2f} GB, of which weights {resident / 1e9:.2f} GB")
-    assert picture.size == (512, 512)
+    assert image.size == (512, 512)
     assert resident > 1.5e9
     assert peak_bytes() < MOST_BYTES

@@ -52,12 +52,12 @@ def test_text_scribble_and_styles_through_the_protocol(engine, settings, hub, mo
     online = Engine(settings, hardware=REFERENCE, hub=hub)
     words = GenerationRequest("a cat", model=model, recipe="unified", width=size, height=size)
     drawn, styled = replace(words, control=ControlInput(sketch(size))), replace(words, styles=(StyleWeight("brush"),))
-    pictures = set()
+    images = set()
     for request in (words, drawn, styled, replace(drawn, styles=styled.styles)):
         made, wanted = (np.asarray(which.generate(request).images[0]) for which in (online, engine))
         assert np.array_equal(made, wanted)
-        pictures.add(made.tobytes())
-    assert len(pictures) == 4, "sketch and style both do something"
+        images.add(made.tobytes())
+    assert len(images) == 4, "sketch and style both do something"
     online.close()
 
 

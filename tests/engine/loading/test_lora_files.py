@@ -33,19 +33,19 @@ def kohya(path, source, extra=()):
 
 
 @pytest.mark.parametrize(("family", "dimension"), [("sd15", 32), ("sdxl", 48)])
-def test_kohyas_names_give_the_same_picture(engine, settings, tmp_path, family, dimension):
+def test_kohyas_names_give_the_same_image(engine, settings, tmp_path, family, dimension):
     folder = settings.styles / family
     tiny_models.write_lora(folder / "ink.safetensors", tiny_models.small_unet(dimension, family == "sdxl"), RANK, seed=3, scale=2.0)
     kohya(folder / "ink-kohya.safetensors", folder / "ink.safetensors")
     engine.rescan()
     size = SIZES[family]
     request = {"model": family, "recipe": "unified", "width": size, "height": size}
-    pictures = [
+    images = [
         np.asarray(engine.generate(GenerationRequest("a cat", styles=styles, **request)).images[0]).astype(int)
         for styles in ((), (StyleWeight("ink"),), (StyleWeight("ink-kohya"),))
     ]
-    assert np.abs(pictures[1] - pictures[0]).max() > 2
-    assert np.abs(pictures[2] - pictures[1]).max() <= 1
+    assert np.abs(images[1] - images[0]).max() > 2
+    assert np.abs(images[2] - images[1]).max() <= 1
 
 
 def factors(shape_in: int, shape_out: int) -> tuple[torch.Tensor, torch.Tensor]:

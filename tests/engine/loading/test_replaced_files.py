@@ -1,4 +1,4 @@
-"""A file replaced on disk acts from the next picture on, whole: never mixed with what was read of its predecessor."""
+"""A file replaced on disk acts from the next image on, whole: never mixed with what was read of its predecessor."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CAT = GenerationRequest("a cat", recipe="unified", seed=7)
 
 @pytest.fixture(autouse=True)
 def always_looking(monkeypatch):
-    """A look at the files before every picture, not twice a second."""
+    """A look at the files before every image, not twice a second."""
     monkeypatch.setattr(model_manager, "LOOK_EVERY", -1.0)
 
 
@@ -99,14 +99,12 @@ def test_every_part_of_a_replaced_folder_is_read_again(settings, repositories):
     folder = Path(shutil.copytree(repositories / SD15, settings.models / "mine"))
     engine = Engine(settings, hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
     wanted = GenerationRequest("a cat", model="mine", recipe="unified", width=256, height=256)
-    pictures = [pixels(engine, wanted)]
+    images = [pixels(engine, wanted)]
     for part in ("unet", "vae", "text_encoder"):
         scaled(next((folder / part).glob("*.safetensors")), 1.3)
-        pictures.append(pixels(engine, wanted))
-        assert np.abs(pictures[-1] - pictures[-2]).max() > 0, part
-    assert np.array_equal(
-        pictures[-1], pixels(Engine(settings, hardware=REFERENCE, hub=tiny_models.FolderHub(repositories)), wanted)
-    )
+        images.append(pixels(engine, wanted))
+        assert np.abs(images[-1] - images[-2]).max() > 0, part
+    assert np.array_equal(images[-1], pixels(Engine(settings, hardware=REFERENCE, hub=tiny_models.FolderHub(repositories)), wanted))
     engine.close()
 
 

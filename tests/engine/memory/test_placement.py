@@ -1,4 +1,4 @@
-"""Where weights stay: the choice by size, and that pictures are the same wherever they stay.
+"""Where weights stay: the choice by size, and that images are the same wherever they stay.
 
 No GPU here: moving is tried with the CPU as the device and with modules that note where they are sent, borrowing by
 precision and with weightless tensors of the meta device.

@@ -1,4 +1,4 @@
-"""Two hundred style switches and fifty model switches: memory stays where it was, and so does every picture."""
+"""Two hundred style switches and fifty model switches: memory stays where it was, and so does every image."""
 
 from __future__ import annotations
 
@@ -52,17 +52,17 @@ def pixels(engine: Engine, request: GenerationRequest) -> np.ndarray:
 def draw_freshly() -> None:
     """What the fresh process runs: each request on an engine of its own, from standard input to standard output."""
     settings, repositories, requests, hardware = pickle.load(sys.stdin.buffer)
-    pictures = []
+    images = []
     for request in requests:
         engine = Engine(settings, hardware=hardware, hub=tiny_models.FolderHub(repositories))
-        pictures.append(pixels(engine, request))
-    sys.stdout.buffer.write(pickle.dumps(pictures))
+        images.append(pixels(engine, request))
+    sys.stdout.buffer.write(pickle.dumps(images))
 
 
-def fresh_pictures(
+def fresh_images(
     settings: Settings, repositories: Path, requests: Sequence[GenerationRequest], hardware: Hardware = REFERENCE
 ) -> list[np.ndarray]:
-    """The pictures of a process that has drawn nothing before."""
+    """The images of a process that has drawn nothing before."""
     code = "from tests.engine.memory.test_switching import draw_freshly; draw_freshly()"
     given = pickle.dumps((settings, repositories, list(requests), hardware))
     process = subprocess.run([sys.executable, "-c", code], input=given, stdout=subprocess.PIPE, check=True, cwd=ROOT)
@@ -88,8 +88,8 @@ def spread(memory: Sequence[int]) -> float:
 
 @pytest.mark.slow
 def test_switching_styles_and_models_leaves_nothing_behind(settings, repositories):
-    fresh = fresh_pictures(settings, repositories, [*STYLES, *MODELS])
-    assert len({picture.tobytes() for picture in fresh}) == len(fresh), "each request draws something of its own"
+    fresh = fresh_images(settings, repositories, [*STYLES, *MODELS])
+    assert len({image.tobytes() for image in fresh}) == len(fresh), "each request draws something of its own"
     engine = Engine(settings, hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
     assert spread(switch(engine, STYLES, fresh, STYLE_SWITCHES)) <= TOLERANCE
     engine.close()
@@ -108,8 +108,8 @@ def test_so_it_is_with_compiled_networks(settings, repositories):
     """On OpenVINO, with fewer switches: each of a model reads its converted networks anew."""
     pytest.importorskip("openvino")
     hardware = Hardware("openvino", "cpu", dtype=torch.float32)
-    fresh = fresh_pictures(settings, repositories, [*STYLES, *MODELS], hardware)
-    assert len({picture.tobytes() for picture in fresh}) == len(fresh)
+    fresh = fresh_images(settings, repositories, [*STYLES, *MODELS], hardware)
+    assert len({image.tobytes() for image in fresh}) == len(fresh)
     engine = Engine(settings, hardware=hardware, hub=tiny_models.FolderHub(repositories))
     assert spread(switch(engine, STYLES, fresh, OPENVINO_STYLE_SWITCHES)) <= TOLERANCE
     engine.close()

@@ -44,7 +44,7 @@ def test_a_visitor_without_quota_is_told_and_harms_nobody(space: dict[str, Any])
 
 
 def test_all_threads_draw_and_give_back(space: dict[str, Any]) -> None:
-    assert space["pictures"] == [1, 1]
+    assert space["images"] == [1, 1]
     assert space["released"] == len([row for row in space["schedules"] if row.get("token") != POOR])
 
 

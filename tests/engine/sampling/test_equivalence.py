@@ -99,7 +99,7 @@ def reference_pipeline(bases, model, recipe, control, repositories):
     return pipeline
 
 
-def reference_pictures(pipeline, recipe, request, size):
+def reference_images(pipeline, recipe, request, size):
     """What the pipeline draws, uint8 (B, H, W, 3)."""
     count = request.num_images
     guidance = request.guidance_scale if request.guidance_scale is not None else (recipe.guidance or (0, 0, 0))[1]
@@ -122,7 +122,7 @@ def reference_pictures(pipeline, recipe, request, size):
 
 
 def largest_difference(engine, request, bases, repositories, style=None) -> int:
-    """Between the engine's pictures and the reference's; `style` is the file of the request's only style."""
+    """Between the engine's images and the reference's; `style` is the file of the request's only style."""
     recipe = next(row for row in engine.recipes(request.model) if row.name == request.recipe)
     pipeline = reference_pipeline(bases, request.model, recipe, request.control is not None, repositories)
     if style is not None:
@@ -130,11 +130,11 @@ def largest_difference(engine, request, bases, repositories, style=None) -> int:
         before = {name: value.clone() for name, value in pipeline.unet.state_dict().items()}
         pipeline.load_lora_weights(str(style.parent), weight_name=style.name)
         pipeline.fuse_lora(lora_scale=request.styles[0].weight)
-    wanted = reference_pictures(pipeline, recipe, request, request.width)
+    wanted = reference_images(pipeline, recipe, request, request.width)
     if style is not None:
         now = {name.replace(".base_layer", ""): value for name, value in pipeline.unet.state_dict().items()}
         assert sum(not torch.equal(value, now[name]) for name, value in before.items()) > 10, "the style must do something"
-    made = np.stack([np.asarray(picture) for picture in engine.generate(request).images]).astype(np.int16)
+    made = np.stack([np.asarray(image) for image in engine.generate(request).images]).astype(np.int16)
     assert made.shape == wanted.shape
     assert wanted.std() > 3, "the reference must not be flat, or anything would equal it"
     return int(np.abs(made - wanted).max())
@@ -241,7 +241,7 @@ def test_styles_equal_diffusers(engine, bases, repositories, pocket):
     for name in ("ink", "clay"):
         pipeline.load_lora_weights(folder, weight_name=f"{name}.safetensors", adapter_name=name)
     pipeline.set_adapters(["ink", "clay"], [0.8, -0.5])
-    wanted = reference_pictures(pipeline, recipe, request, 256)
+    wanted = reference_images(pipeline, recipe, request, 256)
     made = np.asarray(engine.generate(request).images[0]).astype(np.int16)
     assert np.abs(made - wanted[0]).max() <= TOLERANCE
     plain = engine.generate(GenerationRequest("a cat, ink", recipe="unified", num_inference_steps=1))

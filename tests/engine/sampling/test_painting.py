@@ -34,7 +34,7 @@ DDIM = Recipe(
 )
 
 
-def picture(size: int, seed: int = 0) -> np.ndarray:
+def image(size: int, seed: int = 0) -> np.ndarray:
     """Soft colours, as photographs have."""
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC))
@@ -49,7 +49,7 @@ def upper_mask(size: int) -> np.ndarray:
 
 def painted(model: str = "pocket", strength: float = 0.5, **changes: object) -> GenerationRequest:
     size = SIZES[model]
-    given = {"width": size, "height": size, "seed": 3, "init": InitImage(picture(size), strength), **changes}
+    given = {"width": size, "height": size, "seed": 3, "init": InitImage(image(size), strength), **changes}
     return GenerationRequest("a red cat", model=model, **given)  # type: ignore[arg-type]
 
 
@@ -96,7 +96,7 @@ def test_every_recipe_says_its_strengths() -> None:
     said = {(model.name, recipe.name): recipe.strengths for model in hub_models() for recipe in model.recipes}
     assert said["sd15", "unified"] is None and said["sd15", "teacher"] is None
     assert said["sd15", "4steps"] == (0.0, 0.25, 0.5, 0.75, 1.0) and said["sd15", "2steps"] == (0.0, 0.5, 1.0)
-    assert said["sdxl", "1step-unet"] == (0.0, 0.801, 1.0), "its only timestep, 800, lets a quarter of a picture through"
+    assert said["sdxl", "1step-unet"] == (0.0, 0.801, 1.0), "its only timestep, 800, lets a quarter of an image through"
     assert len(said["sdxl", "12steps-cfg"] or ()) == 13
     assert all(said[name, recipe] == () for name, recipe in said if name in ("sd3", "flux"))
 
@@ -114,7 +114,7 @@ def test_every_recipe_says_its_strengths() -> None:
 def test_other_strengths_are_refused_with_what_is_allowed(
     engine: Engine, model: str, recipe: str, steps: int, strength: float, words: str
 ) -> None:
-    init = InitImage(picture(64), strength)
+    init = InitImage(image(64), strength)
     with pytest.raises(InvalidRequest, match=words):
         engine.generate(GenerationRequest("a cat", model=model, recipe=recipe, num_inference_steps=steps, init=init))
 
@@ -124,7 +124,7 @@ def test_rounded_strengths_are_taken_for_the_exact_ones(engine: Engine) -> None:
     assert made.request.init is not None and made.request.init.strength == pytest.approx(4 / 12)
 
 
-# --- pictures ---------------------------------------------------------------------------------------------------------
+# --- images ---------------------------------------------------------------------------------------------------------
 
 
 def round_trip(model: str) -> tuple[str, int]:
@@ -133,22 +133,22 @@ def round_trip(model: str) -> tuple[str, int]:
 
 @pytest.mark.parametrize("model", SIZES)
 def test_the_distance_to_the_start_in_latents_falls_with_strength(engine: Engine, model: str) -> None:
-    """Random networks draw noise, and random autoencoders lose the picture: what is compared starts from the mildest strength."""
+    """Random networks draw noise, and random autoencoders lose the image: what is compared starts from the mildest strength."""
     recipe, steps = round_trip(model)
     request = painted(model, 0.02, recipe=recipe, num_inference_steps=steps)
     start = drawn(engine, request).astype(float)
     found = []
     for strength in (0.1, 0.4, 0.8, 1.0):
-        now = replace(request, init=InitImage(picture(SIZES[model]), strength))
+        now = replace(request, init=InitImage(image(SIZES[model]), strength))
         found.append(np.abs(drawn(engine, now).astype(float) - start).mean())
     assert found == sorted(found) and found[0] < 0.95 * found[-1]
 
 
 @pytest.mark.parametrize("model", SIZES)
-def test_no_strength_keeps_the_picture_and_full_strength_forgets_it(engine: Engine, model: str) -> None:
+def test_no_strength_keeps_the_image_and_full_strength_forgets_it(engine: Engine, model: str) -> None:
     recipe, steps = round_trip(model)
     kept = drawn(engine, painted(model, 0.0, recipe=recipe, num_inference_steps=steps))
-    assert (kept == picture(SIZES[model])).all()
+    assert (kept == image(SIZES[model])).all()
     free = painted(model, 1.0, recipe=recipe, num_inference_steps=steps)
     assert (drawn(engine, free) == drawn(engine, replace(free, init=None))).all()
 
@@ -162,7 +162,7 @@ RECIPES = [
 @pytest.mark.parametrize(("model", "recipe", "steps", "strength"), RECIPES)
 def test_a_mask_keeps_the_rest_bit_for_bit(engine: Engine, model: str, recipe: str, steps: int, strength: float) -> None:
     size = SIZES[model]
-    old = picture(size)
+    old = image(size)
     request = painted(model, recipe=recipe, num_inference_steps=steps, init=InitImage(old, strength, upper_mask(size)))
     made = drawn(engine, request)
     below = size // 2 + size // 32
@@ -170,9 +170,9 @@ def test_a_mask_keeps_the_rest_bit_for_bit(engine: Engine, model: str, recipe: s
     assert np.abs(made[: size // 2].astype(int) - old[: size // 2]).mean() > 3, "the rest is new"
 
 
-def test_pictures_drawn_together_are_those_drawn_alone(engine: Engine) -> None:
+def test_images_drawn_together_are_those_drawn_alone(engine: Engine) -> None:
     size = SIZES["pocket"]
-    inits = [InitImage(picture(size, seed), 0.6, upper_mask(size) if seed == 1 else None) for seed in range(3)]
+    inits = [InitImage(image(size, seed), 0.6, upper_mask(size) if seed == 1 else None) for seed in range(3)]
     stroke = np.zeros((size, size, 3), np.uint8)
     stroke[60:64] = 255
     requests = [
@@ -205,7 +205,7 @@ def test_image_to_image_equals_diffusers(engine: Engine, repositories: Path, rec
         pipeline.fuse_lora()
     pipeline.scheduler = diffusers.DDIMScheduler.from_config(pipeline.scheduler.config, **dict(row.scheduler_arguments))
     pipeline.unet.to(memory_format=torch.channels_last)
-    old = picture(256)
+    old = image(256)
     values = torch.from_numpy(old.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.no_grad():
         latents = pipeline.vae.encode(values).latent_dist.mode() * pipeline.vae.config.scaling_factor
@@ -227,7 +227,7 @@ def vino(settings, repositories: Path) -> Iterator[Engine]:
 
 def test_openvino_paints_what_torch_paints(engine: Engine, vino: Engine) -> None:
     size = SIZES["pocket"]
-    for init in (InitImage(picture(size), 0.5), InitImage(picture(size), 0.8, upper_mask(size))):
+    for init in (InitImage(image(size), 0.5), InitImage(image(size), 0.8, upper_mask(size))):
         request = painted(init=init, num_inference_steps=2)
         difference = np.abs(drawn(engine, request).astype(int) - drawn(vino, request))
         assert difference.max() <= 6 and difference.mean() < 0.5

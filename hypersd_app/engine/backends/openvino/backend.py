@@ -41,7 +41,7 @@ PRECISIONS = {torch.bfloat16: "bf16", torch.float16: "f16", torch.float32: "f32"
 Size = tuple[int, ...]
 PRIOR = "layout_"  # what the names of a layout prior's layers begin with
 MAX_NETWORKS = 4  # graphs of one UNet in memory
-WIDE = 300_000_000  # bytes up to which a network is compiled for several pictures too: a large one gains nothing by it
+WIDE = 300_000_000  # bytes up to which a network is compiled for several images too: a large one gains nothing by it
 
 
 class OpenVinoBackend:
@@ -258,7 +258,7 @@ class OpenVinoDenoiser:
         return self._networks[plan, size]
 
     def _no_residuals(self, latents: Tensor) -> list[NDArray[np.float32]]:
-        """Zeros for every picture of a batch, made once a size."""
+        """Zeros for every image of a batch, made once per size."""
         batch, _, height, width = latents.shape
         shapes = [(batch, *shape) for shape in residual_shapes(self._parts.config, self._parts.leading, height, width)]
         if [array.shape for array in self._none] != shapes:
@@ -299,7 +299,7 @@ class OpenVinoControl:
 
 
 class OpenVinoDecoder:
-    """The decoder of a VAE, full or tiny; one picture at a time, for decoding is where memory peaks."""
+    """The decoder of a VAE, full or tiny; one image at a time, for decoding is where memory peaks."""
 
     def __init__(self, parts: Parts) -> None:
         self.factor = 2 ** (len(parts.config.block_out_channels) - 1)
@@ -310,13 +310,13 @@ class OpenVinoDecoder:
 
 
 class OpenVinoEncoder:
-    """The encoder of a VAE, full or tiny; one picture at a time."""
+    """The encoder of a VAE, full or tiny; one image at a time."""
 
     def __init__(self, parts: Parts) -> None:
         self._network = parts.network("encoder", EncoderGraph, 1)
 
-    def __call__(self, pictures: Tensor) -> Tensor:
-        found = self._network.batched(len(pictures), lambda rows: [pictures[rows].numpy()], wide=False)[0]
+    def __call__(self, images: Tensor) -> Tensor:
+        found = self._network.batched(len(images), lambda rows: [images[rows].numpy()], wide=False)[0]
         return found.clone()  # the next call overwrites it
 
 

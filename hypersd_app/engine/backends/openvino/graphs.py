@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hypersd_app.engine.backends.torch_networks import encoded, encoder_input, input_channels, pixels
 from hypersd_app.engine.loading.lora import Change, LowRank
 from hypersd_app.engine.sampling.layout_cache import reads_layout
-from hypersd_app.models.pictures import control_tensor
+from hypersd_app.models.control_image import control_tensor
 
 RANK_STEP = 16  # slots are at least so wide, and grow by doubling: a second style rarely needs another compilation
 
@@ -223,7 +223,7 @@ class ControlGraph(Graph):
 
 
 class DecoderGraph(nn.Module):
-    """Latents as the sampler leaves them to pictures, uint8 (B, H, W, 3)."""
+    """Latents as the sampler leaves them to images, uint8 (B, H, W, 3)."""
 
     def __init__(self, vae: Any) -> None:
         super().__init__()
@@ -235,15 +235,15 @@ class DecoderGraph(nn.Module):
 
 
 class EncoderGraph(nn.Module):
-    """Pictures, uint8 (B, H, W, 3), to scaled latents."""
+    """Images, uint8 (B, H, W, 3), to scaled latents."""
 
     def __init__(self, vae: Any) -> None:
         super().__init__()
         self.vae = vae
         self.channels = input_channels(vae)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return encoded(self.vae, encoder_input(pictures, self.channels))
+    def forward(self, images: Tensor) -> Tensor:
+        return encoded(self.vae, encoder_input(images, self.channels))
 
 
 class PositionalWrapper(nn.Module):

@@ -33,12 +33,12 @@ Shapes = tuple[tuple[int, ...], ...]
 MAX_COMPILED = 4  # shapes of one network kept at a time; each holds its own packed weights
 FORM = 5  # of the graphs on disk; another number when what they take or give changes
 MOST_ON_DISK = 32_000_000_000  # bytes of converted and compiled networks: SDXL in full takes ten, with a ControlNet fifteen
-BATCH = 4  # pictures that run at once where a network is small enough to be compiled for them too
+BATCH = 4  # images that run at once where a network is small enough to be compiled for them too
 
 
 @dataclass(frozen=True)
 class Steady:
-    """Inputs that mostly stay the same from picture to picture.
+    """Inputs that mostly stay the same from image to image.
 
     `inputs[1:until]` are the same for every row whose entry in `keys` is; `fixed`, which follow all inputs, whenever `version` is.
     """
@@ -104,7 +104,7 @@ class CompiledNetwork:
         return max(0, len(self._requests) - 1)
 
     def batched(self, count: int, inputs: Callable[[slice], Arrays], *, wide: bool, steady: Steady = Steady()) -> list[Tensor]:
-        """Each output for `count` pictures; `inputs` gives those of some rows.
+        """Each output for `count` images; `inputs` gives those of some rows.
 
         They run one by one; `wide` networks by the `BATCH` as soon as that is compiled, which happens beside the drawing.
         """
@@ -118,7 +118,7 @@ class CompiledNetwork:
         return pieces[0] if len(pieces) == 1 else [torch.cat(rows) for rows in zip(*pieces, strict=True)]
 
     def _ready(self, inputs: Arrays, steady: Steady) -> bool:
-        """Whether the network is compiled for such inputs; if not, a thread begins to, once it runs for one picture."""
+        """Whether the network is compiled for such inputs; if not, a thread begins to, once it runs for one image."""
         if not self._requests:
             return False
         shapes = tuple(array.shape for array in (*inputs, *steady.fixed))
@@ -132,7 +132,7 @@ class CompiledNetwork:
         try:
             self._compile(shapes, inputs, steady)
         except RuntimeError as error:
-            logger.warning("%s stays at one picture at a time: %s", self._path.stem, str(error).splitlines()[0])
+            logger.warning("%s stays at one image at a time: %s", self._path.stem, str(error).splitlines()[0])
 
     def settle(self) -> None:
         """Wait until nothing is being compiled beside the drawing."""
@@ -153,7 +153,7 @@ class CompiledNetwork:
         model = self._model([*inputs, *steady.fixed])
         model.reshape({port: list(shape) for port, shape in zip(model.inputs, shapes, strict=True)})
         logger.info("compiling %s for batch %d", self._path.stem, shapes[0][0])
-        # Pictures that run together are seldom of the same words again.
+        # Images that run together are seldom of the same words again.
         parts = cut(model, range(1, steady.until)) if steady.until > 1 and shapes[0][0] == 1 else None
         models = [self._core.compile_model(part, "CPU", self._properties) for part in parts or (model,)]
         prune(self._path.parent, MOST_ON_DISK)  # compiling leaves a file for every shape, converting one a network

@@ -1,4 +1,4 @@
-"""A graph cut in two: what words and timestep alone decide is computed once a prompt, the rest once a picture."""
+"""A graph cut in two: what words and timestep alone decide is computed once per prompt, the rest once per image."""
 
 from __future__ import annotations
 

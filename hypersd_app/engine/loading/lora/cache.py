@@ -15,7 +15,7 @@ from hypersd_app.errors import ModelUnavailable
 
 @dataclass(frozen=True)
 class StyleKey:
-    """One version of a style file: a file that is replaced has another key, and acts from the next picture on."""
+    """One version of a style file: a file that is replaced has another key, and acts from the next image on."""
 
     path: Path
     stamp: Fingerprint

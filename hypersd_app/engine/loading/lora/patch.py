@@ -105,7 +105,7 @@ class StylePatch:
             for device in {targets[name].device for name in touched}:
                 self._patch({name: targets[name] for name in touched if targets[name].device == device}, acting, device)
         except BaseException:
-            # Whatever it was, running out of memory say: a weight half patched would show in everybody's next picture.
+            # Whatever it was, running out of memory say: a weight half patched would show in everybody's next image.
             self.clear()
             raise
         self._applied = key

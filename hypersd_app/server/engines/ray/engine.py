@@ -95,7 +95,7 @@ class RayEngine:
         self.prepare(GenerationRequest("warm-up", model=model))
 
     def annotate(self, kind: str, photograph: Any, size: tuple[int, int]) -> Any:
-        """A photograph as a control picture. Raises HyperSDError."""
+        """A photograph as a control image. Raises HyperSDError."""
         return self._call("annotate", None, kind, photograph, size)
 
     def _call(self, method: str, request: GenerationRequest | None, *arguments: Any) -> Any:

@@ -89,7 +89,7 @@ class EngineReplica:
         return await self._answered(request, ("prepare", request.batch_key().weights), lambda: None)
 
     async def annotate(self, kind: str, photograph: Any, size: tuple[int, int]) -> Answer:
-        """A photograph as a control picture."""
+        """A photograph as a control image."""
         return await self._answered(None, ("annotate", kind), self._engine.annotate, kind, photograph, size)
 
     async def rescan(self) -> None:

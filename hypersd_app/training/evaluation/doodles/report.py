@@ -16,9 +16,9 @@ from hypersd_app.diffusion.noise import seeded_noise
 from hypersd_app.diffusion.samplers import sample_tcd
 from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
 from hypersd_app.errors import ModelUnavailable
+from hypersd_app.models.control_image import control_tensor
 from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.layout import LATENT_SHAPE
-from hypersd_app.models.pictures import control_tensor
 from hypersd_app.models.pocket import new_scheduler
 from hypersd_app.training.controlnet.train import controlled, newest_controlnet
 from hypersd_app.training.core.contact_sheet import contact_sheet

@@ -1,4 +1,4 @@
-"""Pictures of every kind as sketches: a stroke stays where it is, whichever way in it takes."""
+"""Images of every kind as sketches: a stroke stays where it is, whichever way in it takes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from hypersd_app.engine.commands import open_image
 from hypersd_app.errors import InvalidRequest
-from hypersd_app.images.files import open_picture
+from hypersd_app.images.files import decode_image
 from hypersd_app.images.scribble import scribble_control
 from hypersd_app.server.http.wire import Message
 from hypersd_app.server.scheduling.limits import BoardLimits
@@ -26,14 +26,14 @@ STROKE = (30, 30, 110, 90)
 
 def upright() -> Image.Image:
     """A thick dark line near the upper left corner, on white."""
-    picture = Image.new("RGB", SIZE, "white")
-    ImageDraw.Draw(picture).line(STROKE, fill=(20, 20, 20), width=8)
-    return picture
+    image = Image.new("RGB", SIZE, "white")
+    ImageDraw.Draw(image).line(STROKE, fill=(20, 20, 20), width=8)
+    return image
 
 
-def saved(picture: Image.Image, file_format: str = "PNG", **options: object) -> bytes:
+def saved(image: Image.Image, file_format: str = "PNG", **options: object) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, file_format, **options)
+    image.save(buffer, file_format, **options)
     return buffer.getvalue()
 
 
@@ -95,7 +95,7 @@ def at_the_board(data: bytes, _folder: Path) -> np.ndarray:
 
 
 def at_the_api(data: bytes, _folder: Path) -> np.ndarray:
-    return scribble_control(open_picture(data, "sketch", BoardLimits().sketch_pixels), (256, 256))
+    return scribble_control(decode_image(data, "sketch", BoardLimits().sketch_pixels), (256, 256))
 
 
 def on_the_command_line(data: bytes, folder: Path) -> np.ndarray:
@@ -111,18 +111,18 @@ def test_a_stroke_stays_where_it_is(kind: str, way: Callable[[bytes, Path], np.n
 
 
 @pytest.mark.parametrize("size", [(12_000, 12_000), (50_000, 50_000), (1, 2_000_000_000)])
-def test_a_giant_picture_is_not_decoded(size: tuple[int, int]) -> None:
+def test_a_giant_image_is_not_decoded(size: tuple[int, int]) -> None:
     data = (
         png(size=(12_000, 12_000))
         if size == (12_000, 12_000)
         else png().replace((8).to_bytes(4) * 2, b"".join(n.to_bytes(4) for n in size))
     )
-    told = bounded(open_picture, data, "sketch", 4_000_000, seconds=0.5, megabytes=50)
+    told = bounded(decode_image, data, "sketch", 4_000_000, seconds=0.5, megabytes=50)
     assert isinstance(told, InvalidRequest) and told.field == "sketch"
 
 
 def test_the_command_line_names_what_it_cannot_read(tmp_path: Path) -> None:
-    (tmp_path / "x.png").write_bytes(b"no picture")
+    (tmp_path / "x.png").write_bytes(b"no image")
     for path in (tmp_path / "x.png", tmp_path / "none.png", tmp_path):
-        with pytest.raises(InvalidRequest, match="picture"):
+        with pytest.raises(InvalidRequest, match="image"):
             open_image(path)
