@@ -1,4 +1,4 @@
-"""The blind vote of Compare: pictures without labels, keys and clicks, what the votes say, and that they stay in the browser."""
+"""The blind vote of Compare: images without labels, keys and clicks, what the votes say, and that they stay in the browser."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ READY = "() => !document.querySelector('.hs-vote-pair').getAttribute('aria-busy'
 
 @pytest.fixture
 def board(studio: Served, visitor: Visitor) -> BoardPage:
-    """A comparison of 1, 2 and 4 steps with two seeds, all pictures there."""
+    """A comparison of 1, 2 and 4 steps with two seeds, all images there."""
     opened = visitor(studio.address)
     opened.page.goto(opened.address)
     compared(opened.page)
@@ -77,7 +77,7 @@ def test_a_vote_of_keys_hides_what_is_what_until_its_end(board: BoardPage, studi
     assert [vote["choice"] for vote in found] == ["left", "left", "right", "right", "tie", "left"]
     pairs = Counter(frozenset((vote["left"]["label"], vote["right"]["label"])) for vote in found)  # type: ignore[index]
     assert set(pairs.values()) == {2} and len(pairs) == 3, "every two settings, for each seed"
-    assert len(studio.engine.requests) == asked, "the pictures of the grid were enough"
+    assert len(studio.engine.requests) == asked, "the images of the grid were enough"
     for vote in found:
         assert vote["winner"] == ("" if vote["choice"] == "tie" else vote[str(vote["choice"])]["label"])  # type: ignore[index]
     page.locator('[data-vote="close"]').click()
@@ -92,7 +92,7 @@ def test_two_picked_settings_go_on_with_other_prompts_and_seeds(board: BoardPage
     page.locator(".hs-cell").nth(2).click()
     page.locator('[data-do="vote"]').click()
     page.wait_for_function(READY, timeout=WAIT)
-    page.get_by_role("button", name="Picture 1 is better").click()
+    page.get_by_role("button", name="Image 1 is better").click()
     page.wait_for_function(READY, timeout=WAIT)
     page.get_by_role("button", name="End and see").click()
     expect(page.locator(".hs-vote table tr")).to_have_count(2)
@@ -138,15 +138,15 @@ def test_votes_outlive_the_page_leave_as_files_and_come_back_when_forgotten(boar
     assert len(votes(board)) == 2
 
 
-def test_a_vote_says_what_failed_and_a_phone_shows_both_pictures(studio: Served, visitor: Visitor) -> None:
+def test_a_vote_says_what_failed_and_a_phone_shows_both_images(studio: Served, visitor: Visitor) -> None:
     board = visitor(studio.address, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = board.page
     page.goto(board.address)
     compared(page)
     page.locator('[data-do="vote"]').click()
     page.wait_for_function(READY, timeout=WAIT)
-    for picture in page.locator(".hs-vote-side").all():
-        box = picture.bounding_box()
+    for image in page.locator(".hs-vote-side").all():
+        box = image.bounding_box()
         assert box is not None and box["width"] >= 250 and box["x"] >= 0 and box["x"] + box["width"] <= 390
         assert box["y"] + box["height"] <= 844
     tie = page.get_by_role("button", name="Both alike").bounding_box()

@@ -92,13 +92,13 @@ def test_unet_controlnet_and_decoder_give_the_same_values(eagerly: None) -> None
     control = ControlNetModel.from_unet(unet).requires_grad_(False).eval()
     vae = tiny_models.small_tiny_decoder().requires_grad_(False).eval()
     latents, t, words = torch.randn(3, 4, 16, 16), torch.tensor(500), Conditioning(torch.randn(3, 7, 32))
-    picture, scales = torch.zeros(3, 128, 128, 3, dtype=torch.uint8), torch.tensor([1.0, 0.5, 0.0]).view(-1, 1, 1, 1)
+    image, scales = torch.zeros(3, 128, 128, 3, dtype=torch.uint8), torch.tensor([1.0, 0.5, 0.0]).view(-1, 1, 1, 1)
     found = []
     for hardware in (REFERENCE, COMPILING):
         networks = TorchDenoiser(unet, hardware, arrive), TorchControlNetwork(control, hardware, arrive)
         decoder = TorchDecoder(vae, hardware, arrive)
         with torch.inference_mode():
-            residuals = networks[1](latents, t, words, picture, scales)
+            residuals = networks[1](latents, t, words, image, scales)
             found.append((networks[0](latents, t, words, residuals), networks[0](latents, t, words, None), decoder(latents[:1])))
         states = {network.state for network in (*networks, decoder)}
         assert states == ({"compiled"} if hardware.compile else {""})
