@@ -62,5 +62,9 @@ class Overloaded(HyperSDError):
         self.retry_after = retry_after
 
 
+class NoGpu(HyperSDError):
+    """No GPU could be borrowed: the visitor's quota is used up, or none was free. Trying again at once would not help."""
+
+
 class WorkerLost(Overloaded):
     """The process that draws died or hung and is being started again; what it had in hand is lost, nothing else."""

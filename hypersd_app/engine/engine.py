@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TypedDict
 
@@ -19,7 +20,7 @@ from hypersd_app.engine.loading.loader import Loader
 from hypersd_app.engine.memory.budget import memory_budget, raise_if_out_of_memory, release
 from hypersd_app.engine.memory.device import Hardware, choose_hardware
 from hypersd_app.engine.memory.model_cache import ModelCache
-from hypersd_app.engine.memory.zero_gpu import borrowing, emulate_here
+from hypersd_app.engine.memory.zero_gpu import borrowing, calls_of, emulate_here, seconds_of
 from hypersd_app.engine.model_manager import ModelManager, Pipeline
 from hypersd_app.engine.plan import Plan, Planner, leading
 from hypersd_app.engine.sampling.generate import OnStep
@@ -32,6 +33,7 @@ from hypersd_app.weights.hub import Hub
 logger = logging.getLogger(__name__)
 
 Progress = Callable[..., None]  # (share, words or StepReached), and in a long run now and then an image too
+Outcome = GenerationResult | HyperSDError
 Drawn = tuple[list[list[Pixels]], dict[str, float], str]  # images of each plan, milliseconds, what drew them
 
 
@@ -72,7 +74,7 @@ class Engine:
         self._models = ModelManager(self.hardware, settings.cache, loader, self._model_cache)
         self._annotators = Annotators(self._hub, self._model_cache, self.catalog.pins)
         self._device = SharedDevice()
-        self._draw_on_lent_gpu = borrowing(self._draw_or_error)
+        self._draw_on_lent_gpu = borrowing(self._draw_each)
         self._images = 0
         self._milliseconds: dict[str, float] = {}
         logger.info("engine: %s, budget %.1f GB", self.hardware.label, self._model_cache.budget / 1e9)
@@ -84,25 +86,53 @@ class Engine:
         """
         return self._run([self._planner.plan(request)], progress)[0]
 
-    def generate_batch(self, requests: Sequence[GenerationRequest]) -> list[GenerationResult]:
-        """One result a request, in order, drawn as one batch: all share a `BatchKey`. Raises HyperSDError."""
-        return self._run([self._planner.plan(request) for request in requests], None)
+    def generate_batch(self, requests: Sequence[GenerationRequest]) -> Sequence[Outcome]:
+        """One outcome a request, in order, drawn as one batch: all share a `BatchKey`. Raises HyperSDError.
+
+        Where a GPU is lent by the call they may be of any kind, and share as few calls as can be; each is drawn by itself.
+        """
+        plans = [self._planner.plan(request) for request in requests]
+        if self._draw_on_lent_gpu is None:
+            return self._run(plans, None)
+        return [outcome for call in calls_of(plans) for outcome in self._borrow(call, None)]
+
+    def lent_seconds(self, requests: Sequence[GenerationRequest]) -> list[int]:
+        """Seconds of a GPU that `generate_batch` would borrow, by call; [] where none is lent. Raises InvalidRequest."""
+        if self._draw_on_lent_gpu is None:
+            return []
+        return [seconds_of(call) for call in calls_of([self._planner.plan(request) for request in requests])]
 
     def _run(self, plans: list[Plan], progress: Progress | None) -> list[GenerationResult]:
         loading = None if progress is None else lambda share, text: progress(LOADING_SHARE * share, text)
+        if self._draw_on_lent_gpu is not None:
+            return [_or_raised(outcome) for outcome in self._borrow(plans, loading)]
         try:
-            if self._draw_on_lent_gpu is None:
-                images, milliseconds, label = self._draw(plans, loading, _step_report(progress))
-            else:
-                emulate_here()
-                with self._models.open(leading(plans), loading):  # loaded here, and inherited by the process that has the GPU
-                    drawn = self._draw_on_lent_gpu(plans)
-                if isinstance(drawn, HyperSDError):
-                    raise drawn
-                images, milliseconds, label = drawn
+            return self._results(plans, self._draw(plans, loading, _step_report(progress)))
         except DeviceOutOfMemory:
             self._free()
             raise
+
+    def _borrow(self, plans: list[Plan], loading: Progress | None) -> list[Outcome]:
+        """One call for all. What they need is loaded here, and inherited by the process that has the GPU."""
+        assert self._draw_on_lent_gpu is not None
+        emulate_here()
+        outcomes: dict[int, Drawn | HyperSDError] = {}
+        with ExitStack() as loaded:
+            for i, plan in enumerate(plans):
+                try:
+                    loaded.enter_context(self._models.open(plan, loading))
+                except HyperSDError as error:
+                    outcomes[i] = error
+            ready = [i for i in range(len(plans)) if i not in outcomes]
+            if ready:
+                outcomes |= zip(ready, self._draw_on_lent_gpu([plans[i] for i in ready]), strict=True)
+        if any(isinstance(row, DeviceOutOfMemory) for row in outcomes.values()):
+            self._free()
+        rows = [(plan, outcomes[i]) for i, plan in enumerate(plans)]
+        return [row if isinstance(row, HyperSDError) else self._results([plan], row)[0] for plan, row in rows]
+
+    def _results(self, plans: list[Plan], drawn: Drawn) -> list[GenerationResult]:
+        images, milliseconds, label = drawn
         self._milliseconds = milliseconds
         self._images += sum(len(row) for row in images)
         drawn_rows = zip(plans, images, strict=True)
@@ -117,10 +147,13 @@ class Engine:
                 clock = Clock(pipeline.synchronize)
                 return _drawn(pipeline, plans, clock, giving_way(pipeline, work, clock, on_step))
 
-    def _draw_or_error(self, plans: list[Plan]) -> Drawn | HyperSDError:
-        """As `_draw`, in a process whose exceptions lose their words on the way back."""
+    def _draw_each(self, plans: list[Plan]) -> list[Drawn | HyperSDError]:
+        """Each by itself, in a process whose exceptions lose their words on the way back."""
+        return [self._drawn_or_error(plan) for plan in plans]
+
+    def _drawn_or_error(self, plan: Plan) -> Drawn | HyperSDError:
         try:
-            return self._draw(plans)
+            return self._draw([plan])
         except HyperSDError as error:
             return error
 
@@ -202,6 +235,12 @@ class Engine:
         with self._device.short():
             self._models.prompts.clear()
             self._free()
+
+
+def _or_raised(outcome: Outcome) -> GenerationResult:
+    if isinstance(outcome, HyperSDError):
+        raise outcome
+    return outcome
 
 
 def _drawn(pipeline: Pipeline, plans: list[Plan], clock: Clock, on_step: OnStep | None) -> Drawn:

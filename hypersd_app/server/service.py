@@ -138,6 +138,19 @@ class BoardService:
         result = self.generate(queued.build(), visitor=visitor, transport=transport, address=address)
         return Frame(message.sequence, result=result, rendered=(time.perf_counter() - started) * 1000, batch=1)
 
+    def render_together(
+        self, visitor: str, messages: Sequence[Message], transport: str = "event", address: str = ""
+    ) -> list[Frame]:
+        """Run frames that are no strokes as one job, in one call that borrows a device. A frame each. Raises HyperSDError."""
+        requests = [lazy_request(message, self.limits)[0].build() for message in messages]
+        outcomes = self.generate_together(requests, visitor, transport, address)
+        return [
+            Frame(message.sequence, error=outcome)
+            if isinstance(outcome, HyperSDError)
+            else Frame(message.sequence, result=outcome, rendered=outcome.milliseconds.get("total", 0.0), batch=1)
+            for message, outcome in zip(messages, outcomes, strict=True)
+        ]
+
     def generate(
         self,
         request: GenerationRequest,
@@ -158,6 +171,19 @@ class BoardService:
             Record(transport=transport, visitor=visitor, outcome=IMAGE, request=result.request, milliseconds=result.milliseconds)
         )
         return result
+
+    def generate_together(
+        self, requests: Sequence[GenerationRequest], visitor: str = "page", transport: str = "page", address: str = ""
+    ) -> list[Outcome]:
+        """Requests of any kind in one call that borrows a device. An outcome each, in order. Raises HyperSDError."""
+        outcomes = self._scheduler.run_together(visitor, requests, address=address)
+        for request, outcome in zip(requests, outcomes, strict=True):
+            record = Record(transport=transport, visitor=visitor, outcome=IMAGE, request=request)
+            if isinstance(outcome, HyperSDError):
+                self.request_log.write(replace(record, outcome=outcome_of(outcome), error=outcome))
+            else:
+                self.request_log.write(replace(record, request=outcome.request, milliseconds=outcome.milliseconds))
+        return outcomes
 
     def forget(self, visitor: str) -> None:
         """Forget a visitor who left."""

@@ -15,6 +15,7 @@ from hypersd_app.server.http.middleware import MALFORMED
 from hypersd_app.server.http.tokens import TokenRefused
 from hypersd_app.server.http.wire import Message, unpack
 from hypersd_app.server.service import BoardService, answer, error_answer
+from hypersd_app.ui.compare.grid import MAX_CELLS
 from hypersd_app.ui.page_calls import page_calls
 from hypersd_app.ui.shell.scripts import mount
 from hypersd_app.ui.shell.visitors import current_visitor
@@ -44,13 +45,17 @@ class Bridge:
     def board_event(self, text: str | None) -> str:
         """One frame as a Gradio event: JSON with token and the packed frame in base64; answers JSON.
 
-        A `ping` asks whether anybody is there, and is answered with a token: the page may have no other way to one.
+        Or several, as `together`, which borrow a device in one call. A `call` comes back as it is, to tell answers apart. A
+        `ping` asks whether anybody is there, and is answered with a token: the page may have no other way to one.
         """
         try:
             message = json.loads(text or "{}")
             if "ping" in message:
                 return json.dumps({"type": "pong", "ping": int(message["ping"]), "token": self.board_token()})
-            return json.dumps(self._render(message, base64.b64decode(message["frame"])))
+            call = {"call": int(message["call"])} if "call" in message else {}
+            if "together" in message:
+                return json.dumps({**self._together(message), **call})
+            return json.dumps({**self._render(message, base64.b64decode(message["frame"])), **call})
         except MALFORMED:
             return json.dumps(error_answer(0, InvalidRequest("frame", "a malformed event", "token and frame")).head)
 
@@ -68,22 +73,47 @@ class Bridge:
         except MALFORMED:
             return {"type": "error", "message": str(InvalidRequest("call", "a malformed call", "task, values and a file"))}
 
+    def _together(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        packed = message["together"]
+        try:
+            visitor = f"{self._service.signer.visitor(message.get('token'))}/{lane_of(message)}"
+            if not isinstance(packed, list) or not 1 <= len(packed) <= MAX_CELLS:
+                raise InvalidRequest("together", "a number of images", f"1 to {MAX_CELLS}")
+            frames = [self._frame(base64.b64decode(each)) for each in packed]
+            drawn = self._service.render_together(visitor, frames, address=current_visitor().address)
+        except TokenRefused as error:
+            return {"type": "refused", "message": str(error)}
+        except HyperSDError as error:
+            return {"type": "error", "message": str(error)}
+        return {"type": "together", "answers": [_in_json(answer(each)) for each in drawn]}
+
+    def _frame(self, data: bytes) -> Message:
+        self._service.limits.check_frame(data)
+        return unpack(data)
+
     def _render(self, message: Mapping[str, Any], data: bytes) -> dict[str, Any]:
         sequence = int.from_bytes(data[:4], "little")
         try:
-            visitor = self._service.signer.visitor(message.get("token"))
-            lane = message.get("lane", "")
-            if lane not in LANES:
-                raise InvalidRequest("lane", lane, "one of the page's own")
-            self._service.limits.check_frame(data)
-            frame: Message = unpack(data)
+            visitor, lane = self._service.signer.visitor(message.get("token")), lane_of(message)
             render = self._service.render_aside if lane else self._service.render
-            reply = answer(render(f"{visitor}/{lane}", frame, address=current_visitor().address))
+            reply = answer(render(f"{visitor}/{lane}", self._frame(data), address=current_visitor().address))
         except TokenRefused as error:
             return {"type": "refused", "seq": sequence, "message": str(error)}
         except HyperSDError as error:
             reply = error_answer(sequence, error)
-        return {**reply.head, "picture": base64.b64encode(reply.image).decode()}
+        return _in_json(reply)
+
+
+def lane_of(message: Mapping[str, Any]) -> str:
+    """What a frame is for; "" for a stroke. Raises InvalidRequest."""
+    lane: str = message.get("lane", "")
+    if lane not in LANES:
+        raise InvalidRequest("lane", lane, "one of the page's own")
+    return lane
+
+
+def _in_json(reply: Message) -> dict[str, Any]:
+    return {**reply.head, "picture": base64.b64encode(reply.image).decode()}
 
 
 def add_bridge(service: BoardService, engine: ImageEngine, config: Mapping[str, Any]) -> gr.HTML:

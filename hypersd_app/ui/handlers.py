@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from hypersd_app.errors import InvalidRequest
+from hypersd_app.errors import HyperSDError, InvalidRequest
 from hypersd_app.images.files import decode_image
 from hypersd_app.images.metadata import read_request, request_of
 from hypersd_app.images.painting import init_image
@@ -29,6 +29,7 @@ from hypersd_app.requests import (
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.server.http.png_recipes import read_recipe, with_grid, with_recipe
 from hypersd_app.server.scheduling.limits import LARGE_AT_ONCE, BoardLimits
+from hypersd_app.server.scheduling.scheduler import Outcome
 from hypersd_app.ui.compare.grid import Grid, make_grid, styles_from_text
 from hypersd_app.ui.compare.sheet import contact_sheet
 from hypersd_app.ui.control_images import control_image
@@ -85,17 +86,17 @@ class Handlers:
         base = {**self._api_values(values), "controlnet_conditioning_scale": values.get("controlnet_conditioning_scale") or 1.0}
         grid = make_grid(self.engine, base, axes)
         drawn = decode_image(self.bounded(sketch, "sketch"), "sketch", self.limits.sketch_pixels) if sketch else None
-        made = [self._cell(cell.values, drawn) for cell in grid.cells]
+        made = [_made(outcome) for outcome in self.engine.generate_batch([self._cell(cell.values, drawn) for cell in grid.cells])]
         captions = [f"{result.milliseconds.get('total', 0):.0f} ms" for result in made]
         sheet = contact_sheet([result.images[0] for result in made], grid.columns, grid.rows, captions, str(base["prompt"]))
         recipe = {"head": request_to_json(made[0].request) | base, "operations": [], "compare": dict(axes)}
         return with_grid(sheet, recipe), {"recipe": recipe, "pictures": told(grid, made)}
 
-    def _cell(self, values: Mapping[str, Any], drawn: Image.Image | None) -> GenerationResult:
+    def _cell(self, values: Mapping[str, Any], drawn: Image.Image | None) -> GenerationRequest:
         control = None
         if drawn is not None and model_of(self.engine, values["model"]).controls:
             control = sketch_control(drawn, float(values["controlnet_conditioning_scale"]), values.get("control") or "scribble")
-        return self.engine.generate(request_from_json(values, control))
+        return request_from_json(values, control)
 
     def make_again(self, png: str | None) -> Image.Image:
         """Make the image of a PNG's recipe again."""
@@ -148,6 +149,12 @@ class Handlers:
             "num_inference_steps": whole("num_inference_steps", steps) if values.get("recipe") else few_steps(steps),
             "seed": whole("seed", values.get("seed", 0)),
         }
+
+
+def _made(outcome: Outcome) -> GenerationResult:
+    if isinstance(outcome, HyperSDError):
+        raise outcome
+    return outcome
 
 
 def told(grid: Grid, made: list[GenerationResult]) -> list[dict[str, Any]]:

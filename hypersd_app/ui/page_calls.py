@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from hypersd_app.images.files import decode_image
 from hypersd_app.images.metadata import file_name
-from hypersd_app.server.engines.protocol import ImageEngine
+from hypersd_app.requests import request_from_json
+from hypersd_app.server.engines.protocol import BorrowingEngine, ImageEngine
 from hypersd_app.server.http.png_recipes import png_bytes, read_recipe, with_recipe
 from hypersd_app.server.http.wire import Message
 from hypersd_app.server.service import BoardService, lazy_request
@@ -45,7 +46,8 @@ def page_calls(service: BoardService, engine: ImageEngine, default_model: str) -
         """The requests and labels of a compared grid."""
         made = make_grid(engine, values["head"], values["axes"])
         cells = [{"row": cell.row, "column": cell.column, "head": cell.values} for cell in made.cells]
-        return {"columns": made.columns, "rows": made.rows, "cells": cells}
+        seconds = lent_seconds(engine, [cell.values for cell in made.cells])
+        return {"columns": made.columns, "rows": made.rows, "cells": cells, "lent": seconds}
 
     def annotate(values: dict[str, Any], photograph: bytes) -> dict[str, Any]:
         """The control image that a control kind reads in a photograph, as a grey PNG."""
@@ -63,3 +65,8 @@ def page_calls(service: BoardService, engine: ImageEngine, default_model: str) -
 
     calls = (save_png, read_png, known_names, grid, annotate, reading, suggest)
     return {**{call.__name__: call for call in calls}, **file_calls(service.limits)}
+
+
+def lent_seconds(engine: ImageEngine, heads: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Seconds of a device that images would borrow, by call; [] where none is lent. Raises InvalidRequest."""
+    return engine.lent_seconds([request_from_json(head) for head in heads]) if isinstance(engine, BorrowingEngine) else []

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
+from hypersd_app.errors import NoGpu
+from hypersd_app.requests import GenerationRequest
 from tests.support.bad_network import bad_network
 from tests.support.board_page import WAIT, BoardPage, drop
+from tests.support.fake_engine import FakeEngine
 from tests.support.studio import Served, served
 
 pytestmark = pytest.mark.browser
@@ -77,6 +81,35 @@ def test_zero_gpu_is_reached_by_events_from_the_start(monkeypatch: pytest.Monkey
         assert transport(board) == "event"
         board.stroke((0.2, 0.2), (0.8, 0.8))
         board.settle()
+
+
+@dataclass
+class LendingEngine(FakeEngine):
+    """Its device is lent by the call."""
+
+    def lent_seconds(self, requests: Sequence[GenerationRequest]) -> list[int]:
+        return [6 + len(requests)]
+
+
+def test_a_grid_on_zero_gpu_tells_its_seconds_and_is_one_call(monkeypatch: pytest.MonkeyPatch, visitor: Visitor) -> None:
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    with served(LendingEngine()) as running:
+        board = visitor(running.address).open()
+        page, engine = board.page, running.engine
+        board.wait_for("hypersd.board.strip.idle !== false && hypersd.board.link.idle")
+        page.get_by_role("tab", name="Compare").click()
+        page.locator(".hs-c-xs").fill("1 | 2 | 4")
+        page.locator(".hs-c-run").click()
+        expect(page.locator(".hs-compare .hs-notice").first).to_contain_text("3 images take about 9 s", timeout=WAIT)
+        assert page.locator(".hs-cell").count() == 0, "nothing is drawn before"
+        page.locator(".hs-c-run").click()
+        expect(page.locator(".hs-cell img[src]")).to_have_count(3, timeout=WAIT)
+        assert engine.batches.count(3) == 1
+        engine.failure = NoGpu("ZeroGPU quota exceeded: Try again in 0:10:00.")
+        page.locator(".hs-c-run").click()
+        page.locator(".hs-c-run").click()
+        expect(page.locator(".hs-compare .hs-notice").first).to_contain_text("Try again in 0:10:00", timeout=WAIT)
+        expect(page.locator(".hs-c-run")).to_have_text("Compare")
 
 
 def test_a_dead_connection_is_noticed_and_replaced(way: str, studio: Served, visitor: Visitor) -> None:

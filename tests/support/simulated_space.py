@@ -24,7 +24,7 @@ def visitor_token(name: str) -> str:
     return f"h.{base64.urlsafe_b64encode(json.dumps({'name': name}).encode()).decode().rstrip('=')}.s"
 
 
-RICH, OTHER, POOR = (visitor_token(name) for name in ("rich", "other", "poor"))
+RICH, OTHER, POOR, GRID = (visitor_token(name) for name in ("rich", "other", "poor", "grid"))
 
 
 class LendingApi(BaseHTTPRequestHandler):
@@ -129,7 +129,15 @@ def run(folder: Path) -> dict[str, Any]:
         except AppError as error:
             return str(error)
 
+    def compare(token: str) -> Any:
+        client = Client(f"http://127.0.0.1:{port}/", headers={"x-ip-token": token}, verbose=False)
+        try:
+            return client.predict("a red apple", "steps", "1 | 2 | 4", "seed", "3 | 4", api_name="/compare")[1]["pictures"]
+        except AppError as error:
+            return str(error)
+
     with ThreadPoolExecutor(3) as pool:
+        compared = [len(compare(GRID)), compare(POOR)]
         drawn = list(pool.map(draw, (RICH, POOR, OTHER)))
         slower = GenerationRequest("a cat", recipe="teacher", num_inference_steps=8)
         other_thread = pool.submit(engine.generate, slower).result()  # another UNet, loaded by another thread
@@ -142,6 +150,7 @@ def run(folder: Path) -> dict[str, Any]:
         "at_launch": reported,
         "drawn": drawn,
         "images": [len(main_thread.pixels), len(other_thread.pixels)],
+        "compared": compared,
         "schedules": [row for row in LendingApi.asked if row["path"] == "/schedule"],
         "released": sum(row["path"] == "/release" and row.get("fail") != "true" for row in LendingApi.asked),
     }

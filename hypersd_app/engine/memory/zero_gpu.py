@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from hypersd_app.errors import HyperSDError, ModelUnavailable
+from hypersd_app.errors import HyperSDError, ModelUnavailable, NoGpu
 
 if TYPE_CHECKING:
     from hypersd_app.engine.plan import Plan
@@ -28,10 +28,6 @@ DECODE_SECONDS = 0.5
 MOST_SECONDS = 120.0
 
 _here = threading.local()
-
-
-class NoGpu(HyperSDError):
-    """The GPU could not be borrowed: the visitor's quota is used up, or none was free. The message is that of `spaces`."""
 
 
 def lends_gpu() -> bool:
@@ -63,26 +59,44 @@ def borrowing(function: Callable[[list[Plan]], Any]) -> Callable[[list[Plan]], A
         except HyperSDError:
             raise
         except Exception as error:
-            raise _told(error) from error
+            raise _told(error, seconds_of(plans)) from error
 
     return call
 
 
 def seconds_of(plans: Sequence[Plan]) -> int:
-    """Seconds of a GPU to ask for: loading, then every prediction of every image, and decoding."""
-    predictions = 0.0
+    """Seconds of a GPU to ask for: until the weights are there, then every image."""
+    return round(min(MOST_SECONDS, START_SECONDS + sum(map(drawing_seconds, plans))))
+
+
+def drawing_seconds(plan: Plan) -> float:
+    """Seconds for every prediction of every image of a plan, and for decoding."""
+    choice = plan.choice
+    each = PASS_SECONDS.get(choice.model.family, OTHER_PASS_SECONDS) * (2 if choice.guided else 1)
+    area = choice.width * choice.height / (choice.model.width * choice.model.height)
+    return plan.request.num_images * (choice.num_inference_steps * each * area + DECODE_SECONDS)
+
+
+def calls_of(plans: Sequence[Plan]) -> list[list[Plan]]:
+    """`plans`, in order, in as few calls as the longest time allows that a GPU is lent for."""
+    calls: list[list[Plan]] = []
+    room = 0.0
     for plan in plans:
-        choice = plan.choice
-        each = PASS_SECONDS.get(choice.model.family, OTHER_PASS_SECONDS) * (2 if choice.guided else 1)
-        area = choice.width * choice.height / (choice.model.width * choice.model.height)
-        predictions += plan.request.num_images * (choice.num_inference_steps * each * area + DECODE_SECONDS)
-    return round(min(MOST_SECONDS, START_SECONDS + predictions))
+        seconds = drawing_seconds(plan)
+        if not calls or seconds > room:
+            calls.append([])
+            room = MOST_SECONDS - START_SECONDS
+        calls[-1].append(plan)
+        room -= seconds
+    return calls
 
 
-def _told(error: Exception) -> Exception:
+def _told(error: Exception, seconds: int) -> Exception:
     """What `spaces` says to people, as an error of ours; other exceptions stay as they are."""
     title, message = getattr(error, "title", ""), getattr(error, "message", "")  # Gradio's kind of error
-    return NoGpu(f"{title}: {message}") if title and message else error
+    if not (title and message):
+        return error
+    return NoGpu(f"{title}: {str(message).strip()} This would have taken {seconds} s of it; fewer images or steps take less.")
 
 
 def emulate_here() -> None:

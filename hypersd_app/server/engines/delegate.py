@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hypersd_app.requests import GenerationRequest, GenerationResult
-from hypersd_app.server.engines.protocol import ImageEngine
+from hypersd_app.server.engines.protocol import BorrowingEngine, ImageEngine
 from hypersd_app.server.scheduling.scheduler import Outcome
 
 
@@ -23,6 +23,10 @@ class DelegatingEngine:
     def generate_batch(self, requests: Sequence[GenerationRequest]) -> Sequence[Outcome]:
         """Run requests at once. Raises HyperSDError."""
         return self.engine.generate_batch(requests)
+
+    def lent_seconds(self, requests: Sequence[GenerationRequest]) -> list[int]:
+        """Seconds of a device that is lent by the call. Raises InvalidRequest."""
+        return self.engine.lent_seconds(requests) if isinstance(self.engine, BorrowingEngine) else []
 
     def prepare(self, request: GenerationRequest, progress: Any = None) -> None:
         """Load what `request` needs. Raises HyperSDError."""

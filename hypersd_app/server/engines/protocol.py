@@ -64,6 +64,15 @@ class ImageEngine(CatalogReader, Protocol):
 
 
 @runtime_checkable
+class BorrowingEngine(Protocol):
+    """An engine that may have to borrow its device by the call."""
+
+    def lent_seconds(self, requests: Sequence[GenerationRequest]) -> list[int]:
+        """Seconds that `generate_batch` would borrow, by call; [] where nothing is borrowed. Raises InvalidRequest."""
+        ...
+
+
+@runtime_checkable
 class ConcurrentEngine(Protocol):
     """An engine that runs several batches at once, as one over several replicas does."""
 

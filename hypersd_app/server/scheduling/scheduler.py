@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from cachetools import LRUCache
 
-from hypersd_app.errors import HyperSDError, NotDrawn, Overloaded, WorkerLost
+from hypersd_app.errors import HyperSDError, NoGpu, NotDrawn, Overloaded, WorkerLost
 from hypersd_app.requests import LOADING_SHARE, GenerationRequest, GenerationResult
 from hypersd_app.server.scheduling.fair_queue import JOB, LIVE, LONG, FairQueue, LazyRequest, QueuedRequest, SchedulerLimits
 
@@ -46,6 +46,7 @@ class Frame:
     rendered: float = 0.0
     batch: int = 0
     turn: float = 0.0
+    beside: tuple[Outcome, ...] = ()  # outcomes of the other requests of a job
 
     @property
     def dropped(self) -> bool:
@@ -170,12 +171,31 @@ class FrameScheduler:
     def _run_part(
         self, visitor: str, request: GenerationRequest, progress: Progress | None, timeout: float, address: str
     ) -> GenerationResult:
+        frame = self._awaited(visitor, lazy(request), progress, timeout, address)
+        if frame.error is not None:
+            raise frame.error
+        assert frame.result is not None
+        return frame.result
+
+    def run_together(
+        self, visitor: str, requests: Sequence[GenerationRequest], timeout: float = 600.0, address: str = ""
+    ) -> list[Outcome]:
+        """Run requests of any kind as one job on a device that is lent by the call; an outcome each. Raises Overloaded."""
+        first, *others = requests
+        together = replace(lazy(first), beside=tuple(others))
+        frame = self._awaited(visitor, together, None, timeout, address)
+        outcome = frame.error or frame.result
+        assert outcome is not None
+        return [outcome, *frame.beside]
+
+    def _awaited(self, visitor: str, request: LazyRequest, progress: Progress | None, timeout: float, address: str) -> Frame:
+        """A job's frame, which has a result or an error."""
         future: Future[Frame] = Future()
         now = time.perf_counter()
         entry = QueuedRequest(
             visitor=visitor,
             sequence=0,
-            request=lazy(request),
+            request=request,
             deliver=future.set_result,
             since=now,
             first=now,
@@ -190,11 +210,9 @@ class FrameScheduler:
             with self._changed:
                 self._queue.remove(entry)
             raise Overloaded("The image took too long; fewer steps or images help.", retry_after=5.0) from None
-        if frame.error is not None:
-            raise frame.error
-        if frame.result is None:
+        if frame.dropped:
             raise Overloaded("The server is shutting down.", retry_after=5.0)
-        return frame.result
+        return frame
 
     def _put(self, entry: QueuedRequest) -> tuple[QueuedRequest | None, float]:
         """Queue an entry; returns the one it replaced and the seconds until it will run."""
@@ -336,12 +354,15 @@ class FrameScheduler:
         if not runnable:
             return 0.0
         entries, requests = [entry for entry, _ in runnable], [request for _, request in runnable]
+        requests += entries[0].request.beside  # a job's, which is alone in its batch
         outcomes = entries[0].context.run(self._outcomes, requests, self._watcher(entries[0]))
         rendered = time.perf_counter() - started
         if self._report is not None:
             self._report(len(entries), rendered)
-        for entry, outcome in zip(entries, outcomes, strict=True):
-            self._hand_over(entry, _frame(entry, outcome, started, rendered, len(entries)))
+        own, beside = outcomes[: len(entries)], tuple(outcomes[len(entries) :])
+        for entry, outcome in zip(entries, own, strict=True):
+            frame = _frame(entry, outcome, started, rendered, len(entries))
+            self._hand_over(entry, replace(frame, beside=beside) if beside else frame)
         return self._drawn(outcomes, rendered)
 
     def _watcher(self, entry: QueuedRequest) -> Progress | None:
@@ -374,8 +395,8 @@ class FrameScheduler:
         """A result or an error per request. If a batch fails, each request is retried alone."""
         try:
             return self._render(requests, progress)
-        except WorkerLost as error:
-            return [error] * len(requests)  # trying again at once might lose the next one as well
+        except (WorkerLost, NoGpu) as error:
+            return [error] * len(requests)  # trying again at once might lose the next one as well, and gets no GPU
         except HyperSDError as error:
             failure = error
         except Exception:

@@ -259,6 +259,8 @@ ENGLISH: Mapping[str, str] = {
     "compare.none": "Nothing",
     "compare.run": "Compare",
     "compare.stop": "Stop",
+    "compare.lent.one": "{pictures} take about {seconds} s of your GPU quota, in one call. Press Compare again to draw.",
+    "compare.lent.other": "{pictures} take about {seconds} s of your GPU quota, in {calls} calls. Press Compare again to draw.",
     "compare.values": "Values, as 1, 2, 4 or with | between",
     "compare.sketch": "Use my drawing",
     "compare.wipe": "Click two images to wipe between them",

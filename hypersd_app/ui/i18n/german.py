@@ -255,6 +255,8 @@ GERMAN: Mapping[str, str] = {
     "compare.y": "Nach unten",
     "compare.none": "Nichts",
     "compare.run": "Vergleichen",
+    "compare.lent.one": "{pictures} brauchen etwa {seconds} s Ihrer GPU-Zeit, in einem Aufruf. Nochmals drücken.",
+    "compare.lent.other": "{pictures} brauchen etwa {seconds} s Ihrer GPU-Zeit, in {calls} Aufrufen. Nochmals drücken.",
     "compare.stop": "Anhalten",
     "compare.values": "Werte, als 1, 2, 4 oder durch | getrennt",
     "compare.sketch": "Meine Zeichnung verwenden",

@@ -15,8 +15,8 @@ import torch
 from hypersd_app.engine.backends.torch_backend import StyledTorchDenoiser
 from hypersd_app.engine.backends.torch_networks import TorchControlNetwork, TorchDecoder
 from hypersd_app.engine.engine import Engine
-from hypersd_app.engine.memory.zero_gpu import NoGpu, borrowing
-from hypersd_app.errors import DeviceOutOfMemory, HyperSDError
+from hypersd_app.engine.memory.zero_gpu import borrowing
+from hypersd_app.errors import DeviceOutOfMemory, HyperSDError, NoGpu
 from hypersd_app.requests import ControlInput, GenerationRequest, StyleWeight
 from tests.engine.conftest import REFERENCE
 from tests.support import tiny_models
@@ -102,6 +102,45 @@ def test_batches_and_warming_go_through_it_too(lending, spaces):
     assert spaces.calls == calls + 1, "a batch borrows the device once"
 
 
+def test_requests_of_any_kind_share_one_call(lending, spaces):
+    requests = [*REQUESTS, GenerationRequest("a cat", recipe="unified", seed=3, num_inference_steps=4)]
+    assert lending.lent_seconds(requests) == [pytest.approx(spaces_seconds(lending, spaces, requests), abs=1)]
+    spaces.calls = 0
+    made = lending.generate_batch(requests)
+    assert spaces.calls == 1
+    for one, request in zip(made, requests, strict=True):
+        alone = lending.generate(request)
+        assert all(np.array_equal(ours, theirs) for ours, theirs in zip(one.pixels, alone.pixels, strict=True))
+
+
+def spaces_seconds(lending: Engine, spaces: LentGpu, requests: list[GenerationRequest]) -> int:
+    """What a call with these asks for."""
+    spaces.refusal = gr.Error("not now", title="ZeroGPU")
+    with pytest.raises(NoGpu):
+        lending.generate_batch(requests)
+    spaces.refusal = None
+    return spaces.seconds[-1]
+
+
+def test_what_takes_longer_than_a_gpu_is_lent_for_is_several_calls(lending, spaces, monkeypatch):
+    monkeypatch.setattr("hypersd_app.engine.memory.zero_gpu.MOST_SECONDS", 7.5)
+    requests = [GenerationRequest("a cat", recipe="unified", seed=seed) for seed in range(4)]
+    assert len(lending.lent_seconds(requests)) == 2
+    assert len(lending.generate_batch(requests)) == 4 and spaces.calls == 2
+
+
+def test_one_that_fails_costs_no_other_of_its_call(lending, spaces, monkeypatch):
+    def failing(plan, *_):
+        if plan.request.seed == 5:
+            raise DeviceOutOfMemory("no room")
+        return really(plan, *_)
+
+    really = lending._models.open
+    monkeypatch.setattr(lending._models, "open", failing)
+    made = lending.generate_batch([GenerationRequest("a cat", recipe="unified", seed=seed) for seed in (4, 5, 6)])
+    assert isinstance(made[1], DeviceOutOfMemory) and made[0].images and made[2].images and spaces.calls == 1
+
+
 def test_warming_up_loads_and_borrows_nothing(lending, spaces):
     lending.warm_up("pocket")
     assert spaces.calls == 0 and lending.status()["resident"] and lending.status()["lent"]
@@ -117,6 +156,8 @@ def test_a_refusal_is_told_in_its_own_words(lending, spaces):
     spaces.refusal = gr.Error("You have exceeded your GPU quota. Try again in 0:10:00", title="ZeroGPU quota exceeded")
     with pytest.raises(NoGpu, match="ZeroGPU quota exceeded: You have exceeded your GPU quota"):
         lending.generate(REQUESTS[0])
+    with pytest.raises(NoGpu, match=r"would have taken \d+ s"):
+        lending.generate_batch(REQUESTS)
     spaces.refusal = None
     assert lending.generate(REQUESTS[0]).images, "the next one is not harmed"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.simulated_space import OTHER, POOR, RICH
+from tests.support.simulated_space import GRID, OTHER, POOR, RICH
 
 pytest.importorskip("spaces")
 pytestmark = pytest.mark.slow
@@ -41,6 +41,13 @@ def test_every_draw_is_charged_to_who_asked_for_it(space: dict[str, Any]) -> Non
 
 def test_a_visitor_without_quota_is_told_and_harms_nobody(space: dict[str, Any]) -> None:
     assert "quota" in space["drawn"][1] and "Try again in 0:10:00" in space["drawn"][1]
+
+
+def test_all_places_of_a_grid_share_one_call(space: dict[str, Any]) -> None:
+    asked = [row for row in space["schedules"] if row.get("token") == GRID]
+    assert space["compared"][0] == 6 and len(asked) == 1
+    assert "quota" in space["compared"][1] and "would have taken" in space["compared"][1]
+    assert len([row for row in space["schedules"] if row.get("token") == POOR]) == 2, "who gets no GPU does not ask once a place"
 
 
 def test_all_threads_draw_and_give_back(space: dict[str, Any]) -> None:

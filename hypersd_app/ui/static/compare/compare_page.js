@@ -1,7 +1,7 @@
 // The compare tab: a grid over one or two axes, a wipe between two pictures, and what makes the grid again.
 import { saveRecipe, sketchOf } from "../board/save.js";
 import { validSeed } from "../board/seed.js";
-import { callFrame, callServer, counted, texts } from "../core/bridge.js";
+import { callFrame, callServer, callTogether, counted, texts } from "../core/bridge.js";
 import { restore } from "../core/navigation.js";
 import { copyText, download, say } from "../core/notify.js";
 import { provide, ready } from "../core/parts.js";
@@ -102,18 +102,46 @@ export class ComparePage {
     const recipe = { head: this.base(), operations: drawn, compare: this.axes() };
     const grid = await callServer("grid", { head: recipe.head, axes: recipe.compare });
     this.say(grid.cells ? "" : grid.message);
-    if (!grid.cells) return;
+    if (!grid.cells || !this.paidFor(recipe, grid)) return;
     const turn = (this.turn = (this.turn || 0) + 1); // a newer run ends this one
     Object.assign(this, { recipe_: recipe, grid, cells: grid.cells, running: true });
     this.layOut();
     this.one(".hs-c-run").textContent = texts["compare.stop"];
+    if (grid.lent.length) await this.runTogether(turn);
+    else await this.runEach(turn);
+    if (turn === this.turn) this.stop();
+  }
+  // Where a device is lent, what it costs is shown before; pressing again draws.
+  paidFor(recipe, { lent, cells }) {
+    const asked = JSON.stringify(recipe);
+    if (!lent.length || this.told === asked) { this.told = ""; return true; }
+    this.told = asked;
+    const seconds = lent.reduce((sum, each) => sum + each, 0);
+    const words = texts[lent.length === 1 ? "compare.lent.one" : "compare.lent.other"];
+    const values = { seconds, calls: lent.length, pictures: counted("pictures", cells.length) };
+    this.say(words.replace(/\{(\w+)\}/g, (_, name) => values[name]));
+    return false;
+  }
+  async runTogether(turn) {
+    const { recipe_: recipe, cells } = this;
+    const frames = [];
+    for (const cell of cells) frames.push({ head: cell.head, picture: await sketchOf({ head: cell.head, operations: recipe.operations }) });
+    for (const cell of cells) this.begin(cell);
+    const { answers, message } = await callTogether(frames, "compare");
+    if (turn !== this.turn) return;
+    const failed = answers ? answers.find((each) => !each.picture) : { message };
+    if (failed) this.say(failed.message);
+    cells.forEach((cell, i) => this.fill(cell, answers ? answers[i] : { message }, recipe));
+  }
+  async runEach(turn) {
+    const { recipe_: recipe } = this;
+    const drawn = recipe.operations;
     for (const cell of this.cells) {
       const picture = await sketchOf({ head: cell.head, operations: drawn });
       if (!this.running || turn !== this.turn) break;
       this.begin(cell);
       this.fill(cell, await callFrame(cell.head, picture, "compare"), recipe);
     }
-    if (turn === this.turn) this.stop();
   }
   layOut() {
     const { columns, rows } = this.grid;

@@ -1,7 +1,8 @@
 // The page's one door to Python: an invisible Gradio component whose server functions and events all parts share.
-import { pack } from "./wire.js";
+import { pack, toBase64 } from "./wire.js";
 
 const CATALOGUE_PATIENCE = 5000; // ms
+const LENT_PATIENCE = 240000; // ms: a minute in the line for a device, two on it, and its loading
 
 export let bridge = null; // {element, props, trigger, server} of the component
 export let config = {}; // ui/page_config.py; the catalogue in it is renewed, see styles/styles_page.js
@@ -38,8 +39,44 @@ async function call(name, message, bytes) {
     if (answer && answer.type !== "refused") return answer;
     token = null; // a restarted server doesn't know it
   }
-  return { type: "error", message: texts["board.state.offline"] };
+  return offline();
 }
-export const callFrame = (head, picture, lane) => call("board_frame", { lane }, pack(++calls, head, picture));
+function offline() { return { type: "error", message: texts["board.state.offline"] }; }
+// A device that is lent by the call is lent to Gradio's events only.
+const byEvent = () => config.transport === "event";
+async function callEvent(message) {
+  await bridgeReady;
+  const { props, trigger, server } = bridge;
+  for (let attempt = 0; attempt < 2; attempt += 1) {
+    token = token || (await server.board_token(null).catch(() => null));
+    const number = (calls += 1);
+    const answered = replyTo(number);
+    props.value = JSON.stringify({ ...message, token, call: number });
+    trigger("frame");
+    const answer = await answered;
+    if (answer.type !== "refused") return answer;
+    token = null;
+  }
+  return offline();
+}
+function replyTo(number) {
+  return new Promise((resolve) => {
+    const end = (reply) => { window.removeEventListener("hypersd:downlink", listen); clearTimeout(timer); resolve(reply); };
+    const listen = (event) => {
+      const reply = event.detail ? JSON.parse(event.detail) : {};
+      if (reply.call === number) end(reply);
+    };
+    const timer = setTimeout(() => end(offline()), LENT_PATIENCE);
+    window.addEventListener("hypersd:downlink", listen);
+  });
+}
+export function callFrame(head, picture, lane) {
+  const frame = pack(++calls, head, picture);
+  return byEvent() ? callEvent({ lane, frame: toBase64(frame) }) : call("board_frame", { lane }, frame);
+}
+// Several pictures that borrow a device in one call: resolves to {answers}, or {type: "error"} for all of them.
+export const callTogether = (frames, lane) => callEvent({
+  lane, together: frames.map(({ head, picture }) => toBase64(pack(++calls, head, picture))),
+});
 // A call of ui/page_calls.py with some bytes (an empty file would not be sent).
 export const callServer = (task, values, bytes) => call("page_call", { task, values }, bytes && bytes.byteLength ? bytes : new Uint8Array(1));

@@ -63,6 +63,7 @@ export class EventTransport extends Transport {
     if (!text) return;
     const reply = JSON.parse(text);
     this.heard();
+    if (reply.call) return undefined; // somebody else's: see core/bridge.js
     if (reply.type === "refused") return this.failed();
     this.works();
     if (reply.type !== "pong") return this.on.answer(answerOf(reply));
