@@ -76,7 +76,7 @@ class Settings:
     blocked_words: str = ""  # a text file, a word or phrase a line, added to the block list
     trusted_proxies: str = "127.0.0.1"  # addresses or networks whose X-Forwarded-For is believed, with commas; * for all
     allowed_hosts: str = ""  # at which the studio is reached besides this machine's own, with commas; * for any
-    limits: str = ""  # what one visitor and all may ask, "sessions=100 frames_per_second=15"; names in server/limits.py
+    limits: str = ""  # what one visitor and all may ask, "sessions=100 frames_per_second=15"; names in server/scheduling/limits.py
     log_prompts: bool = False  # write prompts into the request log
     worker: bool = True  # draw in a process of its own, which is started again when it dies or hangs
     hang_seconds: float = 120.0  # without a sign of life from a batch before the drawing process is killed

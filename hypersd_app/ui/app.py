@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 QUEUE_LENGTH = 64
 PAGES_A_BOARD = 2  # sessions whose state Gradio keeps, per allowed drawing board
-THREADS_FOR_SHORT_CALLS = 36  # beside those that wait for a picture
+THREADS_FOR_SHORT_CALLS = 36  # beside those that wait for an image
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def usual_transport() -> str:
 
 def launch_arguments(engine: ImageEngine, service: BoardService, readiness: Readiness, settings: Settings) -> dict[str, Any]:
     """Arguments of `launch`. SSR's proxy passes no sockets, and the run history would slow a live board down."""
-    # Style files are large; what takes pictures checks their size itself.
+    # Style files are large; what takes images checks their size itself.
     upload_bytes = service.limits.upload_bytes if settings.public else LARGEST_STYLE
     hosts = allowed_hosts(settings, service.limits.allowed_origins)
     app = app_arguments(engine, service, readiness, upload_bytes, hosts, settings.root_path)

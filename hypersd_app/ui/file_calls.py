@@ -1,4 +1,4 @@
-"""Calls of the page's scripts that make files of pictures that it has: animations, contact sheets, stickers."""
+"""Calls of the page's scripts that make files of images that it has: animations, contact sheets, stickers."""
 
 from __future__ import annotations
 
@@ -32,34 +32,34 @@ def file_calls(limits: BoardLimits) -> Mapping[str, PageCall]:
         return {"file": base64.b64encode(made).decode()}
 
     def contact_sheet(values: dict[str, Any], data: bytes) -> dict[str, Any]:
-        """The pictures of a grid (parts as of `animation`, empty ones for places without a picture) as one PNG."""
-        pictures = [decode_image(part, "picture", FRAME_PIXELS * 16) if part else None for part in split(data)]
-        check_sheet(pictures, values)
+        """The images of a grid (parts as of `animation`, empty ones for places without an image) as one PNG."""
+        images = [decode_image(part, "image", FRAME_PIXELS * 16) if part else None for part in split(data)]
+        check_sheet(images, values)
         recipe = values["recipe"]
-        sheet = sheet_of(pictures, values["columns"], values["rows"], values["captions"], str(recipe["head"]["prompt"]))
+        sheet = sheet_of(images, values["columns"], values["rows"], values["captions"], str(recipe["head"]["prompt"]))
         return {"png": base64.b64encode(png_bytes(with_grid(sheet, recipe))).decode()}
 
-    def sticker(values: dict[str, Any], picture: bytes) -> dict[str, Any]:
+    def sticker(values: dict[str, Any], image: bytes) -> dict[str, Any]:
         """A PNG cut out of its ground: `values` are size, outline and format; its recipe goes along in a PNG."""
-        drawn = decode_image(picture, "picture", limits.image_pixels)
+        drawn = decode_image(image, "image", limits.image_pixels)
         file = sticker_file(drawn, values.get("size"), values.get("outline"), values.get("format"))
         return {"file": base64.b64encode(file).decode()}
 
     def sticker_pack(values: dict[str, Any], data: bytes) -> dict[str, Any]:
-        """A ZIP of stickers as messengers take them, of pictures (parts as of `animation`)."""
+        """A ZIP of stickers as messengers take them, of images (parts as of `animation`)."""
         parts = split(data)
         if len(parts) > stickers.MOST_IN_PACK:
-            raise InvalidRequest("pictures", len(parts), f"1 to {stickers.MOST_IN_PACK} pictures")
-        pictures = [decode_image(part, "picture", limits.image_pixels) for part in parts]
+            raise InvalidRequest("images", len(parts), f"1 to {stickers.MOST_IN_PACK} images")
+        images = [decode_image(part, "image", limits.image_pixels) for part in parts]
         check_range("outline", values.get("outline"), *stickers.OUTLINES)
-        packed = stickers.pack(pictures, float(values["outline"]))
+        packed = stickers.pack(images, float(values["outline"]))
         return {"file": base64.b64encode(packed).decode()}
 
     return {call.__name__: call for call in (animation, contact_sheet, sticker, sticker_pack)}
 
 
-def check_sheet(pictures: list[Image.Image | None], values: Mapping[str, Any]) -> None:
-    """Raise InvalidRequest unless there is a picture place and a caption for each crossing of columns and rows."""
+def check_sheet(images: list[Image.Image | None], values: Mapping[str, Any]) -> None:
+    """Raise InvalidRequest unless there is a place for an image and a caption for each crossing of columns and rows."""
     places = len(values["columns"]) * max(1, len(values["rows"]))
-    if not 0 < places <= MAX_CELLS or len(pictures) != places or len(values["captions"]) != places:
-        raise InvalidRequest("pictures", len(pictures), f"one for each of 1 to {MAX_CELLS} places, with a caption each")
+    if not 0 < places <= MAX_CELLS or len(images) != places or len(values["captions"]) != places:
+        raise InvalidRequest("images", len(images), f"one for each of 1 to {MAX_CELLS} places, with a caption each")

@@ -37,7 +37,7 @@ from hypersd_app.ui.progress import Step, with_steps
 from hypersd_app.ui.recipe_matching import model_of
 
 MAX_API_STEPS = 8
-PICTURE = "an image (PNG, JPEG, WebP, GIF or BMP)"
+IMAGE = "an image (PNG, JPEG, WebP, GIF or BMP)"
 
 
 class Handlers:
@@ -47,11 +47,11 @@ class Handlers:
         self.engine = engine
         self.default_model = default_model
         self.limits = limits
-        self._reading = threading.BoundedSemaphore(LARGE_AT_ONCE)  # a large picture takes much memory until it is small
+        self._reading = threading.BoundedSemaphore(LARGE_AT_ONCE)  # a large image takes much memory until it is small
 
     def text_to_image(self, values: Mapping[str, Any]) -> list[Image.Image]:
-        """Pictures for a prompt; picture i has seed `seed + i`. `styles` may be text, as in "ink:0.5, clay"."""
-        return pictures(self.engine.generate(request_from_json(self._api_values(values))))
+        """Images for a prompt; image i has seed `seed + i`. `styles` may be text, as in "ink:0.5, clay"."""
+        return images(self.engine.generate(request_from_json(self._api_values(values))))
 
     def scribble(self, sketch: str | None, values: Mapping[str, Any]) -> Image.Image:
         """An image that follows the lines of `sketch`, the path of an image file."""
@@ -59,26 +59,26 @@ class Handlers:
         if not isinstance(scale, (int, float)):
             raise InvalidRequest("controlnet_conditioning_scale", scale, "a number from 0 to 2")
         if not sketch:
-            raise InvalidRequest("sketch", sketch, PICTURE)
+            raise InvalidRequest("sketch", sketch, IMAGE)
         with self._reading:
-            picture = decode_image(self.bounded(sketch, "sketch"), "sketch", self.limits.sketch_pixels)
-            control = sketch_control(picture, float(scale), values.get("control") or "scribble")
-            del picture
-        return pictures(self.engine.generate(request_from_json(self._api_values(values), control)))[0]
+            image = decode_image(self.bounded(sketch, "sketch"), "sketch", self.limits.sketch_pixels)
+            control = sketch_control(image, float(scale), values.get("control") or "scribble")
+            del image
+        return images(self.engine.generate(request_from_json(self._api_values(values), control)))[0]
 
-    def paint(self, picture: str | None, mask: str | None, sketch: str | None, values: Mapping[str, Any]) -> Image.Image:
-        """A picture painted on `picture`, where `mask` allows it; paths of image files."""
+    def paint(self, image: str | None, mask: str | None, sketch: str | None, values: Mapping[str, Any]) -> Image.Image:
+        """An image painted on `image`, where `mask` allows it; paths of image files."""
         strength = strength_of(values)
-        if not picture:
-            raise InvalidRequest("picture", picture, PICTURE)
+        if not image:
+            raise InvalidRequest("picture", image, IMAGE)
         kind, scale = control_of(values)
         with self._reading:
-            init = init_image(self.opened(picture, "picture"), strength, self.opened(mask, "mask") if mask else None)
+            init = init_image(self.opened(image, "picture"), strength, self.opened(mask, "mask") if mask else None)
             control = sketch_control(self.opened(sketch, "sketch"), scale, kind) if sketch else None
-        return pictures(self.engine.generate(request_from_json(self._api_values(values), control, init)))[0]
+        return images(self.engine.generate(request_from_json(self._api_values(values), control, init)))[0]
 
     def opened(self, path: str, field: str) -> Image.Image:
-        """A visitor's picture file, decoded within the limits. Raises InvalidRequest."""
+        """A visitor's image file, decoded within the limits. Raises InvalidRequest."""
         return decode_image(self.bounded(path, field), field, self.limits.sketch_pixels)
 
     def compare(self, values: Mapping[str, Any], axes: Mapping[str, Any], sketch: str | None) -> tuple[Image.Image, dict[str, Any]]:
@@ -102,7 +102,7 @@ class Handlers:
         """Make the image of a PNG's recipe again."""
         with self._reading:
             request = read_request(Path(self._png(png)))
-        return pictures(self.engine.generate(request))[0]
+        return images(self.engine.generate(request))[0]
 
     def recipe_from_png(self, png: str | None) -> dict[str, Any]:
         """The recipe in a PNG, ours or A1111's."""
@@ -112,11 +112,11 @@ class Handlers:
     def annotate(self, photograph: str | None, control: str, model: str) -> Image.Image:
         """The control image that a control kind reads in a photograph."""
         if not photograph:
-            raise InvalidRequest("photograph", photograph, PICTURE)
+            raise InvalidRequest("photograph", photograph, IMAGE)
         with self._reading:
-            picture = decode_image(self.bounded(photograph, "photograph"), "photograph", self.limits.sketch_pixels)
-            picture.thumbnail((2 * LARGEST_READ, 2 * LARGEST_READ))
-        return control_image(self.engine, model or self.default_model, control, picture)
+            image = decode_image(self.bounded(photograph, "photograph"), "photograph", self.limits.sketch_pixels)
+            image.thumbnail((2 * LARGEST_READ, 2 * LARGEST_READ))
+        return control_image(self.engine, model or self.default_model, control, image)
 
     def request(self, values: Mapping[str, Any]) -> GenerationRequest:
         """A request from JSON values, as the tabs collect them."""
@@ -170,8 +170,8 @@ def told(grid: Grid, made: list[GenerationResult]) -> list[dict[str, Any]]:
     ]
 
 
-def pictures(result: GenerationResult) -> list[Image.Image]:
-    """A result's pictures, each carrying the recipe that makes it alone."""
+def images(result: GenerationResult) -> list[Image.Image]:
+    """A result's images, each carrying the recipe that makes it alone."""
     return [with_recipe(image, request_of(result, i)) for i, image in enumerate(result.images)]
 
 

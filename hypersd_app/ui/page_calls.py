@@ -26,12 +26,12 @@ def page_calls(service: BoardService, engine: ImageEngine, default_model: str) -
     """The calls by name; each takes JSON values and bytes, and answers JSON. They raise HyperSDError."""
 
     def save_png(values: dict[str, Any], sketch: bytes) -> dict[str, Any]:
-        """A recipe's picture at full quality (the full decoder), as PNG with the recipe inside."""
+        """A recipe's image at full quality (the full decoder), as PNG with the recipe inside."""
         head = {**values["head"], "decoder": "", "num_images": 1}
         request = lazy_request(Message(0, head, sketch if len(sketch) > 1 else b""), service.limits)[0].build()
         result = service.generate(request)
-        picture = with_recipe(result.images[0], result.request, values.get("operations", ()), bool(head.get("rest")))
-        return {"png": base64.b64encode(png_bytes(picture)).decode(), "name": file_name(result.request)}
+        image = with_recipe(result.images[0], result.request, values.get("operations", ()), bool(head.get("rest")))
+        return {"png": base64.b64encode(png_bytes(image)).decode(), "name": file_name(result.request)}
 
     def read_png(_values: dict[str, Any], data: bytes) -> dict[str, Any]:
         """The recipe inside a dropped PNG."""
@@ -51,8 +51,8 @@ def page_calls(service: BoardService, engine: ImageEngine, default_model: str) -
 
     def annotate(values: dict[str, Any], photograph: bytes) -> dict[str, Any]:
         """The control image that a control kind reads in a photograph, as a grey PNG."""
-        picture = decode_image(photograph, "picture", service.limits.image_pixels)
-        found = control_image(engine, str(values.get("model")), values.get("kind"), picture)
+        image = decode_image(photograph, "photograph", service.limits.image_pixels)
+        found = control_image(engine, str(values.get("model")), values.get("kind"), image)
         return {"png": base64.b64encode(png_bytes(found.convert("L"))).decode()}
 
     def reading(values: dict[str, Any], _nothing: bytes) -> dict[str, Any]:

@@ -15,24 +15,24 @@ from hypersd_app.requests import StepReached
 from hypersd_app.ui.i18n.texts import text
 
 Result = TypeVar("Result")
-Progress = Callable[..., None]  # (share, words or StepReached), and now and then a picture too
+Progress = Callable[..., None]  # (share, words or StepReached), and now and then an image too
 
 
 @dataclass(frozen=True)
 class Step:
-    """How far a run is: a share from 0 to 1, a note in the page's language, and the unfinished picture where there is one."""
+    """How far a run is: a share from 0 to 1, a note in the page's language, and the unfinished image where there is one."""
 
     share: float
     note: str
-    picture: Image.Image | None = None
+    image: Image.Image | None = None
 
 
 def with_steps(run: Callable[[Progress], Result]) -> Iterator[Step | Result]:
     """Run `run(progress)` in a thread; yields every Step, then the result. Raises what `run` raises."""
     reports: queue.Queue[tuple[str, Any]] = queue.Queue()
 
-    def progress(share: float, note: str | StepReached, picture: Image.Image | None = None) -> None:
-        reports.put(("step", Step(share, note_text(note), picture)))
+    def progress(share: float, note: str | StepReached, image: Image.Image | None = None) -> None:
+        reports.put(("step", Step(share, note_text(note), image)))
 
     def work() -> None:
         try:

@@ -31,7 +31,7 @@ def again(board: BoardPage) -> None:
     board.value("hypersd.board.drawing.saveNow()")
     board.page.reload()
     board.page.get_by_role("tab", name="Drawing board").click()
-    board.wait_for("hypersd.board && hypersd.board.picture")
+    board.wait_for("hypersd.board && hypersd.board.image")
 
 
 def test_a_third_finger_leaves_a_board_that_draws(board: BoardPage) -> None:

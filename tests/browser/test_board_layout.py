@@ -97,7 +97,7 @@ def test_the_left_hand_has_paper_and_tools_mirrored(studio: Served, visitor: Vis
     assert not board.value(right)
     board.page.reload()
     board.page.get_by_role("tab", name="Drawing board").click()
-    board.wait_for("hypersd.board && hypersd.board.picture")
+    board.wait_for("hypersd.board && hypersd.board.image")
     assert not board.value(right), "kept"
     board.stroke((0.2, 0.2), (0.8, 0.8))
     assert board.strokes() == 1
@@ -170,6 +170,6 @@ def test_longer_words_fit_too(german: Served, visitor: Visitor, screen: str) -> 
     board = visitor(german.address, **SCREENS[screen])
     board.page.goto(board.address)
     board.page.get_by_role("tab", name="Zeichenbrett").click()
-    board.wait_for("hypersd.board && hypersd.board.picture")
+    board.wait_for("hypersd.board && hypersd.board.image")
     still(board.page)
     assert board.page.evaluate(UNTIDY) == []

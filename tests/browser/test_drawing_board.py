@@ -83,7 +83,7 @@ def test_a_reload_brings_back_strokes_and_image(board: BoardPage) -> None:
     before, ink = board.image(), board.ink()
     board.page.reload()
     board.page.get_by_role("tab", name="Drawing board").click()
-    board.wait_for("hypersd.board && hypersd.board.picture")
+    board.wait_for("hypersd.board && hypersd.board.image")
     board.settle()
     assert (board.strokes(), board.ink(), board.image()) == (1, ink, before)
 
@@ -191,7 +191,7 @@ def test_a_restarted_server_is_found_again_and_nothing_is_lost(visitor: Visitor,
         # Gradio may reload the page once the server is back; either way strokes and a live image return.
         board.wait_for("window.hypersd && hypersd.board && hypersd.board.link && hypersd.board.link.transport.ready")
         board.page.get_by_role("tab", name="Drawing board").click()
-        board.wait_for("window.hypersd && hypersd.board && hypersd.board.picture && hypersd.board.link.idle")
+        board.wait_for("window.hypersd && hypersd.board && hypersd.board.image && hypersd.board.link.idle")
         board.settle()
         assert board.points() == drawn
         assert board.value("hypersd.board.link.transport.name") == transport

@@ -220,7 +220,7 @@ def test_layers_are_hidden_faded_and_ordered_and_undo_runs_across(board: BoardPa
     board.value("hypersd.board.drawing.saveNow()")
     board.page.reload()
     board.page.get_by_role("tab", name="Drawing board").click()
-    board.wait_for("hypersd.board && hypersd.board.picture")
+    board.wait_for("hypersd.board && hypersd.board.image")
     assert elements(board) == reloaded
 
 
@@ -312,7 +312,7 @@ def test_drawings_made_before_there_were_layers_open(board: BoardPage) -> None:
     )
     board.page.reload()
     board.page.get_by_role("tab", name="Drawing board").click()
-    board.wait_for("hypersd.board && hypersd.board.picture")
+    board.wait_for("hypersd.board && hypersd.board.image")
     assert [each["tool"] for each in elements(board)] == ["brush", "eraser"]
     assert board.ink() > 500
     assert color(board, 200 / 1024, 200 / 1024) == [255, 255, 255]

@@ -65,7 +65,7 @@ def test_no_word_of_the_page_stands_outside_the_table(marked: Served, visitor: C
     for tab in TABS:
         page.get_by_role("tab", name=f"⟦{ENGLISH[f'tab.{tab}']}⟧", exact=True).click()
         if tab == "board":
-            page.wait_for_function("() => hypersd.board.picture && hypersd.board.link.idle", timeout=WAIT)
+            page.wait_for_function("() => hypersd.board.image && hypersd.board.link.idle", timeout=WAIT)
             for fold in page.locator(".hs-fold").all():
                 fold.click()
         if tab == "compare":

@@ -33,7 +33,7 @@ def painting(board: BoardPage) -> BoardPage:
 
 def shown(board: BoardPage) -> np.ndarray:
     """The pixels of the image on the page."""
-    data = board.page.evaluate("async () => [...new Uint8Array(await hypersd.board.picture.blob.arrayBuffer())]")
+    data = board.page.evaluate("async () => [...new Uint8Array(await hypersd.board.image.blob.arrayBuffer())]")
     return np.asarray(Image.open(io.BytesIO(bytes(data))).convert("RGB")).astype(int)
 
 
@@ -72,7 +72,7 @@ def test_strength_goes_from_keep_to_free_and_outlives_a_reload(studio: Served, p
         assert init is not None and init.strength == value
     painting.wait_for("!hypersd.board.drawing.timer")
     painting.page.reload()
-    painting.wait_for("hypersd.board && hypersd.board.canvas.active && hypersd.board.picture")
+    painting.wait_for("hypersd.board && hypersd.board.canvas.active && hypersd.board.image")
     painting.settle()
     init = studio.engine.requests[-1].init
     assert init is not None and init.strength == 0.9

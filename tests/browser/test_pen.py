@@ -118,7 +118,7 @@ def test_undo_and_redo_go_on_after_a_reload(board: BoardPage) -> None:
     board.page.keyboard.press("Control+z")
     board.page.reload()
     board.page.get_by_role("tab", name="Drawing board").click()
-    board.wait_for("window.hypersd && hypersd.board && hypersd.board.picture")
+    board.wait_for("window.hypersd && hypersd.board && hypersd.board.image")
     assert board.points() == both[:1]
     board.page.keyboard.press("Control+Shift+z")
     assert board.points() == both

@@ -157,7 +157,7 @@ def test_the_style_cards_fill_and_a_click_puts_the_style_on(page: Page, studio: 
     expect(page.locator(".hs-cards img[src]")).to_have_count(3, timeout=WAIT)
     page.locator(".hs-cards .hs-style > button:first-child").nth(1).click()
     page.get_by_role("tab", name="Drawing board").click()
-    page.wait_for_function("() => hypersd.board.picture && hypersd.board.link.idle", timeout=WAIT)
+    page.wait_for_function("() => hypersd.board.image && hypersd.board.link.idle", timeout=WAIT)
     assert any(style.name == "clay" for style in studio.engine.requests[-1].styles)
 
 
@@ -502,7 +502,7 @@ def test_a_phone_shows_paper_and_image_at_once(studio: Served, visitor: Visitor)
     phone = visitor(studio.address, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
     phone.page.goto(phone.address)
     phone.page.get_by_role("tab", name="Drawing board").click()
-    phone.wait_for("window.hypersd && hypersd.board && hypersd.board.picture")
+    phone.wait_for("window.hypersd && hypersd.board && hypersd.board.image")
     assert phone.value("hypersd.board.board.dataset.layout") == "side"
     shown = phone.page.locator(".hs-output").bounding_box()
     assert shown is not None and shown["width"] > 280 and shown["y"] >= 0, "the whole image too"
@@ -527,7 +527,7 @@ def test_the_timeline_survives_a_reload(studio: Served, visitor: Visitor) -> Non
     expect(board.page.locator(".hs-t-frame")).to_have_count(1, timeout=WAIT)
     board.value("hypersd.board.drawing.clear()")
     board.page.locator('[data-do="toboard"]').click()
-    board.wait_for("hypersd.board.link && hypersd.board.picture")
+    board.wait_for("hypersd.board.link && hypersd.board.image")
     board.settle()
     assert (board.strokes(), board.image()) == (2, good)
     board.page.keyboard.press("Control+z")

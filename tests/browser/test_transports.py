@@ -129,7 +129,7 @@ def test_a_dead_connection_is_noticed_and_replaced(way: str, studio: Served, vis
         # Gradio may reload the page when its own connections come back; either way strokes and a live image return.
         board.wait_for("window.hypersd && hypersd.board && hypersd.board.link && hypersd.board.link.transport.ready")
         board.page.get_by_role("tab", name="Drawing board").click()
-        board.wait_for("window.hypersd && hypersd.board && hypersd.board.picture && hypersd.board.link.idle")
+        board.wait_for("window.hypersd && hypersd.board && hypersd.board.image && hypersd.board.link.idle")
         assert board.points() == points and len(points) == 3
         board.settle()
 

@@ -40,7 +40,7 @@ test("no ZIP, and one cut short, is none", async () => {
   assert.equal(await unarchived(await zipped([{ name: "session.json", blob: new Blob(["{"]) }])), null);
 });
 
-test("a session comes back with its pictures, strokes and drawings", async () => {
+test("a session comes back with its images, strokes and drawings", async () => {
   const stroke = { tool: "brush", points: [1, 2, 0.5] };
   const frames = [1, 2].map((id) => ({ id, blob: new Blob([`picture ${id}`]), head: { prompt: "a cat", seed: id }, operations: id === 2 ? [stroke, stroke] : [stroke], at: 5, pinned: id === 2 }));
   frames.push({ id: 3, blob: new Blob(["words"]), head: { prompt: "a dog" }, operations: null, at: 6, pinned: false });

@@ -11,7 +11,7 @@ const steps = [
   { tool: "eraser", points: [] },
 ];
 
-test("the last picture is what is painted on, and neither it nor the mask is ink", () => {
+test("the last image is what is painted on, and neither it nor the mask is ink", () => {
   assert.equal(canvasOf(steps).source, "b");
   assert.equal(canvasOf([steps[1]]), null);
   assert.deepEqual(inkOf(steps), [steps[1], steps[4]]);

@@ -63,7 +63,7 @@ test("never more than two states are on their way, and the newest is sent at las
   assert.equal(page.sent.at(-1).revision, 30);
 });
 
-test("an older picture is never shown over a newer one", async (context) => {
+test("an older image is never shown over a newer one", async (context) => {
   const page = connected(context, () => {});
   await page.move(2, 200);
   page.on.answer({ type: "picture", seq: 2 });

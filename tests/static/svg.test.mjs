@@ -19,7 +19,7 @@ test("a stroke of another pressure changes its width in small steps", () => {
   for (let i = 1; i < widths.length - 1; i += 1) assert.ok(Math.abs(widths[i] - widths[i - 1]) < 5, widths.join());
 });
 
-test("shapes, areas, pictures and mirrors are what they were", () => {
+test("shapes, areas, images and mirrors are what they were", () => {
   const svg = svgOf([
     { tool: "shape", color: "#000000", size: 10, points: [0, 0, 0.5, 10, 0, 0.5, 10, 10, 0.5], closed: true, fill: true, symmetry: 1 },
     { tool: "fill", color: "#ffffff", paths: [[0, 0, 10, 0, 10, 10], [2, 2, 4, 2, 4, 4]], matrix: [2, 0, 0, 2, 5, 6] },

@@ -14,7 +14,7 @@ test("edges stand on the slope and nowhere else", () => {
   assert.ok(columns.size >= 1 && [...columns].every((x) => x === 29 || x === 30), [...columns].join());
 });
 
-test("a plain picture and a faint slope have no edges", () => {
+test("a plain image and a faint slope have no edges", () => {
   assert.ok(edges(grid(() => 0.7), SIDE).every((value) => !value));
   assert.ok(edges(grid((x) => x / 1000), SIDE).every((value) => !value));
 });
@@ -45,7 +45,7 @@ test("grain and lines that are faint all along are left out", () => {
   assert.equal(strokesOf(grid((x, y) => (y === 32 ? (x > 40 ? 0.5 : 0.2) : 0)), SIDE).length, 1, "faint where a strong one goes on");
 });
 
-test("lines at the picture's border don't wrap to the other side", () => {
+test("lines at the image's border don't wrap to the other side", () => {
   for (const stroke of strokesOf(grid((x, y) => (x < 2 || y < 2 || x > SIDE - 3 || y > SIDE - 3 ? 1 : 0)), SIDE)) {
     const at = places(stroke);
     for (let i = 1; i < at.length; i += 1) assert.ok(Math.hypot(at[i][0] - at[i - 1][0], at[i][1] - at[i - 1][1]) < 8);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { fromBase64, pack, packParts, toBase64, unpack } from "../../hypersd_app/ui/static/core/wire.js";
 
-test("a message is two little-endian numbers, JSON and a picture", () => {
+test("a message is two little-endian numbers, JSON and an image", () => {
   const bytes = new Uint8Array(pack(0x01020304, { a: "ü" }, Uint8Array.of(9, 8).buffer));
   const json = new TextEncoder().encode('{"a":"ü"}');
   assert.deepEqual([...bytes], [4, 3, 2, 1, json.length, 0, 0, 0, ...json, 9, 8]);

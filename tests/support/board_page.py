@@ -55,7 +55,7 @@ class BoardPage:
         """Open the drawing board and wait for the first image."""
         self.page.goto(self.address)
         self.page.get_by_role("tab", name="Drawing board").click()
-        self.wait_for("hypersd.board && hypersd.board.picture")
+        self.wait_for("hypersd.board && hypersd.board.image")
         return self
 
     def wait_for(self, condition: str) -> None:
@@ -96,7 +96,7 @@ class BoardPage:
 
     def image(self) -> str:
         """The shown image's bytes, in base64."""
-        shown: str = self.page.evaluate("async () => hypersd.toBase64(await hypersd.board.picture.blob.arrayBuffer())")
+        shown: str = self.page.evaluate("async () => hypersd.toBase64(await hypersd.board.image.blob.arrayBuffer())")
         return shown
 
     def strokes(self) -> int:

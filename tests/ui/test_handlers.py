@@ -268,7 +268,7 @@ def test_a_language_is_chosen() -> None:
         use_language("tlh")
     use_language("de")
     try:
-        assert (counted("pictures", 1), counted("pictures", 3)) == ("1 Bild", "3 Bilder")
+        assert (counted("images", 1), counted("images", 3)) == ("1 Bild", "3 Bilder")
         assert note_text(StepReached(3, 8)) == "Schritt 3 von 8" and note_text("Downloading x") == "Downloading x"
     finally:
         use_language("en")

@@ -147,7 +147,7 @@ def text_scene(page: Page) -> None:
 def board_scene(page: Page, subject: Subject = MUSHROOM) -> None:
     """A drawing with its image, the pen at rest."""
     page.get_by_role("tab", name="Drawing board").click()
-    page.wait_for_function("() => window.hypersd && hypersd.board && hypersd.board.picture")
+    page.wait_for_function("() => window.hypersd && hypersd.board && hypersd.board.image")
     page.locator(".hs-prompt").fill(subject.prompt)
     box = page.locator(".hs-paper").bounding_box()
     assert box is not None

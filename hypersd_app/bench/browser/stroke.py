@@ -109,7 +109,7 @@ def measure_board(tab: Tab, address: str, strokes: int, transport: str) -> dict[
     tab.wait_for(f"() => {BOARD_TAB}")
     tab.run(f"{BOARD_TAB}.click()")
     tab.run(page_modules())
-    tab.wait_for("() => window.hypersd && hypersd.board && hypersd.board.picture")
+    tab.wait_for("() => window.hypersd && hypersd.board && hypersd.board.image")
     tab.run(PROBE.read_text(encoding="utf-8"))
     tab.run("strokeProbe.watchBoard(hypersd.board)")
     for number, places in enumerate(scripted_strokes(strokes)):

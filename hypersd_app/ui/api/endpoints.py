@@ -60,13 +60,13 @@ def _add_text_to_image(handlers: Handlers) -> None:
         width: float | None = None,
         height: float | None = None,
     ) -> list[Any]:
-        """Make pictures from words with a few-step diffusion model.
+        """Make images from words with a few-step diffusion model.
 
         Args:
             prompt: What to draw, 1 to 500 characters, for example "a red apple".
             num_inference_steps: Steps, a whole number from 1 to 8; 1 is fastest, more adds detail. A named recipe has its own.
-            seed: A whole number from 0 to 4294967295; the same seed gives the same picture again.
-            num_images: How many pictures, 1 to 8; picture i uses seed + i.
+            seed: A whole number from 0 to 4294967295; the same seed gives the same image again.
+            num_images: How many images, 1 to 8; image i uses seed + i.
             model: A name of list_models; empty for the default.
             recipe: A recipe of that model; empty for the first that allows the steps.
             negative_prompt: What to keep out; only recipes with guidance take one.
@@ -77,7 +77,7 @@ def _add_text_to_image(handlers: Handlers) -> None:
             height: As width.
 
         Returns:
-            The pictures as PNG files that carry their recipes.
+            The images as PNG files that carry their recipes.
         """
         return handlers.text_to_image(
             {
@@ -107,20 +107,20 @@ def _add_scribble(handlers: Handlers) -> None:
         styles: str,
         control: str,
     ) -> Any:
-        """Turn a line drawing into a picture that keeps its lines.
+        """Turn a line drawing into an image that keeps its lines.
 
         Args:
-            sketch: A picture file of a drawing on light or dark paper, at most 25 megapixels; coloured lines ask for their colour.
+            sketch: An image file of a drawing on light or dark paper, at most 25 megapixels; coloured lines ask for their colour.
             prompt: What the drawing shows, 1 to 500 characters.
             num_inference_steps: Steps of the model, a whole number from 1 to 8.
             controlnet_conditioning_scale: How closely to follow the lines, 0 to 2; 1 is usual.
-            seed: A whole number from 0 to 4294967295; the same seed gives the same picture again.
+            seed: A whole number from 0 to 4294967295; the same seed gives the same image again.
             model: A name of list_models that follows drawings; empty for the default.
             styles: Styles of list_styles with weights, for example "ink:0.8, clay"; empty for none.
             control: What the lines are read as: scribble, or another control kind of the model.
 
         Returns:
-            The picture as a PNG file that carries its recipe.
+            The image as a PNG file that carries its recipe.
         """
         values = {
             "prompt": prompt, "num_inference_steps": num_inference_steps, "seed": seed, "model": model, "styles": styles,
@@ -165,11 +165,11 @@ def _add_compare(handlers: Handlers) -> None:
             x_values: Its values with | between, as "1 | 2 | 4" for steps, "unified@1 | teacher@25" for recipe.
             y: What changes from top to bottom, as for x; empty for nothing.
             y_values: Its values with | between.
-            seed: A whole number from 0 to 4294967295, the same for all pictures unless an axis changes it.
+            seed: A whole number from 0 to 4294967295, the same for all images unless an axis changes it.
             num_inference_steps: Steps, 1 to 8, unless an axis changes them; a recipe takes the nearest it was made for.
             model: A name of list_models; empty for the default.
             styles: Styles of list_styles with weights, for example "ink:0.8, clay"; empty for none.
-            sketch: A picture file of a drawing that all pictures follow; may be left out.
+            sketch: An image file of a drawing that all images follow; may be left out.
 
         Returns:
             A contact sheet as a PNG file, and what each place of it shows with its time in milliseconds. The sheet carries the
@@ -209,13 +209,13 @@ def _add_recipes(handlers: Handlers) -> None:
         return handlers.recipe_from_png(picture)
 
     def make_again(picture: str) -> Any:
-        """Make the picture of a PNG's recipe again, from its prompt, seed, styles and sketch.
+        """Make the image of a PNG's recipe again, from its prompt, seed, styles and sketch.
 
         Args:
             picture: A PNG file that this studio made.
 
         Returns:
-            The picture as a PNG file.
+            The image as a PNG file.
         """
         return handlers.make_again(picture)
 
@@ -228,12 +228,12 @@ def _add_annotate(handlers: Handlers) -> None:
         """Turn a photograph into what a control kind of a model follows: edges, lines or depth.
 
         Args:
-            photograph: A picture file, at most 25 megapixels.
+            photograph: An image file, at most 25 megapixels.
             control: A control kind of the model, see list_models.
             model: A name of list_models; empty for the default.
 
         Returns:
-            The control picture as a PNG file, white on black.
+            The control image as a PNG file, white on black.
         """
         return handlers.annotate(photograph, control, model)
 
@@ -247,10 +247,10 @@ def _add_annotate(handlers: Handlers) -> None:
 
 def _add_animate(handlers: Handlers) -> None:
     def animate(pictures: list[str], milliseconds: float) -> str:
-        """Join pictures to an endless GIF, the last one held for a second.
+        """Join images to an endless GIF, the last one held for a second.
 
         Args:
-            pictures: Picture files, 1 to 400.
+            pictures: Image files, 1 to 400.
             milliseconds: How long each is shown, 20 or more.
 
         Returns:

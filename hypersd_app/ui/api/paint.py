@@ -27,24 +27,24 @@ def add_paint(handlers: Handlers, endpoint: Callable[..., None]) -> None:
         mask: str | None = None,
         sketch: str | None = None,
     ) -> Any:
-        """Change a picture by words: all of it, or only what a mask says.
+        """Change an image by words: all of it, or only what a mask says.
 
         Args:
-            picture: A picture file to start from, at most 25 megapixels; its middle is cut to the model's shape.
-            prompt: What the picture is to become, 1 to 500 characters.
-            strength: How far to go, 0 to 1: 0 keeps the picture, 1 forgets it. list_models says which strengths a recipe has.
+            picture: An image file to start from, at most 25 megapixels; its middle is cut to the model's shape.
+            prompt: What the image is to become, 1 to 500 characters.
+            strength: How far to go, 0 to 1: 0 keeps the image, 1 forgets it. list_models says which strengths a recipe has.
             num_inference_steps: Steps, a whole number from 1 to 8; a named recipe has its own.
-            seed: A whole number from 0 to 4294967295; the same seed gives the same picture again.
+            seed: A whole number from 0 to 4294967295; the same seed gives the same image again.
             model: A name of list_models; empty for the default.
             recipe: A recipe of that model; empty for the first that allows the steps.
             negative_prompt: What to keep out; only recipes with guidance take one.
             styles: Styles of list_styles with weights, for example "ink:0.8, clay"; empty for none.
-            mask: A picture file of the same size. What is white in it, or painted on transparent paper, is made anew with a
-                soft edge; the rest stays as it is. Left out, all of the picture may change.
-            sketch: A picture file of a drawing whose lines are followed as well; may be left out.
+            mask: An image file of the same size. What is white in it, or painted on transparent paper, is made anew with a
+                soft edge; the rest stays as it is. Left out, all of the image may change.
+            sketch: An image file of a drawing whose lines are followed as well; may be left out.
 
         Returns:
-            The picture as a PNG file that carries its recipe: strength, and the hash of the picture it started from.
+            The image as a PNG file that carries its recipe: strength, and the hash of the image it started from.
         """
         values = {
             "prompt": prompt, "strength": strength, "num_inference_steps": num_inference_steps, "seed": seed, "model": model,

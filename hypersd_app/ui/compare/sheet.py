@@ -12,9 +12,9 @@ INK, QUIET, PAPER = "#2b2824", "#6b6459", "#ffffff"
 
 
 def contact_sheet(
-    pictures: Sequence[Image.Image | None], columns: Sequence[str], rows: Sequence[str], captions: Sequence[str], title: str
+    images: Sequence[Image.Image | None], columns: Sequence[str], rows: Sequence[str], captions: Sequence[str], title: str
 ) -> Image.Image:
-    """Pictures row by row (None leaves a place empty) under `title`, with a label for each column and row."""
+    """Images row by row (None leaves a place empty) under `title`, with a label for each column and row."""
     left = MARGIN + (LEFT if rows else 0)
     top = MARGIN + 2 * HEADER
     step = SIDE + GAP
@@ -26,10 +26,10 @@ def contact_sheet(
         _write(draw, (left + i * step, MARGIN + HEADER + 6), label, 16, INK, SIDE)
     for i, label in enumerate(rows):
         _write(draw, (MARGIN, top + i * (step + CAPTION) + SIDE // 2), label, 16, INK, LEFT - GAP)
-    for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+    for i, (image, caption) in enumerate(zip(images, captions, strict=True)):
         at = (left + i % len(columns) * step, top + i // len(columns) * (step + CAPTION))
-        if picture is not None:
-            sheet.paste(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS), at)
+        if image is not None:
+            sheet.paste(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS), at)
         _write(draw, (at[0], at[1] + SIDE + 4), caption, 14, QUIET, SIDE)
     return sheet
 

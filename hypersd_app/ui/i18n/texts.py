@@ -31,7 +31,7 @@ def text(key: str) -> str:
 
 
 def counted(things: str, count: int) -> str:
-    """A count with its noun, as in "1 picture" and "3 pictures": pictures, steps, models or styles."""
+    """A count with its noun, as in "1 image" and "3 images": images, steps, models or styles."""
     return text(f"count.{things}.{'one' if count == 1 else 'other'}").format(count=count)
 
 

@@ -14,7 +14,7 @@ import { mountTimeline } from "./timeline/timeline_page.js";
 export { filled, isFilling } from "./core/navigation.js";
 export { remembered } from "./core/session.js";
 export { newCatalogue } from "./styles/styles_page.js";
-export { collectPictures } from "./text/pictures.js";
+export { collectImages } from "./text/images.js";
 export { mountBoard, mountCompare, mountIdeas, mountStyles, mountTimeline };
 
 resumeSession();

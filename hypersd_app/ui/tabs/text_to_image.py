@@ -89,7 +89,7 @@ def add_text_to_image(handlers: Handlers, uplink: gr.HTML, blocks: gr.Blocks) ->
             rest = _controls(handlers)
     outbox = gr.HTML(
         value="", html_template="<span hidden></span>", elem_classes="hs-invisible",
-        js_on_load=on_value("collectPictures"),
+        js_on_load=on_value("collectImages"),
     )  # fmt: skip
     tab = TextTab(prompt=prompt, make=make, gallery=gallery, status=status, outbox=outbox, drawn=gr.State(None), **rest)
     _connect(tab, TextActions(handlers), uplink, blocks)

@@ -15,7 +15,7 @@ from hypersd_app.errors import HyperSDError, InvalidRequest
 from hypersd_app.images.files import encode_jpeg
 from hypersd_app.images.metadata import request_of
 from hypersd_app.requests import MAX_STYLES, GenerationRequest, GenerationResult, request_to_json, whole
-from hypersd_app.ui.handlers import Handlers, any_seed, pictures
+from hypersd_app.ui.handlers import Handlers, any_seed, images
 from hypersd_app.ui.i18n.texts import counted, text
 from hypersd_app.ui.page_config import recipe_choices, recipe_row
 from hypersd_app.ui.progress import Step
@@ -85,8 +85,8 @@ class TextActions:
                 yield *shown(reached), request
             elif self._clock() >= tell_at:
                 tell_at = self._clock() + min(TELL_EVERY, self._tell_after)
-                picture = gr.skip() if reached.picture is None else gr.update(value=[reached.picture], columns=1)
-                yield picture, f"{reached.note} · {reached.share:.0%}", gr.skip(), gr.skip()
+                image = gr.skip() if reached.image is None else gr.update(value=[reached.image], columns=1)
+                yield image, f"{reached.note} · {reached.share:.0%}", gr.skip(), gr.skip()
 
     def collect(self, *values: Any) -> dict[str, Any]:
         """Request values by name, as the chosen model and recipe allow them.
@@ -228,23 +228,23 @@ def shown(result: GenerationResult) -> tuple[Any, str, str]:
 
 
 def gallery_of(result: GenerationResult) -> Any:
-    """The gallery with a result's pictures, in a fitting number of columns."""
+    """The gallery with a result's images, in a fitting number of columns."""
     count = len(result.images)
-    return gr.update(value=pictures(result), columns={1: 1, 2: 2, 3: 3, 4: 2}.get(count, 4))
+    return gr.update(value=images(result), columns={1: 1, 2: 2, 3: 3, 4: 2}.get(count, 4))
 
 
 def status_of(result: GenerationResult) -> str:
-    """One line under the pictures."""
+    """One line under the images."""
     request = result.request
     done = text("text.status.done").format(
-        pictures=counted("pictures", len(result.images)), steps=counted("steps", request.num_inference_steps),
+        images=counted("images", len(result.images)), steps=counted("steps", request.num_inference_steps),
         total=result.milliseconds.get("total", 0.0), seed=request.seed,
     )  # fmt: skip
     return " · ".join([done, *result.notes])
 
 
 def outbox_of(result: GenerationResult) -> str:
-    """The pictures, small, with their recipes, as JSON for the timeline in the browser."""
+    """The images, small, with their recipes, as JSON for the timeline in the browser."""
     frames = []
     for i, image in enumerate(result.images):
         small = image.copy()

@@ -29,16 +29,16 @@ import { Hand } from "../tools/hand.js";
 import { LayersPanel } from "../tools/layers_panel.js";
 import { timeline } from "../timeline/current.js";
 
-const REST_AFTER = 450; // ms without a change: the pen rests, a better picture is asked for
+const REST_AFTER = 450; // ms without a change: the pen rests, a better image is asked for
 
 const [LAYOUT, OPACITY] = ["hypersd.layout", "hypersd.opacity"]; // kept over a reload
 const PEN_LOOK = 100; // ms between two looks at the pen
 const ZOOM_STEP = 1.5; // of a button or key
-const UPRIGHT = "(min-width: 761px) and (max-aspect-ratio: 1/1)"; // there the picture lies under the ink: both are seen, as large as can be
+const UPRIGHT = "(min-width: 761px) and (max-aspect-ratio: 1/1)"; // there the image lies under the ink: both are seen, as large as can be
 
 export class Board {
   constructor(element, config) {
-    Object.assign(this, { element, config, rest: false, restTimer: 0, picture: null });
+    Object.assign(this, { element, config, rest: false, restTimer: 0, image: null });
     this.find();
     this.drawing = new Drawing("hypersd.drawing", (step) => this.redrawn(step));
     this.meter = new Meter(element.querySelector(".hs-meter"));
@@ -130,7 +130,7 @@ export class Board {
     this.restTimer = setTimeout(() => this.rested(), REST_AFTER);
     if (this.link) this.link.request(urgent);
   }
-  // Why the picture does not follow, where the reason is not an error.
+  // Why the image does not follow, where the reason is not an error.
   advise() {
     const { texts } = this.config;
     const advice = [texts["board.noprompt"], texts["board.nosketch"]];
@@ -164,7 +164,7 @@ export class Board {
     const drawn = this.settings.model.sketch || this.canvas.active;
     return head.prompt.trim() ? JSON.stringify([drawn ? this.drawing.revision : 0, head]) : "";
   }
-  // The request as it would be now, without its pictures.
+  // The request as it would be now, without its images.
   head(rest) { return { ...this.settings.head(rest), ...this.canvas.head() }; }
   // The same with them: {head, picture}.
   async frame(head) { return this.canvas.active ? this.canvas.frame(head) : { head, picture: await this.sketch() }; }
@@ -192,7 +192,7 @@ export class Board {
     for (const target of [this.output, this.under]) target.src = url;
     this.variants.mirror(url);
     const blob = new Blob([answer.picture], { type: "image/jpeg" });
-    this.picture = { blob, seq: answer.seq };
+    this.image = { blob, seq: answer.seq };
     this.board.classList.add("hs-has-picture");
     this.loadingBox.hidden = true;
     this.output.dataset.seq = answer.seq;
@@ -205,7 +205,7 @@ export class Board {
     const first = !this.shown;
     this.shown = { head, operations: sent.operations };
     if (first) await timeline.loaded;
-    // A reload begins with the pictures that are there already; of a moving pen each is another.
+    // A reload begins with the images that are there already; of a moving pen each is another.
     if ((first || head.rest) && timeline.has(head, sent.operations)) return;
     timeline.add(blob, head, sent.operations);
   }
@@ -239,7 +239,7 @@ export class Board {
     if (name === "offline") this.setNotice(texts["board.state.offline"]);
     else if (this.notice.textContent === texts["board.state.offline"]) this.setNotice("");
   }
-  // To those who hear the page: that it stopped and goes on, not every picture. What is wrong, the notice tells.
+  // To those who hear the page: that it stopped and goes on, not every image. What is wrong, the notice tells.
   tell(before, name, words) {
     if (name === "stopped" || (name === "ready" && ["offline", "stopped"].includes(before))) this.told.textContent = words;
   }
@@ -268,9 +268,9 @@ export class Board {
     this.tools.press("layout", overlay);
   }
   showOpacity() { this.under.style.opacity = Number(this.opacity.value) / 100; }
-  // All that is needed to make the shown picture again.
+  // All that is needed to make the shown image again.
   recipe() { return { head: { ...this.head(this.rest), rest: this.rest }, operations: this.drawing.visible }; }
-  // While no pictures are made the shown one stays, whatever is changed: that is what is saved.
+  // While no images are made the shown one stays, whatever is changed: that is what is saved.
   recipeToSave() { return this.link && !this.link.running && this.shown ? this.shown : this.recipe(); }
   restore(recipe) {
     this.canvas.restore(recipe.head);

@@ -1,5 +1,5 @@
-// Painting on a picture: what strokes go on, how far the model may go from it, and where. Both are steps of the drawing:
-//   {tool: "canvas", layer: "canvas", source}   the picture, a data URL; the last one counts
+// Painting on an image: what strokes go on, how far the model may go from it, and where. Both are steps of the drawing:
+//   {tool: "canvas", layer: "canvas", source}   the image, a data URL; the last one counts
 //   strokes with layer "mask"                   where it may change; without any it may everywhere
 import { paintAll, paintLayer, Sheet, controlSheet } from "../drawing/painter.js";
 import { pngOf } from "./png.js";
@@ -72,7 +72,7 @@ export class Canvas {
   }
   get operations() { return this.board.drawing.visible; }
   // Looked for only when a step came or went: every movement of the pen asks.
-  get picture() {
+  get ground() {
     const { operations } = this.board.drawing;
     const last = operations[operations.length - 1];
     if (this.last !== last || this.length !== operations.length) {
@@ -82,8 +82,8 @@ export class Canvas {
   }
   get masked() { return maskOf(this.operations).some(({ tool }) => tool !== "eraser"); }
   get strengths() { return strengthsOf(this.board.settings.model, this.board.settings.values.recipe); }
-  // Whether the model starts from a picture.
-  get active() { return Boolean(this.picture) && (this.strengths === null || this.strengths.length > 0); }
+  // Whether the model starts from an image.
+  get active() { return Boolean(this.ground) && (this.strengths === null || this.strengths.length > 0); }
   // What a request says besides the settings.
   head() {
     if (!this.active) return {};
@@ -96,7 +96,7 @@ export class Canvas {
     return paintedFrame({ ...head, ...this.head() }, operations, { ink, mask: this.masked ? this.sheets[1].canvas : null });
   }
 
-  // The shown picture as what is painted on, its drawing with it; one undo brings back what was before.
+  // The shown image as what is painted on, its drawing with it; one undo brings back what was before.
   start(source) { if (source) this.board.drawing.replace([{ tool: CANVAS, layer: CANVAS, source }]); }
   // White paper again; the strokes stay.
   stop() {
@@ -116,14 +116,14 @@ export class Canvas {
   }
   // What the drawing or the settings have become.
   show() {
-    const picture = this.picture;
-    if (picture !== this.shown) {
-      this.shown = picture;
-      if (picture) this.image.src = picture.source; else this.image.removeAttribute("src");
-      this.image.hidden = this.tools.hidden = !picture;
+    const ground = this.ground;
+    if (ground !== this.shown) {
+      this.shown = ground;
+      if (ground) this.image.src = ground.source; else this.image.removeAttribute("src");
+      this.image.hidden = this.tools.hidden = !ground;
     }
     this.element.classList.toggle("hs-painting", this.active);
-    if (!picture) return;
+    if (!ground) return;
     const strengths = this.strengths;
     this.slider.disabled = Boolean(strengths) && !strengths.length;
     this.slider.step = strengths ? "any" : "0.05";
@@ -133,10 +133,10 @@ export class Canvas {
   }
   // Canvases of the mask, as many pixels as those of the ink; none while there is nothing to mask.
   fit(inkSide, controlSide) {
-    const there = Boolean(this.picture);
+    const there = Boolean(this.ground);
     return this.sheets.map((sheet, i) => sheet.resize(there ? [inkSide, controlSide][i] : 0)).includes(true);
   }
   repaint() {
-    if (this.picture) for (const { context } of this.sheets) paintLayer(context, maskOf(this.operations), this.board.drawing.growing);
+    if (this.ground) for (const { context } of this.sheets) paintLayer(context, maskOf(this.operations), this.board.drawing.growing);
   }
 }

@@ -1,4 +1,4 @@
-// The paper: stacked layers (trace, picture, ink, prediction) under one pen, with pan and zoom.
+// The paper: stacked layers (trace, image, ink, prediction) under one pen, with pan and zoom.
 import { MASK } from "./canvas.js";
 import { LayerSheets } from "../drawing/layer_sheets.js";
 import { paintElement, paintStroke, strokeBounds } from "../drawing/painter.js";
@@ -214,7 +214,7 @@ export class Paper {
     this.hasAhead = true;
   }
   // The layer is hardly larger than what it shows: without a GPU a whole one costs a quarter of a processor core, 60 times
-  // a second, and the pictures are made on the same cores. It is moved, which lays nothing out anew, and grows in steps.
+  // a second, and the images are made on the same cores. It is moved, which lays nothing out anew, and grows in steps.
   placeAhead(bounds) {
     const scale = this.ink.canvas.width / PAPER;
     const [left, top] = bounds.slice(0, 2).map((units) => Math.floor(units * scale));

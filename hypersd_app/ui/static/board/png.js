@@ -74,7 +74,7 @@ function copy(bits, bytes, distance) {
 }
 
 // Most of a drawing is empty paper: pixels like the one before or the one above. Nothing else is looked for, which is
-// what makes this fast. null for a picture of which that leaves more than half.
+// what makes this fast. null for an image of which that leaves more than half.
 function quicklyDeflated({ data, width, height }) {
   const pixels = new Uint32Array(data.buffer, data.byteOffset, width * height);
   const row = 4 * width + 1;

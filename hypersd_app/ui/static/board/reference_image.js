@@ -1,4 +1,4 @@
-// A faint picture under the ink, sketches brought in from files, and turning a picture into lines.
+// A faint image under the ink, sketches brought in from files, and turning an image into lines.
 import { inkOf, paperColor } from "./sketch_ink.js";
 import { edges, strokesOf } from "./vectorize.js";
 import { callServer, texts } from "../core/bridge.js";
@@ -8,11 +8,11 @@ import { forgetValue, keepValue, keptValue, readText, writeText } from "../core/
 import { fromBase64 } from "../core/wire.js";
 
 const SIDE = 512;
-const RIM = 4; // px inside of a picture's border in which edges are the border's
+const RIM = 4; // px inside of an image's border in which edges are the border's
 const LINE = 0.3; // grey value from which a detector's line is one
 const DRAWN_KINDS = ["canny", "lineart"]; // control kinds that read lines; the others read tones
 
-async function picture(source) {
+async function loaded(source) {
   const image = new Image();
   image.src = source;
   await image.decode();
@@ -20,14 +20,14 @@ async function picture(source) {
 }
 
 async function copied(source) {
-  const image = await picture(source);
+  const image = await loaded(source);
   const canvas = Object.assign(document.createElement("canvas"), { width: image.naturalWidth, height: image.naturalHeight });
   canvas.getContext("2d").drawImage(image, 0, 0);
   return canvas;
 }
 async function pngBytes(source) { return fromBase64((await copied(source)).toDataURL("image/png").split(",")[1]); }
 
-// A picture fitted into a square of its own paper: {data: RGBA, paper: [r, g, b], box: [left, top, right, bottom] of the picture}.
+// An image fitted into a square of its own paper: {data: RGBA, paper: [r, g, b], box: [left, top, right, bottom] of the image}.
 function fitted(image) {
   const canvas = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
   const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -59,14 +59,14 @@ function inkOperation(alpha, colorOf = () => [34, 37, 43]) {
 
 // A drawing's lines: what differs from its paper, in its colours.
 export async function sketchToInk(source) {
-  const { data, paper } = fitted(await picture(source));
+  const { data, paper } = fitted(await loaded(source));
   const inks = inkOf(data, paper);
   return inkOperation(Float32Array.from(inks, ([, alpha]) => alpha), (i) => inks[i][0]);
 }
 
-// A picture's edges as strokes; where the picture ends is none.
+// An image's edges as strokes; where the image ends is none.
 export async function edgesToStrokes(source) {
-  const found = fitted(await picture(source));
+  const found = fitted(await loaded(source));
   const [left, top, right, bottom] = found.box;
   const inside = (i) => {
     const [x, y] = [i % SIDE, Math.floor(i / SIDE)];
@@ -75,14 +75,14 @@ export async function edgesToStrokes(source) {
   return strokesOf(edges(greys(found), SIDE).map((value, i) => (inside(i) ? value : 0)), SIDE);
 }
 
-// What a detector made of a picture, bright on black: its lines as strokes, or its tones as ink.
-export const linesToStrokes = async (source) => strokesOf(greys(fitted(await picture(source))).map((value) => (value > LINE ? value : 0)), SIDE);
-export const greysToInk = async (source) => inkOperation(greys(fitted(await picture(source))));
+// What a detector made of an image, bright on black: its lines as strokes, or its tones as ink.
+export const linesToStrokes = async (source) => strokesOf(greys(fitted(await loaded(source))).map((value) => (value > LINE ? value : 0)), SIDE);
+export const greysToInk = async (source) => inkOperation(greys(fitted(await loaded(source))));
 
-const KEPT = "hypersd.traces"; // the keys of pictures that the browser's database holds, the newest last
+const KEPT = "hypersd.traces"; // the keys of images that the browser's database holds, the newest last
 const MOST_KEPT = 12;
 
-// A faint picture is a step of the drawing, {tool: "reference", key}: undo brings back the one of before. The pictures themselves
+// A faint image is a step of the drawing, {tool: "reference", key}: undo brings back the one of before. The images themselves
 // lie in the browser's database.
 export class ReferenceImage {
   constructor(element, board) {
@@ -97,7 +97,7 @@ export class ReferenceImage {
     if (item && element.offsetParent) this.pasted(item);
   }
   async pasted(file) { if (!await restoreFile(file)) await this.take(file, "trace"); }
-  // A picture, whether it has a recipe or not: who traces or imports it wants what is seen in it.
+  // An image, whether it has a recipe or not: who traces or imports it wants what is seen in it.
   async take(file, role) {
     const url = URL.createObjectURL(file);
     try {
@@ -123,7 +123,7 @@ export class ReferenceImage {
     writeText("localStorage", KEPT, JSON.stringify(keys));
     return key;
   }
-  // The picture that the drawing's steps say.
+  // The image that the drawing's steps say.
   async sync() {
     const { reference } = this.board.drawing.document;
     if (reference === this.key) return;
@@ -134,7 +134,7 @@ export class ReferenceImage {
     this.tools.hidden = !source;
     this.board.paper.layers.show(this.board.drawing.document);
   }
-  // Earlier pages kept one picture beside the drawing.
+  // Earlier pages kept one image beside the drawing.
   async load() {
     const source = await keptValue("trace");
     if (!source) return;
@@ -144,9 +144,9 @@ export class ReferenceImage {
     drawing.operations.unshift({ tool: "reference", key: this.keep(source) });
     drawing.forgetState();
   }
-  // One step of undo takes the lines away and brings the picture back.
+  // One step of undo takes the lines away and brings the image back.
   async toLines() { if (this.image.src) await this.draw(this.image.src, [{ tool: "reference", key: "" }]); }
-  // A picture's lines as strokes of the drawing, and then other steps; an error is told.
+  // An image's lines as strokes of the drawing, and then other steps; an error is told.
   async draw(source, then = []) {
     try {
       const drawn = await this.lines(source);
@@ -158,7 +158,7 @@ export class ReferenceImage {
       this.board.setNotice(error.message);
     }
   }
-  // Edges are found here; what the other control kinds read of a picture (depth, line art), the server's detectors find.
+  // Edges are found here; what the other control kinds read of an image (depth, line art), the server's detectors find.
   async lines(source) {
     const { control, model } = this.board.settings;
     if (!control.name || control.name.startsWith("scribble")) return edgesToStrokes(source);

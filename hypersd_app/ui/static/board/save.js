@@ -13,22 +13,22 @@ export function saveRecipe(recipe) {
 
 // The full-quality PNG of a recipe, with all that makes it again inside.
 export async function savePng(recipe) {
-  const answer = await fullPicture(recipe);
+  const answer = await fullImage(recipe);
   if (answer && answer.png) download(new Blob([fromBase64(answer.png)], { type: "image/png" }), answer.name);
   else say((answer && answer.message) || texts["board.state.offline"]);
 }
-async function fullPicture(recipe) {
+async function fullImage(recipe) {
   const { head, picture } = await frameOf(recipe);
   return callServer("save_png", { head, operations: recipe.operations || [] }, picture);
 }
 // Its bytes. Throws an Error whose message is for people.
 export async function fullPng(recipe) {
-  const answer = await fullPicture(recipe);
+  const answer = await fullImage(recipe);
   if (!answer || !answer.png) throw new Error((answer && answer.message) || texts["board.state.offline"]);
   return fromBase64(answer.png);
 }
 
-// The request of a recipe with the pictures that go along with it: {head, picture}.
+// The request of a recipe with the images that go along with it: {head, picture}.
 async function frameOf(recipe) {
   if (!canvasOf(recipe.operations || []) || typeof recipe.head.strength !== "number") return { head: recipe.head, picture: await sketchOf(recipe) };
   await prepareImages(recipe.operations);

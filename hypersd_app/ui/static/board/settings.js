@@ -22,7 +22,7 @@ export class Settings {
     return recipes.find((recipe) => recipe.name === this.values.recipe) || recipes[0] || {};
   }
   get restSteps() { return this.shownValue("restSteps"); }
-  // Pixels a side of the picture, and of the drawing that is sent.
+  // Pixels a side of the image, and of the drawing that is sent.
   get side() { return this.values.size || this.model.width; }
   get control() { return this.model.controls.find((control) => control.name === this.values.control) || this.model.controls[0] || {}; }
   load() {
@@ -117,9 +117,9 @@ export class Settings {
     select.dataset.rows = wanted;
     select.replaceChildren(...rows.map((row) => new Option(row.title, row.name)));
   }
-  // Whether a resting pen gets another picture than a moving one.
+  // Whether a resting pen gets another image than a moving one.
   get refines() { return JSON.stringify(this.head(true)) !== JSON.stringify(this.head(false)); }
-  // The request as the server reads it (server/board_requests.py). `rest` asks for the better picture of a resting pen.
+  // The request as the server reads it (server/service.py). `rest` asks for the better image of a resting pen.
   head(rest) {
     const v = this.values;
     return {
@@ -139,7 +139,7 @@ export class Settings {
     const styles = Object.fromEntries((head.styles || []).map((style) => [style.name, style.weight]));
     const values = { styles, prompt: head.prompt, model: head.model, recipe: head.recipe || "", seed: head.seed,
       negative: head.negative_prompt || "", size: head.width === head.height && head.width ? head.width : 0, control: head.control || "" };
-    // A resting pen's picture has its own steps; a moving pen takes no more than those.
+    // A resting pen's image has its own steps; a moving pen takes no more than those.
     values[head.rest ? "restSteps" : "steps"] = head.num_inference_steps;
     if (head.rest) values.steps = Math.min(this.values.steps, head.num_inference_steps);
     [values.eta, values.guidance] = [head.eta ?? null, head.guidance_scale ?? null]; // null: the recipe's, not what was set here

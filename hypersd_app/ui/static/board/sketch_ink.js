@@ -9,7 +9,7 @@ function median(values) {
   return sorted[Math.floor(sorted.length / 2)];
 }
 
-// The colour of a picture's paper, [r, g, b]. `data` is RGBA, not multiplied by alpha. Where the picture is see-through the
+// The colour of an image's paper, [r, g, b]. `data` is RGBA, not multiplied by alpha. Where the image is see-through the
 // paper is white under dark things and black under light ones; else it is what most of the border shows.
 export function paperColor(data, width, height) {
   const count = width * height;

@@ -1,4 +1,4 @@
-// Other seeds or styles of the same drawing beside each other. The first is the board's own picture, as fast as alone: the
+// Other seeds or styles of the same drawing beside each other. The first is the board's own image, as fast as alone: the
 // others are made one after another while nothing else is asked for, and a new stroke cancels what is left of them.
 import { callFrame, texts } from "../core/bridge.js";
 import { readOwn, writeOwn } from "../core/storage.js";
@@ -23,7 +23,7 @@ export function variantsOf(kind, count, head, styles) {
 
 export class Variants {
   constructor(element, board) {
-    Object.assign(this, { board, turn: 0, timer: 0, working: false, pictures: new Map() });
+    Object.assign(this, { board, turn: 0, timer: 0, working: false, images: new Map() });
     const one = (selector) => element.querySelector(selector);
     [this.cells, this.count, this.kind] = [".hs-variants", ".hs-variant-count", ".hs-variant-kind"].map(one);
     const [count, kind] = (readOwn(KEY) || "1 seeds").split(" ");
@@ -55,7 +55,7 @@ export class Variants {
     this.cells.hidden = !this.on;
     if (this.laid !== key) {
       this.laid = key;
-      this.pictures.clear();
+      this.images.clear();
       this.cells.replaceChildren(...(this.on ? [this.cell(texts["board.variants.this"], null), ...rows.map((row) => this.cell(row.label, row))] : []));
       this.cells.style.setProperty("--count", rows.length + 1);
       this.mirror(this.board.output && this.board.output.getAttribute("src"));
@@ -72,7 +72,7 @@ export class Variants {
     cell.addEventListener("click", () => this.goOn(row, label));
     return cell;
   }
-  // The board's picture is the first.
+  // The board's image is the first.
   mirror(source) {
     const first = this.on && this.cells.firstElementChild;
     if (first && source) first.querySelector("img").src = source;
@@ -81,7 +81,7 @@ export class Variants {
   mark() {
     const key = this.board.key();
     for (const cell of [...this.cells.children].slice(1)) {
-      const known = this.pictures.get(cell.dataset.variant);
+      const known = this.images.get(cell.dataset.variant);
       cell.classList.toggle("hs-stale", !known || known !== key);
     }
   }
@@ -107,11 +107,11 @@ export class Variants {
     } finally {
       this.working = false;
     }
-    if (this.turn === turn && this.rows.some(({ label }) => this.pictures.get(label) !== this.board.key()) && !this.failed) this.wait();
+    if (this.turn === turn && this.rows.some(({ label }) => this.images.get(label) !== this.board.key()) && !this.failed) this.wait();
   }
   async draw(row, turn) {
     const key = this.board.key();
-    if (this.pictures.get(row.label) === key) return;
+    if (this.images.get(row.label) === key) return;
     const { head, picture } = await this.board.frame(row.head);
     if (this.turn !== turn) return; // a stroke came while it was packed
     const answer = await callFrame(head, picture, "variants");
@@ -119,10 +119,10 @@ export class Variants {
     const cell = [...this.cells.children].find((each) => each.dataset.variant === row.label);
     if (this.turn !== turn || !answer.picture || !cell) return;
     cell.querySelector("img").src = `data:image/jpeg;base64,${answer.picture}`;
-    this.pictures.set(row.label, key);
+    this.images.set(row.label, key);
     this.mark();
   }
-  // A variant becomes the board's own picture.
+  // A variant becomes the board's own image.
   goOn(row, label) {
     if (!row) return;
     const source = [...this.cells.children].find((each) => each.dataset.variant === label).querySelector("img").getAttribute("src");

@@ -1,4 +1,4 @@
-// Lines found in a picture, as strokes of the pen: they can be erased, undone and drawn over like the visitor's own.
+// Lines found in an image, as strokes of the pen: they can be erased, undone and drawn over like the visitor's own.
 import { PAPER } from "../drawing/geometry.js";
 
 const [WEAK, STRONG] = [0.12, 0.3]; // of an edge, in Sobel's units of grey values 0..1
@@ -7,7 +7,7 @@ const EVERY = 4; // px between two points of a stroke
 const PEN = { tool: "brush", color: "#22252b", size: 9, symmetry: 0 };
 const USUAL_PRESSURE = 0.5;
 
-// Along rows, then along columns; beyond the border the picture goes on as it is there, and never with the row's other end.
+// Along rows, then along columns; beyond the border the image goes on as it is there, and never with the row's other end.
 function blur(values, side) {
   const pass = (input, step) => input.map((value, i) => {
     const place = step === 1 ? i % side : Math.floor(i / side);
@@ -17,7 +17,7 @@ function blur(values, side) {
   return pass(pass(values, 1), side);
 }
 
-// Strength of a picture's edges on the crest of every slope, 0 elsewhere: Canny's first three steps.
+// Strength of an image's edges on the crest of every slope, 0 elsewhere: Canny's first three steps.
 export function edges(greys, side) {
   const v = blur(blur(greys, side), side);
   const strength = new Float32Array(v.length);
@@ -38,7 +38,7 @@ export function edges(greys, side) {
 // The neighbours of a pixel, clockwise from above.
 const around = (side) => [-side, 1 - side, 1, 1 + side, side, side - 1, -1, -1 - side];
 
-// Lines of any width worn down to one pixel (Zhang and Suen, 1984); the picture's border stays empty.
+// Lines of any width worn down to one pixel (Zhang and Suen, 1984); the image's border stays empty.
 function thinned(mask, side) {
   const steps = around(side);
   const removable = (i, first) => {

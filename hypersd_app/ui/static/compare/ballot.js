@@ -1,4 +1,4 @@
-// A vote between pictures without labels: which two are shown, on which sides, and what the votes say. No page is needed here.
+// A vote between images without labels: which two are shown, on which sides, and what the votes say. No page is needed here.
 
 const NORMAL = 1.959964; // 95 % of a normal distribution lie within so many standard deviations
 const COLUMNS = ["at", "model", "prompt", "seed", "left", "right", "choice", "winner", "seconds"];
@@ -41,7 +41,7 @@ export function settingOf({ label, head }) {
   return JSON.stringify([label, rest]);
 }
 
-// The same settings with other prompts and seeds: [[side, side]], still without pictures. What the two differ in stays theirs.
+// The same settings with other prompts and seeds: [[side, side]], still without images. What the two differ in stays theirs.
 export function furtherPairs(pairs, prompts, seeds) {
   const settings = new Map(pairs.map((pair) => [pair.map(settingOf).sort().join(), pair]));
   return prompts.flatMap((prompt) => seeds.flatMap((seed) => [...settings.values()].map(([a, b]) => {

@@ -1,4 +1,4 @@
-// The blind vote: two pictures of a comparison without a word of which is which, one pair after another, until nobody wants more.
+// The blind vote: two images of a comparison without a word of which is which, one pair after another, until nobody wants more.
 import { sketchOf } from "../board/save.js";
 import { anySeed } from "../board/seed.js";
 import { callFrame, texts } from "../core/bridge.js";
@@ -10,8 +10,8 @@ const MOST_ROUNDS = 200; // that are made in one go
 const KEYS = { ArrowLeft: "left", Digit1: "left", Numpad1: "left", ArrowRight: "right", Digit2: "right", Numpad2: "right",
   ArrowDown: "tie", Digit0: "tie", Numpad0: "tie", Backspace: "back" };
 
-// A side's picture, made where there is none yet. Throws an Error with words for people.
-async function picture(side, operations) {
+// A side's image, made where there is none yet. Throws an Error with words for people.
+async function imageOf(side, operations) {
   if (side.blob) return side.blob;
   const answer = await callFrame(side.head, await sketchOf({ head: side.head, operations }), "compare");
   if (!answer.picture) throw new Error(answer.message);
@@ -20,8 +20,8 @@ async function picture(side, operations) {
 }
 
 // Both, the second after the first: the engine draws one thing at a time anyway.
-function pictures(round, operations) {
-  round.made = round.made || (async () => [await picture(round.left, operations), await picture(round.right, operations)])();
+function imagesOf(round, operations) {
+  round.made = round.made || (async () => [await imageOf(round.left, operations), await imageOf(round.right, operations)])();
   round.made.catch(() => {}); // told when it is the round's turn
   return round.made;
 }
@@ -37,7 +37,7 @@ export class BlindVote {
     for (const button of dialog.querySelectorAll("[data-vote]")) button.addEventListener("click", () => this[button.dataset.vote]());
     this.one("form").addEventListener("submit", (event) => { event.preventDefault(); this.more(); });
   }
-  // Pairs as of pairsOf(), with the drawing that their pictures follow.
+  // Pairs as of pairsOf(), with the drawing that their images follow.
   open(pairs, operations) {
     Object.assign(this, { pairs, operations });
     this.one("textarea").value = [...new Set(pairs.map(([a]) => a.head.prompt))].join("\n");
@@ -78,7 +78,7 @@ export class BlindVote {
     this.at = at;
     this.show();
   }
-  // The next pair, both pictures at once: which of them took longer says something too.
+  // The next pair, both images at once: which of them took longer says something too.
   async show() {
     this.unsee();
     const round = this.rounds[this.at];
@@ -88,7 +88,7 @@ export class BlindVote {
     this.one(".hs-vote-round").textContent = prompt === round.right.head.prompt ? `${words}: ${prompt}` : words;
     this.one("[data-vote=back]").disabled = !this.cast.length;
     try {
-      const made = await pictures(round, this.operations);
+      const made = await imagesOf(round, this.operations);
       if (round !== this.rounds[this.at]) return;
       await this.reveal(made, round);
     } catch (error) {
@@ -104,7 +104,7 @@ export class BlindVote {
     this.seen = performance.now();
     this.one(".hs-vote-pair").removeAttribute("aria-busy");
     const next = this.rounds[this.at + 1];
-    if (next) pictures(next, this.operations);
+    if (next) imagesOf(next, this.operations);
   }
   unsee() {
     this.seen = 0;

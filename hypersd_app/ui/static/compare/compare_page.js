@@ -1,4 +1,4 @@
-// The compare tab: a grid over one or two axes, a wipe between two pictures, and what makes the grid again.
+// The compare tab: a grid over one or two axes, a wipe between two images, and what makes the grid again.
 import { saveRecipe, sketchOf } from "../board/save.js";
 import { validSeed } from "../board/seed.js";
 import { callFrame, callServer, callTogether, counted, texts } from "../core/bridge.js";
@@ -179,7 +179,7 @@ export class ComparePage {
     cell.box.setAttribute("aria-busy", "true");
     cell.box.querySelector("span").textContent = texts["compare.drawing"];
   }
-  // The steps under a picture, unless an axis tells them.
+  // The steps under an image, unless an axis tells them.
   stepsOf(cell, { compare }) {
     const tells = (axis, values) => axis === "steps" || (axis === "recipe" && values.some((value) => value.includes("@")));
     const told = tells(compare.x, compare.xs) || tells(compare.y, compare.ys);
@@ -214,7 +214,7 @@ export class ComparePage {
     this.wipeTo();
     this.one(".hs-wipe").scrollIntoView({ block: "nearest" });
   }
-  // Two picked pictures are what is voted on, else all columns.
+  // Two picked images are what is voted on, else all columns.
   vote() {
     const picked = this.picked.length === 2 ? this.picked : [];
     const pairs = pairsOf({ cells: this.cells, columns: this.grid.columns, rows: this.grid.rows, picked });
@@ -253,7 +253,7 @@ export class ComparePage {
     if (recipe) restore(recipe);
     else if (pasted) say(texts["recipe.unreadable"]);
   }
-  // A grid is made again; a single picture's recipe becomes what the next grid is about.
+  // A grid is made again; a single image's recipe becomes what the next grid is about.
   restore({ head, operations, compare }) {
     if (operations && operations.length) this.board.drawing.replace(operations);
     this.board.settings.restore(head);

@@ -23,10 +23,10 @@ export function openBridge(element, props, trigger, server) {
   opened();
 }
 
-// A count with its noun, as in "1 step" and "3 steps": pictures, steps, models or styles.
+// A count with its noun, as in "1 step" and "3 steps": images, steps, models or styles.
 export const counted = (things, count) => texts[`count.${things}.${count === 1 ? "one" : "other"}`].replace("{count}", count);
 
-// One picture outside the live link (style strip, compare): resolves to the answer, {type: "error"} if the call failed.
+// One image outside the live link (style strip, compare): resolves to the answer, {type: "error"} if the call failed.
 let calls = 0;
 let token = null;
 async function call(name, message, bytes) {

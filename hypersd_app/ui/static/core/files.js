@@ -1,5 +1,5 @@
 // Files dropped anywhere on the page, or opened by the header's button: a recipe brings everything back, a style file becomes
-// a style, any other picture the board's reference image.
+// a style, any other image the board's reference image.
 import { texts } from "./bridge.js";
 import { restoreFile } from "./navigation.js";
 import { say } from "./notify.js";

@@ -45,7 +45,7 @@ export async function copyText(text) {
   say(texts[done || copyAsSelected(text) ? "copied" : "copy.failed"]);
 }
 
-// A picture onto the clipboard; `making` is a promise of its file, as browsers want to be asked while a click is fresh.
+// An image onto the clipboard; `making` is a promise of its file, as browsers want to be asked while a click is fresh.
 export async function copyImage(making) {
   const can = navigator.clipboard && window.ClipboardItem;
   const done = can && await navigator.clipboard.write([new ClipboardItem({ "image/png": making })]).then(() => true, () => false);

@@ -1,4 +1,4 @@
-// Recipes as text: what makes a picture again, {head, operations?, compare?}, in JSON files and in the page's address.
+// Recipes as text: what makes an image again, {head, operations?, compare?}, in JSON files and in the page's address.
 import { fromBase64, toBase64 } from "./wire.js";
 
 // A recipe from JSON, null if it is none.

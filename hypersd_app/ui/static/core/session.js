@@ -8,7 +8,7 @@ const TEXT = "hypersd.text";
 let before = {}; // the reload: {tab, text}
 let typed = false; // in the text tab
 
-// For the text tab's first picture: a recipe's head as JSON, "" for a new session.
+// For the text tab's first image: a recipe's head as JSON, "" for a new session.
 export const remembered = () => before.text || "";
 export const remember = (head) => writeText("sessionStorage", TEXT, JSON.stringify(head));
 export function rememberPrompt(prompt) {

@@ -1,5 +1,5 @@
 // What this browser keeps: texts in localStorage and sessionStorage, and what is too much for them, the timeline's frames and
-// the traced picture, in a small database.
+// the traced image, in a small database.
 const STORES = ["frames", "operations", "kept"];
 let opening = null;
 

@@ -1,4 +1,4 @@
-// The board's binary messages: u32 sequence, u32 length, JSON of that length, a picture (see server/wire.py).
+// The board's binary messages: u32 sequence, u32 length, JSON of that length, an image (see server/http/wire.py).
 export function pack(seq, head, picture) {
   const json = new TextEncoder().encode(JSON.stringify(head));
   const body = picture ? new Uint8Array(picture) : new Uint8Array(0);
@@ -37,7 +37,7 @@ export function fromBase64(text) {
   return Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
 }
 
-// The bytes of pictures, each led by its length: what the server's contact_sheet and make_animation read.
+// The bytes of images, each led by its length: what the server's contact_sheet and make_animation read.
 export async function packParts(blobs) {
   const parts = [];
   for (const blob of blobs) parts.push(new Uint32Array([blob ? blob.size : 0]), ...(blob ? [blob] : []));

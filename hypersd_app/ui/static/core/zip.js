@@ -1,4 +1,4 @@
-// ZIP files: written without compression (pictures are compressed already), read as any program writes them, but for encrypted ones.
+// ZIP files: written without compression (images are compressed already), read as any program writes them, but for encrypted ones.
 import { crc32 } from "./crc.js";
 
 const [LOCAL, CENTRAL, END] = [0x04034b50, 0x02014b50, 0x06054b50];

@@ -3,7 +3,7 @@
 //   {tool: "layers", layers}                how layers are shown, see `usualLayers`
 //   {tool: "change", ids, matrix?, values?} elements are moved, or get other values (a colour, a layer)
 //   {tool: "remove", ids}
-//   {tool: "reference", key}                another reference picture, "" for none
+//   {tool: "reference", key}                another reference image, "" for none
 // An element's id says the how manieth it is since the drawing was cleared, so that no element needs to carry one.
 import { combined, IDENTITY } from "./geometry.js";
 import { isEraser, isOn } from "./elements.js";
@@ -64,7 +64,7 @@ export function documentOf(steps) {
 
 export const isUsual = (layers) => JSON.stringify(complete(layers)) === JSON.stringify(usual);
 
-// The fewest steps that make a drawing again: what files, links and the timeline keep of it. The reference picture is no part.
+// The fewest steps that make a drawing again: what files, links and the timeline keep of it. The reference image is no part.
 export function flattened({ entries, layers }) {
   const elements = entries.map(({ element }) => element);
   const own = complete(layers);

@@ -1,4 +1,4 @@
-// What lies on a layer: strokes, shapes, areas of colour and pictures, as data. `matrix` says where an element was moved to,
+// What lies on a layer: strokes, shapes, areas of colour and images, as data. `matrix` says where an element was moved to,
 // `symmetry` which copies of it there are.
 //   brush, eraser  {points: [x, y, pressure, ...], color, size, symmetry, fill?}
 //   shape          the same with straight sides, `closed` or not; `fill`: its inside has its colour too

@@ -5,7 +5,7 @@ import { mirrors, PAPER } from "./geometry.js";
 import { strokeWidth } from "./pressure.js";
 
 const [WIDTH_STEP, MOST_STEPS] = [1, 24]; // units of the paper by which a line's width changes at once, and pieces of a curve
-const images = new Map(); // sketches imported as pictures, decoded once
+const images = new Map(); // sketches imported as images, decoded once
 
 // Where a stroke begins; a tap is nothing else. A line of no length would not be drawn, its round caps included.
 function dot(context, stroke) {
@@ -136,7 +136,7 @@ export function strokeBounds(stroke, points) {
   return [low(xs), low(ys), high(xs), high(ys)];
 }
 
-// Make every picture among the operations ready to be drawn at once.
+// Make every image among the operations ready to be drawn at once.
 export function prepareImages(operations) {
   const missing = operations.filter((operation) => operation.tool === "image" && !images.has(operation.source));
   return Promise.all(missing.map(async ({ source }) => {
@@ -192,6 +192,6 @@ export class Sheet {
   }
 }
 
-// What is sent of a drawing: its ink in its colours on transparent paper, as many pixels as the model's picture. How the
+// What is sent of a drawing: its ink in its colours on transparent paper, as many pixels as the model's image. How the
 // model sees it, the server decides (scribble_control): with the alpha channel it knows every pixel's ink and how much.
 export const controlSheet = () => new Sheet(document.createElement("canvas"), { willReadFrequently: true });

@@ -1,4 +1,4 @@
-// The drawing as a list of steps (see document.js), the one truth: undo, redo, autosave and the picture sent all come from it.
+// The drawing as a list of steps (see document.js), the one truth: undo, redo, autosave and the image sent all come from it.
 // Points are flat [x, y, pressure, ...].
 import { advance, documentOf, flattened, isBlank, isUsual, usualLayers } from "./document.js";
 import { texts } from "../core/bridge.js";

@@ -1,4 +1,4 @@
-// A drawing as SVG, as it is painted (painter.js): areas, shapes and pictures as they are, a stroke as curves of one width each.
+// A drawing as SVG, as it is painted (painter.js): areas, shapes and images as they are, a stroke as curves of one width each.
 import { documentOf, inkLayers } from "./document.js";
 import { isEraser } from "./elements.js";
 import { combined, IDENTITY, mirrors, PAPER } from "./geometry.js";

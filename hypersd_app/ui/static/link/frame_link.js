@@ -1,4 +1,4 @@
-// Which frame to send when: the newest state only, one running plus one waiting, and never an older picture shown.
+// Which frame to send when: the newest state only, one running plus one waiting, and never an older image shown.
 import { chooseTransport } from "./transports.js";
 
 const IN_FLIGHT = 2;
@@ -9,7 +9,7 @@ const STILL = 50; // ms without a movement: the pen does not move on
 const SOON = 0.6; // of the time between two movements: the next one is worth waiting for
 const LATE = 4; // ms by which it may come later than that
 const OVERDUE = 2500; // ms without an answer: does the server still hear us?
-const LOST_AFTER = 120000; // ms, the server's own patience with a picture: forget the frame and ask again
+const LOST_AFTER = 120000; // ms, the server's own patience with an image: forget the frame and ask again
 
 export class FrameLink {
   // board: {key() -> string, snapshot() -> Promise<{head, picture}>, show(answer, sent), loading(answer), problem(answer), state(name)}
@@ -19,7 +19,7 @@ export class FrameLink {
     this.encoding = false; this.lastSent = 0; this.timer = 0; this.again = 0; this.watching = 0;
     this.gap = 60;
     this.movedAt = 0; this.beat = 0; // when the pen moved last, and the usual ms from one movement to the next
-    this.hold = 0; this.notBefore = 0; // ms from a picture to the next state, and when that is over
+    this.hold = 0; this.notBefore = 0; // ms from an image to the next state, and when that is over
     this.chosen = choose(connection, {
       ready: () => this.resume(),
       lost: () => this.lost(),
@@ -77,7 +77,7 @@ export class FrameLink {
     this.timer = setTimeout(() => this.pump(false), milliseconds);
   }
   // ms until the pen's next movement where that is due soon, else 0: a state sent just before it would show it a whole
-  // picture later.
+  // image later.
   untilMoved(now) {
     const next = this.movedAt + this.beat - now;
     return next < SOON * this.beat ? Math.max(0, next) : 0;
@@ -104,7 +104,7 @@ export class FrameLink {
     if (this.wanted) this.pump(false);
   }
   // The next state should reach the server just when the device is free: sooner it grows old in the mailbox, later the
-  // device idles. So snapshots follow each other as fast as pictures are made.
+  // device idles. So snapshots follow each other as fast as images are made.
   pace({ rendered, waited = 0 }) {
     if (!rendered) return;
     // A state that waited could have been sent, and drawn, so much later. One that did not may have kept the device idle.
@@ -114,7 +114,7 @@ export class FrameLink {
     this.gap = Math.min(LONGEST_GAP, Math.max(SHORTEST_GAP, 0.7 * this.gap + 0.3 * rendered));
   }
   later() { clearTimeout(this.again); this.again = setTimeout(() => this.pump(true), 250); }
-  // While answers are due: a picture may take its time, but a dead connection must not look like a slow one.
+  // While answers are due: an image may take its time, but a dead connection must not look like a slow one.
   watch() {
     clearTimeout(this.watching);
     if (this.inFlight.size) this.watching = setTimeout(() => this.overdue(), OVERDUE);
@@ -133,7 +133,7 @@ export class FrameLink {
     const sent = this.inFlight.get(answer.seq);
     if (answer.type === "loading") {
       if (!sent || !this.running) return;
-      sent.at = performance.now(); // a download may take longer than any picture
+      sent.at = performance.now(); // a download may take longer than any image
       return this.board.loading(answer);
     }
     this.inFlight.delete(answer.seq);

@@ -1,7 +1,7 @@
-// What the board measures of itself: how soon and how often pictures come, and on request every part of that time.
+// What the board measures of itself: how soon and how often images come, and on request every part of that time.
 import { texts } from "../core/bridge.js";
 
-const SPAN = 2000; // ms over which pictures are counted
+const SPAN = 2000; // ms over which images are counted
 const STROKE = 60; // drawn frames of the paper that its rate is taken from
 const PAUSE = 250; // ms without a drawn frame: nothing had to be drawn
 
@@ -22,7 +22,7 @@ export class Meter {
   }
   dropped() { this.drops += 1; this.render(); }
   late() { this.lates += 1; this.render(); }
-  // One drawn frame of the paper; the pen must not stutter while pictures are made.
+  // One drawn frame of the paper; the pen must not stutter while images are made.
   painted(now) {
     if (this.lastPaint && now - this.lastPaint < PAUSE) this.gaps.push(now - this.lastPaint);
     this.lastPaint = now;
@@ -42,7 +42,7 @@ export class Meter {
     const { waited, rendered, total, ...parts } = ms;
     return Object.keys(parts).length ? parts : { model: rendered || 0 };
   }
-  // Pictures a second.
+  // Images a second.
   rate() {
     const now = performance.now();
     this.shownAt = this.shownAt.filter((at) => now - at < SPAN);

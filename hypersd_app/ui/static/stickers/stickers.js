@@ -1,4 +1,4 @@
-// Pictures on their way out of the page: cut out, large, as PNG, WebP or SVG; copied, dragged, shared; several as one pack.
+// Images on their way out of the page: cut out, large, as PNG, WebP or SVG; copied, dragged, shared; several as one pack.
 import { fullPng } from "../board/save.js";
 import { callServer, texts } from "../core/bridge.js";
 import { copyImage, download, say, share } from "../core/notify.js";
@@ -35,7 +35,7 @@ export class Stickers {
     try { await work(); } catch (error) { say(error.message); } finally { this.panel.removeAttribute("aria-busy"); }
   }
   // The full-quality PNG of what is shown, made once for each recipe: {bytes, name}.
-  async picture() {
+  async image() {
     const recipe = this.board.recipeToSave();
     const key = JSON.stringify(recipe);
     if (!this.source || this.source.key !== key) this.source = { key, made: fullPng(recipe), name: recipeName(recipe), recipe };
@@ -44,7 +44,7 @@ export class Stickers {
     return { bytes, name: source.name };
   }
   async file(format, size = Number(this.size.value)) {
-    const { bytes, name } = await this.picture();
+    const { bytes, name } = await this.image();
     const answer = await callServer("sticker", { size, outline: this.outline, format }, bytes);
     if (!answer.file) throw new Error(answer.message);
     return new File([fromBase64(answer.file)], `${name}.${format}`, { type: TYPES[format] });
@@ -79,7 +79,7 @@ export class Stickers {
   // --- several together ---
   async collect() {
     if (this.pack.length >= MOST) return say(texts["sticker.full"].replace("{count}", MOST));
-    const { bytes } = await this.picture();
+    const { bytes } = await this.image();
     const small = await this.file("webp", 256);
     this.pack.push({ bytes, url: URL.createObjectURL(small) });
     return this.showPack();

@@ -1,4 +1,4 @@
-// Style cards: the visitor's own picture in every style, rendered while nothing else is asked for. The board shows them as
+// Style cards: the visitor's own image in every style, rendered while nothing else is asked for. The board shows them as
 // a strip, the styles tab as large cards that also tell the words a style adds to the prompt.
 import { callFrame, config, texts } from "../core/bridge.js";
 import { say } from "../core/notify.js";
@@ -6,7 +6,7 @@ import { mixed, switched } from "./choice.js";
 
 const IDLE = 1500; // ms without a change
 const AFTER_FAILURE = 10000; // ms
-const pictures = new Map(); // model and style -> {key, source}: shared by all places that show cards
+const images = new Map(); // model and style -> {key, source}: shared by all places that show cards
 
 export class StyleStrip {
   constructor(element, board, large) {
@@ -79,7 +79,7 @@ export class StyleStrip {
   // What all cards show but for their style.
   key() { return JSON.stringify([this.board.drawing.revision, { ...this.board.head(false), styles: [] }]); }
   known(name) {
-    const known = pictures.get(`${this.board.settings.model.name}/${name}`);
+    const known = images.get(`${this.board.settings.model.name}/${name}`);
     return known && known.key === this.key() ? known : null;
   }
   complete() { return [...this.cards.keys()].every((name) => this.known(name)); }
@@ -101,7 +101,7 @@ export class StyleStrip {
     }
     if (!this.complete()) this.plan(failed ? AFTER_FAILURE : IDLE);
   }
-  // Whether the card has a picture afterwards.
+  // Whether the card has an image afterwards.
   async draw(name, card) {
     const known = this.known(name);
     if (known) { card.querySelector("img").src = known.source; return true; }
@@ -110,7 +110,7 @@ export class StyleStrip {
     const answer = await callFrame(head, picture, "strip");
     if (!answer.picture) return false;
     const source = `data:image/jpeg;base64,${answer.picture}`;
-    pictures.set(`${head.model}/${name}`, { key, source });
+    images.set(`${head.model}/${name}`, { key, source });
     card.querySelector("img").src = source;
     return true;
   }

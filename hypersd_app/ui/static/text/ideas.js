@@ -47,7 +47,7 @@ function offer() {
 
 export function watchPrompt() {
   document.addEventListener("focusin", (event) => { if (event.target === field()) offer(); });
-  // The prompt is one line. With Shift, Enter would add another to it, of which the live picture is one, and the button's a second.
+  // The prompt is one line. With Shift, Enter would add another to it, of which the live image is one, and the button's a second.
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !event.shiftKey || event.isComposing || event.target !== field()) return;
     event.preventDefault();

@@ -24,7 +24,7 @@ export function addPrompt(words) {
   if (words.trim()) set([words, ...usedPrompts().filter((each) => each !== words)].slice(0, MOST));
 }
 
-// Called for every picture of the text tab: a prompt counts once nothing newer comes.
+// Called for every image of the text tab: a prompt counts once nothing newer comes.
 export function promptSeen(words) {
   clearTimeout(timer);
   timer = setTimeout(() => addPrompt(words), SETTLED);

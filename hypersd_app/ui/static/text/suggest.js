@@ -59,9 +59,9 @@ export class Suggest {
     const item = Object.assign(document.createElement("li"), { id: `${this.list.id}-${i}` });
     item.setAttribute("role", "option");
     item.dataset.word = word;
-    const picture = Object.assign(document.createElement("span"), { className: "hs-suggest-picture", textContent: emoji });
-    picture.setAttribute("aria-hidden", "true");
-    item.append(picture, word);
+    const pictogram = Object.assign(document.createElement("span"), { className: "hs-suggest-picture", textContent: emoji });
+    pictogram.setAttribute("aria-hidden", "true");
+    item.append(pictogram, word);
     if (said) item.append(Object.assign(document.createElement("small"), { textContent: said }));
     const known = drawn.get(`${this.model()}/${word}`);
     if (known) this.show(item, known);

@@ -1,4 +1,4 @@
-// All of a session as one file: a ZIP of session.json and the pictures, which other programs can look at too.
+// All of a session as one file: a ZIP of session.json and the images, which other programs can look at too.
 import { unzipped, zipped } from "../core/zip.js";
 
 const [FORMAT, VERSION] = ["hypersd-session", 1];

@@ -25,7 +25,7 @@ export class DrawingsPage {
     const board = await ready("board");
     const name = this.name.value.trim() || board.settings.values.prompt.trim() || new Date().toLocaleString();
     const recipe = structuredClone(board.recipe());
-    await this.store(newDrawing(name, recipe, board.picture && board.picture.blob));
+    await this.store(newDrawing(name, recipe, board.image && board.image.blob));
     this.name.value = "";
   }
   async store(drawing) {
@@ -80,6 +80,6 @@ export class DrawingsPage {
       count += 1;
     }
     await this.render();
-    say(texts["drawings.imported"].replace("{pictures}", frames).replace("{drawings}", count));
+    say(texts["drawings.imported"].replace("{images}", frames).replace("{drawings}", count));
   }
 }

@@ -3,7 +3,7 @@ import { transact } from "../core/storage.js";
 
 const MOVING = 1000; // frames of a pen on the move
 const MEANT = 1500; // all others: pinned, of a resting pen, from words, compared
-const SIDE = 320; // px: larger pictures are kept smaller; a frame is made again at full size from its recipe
+const SIDE = 320; // px: larger images are kept smaller; a frame is made again at full size from its recipe
 const SAVE_AFTER = 300; // ms
 
 async function shrunk(blob) {

@@ -61,7 +61,7 @@ export class TimelinePage {
     this.selection = new Selection();
     this.choose(next);
     this.render();
-    offer(texts["timeline.removed"].replace("{pictures}", counted("pictures", frames.length)), texts["timeline.bringback"], () => timeline.bring(frames));
+    offer(texts["timeline.removed"].replace("{images}", counted("images", frames.length)), texts["timeline.bringback"], () => timeline.bring(frames));
   }
   // Frames come many a second while somebody draws: render at most a few times, and only when seen.
   soon() {
@@ -199,7 +199,7 @@ export class TimelinePage {
   save() { if (this.chosen) saveRecipe(this.recipe()); }
   forget() {
     const count = timeline.frames.filter((frame) => !frame.pinned).length;
-    if (!count || !window.confirm(texts["timeline.clear.ask"].replace("{pictures}", counted("pictures", count)))) return;
+    if (!count || !window.confirm(texts["timeline.clear.ask"].replace("{images}", counted("images", count)))) return;
     timeline.forget();
     this.render();
   }

@@ -15,7 +15,7 @@ export class PickTool {
     layers.sort((a, b) => depth(a) - depth(b));
     this.board.tools.ink(colorAt(layers, x, y));
   }
-  // The picture beside the paper has colours too.
+  // The image beside the paper has colours too.
   clicked(event) {
     if (this.board.tools.tool !== "pick") return;
     const box = this.board.output.getBoundingClientRect();
@@ -25,7 +25,7 @@ export class PickTool {
   }
 }
 
-// The colour at a place (0..1024) of pictures over each other on white paper, as "#rrggbb".
+// The colour at a place (0..1024) of images over each other on white paper, as "#rrggbb".
 function colorAt(layers, x, y) {
   const context = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d");
   context.fillStyle = "#fff";
