@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import openvino as ov
 import torch
+from cachetools import FIFOCache
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -188,7 +189,7 @@ class OpenVinoDenoiser:
         self.in_channels = int(parts.config.in_channels)
         self.layout_code = parts.layout_code
         self._plan = SlotPlan()
-        self._networks: dict[tuple[SlotPlan, Size], CompiledNetwork] = {}
+        self._networks: FIFOCache[tuple[SlotPlan, Size], CompiledNetwork] = FIFOCache(MAX_NETWORKS)
         self._styles: Hashable = ()
         self._acting: UNetStyles | None = None  # the very object that is in force
         self._factors: list[NDArray[np.float32]] = []
@@ -249,8 +250,6 @@ class OpenVinoDenoiser:
             for other in list(self._networks):
                 if other[0].layers and plan.layers and other[0] != plan:
                     del self._networks[other]  # outgrown slots
-            while len(self._networks) >= MAX_NETWORKS:
-                del self._networks[next(iter(self._networks))]
             slots = f"s{plan.rank}-{len(plan.modules)}-{abs(hash_text(plan.modules)):x}"
             slots += f"-w{len(plan.whole)}-{abs(hash_text(plan.whole)):x}" if plan.whole else ""
             variant = "-".join(["unet", slots, *(str(side) for side in size)])

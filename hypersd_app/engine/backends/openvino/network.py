@@ -8,7 +8,6 @@ import logging
 import os
 import threading
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 import openvino as ov
 import torch
+from cachetools import Cache, LRUCache
 from numpy.typing import NDArray
 from openvino.frontend import FrontEndManager
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
@@ -87,16 +87,19 @@ class CompiledNetwork:
         self._properties = properties
         self._build = build
         self._named = named
-        self._requests: OrderedDict[Shapes, Compiled] = OrderedDict()
+        self._requests: LRUCache[Shapes, Compiled] = LRUCache(MAX_COMPILED)
         self._weights: object = None  # kept alive for a graph that could not be written to disk
         self.compilations = 0
         self._lock = threading.Lock()
         self._batches: dict[Shapes, threading.Thread] = {}
+        self._unfit: set[Shapes] = set()  # batches that OpenVINO could not compile
 
     @property
     def kept(self) -> int:
         """Bytes of what was computed for words that may come again."""
-        return sum(compiled.first.bytes for compiled in list(self._requests.values()) if compiled.first is not None)
+        with self._lock:  # by the base class: being counted is no use
+            held = [Cache.__getitem__(self._requests, shapes) for shapes in self._requests]
+        return sum(compiled.first.bytes for compiled in held if compiled.first is not None)
 
     @property
     def extra(self) -> int:
@@ -122,16 +125,20 @@ class CompiledNetwork:
         if not self._requests:
             return False
         shapes = tuple(array.shape for array in (*inputs, *steady.fixed))
-        if shapes not in self._batches:
+        if shapes in self._requests:
+            return True
+        running = self._batches.get(shapes)
+        if shapes not in self._unfit and (running is None or not running.is_alive()):
             thread = threading.Thread(target=self._compile_beside, args=(shapes, list(inputs), steady), name="compile-batch")
             self._batches[shapes] = thread
             thread.start()
-        return shapes in self._requests
+        return False
 
     def _compile_beside(self, shapes: Shapes, inputs: Arrays, steady: Steady) -> None:
         try:
             self._compile(shapes, inputs, steady)
         except RuntimeError as error:
+            self._unfit.add(shapes)
             logger.warning("%s stays at one image at a time: %s", self._path.stem, str(error).splitlines()[0])
 
     def settle(self) -> None:
@@ -145,7 +152,6 @@ class CompiledNetwork:
         if shapes not in self._requests:
             self._compile(shapes, inputs, steady)
         with self._lock:
-            self._requests.move_to_end(shapes)
             compiled = self._requests[shapes]
         return compiled(inputs, steady, steady.keys[row] if steady.keys else None)
 
@@ -160,9 +166,6 @@ class CompiledNetwork:
         compiled = Compiled(models[-1].create_infer_request(), SteadyPart(models[0]) if parts else None)
         with self._lock:
             self.compilations += 1
-            while len(self._requests) >= MAX_COMPILED:
-                old, _ = self._requests.popitem(last=False)
-                self._batches.pop(old, None)
             self._requests[shapes] = compiled
 
     def _model(self, examples: Arrays) -> ov.Model:
