@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from torch import Tensor, nn
 
-ov = pytest.importorskip("openvino")
+pytest.importorskip("openvino")
+
+import openvino as ov
 
 from hypersd_app.engine.backends.openvino.network import MAX_COMPILED, CompiledNetwork
 
