@@ -9,11 +9,13 @@ from difflib import SequenceMatcher
 from functools import cached_property
 from pathlib import Path
 
+from hypersd_app.catalog.everyday_words import everyday_words
 from hypersd_app.errors import ModelUnavailable
 
 FILE_NAME = "vocabulary.json"
 _ALIKE = 0.72  # similarity of spelling from which a word may be meant for another
 _LONGEST = 64  # letters of a query that are read
+_USUAL_WORD, _OTHER_NAME, _LATER_WORD = range(3)  # what begins as typed
 _ARTICLES = ("a ", "an ", "the ", "one ", "some ")
 _IRREGULAR = {"mice": "mouse", "geese": "goose", "feet": "foot", "teeth": "tooth", "people": "person", "men": "man",
               "women": "woman", "children": "child", "oxen": "ox", "knives": "knife", "leaves": "leaf", "wolves": "wolf",
@@ -103,24 +105,42 @@ class Vocabulary:
         """Whether Pocket has seen a thing of that name."""
         return self.find(text) is not None
 
+    @cached_property
+    def _everyday(self) -> dict[str, Entry]:
+        """Entries by what people call them, where that is no name here ("kitten")."""
+        found = {name: self.find(word) for name, word in everyday_words().items() if not self.knows(name)}
+        return {name: entry for name, entry in found.items() if entry is not None}
+
     def suggest(self, text: str, limit: int = 8) -> list[Entry]:
-        """Entries for what was typed so far: what it names, then words that begin so, synonyms, later words of a name."""
+        """Entries for what was typed so far: what it names, then words that begin so, other names, later words of a name."""
+        return [entry for entry, _ in self.matches(text, limit)]
+
+    def matches(self, text: str, limit: int = 8) -> list[tuple[Entry, str]]:
+        """As `suggest`, each with the name that it was found by where that is not its usual word, else "".
+
+        Of those that were found in the same way the one that is sooner typed to its end stands first.
+        """
         typed = plain(text)
-        exact = self.find(text)
         if not typed:
             return []
-        ranked = [(rank, entry) for entry in self.entries if (rank := _rank(entry, typed)) is not None]
-        found = [entry for _, entry in sorted(ranked, key=lambda row: (row[0], len(row[1].word)))]
-        return list(dict.fromkeys([*([exact] if exact else []), *found]))[:limit]
+        exact = self.find(text)
+        own = [(entry, name, _rank(entry, name, typed)) for entry in self.entries for name in entry.names]
+        called = [(entry, name, _OTHER_NAME if name.startswith(typed) else None) for name, entry in self._everyday.items()]
+        found = sorted((row for row in (*own, *called) if row[2] is not None), key=lambda row: (row[2], len(row[1])))
+        rows: dict[Entry, str] = {} if exact is None else {exact: ""}
+        for entry, name, _ in found:
+            rows.setdefault(entry, "" if name == entry.word else name)
+        return list(rows.items())[:limit]
 
     def nearest(self, text: str) -> Entry | None:
-        """What an unknown word may be meant for: a known word inside it ("wolf pup"), else the most alike in spelling."""
+        """What an unknown word may be meant for: a known word inside it ("wolf pup"), else what people call so, else the most
+        alike in spelling."""
         known = self.find(text)
         words = plain(text)
         if known is not None or not words:
             return known
         for word in reversed(words.split()):
-            found = self.find(word)
+            found = self.find(word) or next((self._everyday[name] for name in singulars(word) if name in self._everyday), None)
             if found is not None:
                 return found
         return self._most_alike(words)
@@ -141,11 +161,8 @@ def _bare(emoji: str) -> str:
     return emoji.replace("\ufe0f", "")
 
 
-def _rank(entry: Entry, typed: str) -> int | None:
-    if plain(entry.word).startswith(typed):
-        return 0
-    if any(plain(name).startswith(typed) for name in entry.synonyms):
-        return 1
-    if any(word.startswith(typed) for name in entry.names for word in name.casefold().split()[1:]):
-        return 2
-    return None
+def _rank(entry: Entry, name: str, typed: str) -> int | None:
+    """How well one of an entry's names fits what was typed: the lower the better, None for not at all."""
+    if plain(name).startswith(typed):
+        return _USUAL_WORD if name == entry.word else _OTHER_NAME
+    return _LATER_WORD if any(word.startswith(typed) for word in name.casefold().split()[1:]) else None

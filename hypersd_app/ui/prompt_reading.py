@@ -89,11 +89,11 @@ def unknown_things(folder: Path, prompt: str) -> tuple[Unknown, ...]:
     if vocabulary is None:
         return ()
     things = (" ".join(SAYS_NOTHING.sub(" ", part).split()) for part in BETWEEN.split(prompt))
-    missing = [thing for thing in dict.fromkeys(things) if thing and not _known(vocabulary, thing)]
-    return tuple(Unknown(thing, entry.word if (entry := _nearest(vocabulary, thing)) else "") for thing in missing)
+    missing = [thing for thing in dict.fromkeys(things) if thing and not is_known(vocabulary, thing)]
+    return tuple(Unknown(thing, entry.word if (entry := nearest_thing(vocabulary, thing)) else "") for thing in missing)
 
 
-def _nearest(vocabulary: Vocabulary, thing: str) -> Entry | None:
+def nearest_thing(vocabulary: Vocabulary, thing: str) -> Entry | None:
     """What a thing is called in English, else the known thing that its words are most like."""
     words = thing.split()
     for first in range(len(words)):
@@ -109,7 +109,7 @@ def vocabulary_of(engine: ImageEngine, model: str) -> Vocabulary | None:
     return None if row is None or row.source.path is None else _vocabulary(row.source.path)
 
 
-def _known(vocabulary: Vocabulary, thing: str) -> bool:
+def is_known(vocabulary: Vocabulary, thing: str) -> bool:
     """Whether the thing, or what its last words name ("fluffy cat"), is there. Signs are no words: an emoji has to be said."""
     words = thing.split()
     return _WORDS.search(thing) is not None and any(vocabulary.knows(" ".join(words[first:])) for first in range(len(words)))

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from hypersd_app.catalog.vocabulary import Entry, Vocabulary
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.ui.i18n.emoji_words import beginning_with
-from hypersd_app.ui.prompt_reading import BETWEEN, LONGEST, SAYS_NOTHING, vocabulary_of
+from hypersd_app.ui.prompt_reading import BETWEEN, LONGEST, SAYS_NOTHING, is_known, nearest_thing, vocabulary_of
 
 MOST = 6
 LEAST_LETTERS = 2  # of what is looked up in Latin letters: one says nothing yet
+_UNKNOWN = 4  # letters from which a word that nothing begins with is told of
 _FOREIGN = 3  # letters of a word of another language
 
 
@@ -32,6 +33,7 @@ class Suggestions:
 
     start: int
     things: tuple[Suggestion, ...]
+    unknown: str = ""  # words that no known thing is called nor begins with; `things` are what they may be meant for
 
 
 NOTHING = Suggestions(0, ())
@@ -47,8 +49,23 @@ def suggestions(engine: ImageEngine, model: str, prompt: str) -> Suggestions:
         found = _named(vocabulary, typed)
         # Who has typed the word needs no help with it.
         if found and [entry.word.casefold() for entry, _ in found] != [typed.strip().casefold()]:
-            return Suggestions(start, tuple(Suggestion(e.word, e.emoji, e.example, said) for e, said in found))
-    return NOTHING
+            return Suggestions(start, tuple(_offered(entry, said) for entry, said in found))
+    return _instead(vocabulary, prompt)
+
+
+def _offered(entry: Entry, said: str) -> Suggestion:
+    return Suggestion(entry.word, entry.emoji, entry.example, said)
+
+
+def _instead(vocabulary: Vocabulary, prompt: str) -> Suggestions:
+    """For a word that nothing begins with: that it is not known, and the nearest that is."""
+    start = next(_starts(prompt), len(prompt))
+    typed = prompt[start:].rstrip()
+    last = typed.split()[-1] if typed else ""
+    if len(last) < _UNKNOWN or is_known(vocabulary, typed) or SAYS_NOTHING.fullmatch(last):
+        return NOTHING
+    entry = nearest_thing(vocabulary, typed)
+    return Suggestions(start, () if entry is None else (_offered(entry, ""),), typed)
 
 
 def _starts(prompt: str) -> Iterator[int]:
@@ -63,7 +80,7 @@ def _named(vocabulary: Vocabulary, typed: str) -> list[tuple[Entry, str]]:
     """Entries, and the word of another language that each was found by, "" for none."""
     if typed.isascii() and len(typed.strip()) < LEAST_LETTERS:
         return []
-    found = dict.fromkeys(vocabulary.suggest(typed, MOST), "")
+    found = dict(vocabulary.matches(typed, MOST))
     if len(found) < MOST and (len(typed.strip()) >= _FOREIGN or not typed.isascii()):
         for word, emoji in beginning_with(typed, MOST):
             entry = vocabulary.find(emoji)

@@ -78,13 +78,55 @@ def test_paper_and_image_fill_the_screen_and_nothing_is_cut(studio: Served, visi
     still(board.page)
     assert board.page.evaluate(FILLED) >= 0.6, "left-handed"
     assert board.page.evaluate(UNTIDY) == []
-    for button in board.page.locator("[data-opens]").all():
+    for button in [each for each in board.page.locator("[data-opens]").all() if each.is_visible()]:
         button.click()
         box = board.page.locator(".hs-popover:visible").bounding_box()
         size = SCREENS[screen]["viewport"]
         assert box is not None and isinstance(size, dict)
         assert box["x"] >= 0 and box["x"] + box["width"] <= size["width"] and box["y"] + box["height"] <= size["height"]
         board.page.keyboard.press("Escape")
+
+
+def test_a_phone_has_the_pictures_tools_in_reach_and_what_opens_leaves_the_picture_in_sight(
+    studio: Served, visitor: Visitor
+) -> None:
+    board = visitor(studio.address, **SCREENS["phone"]).open()
+    board.stroke((0.3, 0.3), (0.7, 0.7))
+    still(board.page)
+    board.page.evaluate("() => scrollTo(0, 0)")
+    picture = board.page.locator(".hs-output").bounding_box()
+    assert picture is not None
+    for opened in ("hs-picture-menu", "hs-sticker", "hs-layers", "hs-pen"):
+        if opened == "hs-sticker":
+            board.page.locator('[data-opens="hs-picture-menu"]').tap()
+        button = board.page.locator(f'[data-opens="{opened}"]')
+        at = button.bounding_box()
+        assert at is not None and at["y"] + at["height"] <= 844 and at["height"] >= 44, "without scrolling"
+        button.tap()
+        panel = board.page.locator(".hs-popover:visible")
+        assert panel.count() == 1 and panel.get_attribute("id") == opened
+        box = panel.bounding_box()
+        assert box is not None and box["y"] >= picture["y"] + picture["height"] - 1 and box["y"] + box["height"] <= 844
+        board.page.keyboard.press("Escape")
+        assert board.value("document.activeElement.dataset.opens") == ("hs-picture-menu" if opened == "hs-sticker" else opened)
+    with board.page.expect_download():
+        board.page.locator('[data-opens="hs-picture-menu"]').tap()
+        board.page.locator('[data-act="save"]').tap()
+    board.page.set_viewport_size({"width": 1000, "height": 800})
+    assert board.page.locator('.hs-bench > .hs-picture-tools [data-act="save"]').is_visible(), "turned, they lie below again"
+    assert board.errors == []
+
+
+EDGES = """() => [[".hs-header"], [".hs-promptbar"], [".hs-paper", ".hs-output"], [".hs-below"]].map((row) => {
+    const boxes = row.map((each) => document.querySelector(each).getBoundingClientRect());
+    return [boxes[0].left, boxes.at(-1).right].map(Math.round); })"""
+
+
+@pytest.mark.parametrize("size", [(1280, 900), (1600, 900), (2560, 1440)])
+def test_all_of_the_board_ends_at_the_same_edges(studio: Served, visitor: Visitor, size: tuple[int, int]) -> None:
+    board = visitor(studio.address, viewport={"width": size[0], "height": size[1]}).open()
+    header, *others = board.page.evaluate(EDGES)
+    assert all(abs(edge - own) <= 1 for other in others for edge, own in zip(other, header, strict=True)), (header, others)
 
 
 def test_the_left_hand_has_paper_and_tools_mirrored(studio: Served, visitor: Visitor) -> None:

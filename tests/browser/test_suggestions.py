@@ -59,3 +59,19 @@ def test_the_text_tab_offers_them_too(board: BoardPage) -> None:
     typed(board, "two green fro", field)
     board.page.locator('.hs-suggest:not([hidden]) [data-word="frog"]').click()
     assert board.page.locator(field).input_value() == "two green frog"
+
+
+def test_a_word_that_nothing_begins_with_is_said_with_the_nearest(board: BoardPage) -> None:
+    field, items = board.page.locator(".hs-prompt"), board.page.locator(".hs-suggest:not([hidden]) li")
+    typed(board, "a red kitchn")
+    items.first.wait_for()
+    assert items.count() == 2 and "kitchn" in items.nth(1).inner_text() and items.nth(1).get_attribute("aria-disabled") == "true"
+    field.press("ArrowDown")
+    field.press("Enter")
+    assert field.input_value() == "a red kitchen"
+    typed(board, "a quokka")
+    board.page.locator(".hs-suggest-note").wait_for()
+    assert items.count() == 1
+    field.press("ArrowDown")
+    field.press("Escape")
+    assert items.count() == 0 and field.input_value() == "a quokka" and board.errors == []

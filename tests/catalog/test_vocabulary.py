@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hypersd_app.catalog.everyday_words import everyday_words
 from hypersd_app.catalog.vocabulary import FILE_NAME, Entry, Vocabulary
 from hypersd_app.errors import ModelUnavailable
 
@@ -60,7 +61,7 @@ def test_unknown_words(words, text):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("big cat", "cat"), ("automobil", "car"), ("firetruck", "fire truck"), ("cats", "cat")]
+    ("text", "expected"), [("big cat", "cat"), ("automobil", "car"), ("firetruck", "fire truck"), ("cats", "cat"), ("a kitten", "cat"), ("wolf kittens", "cat")]
 )
 def test_the_nearest_word(words, text, expected):
     assert words.nearest(text).word == expected
@@ -83,4 +84,6 @@ def test_the_table_that_ships():
         words.knows(word) for word in ("flower", "cup", "hand", "moon", "shoe", "face", "windmill", "squirrel", "cats", "🐱")
     )
     assert not any(words.knows(word) for word in ("kitten", "puppy")), "held out from training"
+    assert [words.nearest(word).word for word in ("kitten", "puppies", "automobile", "pup")] == ["cat", "dog", "car", "dog"]
+    assert all(words.knows(word) for word in everyday_words().values())
     assert words.suggest("kit") and words.nearest("housecat").word == "cat"

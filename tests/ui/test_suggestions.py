@@ -41,6 +41,34 @@ def test_what_is_typed_is_found(engine: FakeEngine, prompt: str, start: int, wor
     assert chosen is not None and chosen.said == said, found
 
 
+def test_the_word_itself_stands_before_other_names_and_the_shorter_first(engine: FakeEngine) -> None:
+    found = [(thing.word, thing.said) for thing in suggestions(engine, "pocket", "a kit").things]
+    assert found[:4] == [("kite", ""), ("kitchen", ""), ("kitchen knife", ""), ("cat", "kitten")]
+    assert ("sink", "kitchen sink") in found, "it says why"
+    assert [thing.word for thing in suggestions(engine, "pocket", "two kittens").things] == ["cat"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "start", "unknown", "words"),
+    [
+        ("a red quokka", 6, "quokka", []),
+        ("a cat and a kitchn", 12, "kitchn", ["kitchen"]),
+        ("a fluffy quokka", 2, "fluffy quokka", []),
+        ("pupppy", 0, "pupppy", []),
+        ("a cat", 0, "", []),
+        ("a fluffy dragon", 0, "", []),
+        ("a cat sitting", 0, "", []),
+        ("a quo", 0, "", []),
+    ],
+)
+def test_an_unknown_word_is_said_with_the_nearest(
+    engine: FakeEngine, prompt: str, start: int, unknown: str, words: list[str]
+) -> None:
+    found = suggestions(engine, "pocket", prompt)
+    assert (found.start if unknown else 0, found.unknown) == (start, unknown)
+    assert not unknown or [thing.word for thing in found.things] == words
+
+
 @pytest.mark.parametrize("prompt", ["", "a red ", "a", "zqx", "a" * 600])
 def test_nothing_is_offered_for_nothing(engine: FakeEngine, prompt: str) -> None:
     assert suggestions(engine, "pocket", prompt).things == ()

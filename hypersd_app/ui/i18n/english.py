@@ -66,6 +66,7 @@ ENGLISH: Mapping[str, str] = {
     "tool.eraser": "Eraser",
     "tool.hand": "Move",
     "tool.symmetry": "Mirror",
+    "tool.picture": "Picture",
     "tool.undo": "Undo",
     "tool.redo": "Redo",
     "tool.clear": "Clear",

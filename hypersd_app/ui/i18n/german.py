@@ -63,6 +63,7 @@ GERMAN: Mapping[str, str] = {
     "tool.eraser": "Radierer",
     "tool.hand": "Schieben",
     "tool.symmetry": "Spiegel",
+    "tool.picture": "Bild",
     "tool.undo": "Zurück",
     "tool.redo": "Vor",
     "tool.clear": "Leeren",

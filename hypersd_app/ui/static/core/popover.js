@@ -3,11 +3,11 @@ let open = null;
 
 export function closePopover(refocus) {
   if (!open) return false;
-  const { button, panel } = open;
+  const { back, panel, button } = open;
   open = null;
   panel.hidden = true;
   button.setAttribute("aria-expanded", "false");
-  if (refocus) button.focus();
+  if (refocus) back.focus();
   return true;
 }
 
@@ -20,12 +20,11 @@ function seenUntil(panel) {
   return right;
 }
 
-// Below the button where there is room, and inside of what is seen.
-function place(button, panel) {
-  const [at, own] = [button.getBoundingClientRect(), panel.getBoundingClientRect()];
-  const space = panel.offsetParent.getBoundingClientRect();
-  const beside = at.width < innerWidth / 5 && innerWidth <= 760 && at.height > 0 && button.closest(".hs-strip-tools");
-  const left = Math.min(Math.max(8, beside ? at.right + 6 : at.left), seenUntil(panel) - own.width - 8);
+// Below the button where there is room, and inside of what is seen. On a phone it lies at the window's lower edge (studio.css).
+function place(at, panel) {
+  if (getComputedStyle(panel).position === "fixed") return;
+  const [own, space] = [panel.getBoundingClientRect(), panel.offsetParent.getBoundingClientRect()];
+  const left = Math.min(Math.max(8, at.left), seenUntil(panel) - own.width - 8);
   const below = at.bottom + 6 + own.height <= innerHeight ? at.bottom + 6 : Math.max(8, Math.min(at.top, innerHeight - own.height - 8));
   Object.assign(panel.style, { left: `${left - space.left}px`, top: `${below - space.top}px` });
 }
@@ -35,12 +34,14 @@ export function watchPopovers(element) {
     const panel = element.querySelector(`#${button.dataset.opens}`);
     button.addEventListener("click", (event) => {
       const own = open && open.panel === panel;
+      const at = button.getBoundingClientRect();
+      const from = open && open.panel.contains(button) ? open.back : button; // a menu that closes takes its buttons with it
       closePopover();
       if (own) return;
-      open = { button, panel };
+      open = { button, panel, back: from };
       panel.hidden = false;
       button.setAttribute("aria-expanded", "true");
-      place(button, panel);
+      place(at, panel);
       panel.dispatchEvent(new CustomEvent("hs-open"));
       if (!event.detail) panel.querySelector("button:not([disabled]), input, select")?.focus(); // opened by a key
     });

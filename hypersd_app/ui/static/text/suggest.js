@@ -1,6 +1,6 @@
 // What the model knows, offered under a prompt as it is typed: a list that arrows and Enter choose from. Each thing has its
 // pictogram, and while nothing else is asked for the model draws it itself.
-import { callFrame, callServer } from "../core/bridge.js";
+import { callFrame, callServer, texts } from "../core/bridge.js";
 
 const TYPED = 160; // ms without a change
 const [SEED, SIDE] = [7, 256];
@@ -41,19 +41,26 @@ export class Suggest {
   }
   async ask(turn) {
     const prompt = this.typed;
-    const { things = [], start = 0 } = await callServer("suggest", { prompt, model: this.model() });
+    const { things = [], start = 0, unknown = "" } = await callServer("suggest", { prompt, model: this.model() });
     if (turn !== this.turn || document.activeElement !== this.field) return;
     Object.assign(this, { things, start, prompt, at: -1 });
-    if (things.length) this.open(turn); else this.close();
+    if (things.length || unknown) this.open(turn, unknown); else this.close();
   }
-  open(turn) {
-    this.list.replaceChildren(...this.things.map((thing, i) => this.item(thing, i)));
+  open(turn, unknown) {
+    this.list.replaceChildren(...this.things.map((thing, i) => this.item(thing, i)), ...(unknown ? [this.note(unknown)] : []));
     const box = this.field.getBoundingClientRect();
     Object.assign(this.list.style, { left: `${box.left + scrollX}px`, top: `${box.bottom + scrollY + 4}px`, width: `${Math.min(box.width, 420)}px` });
     this.list.hidden = false;
     this.field.setAttribute("aria-expanded", "true");
     this.mark();
     this.draw(turn);
+  }
+  // That a word is not known; what stands above it is the nearest that is.
+  note(unknown) {
+    const note = Object.assign(document.createElement("li"), { className: "hs-suggest-note", textContent: texts["words.unknown"].replace("{words}", unknown) });
+    note.setAttribute("role", "option");
+    note.setAttribute("aria-disabled", "true");
+    return note;
   }
   item({ word, emoji, said }, i) {
     const item = Object.assign(document.createElement("li"), { id: `${this.list.id}-${i}` });
@@ -98,6 +105,7 @@ export class Suggest {
   key(event) {
     if (this.list.hidden || event.isComposing) return;
     const count = this.things.length;
+    if (!count && event.key !== "Escape") return;
     if (event.key === "ArrowDown") this.at = (this.at + 1) % count;
     else if (event.key === "ArrowUp") this.at = ((this.at < 0 ? 0 : this.at) + count - 1) % count;
     else if ((event.key === "Enter" || event.key === "Tab") && this.at >= 0) this.choose(this.at);
