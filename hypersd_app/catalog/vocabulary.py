@@ -133,8 +133,7 @@ class Vocabulary:
         return list(rows.items())[:limit]
 
     def nearest(self, text: str) -> Entry | None:
-        """What an unknown word may be meant for: a known word inside it ("wolf pup"), else what people call so, else the most
-        alike in spelling."""
+        """What an unknown word may be meant for: a known word inside it ("wolf pup") or what people call so, else one spelt like it."""
         known = self.find(text)
         words = plain(text)
         if known is not None or not words:

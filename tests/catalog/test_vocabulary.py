@@ -61,7 +61,15 @@ def test_unknown_words(words, text):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("big cat", "cat"), ("automobil", "car"), ("firetruck", "fire truck"), ("cats", "cat"), ("a kitten", "cat"), ("wolf kittens", "cat")]
+    ("text", "expected"),
+    [
+        ("big cat", "cat"),
+        ("automobil", "car"),
+        ("firetruck", "fire truck"),
+        ("cats", "cat"),
+        ("a kitten", "cat"),
+        ("wolf kittens", "cat"),
+    ],
 )
 def test_the_nearest_word(words, text, expected):
     assert words.nearest(text).word == expected
