@@ -133,7 +133,7 @@ class Vocabulary:
         return list(rows.items())[:limit]
 
     def nearest(self, text: str) -> Entry | None:
-        """What an unknown word may be meant for: a known word inside it ("wolf pup") or what people call so, else one spelt like it."""
+        """What an unknown word may be meant for: a known word inside it ("wolf pup") or what people call so, else one spelt so."""
         known = self.find(text)
         words = plain(text)
         if known is not None or not words:
