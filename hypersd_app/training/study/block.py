@@ -75,9 +75,10 @@ class Block:
             return False
         minutes, unet = (time.monotonic() - began) / 60, self.unet().eval()
         fuse_lora(unet, folder / ACCELERATOR)
-        found = self.measure.student(unet, variant.method.eta, variant.timestep, self.seed)
+        figures, parts = self.measure.student(unet, variant.method.eta, variant.timestep, self.seed)
         steps = [steps for _, steps in plan.stages]
-        self.rows.add(Row(key, self.stamp, name, self.seed, found, steps, list(plan.costs), plan.before, minutes))
+        row = Row(key, self.stamp, name, self.seed, figures, steps, list(plan.costs), plan.before, minutes, parts)
+        self.rows.add(row)
         return True
 
     def _begin_at_trunk(self, folder: Path) -> bool:

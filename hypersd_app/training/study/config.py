@@ -53,7 +53,8 @@ VARIANTS: Mapping[str, Variant] = {
 }
 TEACHER = "teacher"  # a row too, of every seed
 NAMED_STEPS = (1, 4)
-NAMED_FIGURE = "kernel_what"  # the kernel distance between things; lower is better
+NAMED_SPACE = "what"
+NAMED_FIGURE = f"kernel_{NAMED_SPACE}"  # the kernel distance between things; lower is better
 NAMED_TEACHERS = ("pocket", "second")  # presets whose comparisons are corrected together
 _SAID_NOW = ("variants", "seeds", "minutes")
 _TEACHER_FIELDS = ("data", "concepts", "set_keys", "channels", "teacher_batch", "teacher_lr", "teacher", "seed")

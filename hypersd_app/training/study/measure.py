@@ -6,17 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hypersd_app.training.distillation.train import FewStepSampler
 from hypersd_app.training.evaluation.distances import diversity, frechet, kernel_distance
 from hypersd_app.training.evaluation.features import Spaces, judge_of
 from hypersd_app.training.evaluation.models import STUDENT_STEPS, TEACHER_STEPS, new_sampler
-from hypersd_app.training.study.config import StudyConfig
+from hypersd_app.training.study.comparisons import BLOCKS, prompt_blocks
+from hypersd_app.training.study.config import NAMED_SPACE, StudyConfig
 from hypersd_app.training.study.proxy import Proxy
 from hypersd_app.training.workspace import Workspace
 
 Figures = dict[str, float]
+Blocks = list[float]  # the named figure of each part of the prompts
 Draw = Callable[[list[str], int], Tensor]
 
 
@@ -40,13 +43,10 @@ class Measure:
     def teacher(self, unet: Any, seed: int) -> dict[str, Figures]:
         """Of the teacher, guided."""
         guidance = self.config.guidance_scale
-        return {
-            str(TEACHER_STEPS): self._figures(
-                lambda some, first: self.sampler.latents(unet, some, TEACHER_STEPS, guidance, first), seed
-            )
-        }
+        figures, _ = self._figures(lambda some, first: self.sampler.latents(unet, some, TEACHER_STEPS, guidance, first), seed)
+        return {str(TEACHER_STEPS): figures}
 
-    def student(self, unet: Any, eta: float, timestep: int, seed: int) -> dict[str, Figures]:
+    def student(self, unet: Any, eta: float, timestep: int, seed: int) -> tuple[dict[str, Figures], dict[str, Blocks]]:
         """Of a student by number of steps, drawn with its method's `eta`; with one step it is told `timestep`, -1 being T - 1."""
         few = FewStepSampler(self.sampler)
 
@@ -54,16 +54,23 @@ class Measure:
             start = timestep if steps == 1 else -1
             return lambda prompts, first: few.latents(unet, prompts, steps, first, eta, start)
 
-        return {str(steps): self._figures(draw(steps), seed) for steps in STUDENT_STEPS}
+        found = {str(steps): self._figures(draw(steps), seed) for steps in STUDENT_STEPS}
+        return {steps: figures for steps, (figures, _) in found.items()}, {steps: blocks for steps, (_, blocks) in found.items()}
 
-    def _figures(self, draw: Draw, seed: int) -> Figures:
+    def _figures(self, draw: Draw, seed: int) -> tuple[Figures, Blocks]:
         first = 50_000 * (seed + 1)  # of the noise: no two seeds share any
         pictures = self.sampler.decode(draw(self.proxy.captions, first))
         figures = {"recall": float(self.judge.hits(pictures, self.plain, self.names, seed).mean())}
-        for name, made in self.spaces(pictures).items():
+        seen = self.spaces(pictures)
+        for name, made in seen.items():
             figures[f"frechet_{name}"] = frechet(made, self.reference[name])
             figures[f"kernel_{name}"] = kernel_distance(made, self.reference[name])
         several = self.sampler.decode(draw(self.diverse, first + 10_000))
         for name, rows in self.spaces(several).items():
             figures[f"diversity_{name}"] = diversity(rows.reshape(-1, self.config.diversity_seeds, rows.shape[1]))
-        return figures
+        return figures, self._blocks(seen[NAMED_SPACE])
+
+    def _blocks(self, made: NDArray[np.floating]) -> Blocks:
+        """Each part's kernel distance to all real pictures; fewer parts of few pictures, as a single one has none."""
+        parts = prompt_blocks(len(made), max(1, min(BLOCKS, len(made) // 2)))
+        return [kernel_distance(made[rows], self.reference[NAMED_SPACE]) for rows in parts]

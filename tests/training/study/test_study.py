@@ -141,6 +141,8 @@ def test_the_study_spends_its_budget_goes_on_from_the_trunk_and_is_not_repeated(
     assert dmd.before == 2 * 2 * 2 and dmd.costs[3] > 1.5 * tscd.costs[3] and dmd.steps[3] < tscd.steps[3]
     assert dmd.steps[:3] == tscd.steps[:3] and dmd.costs[:3] == tscd.costs[:3], "both were charged the trunk"
     assert tscd.before + sum(n * cost for n, cost in zip(tscd.steps, tscd.costs, strict=True)) <= 260
+    assert {steps: len(parts) for steps, parts in tscd.blocks.items()} == {"1": 4, "2": 4}, "parts of two pictures each"
+    assert rows["teacher", 0].blocks == {} and tscd.blocks["1"] != dmd.blocks["1"]
     stages = tuple(zip((8, 4, 2, 1), tscd.steps, strict=True))
     begun = sum(tscd.steps[:3])
     assert ran["tscd", 0, stages[:3]] == list(range(begun)), "the trunk was trained once"
