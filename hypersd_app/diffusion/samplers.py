@@ -24,7 +24,7 @@ def sample_ddim(model: Model, x: Tensor, timesteps: Tensor | Sequence[int], sche
 def sample_tcd(
     model: Model, x: Tensor, timesteps: Tensor, schedule: NoiseSchedule, eta: float, generator: torch.Generator
 ) -> Tensor:
-    """Strategic stochastic sampling, gamma = `eta` (Zheng et al., "Trajectory Consistency Distillation", 2024, Alg. 4).
+    """Strategic stochastic sampling, gamma = `eta` (Zheng et al., "Trajectory Consistency Distillation", 2024).
 
     Each step jumps to s' = (1 - eta) s and adds noise up to s, as diffusers' TCDScheduler; the last ends on index 0.
     """

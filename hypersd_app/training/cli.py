@@ -28,7 +28,8 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "stage",
         help="all (every stage in order, within --hours), or one of data, vocabulary, autoencoder, latents, layout, teacher, "
-        "student, sketches, controlnet, style, judge, style-judge, reward, study, export",
+        "student, sketches, controlnet, style, judge, style-judge, reward, study, export; or shards (latents and text of --images, "
+        "encoded once by --teacher)",
     )
     parser.add_argument("--preset", default="pocket", help="a row of the stage's presets (default: pocket)")
     parser.add_argument("--set", dest="icon_set", help="style: learn this icon set (the same as --preset)")
@@ -36,8 +37,12 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--teacher", type=Path, help="student: distil this SD1.5 or SDXL diffusers folder on the images of --images"
     )
+    parser.add_argument("--buckets", action="store_true", help="shards: keep about each image's aspect ratio (default: squares)")
     parser.add_argument("--title", default="", help="style: what the picker shows (default: the folder's name)")
     parser.add_argument("--dry-run", action="store_true", help="print the config and the folder, train nothing")
+    parser.add_argument(
+        "--memory", choices=("sd15", "sdxl"), help="student: print what the preset takes on a card for this family, train nothing"
+    )
     parser.add_argument("--steps", type=int, help="train to this step instead of the preset's last")
     parser.add_argument("--minutes", type=float, help="stop after so many minutes; the same command resumes")
     parser.add_argument("--hours", type=float, help="all: the budget of all stages together; the same command resumes")
@@ -80,6 +85,23 @@ def _train_all(args: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _make_shards(args: argparse.Namespace, settings: Settings) -> int:
+    """Latents and text of a folder of images, encoded by a diffusers folder's networks into `runs/shards/<teacher>-<images>`."""
+    from hypersd_app.training.distillation.stable_diffusion import make_shards
+
+    for name in ("teacher", "images"):
+        if getattr(args, name) is None:
+            raise InvalidRequest(name, None, f"--{name}, a folder")
+    folder = settings.runs / "shards" / f"{args.teacher.resolve().name}-{args.images.resolve().name}"
+    if args.dry_run:
+        print(json.dumps({"stage": "shards", "folder": str(folder), "buckets": args.buckets}, indent=2))
+        return 0
+    _prepare_process(args.threads)
+    make_shards(args.teacher, args.images, folder, args.buckets, ProgressLine(f"shards/{folder.name}"))
+    logger.info("shards finished: %s", folder)
+    return 0
+
+
 def run_train(args: argparse.Namespace, settings: Settings) -> int:
     """Run one stage; returns the exit status. Raises InvalidRequest and ModelUnavailable."""
     from hypersd_app.training.core.overrides import overridden
@@ -87,6 +109,8 @@ def run_train(args: argparse.Namespace, settings: Settings) -> int:
 
     if args.stage == "all":
         return _train_all(args, settings)
+    if args.stage == "shards":
+        return _make_shards(args, settings)
     if getattr(args, "hours", None) is not None:
         raise InvalidRequest("hours", args.hours, "it with `train all` only; a stage takes --minutes")
     if args.stage not in STAGES:
@@ -105,6 +129,8 @@ def run_train(args: argparse.Namespace, settings: Settings) -> int:
     config = overridden(config, getattr(args, "override", []))
     workspace = open_workspace(settings, getattr(config, "data", preset))
     folder = workspace.run(stage.name, f"{preset}-{foreign.resolve().name}" if foreign else preset)
+    if getattr(args, "memory", None):
+        return _print_memory(stage.name, config, args.memory)
     if args.dry_run:
         print(json.dumps({"stage": stage.name, "folder": str(folder), "config": asdict(config)}, indent=2, default=str))
         return 0
@@ -115,6 +141,20 @@ def run_train(args: argparse.Namespace, settings: Settings) -> int:
     else:
         stage.run(config, workspace, folder, progress)
     logger.info("%s finished: %s", stage.name, folder)
+    return 0
+
+
+def _print_memory(stage: str, config: Any, family: str) -> int:
+    """The table of `distillation.memory`. Raises InvalidRequest for other stages and for students that are whole networks."""
+    from hypersd_app.training.distillation import memory
+
+    if stage != "student" or config.weights != "lora":
+        raise InvalidRequest("memory", family, "it with `train student` and a preset that trains a LoRA")
+    phases = memory.count_phases(config, memory.FAMILIES[family])
+    print(memory.markdown(phases))
+    print(
+        f"\nFits a card of {memory.smallest_card(phases):.0f} GiB, {memory.RESERVE // memory.GIB} of them for what was not counted."
+    )
     return 0
 
 
@@ -167,7 +207,11 @@ def open_workspace(settings: Settings, family: str) -> Workspace:
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `evaluate`."""
     parser.add_argument(
-        "what", nargs="?", default="all", choices=("all", "sheets", "figures", "doodles", "styles"), help="(default: all)"
+        "what",
+        nargs="?",
+        default="all",
+        choices=("all", "sheets", "figures", "doodles", "styles", "photo", "convert"),
+        help="Pocket's sheets and tables; photo: SD1.5 or SDXL and its students; convert: published weights (default: all)",
     )
     parser.add_argument("--output", type=Path, help="folder for sheets and tables (default: assets/pocket/evaluation)")
     parser.add_argument(
@@ -175,11 +219,21 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--pictures", type=int, default=500, help="images per row of the tables (default: 500)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--teacher", type=Path, help="photo: a diffusers folder; --student then names safetensors files")
+    parser.add_argument("--prompts", type=Path, help="photo: a .txt of captions, or COCO's captions_val2017.json")
+    parser.add_argument("--real", type=Path, help="photo: a folder of photographs for FID (default: no such column)")
+    parser.add_argument("--guidance", type=float, default=7.5, help="photo: of the teacher's own rows (default: 7.5)")
+    parser.add_argument("--weights", default="", help="convert: aesthetic, image-reward, mask-rcnn or inception")
+    parser.add_argument("--source", type=Path, help="convert: the published file")
 
 
 def run_evaluate(args: argparse.Namespace, settings: Settings) -> int:
     """Write contact sheets and tables; returns the exit status. Raises InvalidRequest and ModelUnavailable."""
     workspace = open_workspace(settings, "pocket")
+    if args.what == "convert":
+        return _convert(args, workspace)
+    if args.what == "photo":
+        return _evaluate_photo(args, workspace)
     output = args.output or settings.assets / "pocket" / "evaluation"
     if args.what == "doodles":
         return _evaluate_doodles(workspace, output, args.seed)
@@ -188,6 +242,30 @@ def run_evaluate(args: argparse.Namespace, settings: Settings) -> int:
     if not 20 <= args.pictures <= 50_000:
         raise InvalidRequest("pictures", args.pictures, "20 to 50000")
     evaluate_models(workspace, output, args.what, args.student, args.pictures, args.seed)
+    return 0
+
+
+def _convert(args: argparse.Namespace, workspace: Workspace) -> int:
+    from hypersd_app.training.evaluation.photo.convert import convert
+
+    if args.source is None:
+        raise InvalidRequest("source", None, "the published file of weights")
+    logger.info("written: %s", convert(args.weights, args.source, workspace))
+    return 0
+
+
+def _evaluate_photo(args: argparse.Namespace, workspace: Workspace) -> int:
+    from hypersd_app.training.evaluation.photo import report
+
+    for name in ("teacher", "prompts"):
+        if getattr(args, name) is None:
+            raise InvalidRequest(name, None, f"--{name}, a path")
+    if not 2 <= args.pictures <= 50_000:
+        raise InvalidRequest("pictures", args.pictures, "2 to 50000")
+    output = args.output or workspace.runs / "evaluation" / "photo"
+    students = [Path(student) for student in args.student]
+    text = report.write(args.teacher, students, args.prompts, args.real, workspace, output, args.pictures, args.guidance)
+    print(text)
     return 0
 
 

@@ -1,4 +1,7 @@
-"""A short distillation whose losses are printed, alone or as one of several processes. Arguments: batch, accumulation, methods."""
+"""A short distillation whose losses are printed, alone or as one of several processes.
+
+Arguments: batch, accumulation, methods; "+sharded" behind a method spreads the frozen network over the processes.
+"""
 
 import json
 import sys
@@ -10,6 +13,7 @@ from hypersd_app.models.pocket import new_scheduler
 from hypersd_app.training.core.conditioning import Conditioning
 from hypersd_app.training.core.distributed import Processes
 from hypersd_app.training.core.loop import LoopConfig, train_step
+from hypersd_app.training.core.sharding import shard_frozen
 from hypersd_app.training.distillation.config import AdversarialConfig, ScoreConfig, StudentConfig
 from hypersd_app.training.distillation.context import Context, Resources
 from hypersd_app.training.distillation.methods import METHODS
@@ -39,7 +43,8 @@ def hash_of(text):
 
 
 def run(method, batch, accumulation, steps=3):
-    """Losses of all steps, and a sum over the weights in the end."""
+    """Losses of all steps, a sum over the weights in the end, and what this process holds of the frozen ones."""
+    method, _, sharded = method.partition("+")
     processes = Processes.open("no")
     torch.manual_seed(processes.process_index)  # processes that begin apart must be brought together
     config = StudentConfig(
@@ -51,6 +56,8 @@ def run(method, batch, accumulation, steps=3):
     unet = tiny_models.randomized(tiny_models.small_unet(32), 1)
     processes.broadcast_parameters(unet.parameters())
     networks = AdapterNetworks(unet, config.rank)
+    if sharded:
+        shard_frozen(unet, processes)
     context = Context(
         config=config, stages=config.stages, end=METHODS[method].end, networks=networks,
         schedule=NoiseSchedule.from_scheduler(new_scheduler()), processes=processes,
@@ -59,7 +66,10 @@ def run(method, batch, accumulation, steps=3):
     distiller = Distiller(context)
     state = distiller.training_state()
     losses = [train_step(state, config.loop, distiller)[1]["loss"] for _ in range(steps)]
-    return processes, {"losses": losses, "weights": sum(p.double().abs().sum().item() for p in distiller.parameters())}
+    weights = sum(p.double().abs().sum().item() for p in distiller.parameters())
+    frozen = [p for name, p in unet.named_parameters() if ".lora_" not in name]
+    held = sum(p.to_local().numel() if sharded else p.numel() for p in frozen) / sum(p.numel() for p in frozen)
+    return processes, {"losses": losses, "weights": weights, "held": held, "kinds": sorted({type(p.data).__name__ for p in frozen})}
 
 
 if __name__ == "__main__":

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -17,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from hypersd_app.catalog.legacy_keys import current_keys
+from hypersd_app.errors import ModelUnavailable
 from hypersd_app.training.core.optim import ExponentialAverage, Optimizers, build_optimizers
 
 if TYPE_CHECKING:
@@ -106,10 +109,12 @@ class RunFolder:
             logger.warning("%s: the config differs from the one this run began with", self.folder)
         path.write_text(text, encoding="utf-8")
 
-    def write_metrics(self, row: dict[str, float]) -> None:
-        """Append one JSON line."""
+    def write_metrics(self, row: dict[str, float], tensorboard: bool = False) -> None:
+        """Append one JSON line. Raises ModelUnavailable where TensorBoard is asked for and not installed."""
         with self._metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+        if tensorboard:
+            write_events(self.folder / "tensorboard", row)
 
     def save(self, state: TrainingState) -> None:
         """Replace the checkpoint in one rename, so that a kill leaves the old or the new one, whole."""
@@ -118,6 +123,24 @@ class RunFolder:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(self._checkpoint)
+
+    def keep(self, step: int, count: int) -> None:
+        """A second name for the checkpoint just saved; of those kept so the oldest go. Links, so that nothing is copied."""
+        if not count:
+            return
+        folder = self.folder / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        _link(self._checkpoint, folder / f"{step:08d}.safetensors")
+        for old in sorted(folder.glob("*.safetensors"))[:-count]:
+            old.unlink()
+
+    def keep_best(self, name: str, metrics: dict[str, float], step: int) -> None:
+        """`best.safetensors`, the checkpoint just saved, if its metric is the lowest so far; `best.json` says which."""
+        noted = self.folder / "best.json"
+        lowest = json.loads(noted.read_text(encoding="utf-8"))["value"] if noted.exists() else float("inf")
+        if name in metrics and metrics[name] < lowest:
+            _link(self._checkpoint, self.folder / "best.safetensors")
+            noted.write_text(json.dumps({"metric": name, "value": metrics[name], "step": step}), encoding="utf-8")
 
     def resume(self, state: TrainingState) -> bool:
         """Load the checkpoint into `state` if there is one."""
@@ -128,6 +151,29 @@ class RunFolder:
             metadata = file.metadata()
         state.step, state.pictures = int(metadata["step"]), int(metadata["pictures"])
         return True
+
+
+def _link(source: Path, target: Path) -> None:
+    """Another name for a file, in one rename; a copy where links are not to be had."""
+    partial = target.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    try:
+        os.link(source, partial)
+    except OSError:
+        shutil.copyfile(source, partial)
+    partial.replace(target)
+
+
+def write_events(folder: Path, row: dict[str, float]) -> None:
+    """Metrics as TensorBoard's events, one file a run of the process. Raises ModelUnavailable where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ModelUnavailable("TensorBoard is not installed: pip install tensorboard, or loop.tensorboard=false.") from error
+    with SummaryWriter(str(folder)) as writer:
+        for name, value in row.items():
+            if name != "step":
+                writer.add_scalar(name, value, int(row["step"]))
 
 
 def steps_done(folder: Path) -> int:
@@ -152,6 +198,9 @@ class LoopConfig:
     preview_minutes: float = 8.0
     minutes: float = 0.0  # stop after so long; 0 trains to the last step
     cooldown_minutes: float = 0.0  # of a run stopped by `minutes`: the last ones sharpen what it leaves behind
+    kept: int = 0  # checkpoints that are kept beside the newest
+    best: str = ""  # a preview's metric by whose lowest value the best checkpoint is kept
+    tensorboard: bool = False  # metrics for TensorBoard too, in the run's folder `tensorboard`
 
 
 def learning_rate_factor(step: int, minutes: float, config: LoopConfig) -> float:
@@ -170,13 +219,15 @@ class TrainingStage:
     """What one stage supplies to the skeleton: its state, a step function and a preview.
 
     `preview(path)` runs with the averaged weights in place: it draws samples into `path`, saves the weights the stage
-    leaves behind, and returns validation metrics, if any. Of several `processes` the main one writes and reports.
+    leaves behind, and returns validation metrics, if any. Of several `processes` the main one writes and reports; where
+    they draw `together`, as a network spread over them is run by all, the others' images go to a folder that is thrown away.
     """
 
     state: TrainingState
     step: StepFunction
     preview: Callable[[Path], dict[str, float] | None]
     processes: Processes | None = None
+    together: bool = False
 
     @property
     def writes(self) -> bool:
@@ -213,38 +264,50 @@ def run_loop(run: RunFolder, stage: TrainingStage, config: LoopConfig, progress:
     Ctrl-C saves before it leaves; a kill loses what came after the last checkpoint.
     """
     state, processes, writes = stage.state, stage.processes, stage.writes
-    began = saved = previewed = time.monotonic()
+    began = time.monotonic()
+
+    def clock() -> float:
+        """Minutes since the start, the same in every process."""
+        minutes = (time.monotonic() - began) / 60
+        return processes.broadcast(minutes) if processes else minutes
+
+    saved = previewed = 0.0
     window = MetricsWindow(run, config, progress)
     try:
         while state.step < config.steps:
-            minutes = (time.monotonic() - began) / 60
-            minutes = processes.broadcast(minutes) if processes else minutes
+            minutes = clock()
             if config.minutes and minutes >= config.minutes:
                 break
             used, metrics = train_step(state, config, stage.step, minutes)
-            if not writes:
-                continue
-            window.add(state, used, metrics)
-            if time.monotonic() - saved > 60 * config.checkpoint_minutes:
-                run.save(state)
-                saved = time.monotonic()
-            if time.monotonic() - previewed > 60 * config.preview_minutes:
-                draw_preview(run, stage)
-                previewed = time.monotonic()
+            if writes:
+                window.add(state, used, metrics)
+            if minutes - saved > config.checkpoint_minutes:
+                if writes:
+                    run.save(state)
+                    run.keep(state.step, config.kept)
+                saved = clock()
+            if minutes - previewed > config.preview_minutes:
+                draw_preview(run, stage, config)
+                previewed = clock()
     finally:
         if writes:
             run.save(state)
-    if writes:
-        draw_preview(run, stage)
+            run.keep(state.step, config.kept)
+    draw_preview(run, stage, config)
 
 
-def draw_preview(run: RunFolder, stage: TrainingStage) -> None:
-    """The stage's preview of the averaged weights, and its validation metrics as a line of the metrics file."""
+def draw_preview(run: RunFolder, stage: TrainingStage, config: LoopConfig) -> None:
+    """The stage's preview of the averaged weights; its validation metrics are a line of the metrics file and pick the best."""
     step = stage.state.step
-    with stage.state.ema.swapped():
-        metrics = stage.preview(run.previews / f"{step:06d}.png")
-    if metrics:
-        run.write_metrics({"step": step, **metrics})
+    if not stage.writes and not stage.together:
+        return
+    with TemporaryDirectory() as thrown_away, stage.state.ema.swapped():
+        metrics = stage.preview((run.previews if stage.writes else Path(thrown_away)) / f"{step:06d}.png")
+    if metrics and stage.writes:
+        run.write_metrics({"step": step, **metrics}, config.tensorboard)
+        if config.best:
+            run.save(stage.state)
+            run.keep_best(config.best, metrics, step)
 
 
 def train_step(
@@ -294,6 +357,6 @@ class MetricsWindow:
         means = {name: value / self._steps for name, value in self._sums.items()}
         speed = self._pictures / (time.monotonic() - self._since)
         row = {"step": state.step, "pictures": state.pictures, "per_second": speed, **means}
-        self._run.write_metrics({name: round(value, 6) for name, value in row.items()})
+        self._run.write_metrics({name: round(value, 6) for name, value in row.items()}, self._config.tensorboard)
         self._progress(state.step, self._config.steps, row)
         self._clear()

@@ -21,7 +21,7 @@ LOSSES = ("loss_classifier", "loss_box_reg", "loss_mask", "loss_objectness", "lo
 class MaskRCNNSegmenter(nn.Module):
     """Reads `folder/mask_rcnn.safetensors`, torchvision's `maskrcnn_resnet50_fpn` weights converted: pickles are not read.
 
-    Hyper-SD uses SOLO (section 3.3); this one's interface is the same: images and annotations to losses. Raises
+    Hyper-SD uses SOLO; this one's interface is the same: images and annotations to losses. Raises
     ModelUnavailable where the file is missing or does not fit.
     """
 

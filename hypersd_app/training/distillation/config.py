@@ -18,7 +18,7 @@ class AdversarialConfig:
     """The adversarial part of the distance. `weights` of () are the method's own; LCM and TCD have none whatever they say.
 
     Sources:
-        weights: ours; that they grow as segments become fewer is published (HSD, section 3.2).
+        weights: ours; that they grow as segments become fewer is published (HSD on TSCD).
         lr: ours.
         highest: ours.
     """
@@ -37,8 +37,8 @@ class ScoreConfig:
     Sources:
         weights: ours.
         thin: ours.
-        timestep: published, HSD section 3.4: T - 1 for the unified LoRA, 800 for the dedicated UNet.
-        path_steps: published, DMD2 section 4.4 and TDM (Luo et al., 2025): 4.
+        timestep: published, HSD on one-step enhancement: T - 1 for the unified LoRA, 800 for the dedicated UNet.
+        path_steps: published, DMD2 on simulated inference and TDM (Luo et al., 2025): 4.
         fake_rank: ours.
         fake_lr: ours; DMD2's is the student's own.
         fake_steps: ours; DMD2's is 5 to 10.
@@ -47,8 +47,8 @@ class ScoreConfig:
         highest: published, DMD2's scripts.
         pairs: ours; DMD's is a whole data set.
         pair_steps: ours.
-        regression: published, DMD (Yin et al., 2024) equation 9.
-        adversarial: ours; the term is published, DMD2 section 4.3, at 1e-3 to 5e-3 on features of the fake score.
+        regression: published, DMD's regression loss (Yin et al., 2024).
+        adversarial: ours; the term is published, DMD2 on its GAN loss, at 1e-3 to 5e-3 on features of the fake score.
     """
 
     weights: Weights = (0.0, 0.0, 0.0, 0.5)
@@ -76,8 +76,8 @@ class FeedbackConfig:
     Sources:
         weights: ours.
         thin: ours.
-        rewards: published, HSD section 3.3: an aesthetic predictor and ImageReward; their shares are ours.
-        structure: ours; the loss is published, HSD equation 7.
+        rewards: published, HSD on human feedback: an aesthetic predictor and ImageReward; their shares are ours.
+        structure: ours; the loss is published, HSD on human feedback.
         every: ours.
         steps: ours.
         highest: ours.
@@ -106,27 +106,29 @@ class StudentConfig:
     Sources:
         data: ours.
         method: published, HSD Algorithm 1 ("tscd"); others by their own papers, see `methods.py`.
-        stages: published, HSD section 4.1: 8, 4, 2, 1; the shares of the steps are ours.
+        stages: published, HSD's experiments: 8, 4, 2, 1; the shares of the steps are ours.
         end: published, HSD Algorithm 1: uniform between the segment's edge and t_{n-1}.
         skip: ours; TCD's scripts use 20.
-        weights: published, HSD section 4.1: LoRA.
+        weights: published, HSD's experiments: LoRA.
         rank: ours; TCD's scripts use 64.
-        begin_with: published, HSD section 3.4: one-step enhancement begins with the consistency model.
+        begin_with: published, HSD on one-step enhancement: one-step enhancement begins with the consistency model.
         batch: ours; published is 512 in all.
         accumulation: ours.
         lr: ours; published is 1e-6 at a batch of 512.
         optimizer: published, AdamW.
         ema_decay: ours.
         target_decay: published, HSD Algorithm 1, as a parameter without a value; 0.95 is TCD's scripts'.
-        distance: ours; HSD equation 4 says squared error, LCM's and TCD's scripts pseudo-Huber.
-        mse_weights: ours; that they fall as the adversarial ones grow is published (HSD section 3.2).
+        distance: ours; HSD, Algorithm 1, says squared error, LCM's and TCD's scripts pseudo-Huber.
+        mse_weights: ours; that they fall as the adversarial ones grow is published (HSD on TSCD).
         guidance_scale: ours.
         kept_guidance: published, of the released CFG files: 5 to 8.
         exact_steps: published, of the released files: 2, 4, 8, and 8 and 12 with guidance.
         caption_drop: ours.
-        offset_noise: ours; that noise is perturbed is published (HSD section 3.2).
+        offset_noise: ours; that noise is perturbed is published (HSD on TSCD).
         precision: ours.
         gradient_checkpointing: ours.
+        sharded: ours.
+        validation: ours.
         whole_file: published, of the released one-step UNet.
         seed: ours.
     """
@@ -154,7 +156,9 @@ class StudentConfig:
     offset_noise: float = 0.05
     precision: str = "auto"
     gradient_checkpointing: bool = False
+    sharded: bool = False  # the frozen network spread over the processes by FSDP2; for students that are LoRAs
     whole_file: bool = False
+    validation: int = 0  # images held out of a folder's, whose consistency is measured at each preview
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     score: ScoreConfig = field(default_factory=ScoreConfig)
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
@@ -217,12 +221,12 @@ PRESETS: dict[str, StudentConfig] = {
     # For Stable Diffusion: the paper's two rewards in place of Pocket's stand-ins, and no segmenter, which is Pocket's too.
     # Guidance, rank, learning rate and the shares of both rewards are our choice, tried on no real weights.
     "photo-hyper-sd": _PHOTO,
-    # Meant for cards of 24 GB (512 px, 16 images a step) and of 80 GB (1024 px, 8).
+    # Counted (`--memory`) to fit cards of 24 GB (512 px, 16 images a step) and of 80 GB (1024 px, 8), tried on none.
     "photo-sd15-24gb": replace(
-        _PHOTO, batch=2, accumulation=8, feedback=replace(_PHOTO.feedback, crop=32, every=2, weights=(0.0, 0.0, 0.0, 0.05)),
+        _PHOTO, batch=4, accumulation=4, feedback=replace(_PHOTO.feedback, crop=32, every=2, weights=(0.0, 0.0, 0.0, 0.05)),
     ),
     "photo-sdxl-80gb": replace(
-        _PHOTO, batch=2, accumulation=4, feedback=replace(_PHOTO.feedback, crop=64, every=2, weights=(0.0, 0.0, 0.0, 0.05)),
+        _PHOTO, batch=8, accumulation=1, feedback=replace(_PHOTO.feedback, crop=64, every=2, weights=(0.0, 0.0, 0.0, 0.05)),
     ),
     # One-step enhancement of the unified accelerator, at T - 1: a quarter of TSCD keeps what it does in more steps.
     "one-step": StudentConfig(

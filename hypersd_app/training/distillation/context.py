@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -136,6 +136,7 @@ class Context:
     def guided(self, role: Role, conditioning: Conditioning, scale: float) -> Predict:
         """A network role with classifier-free guidance."""
         empty = self.source.condition([""]).to(self.device).rows(len(conditioning))
+        empty = replace(empty, time_ids=conditioning.time_ids)  # sizes belong to the image, not to its words
         return guided(role, conditioning, empty, scale, Conditioning.join)
 
 

@@ -87,7 +87,7 @@ METHODS: Mapping[str, Method] = {
             end="random",
             losses=lambda context: [ConsistencyLoss(context), DistributionMatchingLoss(context), FeedbackLoss(context)],
         ),
-        # Hyper-SD section 3.4 without the consistency loss: what trains the dedicated one-step UNet.
+        # Hyper-SD's one-step enhancement without the consistency loss: what trains the dedicated one-step UNet.
         Method(
             name="one-step",
             title="DMD + feedback",

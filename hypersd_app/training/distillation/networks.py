@@ -12,6 +12,7 @@ import torch
 from peft import LoraConfig
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from hypersd_app.training.core.conditioning import Conditioning
 from hypersd_app.training.core.lora import ATTENTION_TARGETS, CONVOLUTION_TARGETS, END_TARGETS, add_lora
@@ -117,9 +118,10 @@ class AdapterNetworks(Networks):
 
     @contextmanager
     def _acting(self, adapter: str) -> Iterator[None]:
-        """Another adapter in the student's place, or none for ""; inside, only that adapter's weights want gradients."""
-        if self._checkpointing:  # a recomputed pass would find the student's adapter again
-            self.unet.disable_gradient_checkpointing()
+        """Another adapter in the student's place, or none for ""; inside, only that adapter's weights want gradients.
+
+        With gradient checkpointing run a graph backward inside: recomputed outside, it would find the student's adapter.
+        """
         for layer in self._layers:
             if adapter:
                 layer.set_adapter(adapter)
@@ -131,8 +133,6 @@ class AdapterNetworks(Networks):
             for layer in self._layers:
                 layer.enable_adapters(True)
                 layer.set_adapter(ACCELERATOR)
-            if self._checkpointing:
-                self.unet.enable_gradient_checkpointing()
 
     def student(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         with self._precision():
@@ -144,8 +144,20 @@ class AdapterNetworks(Networks):
             return self._denoiser(x, t, conditioning)
 
     def features(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> list[Tensor]:
-        with self._acting(""), self._precision():
-            return self._denoiser.features(x, t, conditioning)
+        if self._checkpointing and torch.is_grad_enabled() and x.requires_grad:
+            # As one piece, which puts the teacher in place again where it is recomputed.
+            return list(checkpoint(self._features, x, t, conditioning, use_reentrant=False))
+        return list(self._features(x, t, conditioning))
+
+    def _features(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> tuple[Tensor, ...]:
+        if self._checkpointing:  # its blocks would be recomputed after the student is in place again
+            self.unet.disable_gradient_checkpointing()
+        try:
+            with self._acting(""), self._precision():
+                return tuple(self._denoiser.features(x, t, conditioning))
+        finally:
+            if self._checkpointing:
+                self.unet.enable_gradient_checkpointing()
 
     @property
     def feature_channels(self) -> list[int]:

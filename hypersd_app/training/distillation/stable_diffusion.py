@@ -24,6 +24,9 @@ from hypersd_app.training.core.random_streams import RandomStream
 from hypersd_app.training.critics.mask_rcnn import MaskRCNNSegmenter
 from hypersd_app.training.critics.protocols import Reward
 from hypersd_app.training.critics.registry import open_reward
+from hypersd_app.training.data.aspect_buckets import fitted
+from hypersd_app.training.data.shards import Shards
+from hypersd_app.training.distillation.cached_source import CachedSource, is_cache, write_shards
 from hypersd_app.training.distillation.config import StudentConfig
 from hypersd_app.training.distillation.train import TeacherModel, distil
 from hypersd_app.training.workspace import Workspace
@@ -52,26 +55,35 @@ class CaptionedFolder:
         beside = self.files[index].with_suffix(".txt")
         return beside.read_text(encoding="utf-8").strip() if beside.exists() else self.files[index].stem.replace("_", " ")
 
-    def picture(self, index: int) -> Tensor:
-        """The middle square, float (3, size, size) in [-1, 1]."""
+    def open(self, index: int) -> Image.Image:
+        """The whole image. Raises InvalidRequest."""
         try:
             with Image.open(self.files[index]) as image:
-                picture = image.convert("RGB")
+                return image.convert("RGB")
         except OSError as error:
             raise InvalidRequest("images", self.files[index].name, "readable .png, .jpg or .webp files") from error
-        scale = self.size / min(picture.size)
-        resized = picture.resize(
-            (max(self.size, round(picture.width * scale)), max(self.size, round(picture.height * scale))), Image.Resampling.LANCZOS
-        )
-        left, top = (resized.width - self.size) // 2, (resized.height - self.size) // 2
-        square = np.asarray(resized.crop((left, top, left + self.size, top + self.size)))
-        return from_uint8(square[None])[0]
+
+    def picture(self, index: int) -> Tensor:
+        """The middle square, float (3, size, size) in [-1, 1]."""
+        square, _ = fitted(self.open(index), (self.size, self.size))
+        return from_uint8(np.asarray(square)[None])[0]
 
 
 class FolderSource:
     """A data source over a pipeline's VAE and text encoders; images are encoded as they are sampled."""
 
-    def __init__(self, pipeline: Any, pictures: CaptionedFolder, caption_drop: float, seed: int, processes: Processes) -> None:
+    def __init__(
+        self,
+        pipeline: Any,
+        pictures: CaptionedFolder,
+        caption_drop: float,
+        seed: int,
+        processes: Processes,
+        held_out: int = 0,
+    ) -> None:
+        if held_out >= len(pictures.files):
+            raise InvalidRequest("validation", held_out, f"fewer than the {len(pictures.files)} images")
+        self._trained = len(pictures.files) - held_out  # the last ones are for validation alone
         self.pipeline, self.pictures, self.caption_drop, self.seed, self.processes = (
             pipeline,
             pictures,
@@ -81,6 +93,7 @@ class FolderSource:
         )
         self.large = isinstance(pipeline, StableDiffusionXLPipeline)
         pipeline.vae.to(processes.device).eval().requires_grad_(False)
+        pipeline.vae.enable_gradient_checkpointing()  # a decoder's activations are most of what a reward takes
         for encoder in (pipeline.text_encoder, getattr(pipeline, "text_encoder_2", None)):
             if encoder is not None:
                 encoder.to(processes.device).eval().requires_grad_(False)
@@ -88,13 +101,25 @@ class FolderSource:
     @torch.no_grad()
     def batch(self, step: int, total: int) -> tuple[Tensor, list[str]]:
         rng = np.random.default_rng((self.seed, step))
-        chosen = rng.integers(len(self.pictures.files), size=total)
-        captions = ["" if rng.random() < self.caption_drop else self.pictures.caption(int(index)) for index in chosen]
-        pixels = torch.stack([self.pictures.picture(int(index)) for index in chosen])
+        chosen = rng.integers(self._trained, size=total).tolist()
+        captions = ["" if rng.random() < self.caption_drop else self.pictures.caption(index) for index in chosen]
+        return self._latents(chosen, torch.Generator().manual_seed(self.seed * 1_000_003 + step % 2**40)), captions
+
+    @torch.no_grad()
+    def validation(self, count: int) -> tuple[Tensor, list[str]]:
+        """Held-out images."""
+        chosen = list(range(self._trained, len(self.pictures.files)))[:count]
+        return self._latents(chosen, torch.Generator().manual_seed(self.seed)), [self.pictures.caption(index) for index in chosen]
+
+    def first_captions(self, count: int) -> list[str]:
+        """Different captions, for previews."""
+        return list(dict.fromkeys(self.pictures.caption(index) for index in range(min(count, len(self.pictures.files)))))
+
+    def _latents(self, indices: Sequence[int], generator: torch.Generator) -> Tensor:
+        pixels = torch.stack([self.pictures.picture(index) for index in indices])
         vae = self.pipeline.vae
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step % 2**40)
         parts = [vae.encode(part.to(self.processes.device, vae.dtype)).latent_dist for part in pixels.split(4)]
-        return torch.cat([part.sample(generator).float() for part in parts]) * vae.config.scaling_factor, captions
+        return torch.cat([part.sample(generator).float() for part in parts]) * vae.config.scaling_factor
 
     @torch.no_grad()
     def condition(
@@ -138,12 +163,12 @@ def open_teacher(config: StudentConfig, folder: Path, images: Path, workspace: W
     """A teacher from a diffusers folder with pictures to distil it on. Raises ModelUnavailable and InvalidRequest."""
     family, pipeline = open_pipeline(folder)
     side = int(pipeline.unet.config.sample_size) * 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
-    source = FolderSource(pipeline, CaptionedFolder(images, side), config.caption_drop, config.seed + 7, processes)
+    source = open_source(config, family, pipeline, images, side, processes)
     schedule = NoiseSchedule.from_scheduler(pipeline.scheduler)
 
     @torch.no_grad()
     def preview(unet: Any, path: Path) -> None:
-        captions = list(dict.fromkeys(source.pictures.caption(index) for index in range(min(8, len(source.pictures.files)))))
+        captions = source.first_captions(8)
         conditioning = source.condition(captions)
         shape = (len(captions), unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(processes.device)
@@ -170,7 +195,33 @@ def open_teacher(config: StudentConfig, folder: Path, images: Path, workspace: W
         reward=reward,
         segmenter=lambda: MaskRCNNSegmenter(workspace.run("reward", "instances")),
         preview=preview,
+        held_out=source.validation,
     )
+
+
+def open_source(
+    config: StudentConfig, family: str, pipeline: Any, images: Path, side: int, processes: Processes
+) -> FolderSource | CachedSource:
+    """A folder of pictures, or of the shards that `make_shards` left. Raises InvalidRequest."""
+    if not is_cache(images):
+        return FolderSource(
+            pipeline, CaptionedFolder(images, side), config.caption_drop, config.seed + 7, processes, config.validation
+        )
+    source = CachedSource(
+        pipeline, Shards(images), family, caption_drop=config.caption_drop, seed=config.seed + 7, processes=processes,
+        held_out=config.validation,
+    )  # fmt: skip
+    if len(source.sizes) > 1 and config.score.pairs:
+        raise InvalidRequest("score.pairs", config.score.pairs, "0 with shards of several sizes: pairs are square")
+    return source
+
+
+def make_shards(teacher: Path, images: Path, folder: Path, buckets: bool, progress: Progress) -> None:
+    """Encode pictures and captions once. Raises ModelUnavailable and InvalidRequest."""
+    family, pipeline = open_pipeline(teacher)
+    side = int(pipeline.unet.config.sample_size) * 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
+    source = FolderSource(pipeline, CaptionedFolder(images, side), 0.0, 0, Processes.open("no"))
+    write_shards(source, family, folder, buckets, lambda done, total: progress(done, total, {}))
 
 
 def train(config: StudentConfig, teacher: Path, images: Path, workspace: Workspace, folder: Path, progress: Progress) -> None:

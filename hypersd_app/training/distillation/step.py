@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from hypersd_app.errors import InvalidRequest
 from hypersd_app.training.core.conditioning import Conditioning
+from hypersd_app.training.core.flops import flop_counter
 from hypersd_app.training.core.loop import Stateful, TrainingState
 from hypersd_app.training.core.optim import ExponentialAverage, build_optimizers
 from hypersd_app.training.core.random_streams import RandomStream, part_rows
@@ -50,8 +50,7 @@ class Distiller:
             rows = part_rows(total, processes.process_index * config.accumulation + number, parts)
             stream = RandomStream.of(config.seed, step, "layout", total, rows)
             conditioning = self.context.source.condition(captions[rows], x0=x0[rows], stream=stream)
-            loss, figures = self._loss(step, self._batch(x0[rows], conditioning, captions[rows], total, rows))
-            processes.backward(loss / config.accumulation)
+            figures = self._backward(step, self._batch(x0[rows], conditioning, captions[rows], total, rows))
             for name, value in figures.items():
                 sums[name] = sums.get(name, 0.0) + value / config.accumulation
         processes.average_gradients(self.parameters())
@@ -71,16 +70,16 @@ class Distiller:
             rows=rows,
         )
 
-    def _loss(self, step: int, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        values: list[Tensor] = []
-        figures: dict[str, float] = {}
+    def _backward(self, step: int, batch: Batch) -> dict[str, float]:
+        """Accumulates each loss's gradients before the next one begins, so that no two graphs are held at once."""
+        total, figures = 0.0, {}
         for loss in self.losses:
             found = loss(step, batch)
             if found is not None:
-                values.append(found[0])
+                self.context.processes.backward(found[0] / self.context.config.accumulation)
+                total += float(found[0].detach())
                 figures |= found[1]
-        total = torch.stack(values).sum()
-        return total, {"total": float(total.detach()), **figures}
+        return {"total": total, **figures}
 
 
 def forward_equivalents(distiller: Distiller, step: int) -> float:
@@ -90,7 +89,7 @@ def forward_equivalents(distiller: Distiller, step: int) -> float:
     auxiliary networks are updated; the student's gradients are discarded.
     """
     context = distiller.context
-    with FlopCounterMode(display=False) as counter:
+    with flop_counter() as counter:
         distiller(step)
     for parameter in distiller.parameters():
         parameter.grad = None
@@ -102,6 +101,6 @@ def forward_flops(context: Context) -> float:
     x0, captions = context.source.batch(0, 1)
     conditioning = context.source.condition(captions).to(context.device)
     x0 = x0.to(context.device)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with flop_counter() as counter, torch.no_grad():
         context.networks.teacher(x0, torch.zeros(1, dtype=torch.long, device=context.device), conditioning)
     return float(counter.get_total_flops())

@@ -27,12 +27,14 @@ from hypersd_app.training.core.distributed import Processes
 from hypersd_app.training.core.eval_prompts import EVALUATION_PROMPTS
 from hypersd_app.training.core.loop import Progress, TrainingStage, run_stage
 from hypersd_app.training.core.lora import fuse_lora, load_lora, save_difference, save_lora, save_whole, write_for_other_programs
+from hypersd_app.training.core.sharding import shard_frozen
 from hypersd_app.training.critics.mask_rcnn import MaskRCNNSegmenter
 from hypersd_app.training.critics.protocols import Reward, Segmenter
 from hypersd_app.training.critics.registry import open_reward, open_segmenter
 from hypersd_app.training.distillation.config import PRESETS, StudentConfig
-from hypersd_app.training.distillation.context import Context, DataSource, Resources
+from hypersd_app.training.distillation.context import Batch, Context, DataSource, Resources
 from hypersd_app.training.distillation.denoiser import UNetDenoiser
+from hypersd_app.training.distillation.losses.consistency import ConsistencyLoss
 from hypersd_app.training.distillation.methods import METHODS
 from hypersd_app.training.distillation.networks import ACCELERATOR, AdapterNetworks, Networks, WholeNetworks
 from hypersd_app.training.distillation.pocket_source import PocketSource
@@ -92,6 +94,7 @@ class TeacherModel:
     segmenter: Callable[[], Segmenter | MaskRCNNSegmenter]
     preview: Callable[[Any, Path], None]
     accelerator: Path | None = None
+    held_out: Callable[[int], tuple[Tensor, list[str]]] | None = None  # so many images never trained on, with their captions
 
 
 def pocket_teacher(config: StudentConfig, workspace: Workspace, processes: Processes) -> TeacherModel:
@@ -142,11 +145,29 @@ def new_stage(
     context = new_context(config, teacher, processes, folder, progress)
     distiller = Distiller(context)
 
-    def preview(path: Path) -> None:
+    def preview(path: Path) -> dict[str, float]:
         teacher.preview(context.networks.unet, path)
-        save_student(context, folder, teacher.family)
+        if processes.is_main_process:
+            save_student(context, folder, teacher.family)
+        if not config.validation or teacher.held_out is None:
+            return {}
+        return {"validation": validation_distance(context, *teacher.held_out(config.validation))}
 
-    return TrainingStage(state=distiller.training_state(), step=distiller, preview=preview, processes=processes)
+    return TrainingStage(
+        state=distiller.training_state(), step=distiller, preview=preview, processes=processes, together=config.sharded
+    )
+
+
+@torch.no_grad()
+def validation_distance(context: Context, x0: Tensor, captions: list[str], repeats: int = 4) -> float:
+    """The distance of the last stage's jumps on held-out images, with the same random numbers at every call."""
+    loss, last = ConsistencyLoss(context, adversarial=()), context.config.loop.steps - 1
+    conditioning = context.source.condition(captions, x0=x0).to(context.device)
+    figures = []
+    for seed in range(repeats):
+        batch = Batch(x0=x0.to(context.device), conditioning=conditioning, captions=captions, seed=seed, total=len(x0))
+        figures.append(loss(last, batch)[1]["consistency"])
+    return sum(figures) / repeats
 
 
 def new_context(config: StudentConfig, teacher: TeacherModel, processes: Processes, folder: Path, progress: Progress) -> Context:
@@ -155,6 +176,8 @@ def new_context(config: StudentConfig, teacher: TeacherModel, processes: Process
         raise InvalidRequest("method", config.method, ", ".join(METHODS))
     method = METHODS[config.method]
     networks = new_networks(config, teacher.unet.to(processes.device), processes, beginning(config, teacher, folder))
+    if config.sharded:
+        shard_frozen(networks.module, processes)
     resources = Resources(lambda: make_pairs(context, folder / "pairs.npy", progress), teacher.reward, teacher.segmenter)
     context = Context(
         config=config,
@@ -196,8 +219,8 @@ def new_networks(config: StudentConfig, unet: Any, processes: Processes, begin: 
         if begin is not None:
             load_lora(unet, ACCELERATOR, begin)
         return networks
-    if config.weights != "whole":
-        raise InvalidRequest("weights", config.weights, "lora or whole")
+    if config.weights != "whole" or config.sharded:
+        raise InvalidRequest("weights", config.weights, "lora" if config.sharded else "lora or whole")
     whole = WholeNetworks(
         UNetDenoiser(unet),
         target_decay=config.target_decay,

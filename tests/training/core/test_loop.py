@@ -180,3 +180,36 @@ def test_a_resumed_optimizer_goes_on_as_if_never_stopped_whatever_the_memory_lay
     resumed.load_state_tensors({name: value.contiguous() for name, value in optimizers.state_tensors().items()})
     steps(second, resumed, range(2, 4))
     assert torch.equal(whole.weight, second.weight)
+
+
+def run_with(folder, values, **changes):
+    """A run whose previews, one a step, measure `values` in turn."""
+    net, left = Net(), list(values)
+    state = TrainingState(module=net, optimizers=build_optimizers(net, "adamw", 1e-2), ema=ExponentialAverage(net, 0.9))
+    config = LoopConfig(steps=len(values) - 1, warmup=1, log_every=1, checkpoint_minutes=1e-9, preview_minutes=1e-9, **changes)
+    stage = TrainingStage(
+        state=state, step=lambda step: (net(torch.ones(2, 64)).mean(), {}, 2), preview=lambda path: {"validation": left.pop(0)}
+    )
+    run_loop(RunFolder(folder), stage, config, lambda *a: None)
+
+
+def test_the_last_checkpoints_and_the_best_are_kept(tmp_path):
+    run_with(tmp_path, [5.0, 1.0, 3.0, 2.0], kept=2, best="validation")
+    assert [path.stem for path in sorted((tmp_path / "checkpoints").iterdir())] == ["00000002", "00000003"]
+    best = json.loads((tmp_path / "best.json").read_text(encoding="utf-8"))
+    assert best == {"metric": "validation", "value": 1.0, "step": 2}
+    again = tmp_path / "again"
+    again.mkdir()
+    os.link(tmp_path / "best.safetensors", again / "checkpoint.safetensors")
+    assert steps_done(again) == 2 and steps_done(tmp_path) == 3
+    run_with(tmp_path / "none", [1.0, 2.0])
+    assert not (tmp_path / "none" / "checkpoints").exists() and not (tmp_path / "none" / "best.safetensors").exists()
+
+
+def test_metrics_are_written_for_tensorboard_too(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run_with(tmp_path, [4.0, 3.0, 2.0], tensorboard=True)
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(event.step, event.value) for event in events.Scalars("validation")] == [(1, 4.0), (2, 3.0), (2, 2.0)]
+    assert len(events.Scalars("loss")) == 2

@@ -20,7 +20,7 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def as_several(count, batch, accumulation):
+def as_several(count, batch, accumulation, methods=METHODS):
     """The script as `count` processes that talk over gloo."""
     port = str(free_port())
     started = []
@@ -29,7 +29,7 @@ def as_several(count, batch, accumulation):
             **os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1",
             "LOCAL_WORLD_SIZE": str(count), "MASTER_PORT": port, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT),
         }  # fmt: skip
-        command = [sys.executable, "-m", "tests.support.two_processes", str(batch), str(accumulation), *METHODS]
+        command = [sys.executable, "-m", "tests.support.two_processes", str(batch), str(accumulation), *methods]
         started.append(
             subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
         )
@@ -55,3 +55,11 @@ def test_two_processes_with_half_a_batch_each_are_one_with_the_whole():
     found = as_several(2, 2, 1)
     for method, result in zip(METHODS, found, strict=True):
         same(result, run(method, 4, 1)[1])
+
+
+def test_two_processes_hold_half_of_the_frozen_network_each_and_learn_the_same():
+    (found,) = as_several(2, 2, 1, ["tscd-dmd+sharded"])
+    assert found["kinds"] == ["DTensor"] and found["held"] == pytest.approx(0.5, abs=0.05)  # rows of odd numbers do not halve
+    alone = run("tscd-dmd", 4, 1)[1]
+    assert alone["kinds"] == ["Tensor"] and alone["held"] == 1
+    same(found, alone)

@@ -15,6 +15,7 @@ from hypersd_app.errors import InvalidRequest, ModelUnavailable
 from hypersd_app.settings import Settings
 from hypersd_app.training.core.loop import LoopConfig
 from hypersd_app.training.critics.mask_rcnn import MaskRCNNSegmenter
+from hypersd_app.training.data.shards import Shards
 from hypersd_app.training.distillation import stable_diffusion
 from hypersd_app.training.distillation.config import AdversarialConfig, ScoreConfig, StudentConfig
 from hypersd_app.training.distillation.stable_diffusion import CaptionedFolder, open_pipeline
@@ -115,6 +116,52 @@ def test_sdxl_is_told_pooled_text_and_sizes_and_zeros_for_nothing(tmp_path, imag
     latents, captions = source.batch(0, 4)
     assert latents.shape == (4, 4, 16, 16) and set(captions) <= {"a cat", "a blue dog", "red"}
     assert torch.equal(source.batch(0, 4)[0], latents)
+
+
+def test_shards_stand_for_pictures_and_text_and_need_no_encoder(tmp_path, images):
+    from hypersd_app.training.core.distributed import Processes
+    from hypersd_app.training.distillation.cached_source import CachedSource
+
+    teacher, folder = shrunk(tiny_models.write_sdxl(tmp_path / "sdxl")), tmp_path / "shards"
+    stable_diffusion.make_shards(teacher, images, folder, True, quiet)
+    family, pipeline = open_pipeline(teacher)
+    live = stable_diffusion.FolderSource(pipeline, CaptionedFolder(images, 128), 0.0, 0, Processes.open("no"))
+
+    def source(**more):
+        return CachedSource(pipeline, Shards(folder), family, caption_drop=0.0, seed=0, processes=Processes.open("no"), **more)
+
+    cached = source()
+    assert cached.sizes == [(96, 160), (128, 128), (160, 96)]
+    for caption in ("a cat", ""):
+        told, expected = cached.condition([caption]), live.condition([caption])
+        torch.testing.assert_close(told.embeddings, expected.embeddings, atol=1e-2, rtol=1e-2)
+        torch.testing.assert_close(told.pooled, expected.pooled, atol=1e-2, rtol=1e-2)
+        assert torch.equal(told.time_ids, expected.time_ids)
+    x0, captions = cached.batch(5, 4)
+    assert x0.shape[2:] == {"a cat": (12, 20), "a blue dog": (20, 12), "red": (16, 16)}[captions[0]] and len(set(captions)) == 1
+    assert cached.condition(captions, x0=x0).time_ids[0].tolist()[4:] == [8 * edge for edge in x0.shape[2:]]
+    assert torch.equal(source().batch(5, 4)[0], x0), "a function of the step alone, read ahead or not"
+    next_one = cached.batch(6, 4)
+    assert torch.equal(source().batch(6, 4)[0], next_one[0])
+    held = source(held_out=1)
+    assert held.validation(8)[1] == ["red"] and len(held.sizes) == 2
+    with pytest.raises(InvalidRequest, match="caption"):
+        cached.condition(["unheard of"])
+    with pytest.raises(InvalidRequest, match="validation"):
+        source(held_out=3)
+
+
+def test_a_student_of_shards_is_validated_on_what_it_never_saw(tmp_path, images):
+    teacher, folder = shrunk(tiny_models.write_sd15(tmp_path / "sd15")), tmp_path / "shards"
+    stable_diffusion.make_shards(teacher, images, folder, True, quiet)
+    config = dataclasses.replace(
+        CONFIG, method="tcd", stages=((1, 1.0),), validation=1, score=ScoreConfig(pairs=0),
+        loop=LoopConfig(steps=2, warmup=1, best="validation", kept=1),
+    )  # fmt: skip
+    lora = distil(config, teacher, folder, tmp_path / "student" / "sharded")
+    assert lora.exists() and json.loads((lora.parent / "best.json").read_text(encoding="utf-8"))["metric"] == "validation"
+    with pytest.raises(InvalidRequest, match="pairs"):
+        distil(CONFIG, teacher, folder, tmp_path / "student" / "pairs")
 
 
 def test_folders_that_cannot_be_distilled_say_why(tmp_path, images):

@@ -79,7 +79,7 @@ class ConsistencyLoss:
         count = context.schedule.num_timesteps
         highest = torch.full_like(end, int(context.config.adversarial.highest * count))
         if self.real == "target":
-            # PCM (Wang et al., 2024), equation 9: noise within the jump's own phase, which begins a phase above its edge.
+            # PCM's adversarial loss (Wang et al., 2024): noise within the jump's own phase, which begins a phase above its edge.
             highest = end + count // context.segments(step)
         tau = noise_levels(stream, end, highest, count)
         real, since = (goal, end) if self.real == "target" else (batch.x0, torch.full_like(end, -1))

@@ -26,7 +26,7 @@ class DistributionMatchingLoss:
 
     `path`: "first" is one step from pure noise (DMD); "clean" one of several, each from the last one's x0 noised again
     (DMD2's backward simulation); "trajectory" one of several along the student's DDIM path, compared at the noise levels of
-    that step alone (TDM). With a weight in `ScoreConfig.adversarial` a discriminator compares with real data (DMD2, 4.3).
+    that step alone (TDM). With a weight in `ScoreConfig.adversarial` a discriminator compares with real data (DMD2's GAN loss).
     """
 
     def __init__(self, context: Context, path: str = "first", pairs: bool = True) -> None:

@@ -13,7 +13,7 @@ Predict = Callable[[Tensor, Tensor], Tensor]
 
 
 def matching_gradient(real: Predict, fake: Predict, x0: Tensor, eps: Tensor, t: Tensor, schedule: NoiseSchedule) -> Tensor:
-    """The direction that lowers KL(student || teacher) at the student's picture, equations 7 and 8; like `x0`, no graph.
+    """The direction that lowers KL(student || teacher) at the student's picture; like `x0`, no graph.
 
     In terms of x0 the difference of the scores is (x0_fake - x0_real) alpha_t / sigma_t^2; the weight w_t turns that into
     (x0_fake - x0_real) / mean |x0 - x0_real|, so that every noise level pulls with the same strength.

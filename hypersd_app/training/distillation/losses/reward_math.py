@@ -1,4 +1,4 @@
-"""Learning from rewards: Hyper-SD section 3.3, ReFL (Xu et al., "ImageReward", 2023)."""
+"""Learning from rewards: Hyper-SD's human feedback, ReFL (Xu et al., "ImageReward", 2023)."""
 
 from __future__ import annotations
 

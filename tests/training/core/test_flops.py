@@ -1,0 +1,20 @@
+"""Work is counted by hand: products and attention, forward and back."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from hypersd_app.training.core.flops import flop_counter
+
+
+@pytest.mark.parametrize("length", [8, 24])
+def test_attention_on_a_cpu_counts_as_its_two_products(length):
+    query = torch.randn(2, 3, length, 16, requires_grad=True)
+    key, value = torch.randn(2, 3, 5, 16, requires_grad=True), torch.randn(2, 3, 5, 16, requires_grad=True)
+    with flop_counter() as forward:
+        made = functional.scaled_dot_product_attention(query, key, value)
+    product = 2 * 2 * 3 * length * 5 * 16
+    assert forward.get_total_flops() == 2 * product
+    with flop_counter() as backward:
+        made.sum().backward()
+    assert backward.get_total_flops() == 5 * product  # scores once more, and four gradients
