@@ -23,7 +23,12 @@ SAFETY = ("auto", "on", "off")
 CHOICES = {"backend": BACKENDS, "device": DEVICES, "precision": PRECISIONS, "safety": SAFETY}
 PROXY_PATH = re.compile(r"(?=.{0,200}$)(?!.*\.\.)(?:/[A-Za-z0-9_~.-]+)*/?")  # below which a reverse proxy offers the studio
 # On a Hugging Face Space: visitors come through its proxy, which has a private address, and none draws on this machine.
-SPACE = {"host": "0.0.0.0", "trusted_proxies": "127.0.0.1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16", "spare_cores": 0}
+SPACE = {
+    "host": "0.0.0.0",
+    "trusted_proxies": "127.0.0.1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16",
+    "spare_cores": 0,
+    "visitor_styles": True,
+}
 LARGEST_COUNT = 1024  # of cores, replicas
 SMALLEST_COUNTS = {"threads": 0, "spare_cores": -1, "replicas": 0, "most_replicas": 0, "replica_cores": 1}
 
@@ -80,6 +85,7 @@ class Settings:
     log_prompts: bool = False  # write prompts into the request log
     worker: bool = True  # draw in a process of its own, which is started again when it dies or hangs
     hang_seconds: float = 120.0  # without a sign of life from a batch before the drawing process is killed
+    visitor_styles: bool = False  # visitors of a public studio may bring LoRA files, which serve them alone for a while
     drain_seconds: float = 3.0  # for what is being drawn when the studio is told to stop
     threads: int = 0  # of the processor that draw; 0 takes one a core
     spare_cores: int = -1  # that small models leave to a browser here; -1: one, if nobody else can reach the studio

@@ -9,6 +9,7 @@ from dataclasses import replace
 from hypersd_app.catalog.accelerators import accelerating_recipes
 from hypersd_app.catalog.builtin import hub_models, pocket_model, trained_students
 from hypersd_app.catalog.embeddings import scan_embeddings
+from hypersd_app.catalog.own_styles import is_own, own_style
 from hypersd_app.catalog.revisions import pinned, read_pins
 from hypersd_app.catalog.scanning.folders import model_folders
 from hypersd_app.catalog.scanning.hashes import FileHasher, HashBook
@@ -105,6 +106,8 @@ class Catalog:
 
     def style(self, model: ModelSpec, name: str) -> StyleSpec:
         """One style of a model. Raises InvalidRequest."""
+        if is_own(name):
+            return own_style(self._settings.cache, name, model.family)
         rows = self._named(model)
         if name not in rows and not self._library.wait(0):  # it may be among those that are still being read
             self._library.wait(LONGEST_WAIT)

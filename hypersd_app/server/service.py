@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from hypersd_app.catalog.own_styles import is_own
 from hypersd_app.errors import HyperSDError, InvalidRequest, Overloaded
 from hypersd_app.images.files import decode_image, encode_jpeg
 from hypersd_app.images.painting import drawn_over
@@ -24,6 +25,7 @@ from hypersd_app.server.observability.request_log import DROPPED, IMAGE, Record,
 from hypersd_app.server.scheduling.fair_queue import LazyRequest, SchedulerLimits
 from hypersd_app.server.scheduling.limits import BoardLimits
 from hypersd_app.server.scheduling.scheduler import Deliver, Frame, FrameScheduler, Outcome, is_long, lazy
+from hypersd_app.server.visitor_styles import VisitorStyles
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +43,13 @@ class BoardService:
         signer: TokenSigner | None = None,
         request_log: RequestLog | None = None,
         devices: int = 1,
+        own_styles: VisitorStyles | None = None,
     ) -> None:
         self.limits = limits or BoardLimits()
         self.signer = signer or TokenSigner()
         self.request_log = request_log or RequestLog(Metrics())
         self.draining = False
+        self.own_styles = own_styles
         self._engine = engine
         status = engine.status()
         sizes = BATCH_SIZES.get(str(status.get("backend")), SchedulerLimits.sizes)
@@ -95,6 +99,7 @@ class BoardService:
 
         try:
             queued, request = lazy_request(message, self.limits)
+            self._check_own(message.head.get("visitor_key"), request)
             self._scheduler.submit(visitor, message.sequence, queued, noted, loading, address)
         except HyperSDError as error:
             self._note(transport, visitor, Frame(message.sequence, error=error), request, bool(message.image))
@@ -135,7 +140,8 @@ class BoardService:
         """Run a frame that is no stroke (a style card, a grid cell) as a job. Raises HyperSDError."""
         queued, _ = lazy_request(message, self.limits)
         started = time.perf_counter()
-        result = self.generate(queued.build(), visitor=visitor, transport=transport, address=address)
+        key = message.head.get("visitor_key")
+        result = self.generate(queued.build(), visitor=visitor, transport=transport, address=address, key=key)
         return Frame(message.sequence, result=result, rendered=(time.perf_counter() - started) * 1000, batch=1)
 
     def render_together(
@@ -143,7 +149,9 @@ class BoardService:
     ) -> list[Frame]:
         """Run frames that are no strokes as one job, in one call that borrows a device. A frame each. Raises HyperSDError."""
         requests = [lazy_request(message, self.limits)[0].build() for message in messages]
-        outcomes = self.generate_together(requests, visitor, transport, address)
+        for message, request in zip(messages, requests, strict=True):
+            self._check_own(message.head.get("visitor_key"), request)
+        outcomes = self._drawn_together(requests, visitor, transport, address)
         return [
             Frame(message.sequence, error=outcome)
             if isinstance(outcome, HyperSDError)
@@ -158,8 +166,13 @@ class BoardService:
         visitor: str = "page",
         transport: str = "page",
         address: str = "",
+        key: object = None,
     ) -> GenerationResult:
-        """Run a job beside the live frames, which share the device with jobs by weight. Raises HyperSDError."""
+        """Run a job beside the live frames, which share the device with jobs by weight. Raises HyperSDError.
+
+        `key` is the page's, whose own style files it may use.
+        """
+        self._check_own(key, request)
         try:
             result = self._scheduler.run(visitor, request, progress, address=address)
         except HyperSDError as error:
@@ -176,6 +189,18 @@ class BoardService:
         self, requests: Sequence[GenerationRequest], visitor: str = "page", transport: str = "page", address: str = ""
     ) -> list[Outcome]:
         """Requests of any kind in one call that borrows a device. An outcome each, in order. Raises HyperSDError."""
+        for request in requests:
+            self._check_own(None, request)
+        return self._drawn_together(requests, visitor, transport, address)
+
+    def _check_own(self, key: object, request: GenerationRequest) -> None:
+        """Raises InvalidRequest for a visitor's own style file in the hands of another."""
+        if self.own_styles is not None:
+            self.own_styles.check(key, request)
+        elif any(is_own(style.name) for style in request.styles):
+            raise InvalidRequest("style", "a file of your own", "one of the list: this studio keeps none of visitors")
+
+    def _drawn_together(self, requests: Sequence[GenerationRequest], visitor: str, transport: str, address: str) -> list[Outcome]:
         outcomes = self._scheduler.run_together(visitor, requests, address=address)
         for request, outcome in zip(requests, outcomes, strict=True):
             record = Record(transport=transport, visitor=visitor, outcome=IMAGE, request=request)

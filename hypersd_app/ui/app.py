@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 from gradio.route_utils import FnIndexInferError
 
+from hypersd_app.catalog.own_styles import own_folder
 from hypersd_app.server.engines.factory import open_engine
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.server.engines.scheduled import ScheduledEngine
@@ -21,13 +22,14 @@ from hypersd_app.server.http.address import reach_ourselves, require_free, url_h
 from hypersd_app.server.http.connections import limit_connections
 from hypersd_app.server.http.middleware import unknown_call
 from hypersd_app.server.http.origins import allowed_hosts
-from hypersd_app.server.http.routes import app_arguments
+from hypersd_app.server.http.routes import app_arguments, own_bytes
 from hypersd_app.server.http.tokens import TokenSigner
 from hypersd_app.server.observability.health import Readiness
 from hypersd_app.server.observability.metrics import Metrics
 from hypersd_app.server.observability.request_log import RequestLog, write_request_log
 from hypersd_app.server.scheduling.limits import OVERSIZED, BoardLimits, limits_of
 from hypersd_app.server.service import BoardService
+from hypersd_app.server.visitor_styles import VisitorStyles
 from hypersd_app.settings import Settings
 from hypersd_app.system import print_anything, share_one_heap
 from hypersd_app.ui.i18n.texts import use_language
@@ -67,6 +69,8 @@ class Studio:
         """Finish queued requests for up to `drain` seconds, then stop serving and free the device."""
         self.service.close(drain)
         self.page.close(verbose=False)
+        if self.service.own_styles is not None:
+            self.service.own_styles.close()
         self.engine.close()
 
 
@@ -76,12 +80,19 @@ def build_studio(engine: ImageEngine, settings: Settings, limits: BoardLimits | 
     if isinstance(engine, WorkerEngine):
         engine.await_ready()
     request_log, readiness = RequestLog(Metrics(), settings.log_prompts), Readiness()
-    service = BoardService(engine, limits or limits_of(settings.limits), TokenSigner(), request_log, devices)
+    limits = limits or limits_of(settings.limits)
+    service = BoardService(engine, limits, TokenSigner(), request_log, devices, visitor_styles(settings, limits))
     shared = ScheduledEngine(engine, service, current_visitor)
     # Visitors of a public server cannot add files.
     page = build_page(shared, service, settings.default_model, None if settings.public else settings.styles, usual_transport())
     page.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=4)
     return Studio(page, service, engine, launch_arguments(engine, service, readiness, settings), readiness)
+
+
+def visitor_styles(settings: Settings, limits: BoardLimits) -> VisitorStyles | None:
+    """Visitors' own style files, where they may bring any: replicas on other machines would not find them."""
+    alone = not settings.replicas and not settings.ray_application
+    return VisitorStyles(own_folder(settings.cache), limits) if settings.public and settings.visitor_styles and alone else None
 
 
 def usual_transport() -> str:
@@ -104,7 +115,7 @@ def launch_arguments(engine: ImageEngine, service: BoardService, readiness: Read
         "run_history": False,
         # A page's state takes 0.25 MB, and Gradio frees it only to make room for a newer one.
         "state_session_capacity": PAGES_A_BOARD * service.limits.sessions,
-        "max_file_size": upload_bytes,
+        "max_file_size": max(upload_bytes, own_bytes(service)),
         # Not Gradio's default of 40, with which calls share their threads with the page itself, tokens and health.
         "max_threads": service.limits.jobs + THREADS_FOR_SHORT_CALLS,
         "app_kwargs": {

@@ -48,17 +48,20 @@ def build_page(
             with gr.Tab(text("tab.board"), id="board"):
                 add_drawing_board()
             with gr.Tab(text("tab.styles"), id="styles"):
-                styles_tab = add_styles(library, renewed)
+                styles_tab = add_styles(library, renewed, service.own_styles)
             with gr.Tab(text("tab.compare"), id="compare"):
                 add_compare()
             with gr.Tab(text("tab.timeline"), id="timeline"):
                 add_timeline()
-        connect_styles(styles_tab, text_tab, library, page)
+        connect_styles(styles_tab, text_tab, library, page, service.own_styles)
         add_named_endpoints(handlers)
         add_library_endpoints(library, default_model)
 
         def left(request: gr.Request) -> None:
-            service.forget(named(request)[0])  # results that are still being made for this page are not needed any more
+            session = named(request).name
+            service.forget(session)  # results that are still being made for this page are not needed any more
+            if service.own_styles is not None:
+                service.own_styles.forget(session)
 
         page.unload(left)
     return page

@@ -29,7 +29,7 @@ def page_calls(service: BoardService, engine: ImageEngine, default_model: str) -
         """A recipe's image at full quality (the full decoder), as PNG with the recipe inside."""
         head = {**values["head"], "decoder": "", "num_images": 1}
         request = lazy_request(Message(0, head, sketch if len(sketch) > 1 else b""), service.limits)[0].build()
-        result = service.generate(request)
+        result = service.generate(request, key=head.get("visitor_key"))
         image = with_recipe(result.images[0], result.request, values.get("operations", ()), bool(head.get("rest")))
         return {"png": base64.b64encode(png_bytes(image)).decode(), "name": file_name(result.request)}
 

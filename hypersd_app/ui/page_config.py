@@ -59,7 +59,7 @@ def _model(engine: ImageEngine, row: ModelSpec) -> dict[str, Any]:
         "width": row.width,
         "height": row.height,
         "recipes": [_recipe(recipe) for recipe in engine.recipes(row.name)],
-        "styles": [_style(style) for style in engine.styles(row.name)],
+        "styles": [style_config(style) for style in engine.styles(row.name)],
         "decoders": [{"name": decoder.name, "title": decoder.title} for decoder in row.decoders],
         # The fastest decoder while the pen moves; the full one, which is the default, when it rests.
         "liveDecoder": "tiny" if "tiny" in decoders else "",
@@ -90,5 +90,6 @@ def _recipe(row: Recipe) -> dict[str, Any]:
     }
 
 
-def _style(row: StyleSpec) -> dict[str, Any]:
+def style_config(row: StyleSpec) -> dict[str, Any]:
+    """What the page knows of a style."""
     return {"name": row.name, "title": row.title, "trigger": row.trigger, "preview": row.preview}

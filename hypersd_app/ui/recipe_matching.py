@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from hypersd_app.catalog.catalog import style_called
+from hypersd_app.catalog.own_styles import is_own
 from hypersd_app.catalog.specs import ModelSpec, Recipe, StyleSpec, has_hash
 from hypersd_app.catalog.validation import one_of
 from hypersd_app.errors import InvalidRequest
@@ -44,7 +45,7 @@ def fitted(engine: ImageEngine, values: Values) -> Values:
         "negative_prompt": values.get("negative_prompt", "") if matters else "",
         "eta": values.get("eta") if recipe.eta_matters(steps) else None,
         "guidance_scale": guidance,
-        "styles": [style for style in values.get("styles") or () if style["name"] in known],
+        "styles": [style for style in values.get("styles") or () if style["name"] in known or is_own(style["name"])],
     }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from hypersd_app.catalog.own_styles import new_name, own_folder, own_path
 from hypersd_app.engine.engine import Engine
 from hypersd_app.engine.sampling import generate as rendering
 from hypersd_app.errors import DeviceOutOfMemory, InvalidRequest, ModelUnavailable
@@ -96,6 +97,22 @@ def test_a_new_style_needs_no_restart(engine, settings):
     tiny_models.write_style(settings.styles, "fresh", 30)
     engine.rescan()
     assert np.abs(pixels(engine.generate(wanted)) - pixels(engine.generate(CAT))).max() > 2
+
+
+def test_a_visitors_own_style_draws_and_stands_in_no_list(engine, settings):
+    path = tiny_models.write_style(settings.styles, "fresh", 30)
+    engine.rescan()
+    expected = pixels(engine.generate(replace(CAT, styles=(StyleWeight("fresh"),))))
+    own = own_path(own_folder(settings.cache), new_name())
+    own.parent.mkdir(parents=True)
+    path.rename(own)
+    engine.rescan()
+    assert np.array_equal(pixels(engine.generate(replace(CAT, styles=(StyleWeight(own.stem),)))), expected)
+    assert {style.name for style in engine.styles("pocket")} == {"ink", "clay"}
+    tagged = engine.generate(replace(CAT, prompt=f"a cat <lora:{own.stem}:1>"))
+    assert np.array_equal(pixels(tagged), pixels(engine.generate(CAT))), "a prompt's tag names no visitor's file"
+    with pytest.raises(InvalidRequest, match="style"):
+        engine.generate(replace(CAT, styles=(StyleWeight(new_name()),)))
 
 
 @pytest.mark.slow

@@ -49,15 +49,17 @@ class Bounds:
 class HttpGuard:
     """ASGI middleware. Who asks too much is told when to come back; counted by address, since session hashes are made up."""
 
-    def __init__(self, app: ASGIApp, limits: BoardLimits, metrics: Metrics, upload_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, limits: BoardLimits, metrics: Metrics, upload_bytes: int, file_bytes: int = 0) -> None:
+        """`file_bytes` is the most that a file may have which is sent by itself, where that is more than other calls may."""
         self._app = app
         self._limits = limits
         self._metrics = metrics
         self._upload_bytes = upload_bytes
+        self._file_bytes = max(file_bytes, upload_bytes)
         self._buckets = AddressBuckets(limits.calls_per_second, limits.call_burst)
         self._running: Counter[str] = Counter()  # slow calls by address that are answered at the moment
         self._bodies = BodyMemory(limits)
-        largest = max(2 * upload_bytes, limits.body_bytes)
+        largest = max(2 * self._file_bytes, limits.body_bytes)
         self._sent = AddressBuckets(limits.bytes_per_second, largest)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,7 +104,9 @@ class HttpGuard:
     async def _bounded(self, scope: Scope, receive: Receive, send: Send, group: str) -> None:
         """Pass a request on whose body is neither too large nor one too many."""
         bulky = scope["path"].rstrip("/").endswith(BULKY)
-        most = self._upload_bytes + MEGABYTE if bulky else self._limits.body_bytes
+        alone = scope["path"].rstrip("/").endswith(BULKY[0])
+        largest = self._file_bytes if alone else self._upload_bytes
+        most = largest + MEGABYTE if bulky else self._limits.body_bytes
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if not (declared.isdigit() and len(declared) < 20) or int(declared) > most:
             self._metrics.refused("body")

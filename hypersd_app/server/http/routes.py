@@ -35,10 +35,15 @@ def app_arguments(
             Middleware(ProxyPath, root_path=root_path),
             Middleware(BrowserPolicy),
             Middleware(OriginGuard, hosts=hosts, metrics=metrics),
-            Middleware(HttpGuard, limits=limits, metrics=metrics, upload_bytes=upload_bytes),
+            Middleware(HttpGuard, limits=limits, metrics=metrics, upload_bytes=upload_bytes, file_bytes=own_bytes(service)),
         ],
         "exception_handlers": exception_handlers(),
     }
+
+
+def own_bytes(service: BoardService) -> int:
+    """Bytes of the largest style file that a visitor may bring, 0 if none may."""
+    return service.limits.own_style_bytes if service.own_styles is not None else 0
 
 
 def studio_routes(engine: ImageEngine, service: BoardService, readiness: Readiness) -> list[BaseRoute]:

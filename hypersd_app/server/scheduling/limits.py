@@ -45,6 +45,10 @@ class BoardLimits:
     jobs_per_visitor: int = 4
     jobs: int = 64
     free_memory: int = 256 * MEGABYTE  # with less than this left on the machine nobody new is let in
+    own_styles: int = 3  # LoRA files that one page may bring, where visitors may
+    own_style_bytes: int = 256 * MEGABYTE  # of each
+    own_styles_bytes: int = 4096 * MEGABYTE  # of all visitors'
+    own_style_seconds: float = 7200.0  # until one is deleted, unless its page is closed before
     hello_seconds: float = 10.0
     idle_seconds: float = 900.0
     call_seconds: float = 120.0

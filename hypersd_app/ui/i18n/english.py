@@ -246,6 +246,7 @@ ENGLISH: Mapping[str, str] = {
     "styles.rescan": "Look for new files",
     "styles.rescanned": "{models}, {styles}",
     "styles.file": "Add a style: a LoRA file (.safetensors)",
+    "styles.own": "Use a style of your own: a LoRA file (.safetensors), for this page alone and at most two hours",
     "styles.added": "{title} was added",
     "styles.report.model": "Made for",
     "styles.report.trigger": "Trigger words",

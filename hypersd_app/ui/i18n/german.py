@@ -243,6 +243,7 @@ GERMAN: Mapping[str, str] = {
     "styles.noupload": "Dieser Server nimmt keine Stile an",
     "styles.rescan": "Neue Dateien suchen",
     "styles.file": "Einen Stil hinzufügen: ein LoRA (.safetensors)",
+    "styles.own": "Einen eigenen Stil verwenden: ein LoRA (.safetensors), nur für diese Seite und höchstens zwei Stunden",
     "styles.added": "{title} wurde hinzugefügt",
     "styles.report.model": "Gemacht für",
     "styles.report.trigger": "Auslöser",

@@ -11,6 +11,7 @@ import { mountStyles } from "./styles/styles_page.js";
 import { mountIdeas, watchPrompt } from "./text/ideas.js";
 import { mountTimeline } from "./timeline/timeline_page.js";
 
+export { visitorKey } from "./core/visitor_key.js";
 export { filled, isFilling } from "./core/navigation.js";
 export { remembered } from "./core/session.js";
 export { newCatalogue } from "./styles/styles_page.js";

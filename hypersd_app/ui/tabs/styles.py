@@ -10,22 +10,27 @@ from typing import Any
 
 import gradio as gr
 
+from hypersd_app.catalog.safetensors_header import read_header
+from hypersd_app.server.engines.protocol import ImageEngine
+from hypersd_app.server.visitor_styles import VisitorStyles
 from hypersd_app.ui.i18n.texts import counted, text
-from hypersd_app.ui.page_config import catalogue
+from hypersd_app.ui.page_config import catalogue, style_config
 from hypersd_app.ui.shell.errors import for_people
-from hypersd_app.ui.shell.scripts import markup, mount, on_value
-from hypersd_app.ui.style_uploads import Library, Report
+from hypersd_app.ui.shell.scripts import imported, markup, mount, on_value
+from hypersd_app.ui.shell.visitors import named
+from hypersd_app.ui.style_uploads import Library, Report, told
 from hypersd_app.ui.tabs.text_to_image import TextTab
 
 
 @dataclass(frozen=True)
 class StylesTab:
-    """The tab's Gradio components; `file` is None where visitors may not add styles."""
+    """The tab's Gradio components; `file` is None where visitors may bring no styles."""
 
     rescan: gr.Button
     file: gr.File | None
     report: gr.HTML
     catalogue: gr.HTML
+    key: gr.Textbox  # the page's, whose file it is
 
 
 def add_catalogue() -> gr.HTML:
@@ -36,7 +41,7 @@ def add_catalogue() -> gr.HTML:
     )  # fmt: skip
 
 
-def add_styles(library: Library, renewed: gr.HTML) -> StylesTab:
+def add_styles(library: Library, renewed: gr.HTML, own: VisitorStyles | None = None) -> StylesTab:
     """Add the tab's content to the tab being built."""
     gr.HTML(
         value="",
@@ -48,15 +53,21 @@ def add_styles(library: Library, renewed: gr.HTML) -> StylesTab:
     with gr.Row(elem_classes="hs-s-more", equal_height=True):
         rescan = gr.Button(text("styles.rescan"), scale=0, min_width=200, elem_id="hs-style-rescan")
         file = None
-        if library.open:
+        if library.open or own is not None:
             file = gr.File(
-                label=text("styles.file"), file_types=[".safetensors"], type="filepath", height=150, elem_id="hs-style-file"
+                label=text("styles.file" if library.open else "styles.own"),
+                file_types=[".safetensors"],
+                type="filepath",
+                height=150,
+                elem_id="hs-style-file",
             )
     report = gr.HTML("", elem_id="hs-style-report", apply_default_css=False)
-    return StylesTab(rescan, file, report, renewed)
+    return StylesTab(rescan, file, report, renewed, gr.Textbox(visible=False))
 
 
-def connect_styles(tab: StylesTab, text_tab: TextTab, library: Library, blocks: gr.Blocks) -> None:
+def connect_styles(
+    tab: StylesTab, text_tab: TextTab, library: Library, blocks: gr.Blocks, own: VisitorStyles | None = None
+) -> None:
     """Connect the tab's buttons, and send every new visitor the current catalogue, which may be newer than the page."""
     actions = StyleActions(library, text_tab)
     lists = [tab.catalogue, *actions.choosers]
@@ -66,7 +77,14 @@ def connect_styles(tab: StylesTab, text_tab: TextTab, library: Library, blocks: 
         for_people(actions.look_again), [text_tab.model, text_tab.styles], [tab.report, *lists],
         concurrency_limit=1, concurrency_id="library", **quiet,
     )  # fmt: skip
-    if tab.file is not None:
+    if tab.file is not None and own is not None and not library.open:
+        bringing = Bringing(library.engine, own)
+        tab.file.upload(
+            for_people(bringing.take_in), [tab.file, tab.key], [tab.file, tab.report, tab.catalogue],
+            js=f"async (file) => [file, (await {imported()}).visitorKey()]",
+            concurrency_limit=1, concurrency_id="library", api_visibility="private", show_progress_on=tab.file,
+        )  # fmt: skip
+    elif tab.file is not None:
         tab.file.upload(
             for_people(actions.take_in), [tab.file, text_tab.model, text_tab.styles], [tab.file, tab.report, *lists],
             concurrency_limit=1, concurrency_id="library", api_visibility="private", show_progress_on=tab.file,
@@ -107,6 +125,29 @@ class StyleActions:
         """Add an uploaded file, clear the field and show the file's metadata."""
         report = self._library.add(Path(path))
         return None, report_html(report), *self.renewed(model, styles)
+
+
+class Bringing:
+    """Takes in the style file of a visitor, whose page alone is told of it."""
+
+    def __init__(self, engine: ImageEngine, own: VisitorStyles) -> None:
+        self._engine = engine
+        self._own = own
+
+    def take_in(self, path: str, key: str, request: gr.Request) -> tuple[Any, ...]:
+        """Keep the file, and tell its page of it and those before. Raises HyperSDError."""
+        file, visitor = Path(path), named(request)
+        models = self._engine.models()
+        try:
+            style = self._own.add(key, file, models, session=visitor.name, address=visitor.address)
+            report = Report(style, told(read_header(file)), file.stat().st_size)
+        finally:
+            file.unlink(missing_ok=True)  # Gradio would keep it for hours, and give it to who knows its address
+        rows = [
+            {"models": [row.name for row in models if row.family == each.family], "style": style_config(each)}
+            for each in self._own.of(key)
+        ]
+        return None, report_html(report), json.dumps({**catalogue(self._engine), "own": rows})
 
 
 def report_html(report: Report) -> str:

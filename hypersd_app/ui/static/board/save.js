@@ -2,6 +2,7 @@
 import { callServer, config, texts } from "../core/bridge.js";
 import { download, say } from "../core/notify.js";
 import { recipeName } from "../core/recipes.js";
+import { signed } from "../core/visitor_key.js";
 import { fromBase64 } from "../core/wire.js";
 import { canvasOf, frameOfRecipe, inkOf } from "./canvas.js";
 import { controlSheet, paintAll, prepareImages } from "../drawing/painter.js";
@@ -19,7 +20,7 @@ export async function savePng(recipe) {
 }
 async function fullImage(recipe) {
   const { head, picture } = await frameOf(recipe);
-  return callServer("save_png", { head, operations: recipe.operations || [] }, picture);
+  return callServer("save_png", { head: signed(head), operations: recipe.operations || [] }, picture);
 }
 // Its bytes. Throws an Error whose message is for people.
 export async function fullPng(recipe) {

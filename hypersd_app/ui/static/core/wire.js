@@ -1,6 +1,8 @@
+import { signed } from "./visitor_key.js";
+
 // The board's binary messages: u32 sequence, u32 length, JSON of that length, an image (see server/http/wire.py).
 export function pack(seq, head, picture) {
-  const json = new TextEncoder().encode(JSON.stringify(head));
+  const json = new TextEncoder().encode(JSON.stringify(signed(head)));
   const body = picture ? new Uint8Array(picture) : new Uint8Array(0);
   const message = new Uint8Array(8 + json.length + body.length);
   const view = new DataView(message.buffer);

@@ -38,10 +38,14 @@ export class StylesPage {
 export async function mountStyles(element) { provide("styles", new StylesPage(element, await ready("board"))); }
 
 // The catalogue as it is now: models and styles may have come or gone since the page was built.
+let own = []; // this page's files, which the server tells nobody else of
 export async function newCatalogue(text) {
   if (!text) return;
   const board = await ready("board");
-  config.models = JSON.parse(text).models;
+  const told = JSON.parse(text);
+  own = told.own || own;
+  for (const { models, style } of own) for (const row of told.models) if (models.includes(row.name)) row.styles.push(style);
+  config.models = told.models;
   board.settings.update({});
   const compare = part("compare");
   if (compare) compare.renew();
