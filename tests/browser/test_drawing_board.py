@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Callable
 
 import pytest
 
 from hypersd_app.errors import DeviceOutOfMemory
 from tests.support.board_page import BoardPage, next_frame
+from tests.support.server_process import await_line
 from tests.support.studio import Served, free_port
 
 pytestmark = pytest.mark.browser
@@ -160,13 +158,9 @@ def test_two_visitors_never_see_each_others_images(studio: Served, visitor: Visi
 
 def start(port: int) -> subprocess.Popen[bytes]:
     """A server in a process of its own, answering."""
-    process = subprocess.Popen([sys.executable, "-m", "tests.support.serve_fake", str(port)], stdout=subprocess.DEVNULL)
-    for _ in range(1800):
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
-            return process
-        time.sleep(0.1)
-    process.kill()
-    raise AssertionError("the server did not start")
+    process = subprocess.Popen([sys.executable, "-m", "tests.support.serve_fake", str(port)], stdout=subprocess.PIPE)
+    await_line(process, "serving")
+    return process
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import TimeoutError, expect
 
 from hypersd_app.ui.i18n.texts import ENGLISH, LANGUAGES
 from tests.support.board_page import WAIT, BoardPage
@@ -27,13 +27,14 @@ SHOWN = {
 }
 DATA = (*(row.title for row in ROWS), ENGLISH["text.first_prompt"], *ENGLISH["text.ideas"].split("|"))
 
-# Texts that are seen, and labels of what is seen, with three letters in a row outside of the marks. Gradio's own footer and
-# the buttons over its images and in its upload field speak the browser's language.
-UNMARKED = """() => {
+# Texts that are seen, and labels of what is seen, with three letters in a row outside of the marks and besides names and
+# prompts. Gradio's own footer and the buttons over its images and in its upload field speak the browser's language.
+UNMARKED = """(data) => {
     const found = new Set();
     const tell = (words) => {
         let bare = words || "";
         while (/⟦[^⟦⟧]*⟧/.test(bare)) bare = bare.replace(/⟦[^⟦⟧]*⟧/g, " "); // one text may stand in another
+        for (const name of data) bare = bare.replaceAll(name, "");
         if (/[A-Za-z]{3}/.test(bare)) found.add(bare.trim());
     };
     for (const each of document.body.querySelectorAll("*")) {
@@ -73,16 +74,7 @@ def test_no_word_of_the_page_stands_outside_the_table(marked: Served, visitor: C
             page.locator(".hs-c-run").click()
             expect(page.locator(".hs-cell img[src]")).to_have_count(2, timeout=WAIT)
         expect(page.locator(SHOWN[tab]).first).to_be_visible(timeout=WAIT)
-        for _ in range(WAIT // 1000):  # what Gradio shows only while it works goes by itself
-            left_out[tab] = [words for words in page.evaluate(UNMARKED) if re.search("[A-Za-z]{3}", without_data(words))]
-            if not left_out[tab]:
-                break
-            page.wait_for_timeout(100)
+        with suppress(TimeoutError):  # what Gradio shows only while it works goes by itself
+            page.wait_for_function(f"(data) => ({UNMARKED})(data).length === 0", arg=DATA, timeout=WAIT / 10)
+        left_out[tab] = page.evaluate(UNMARKED, DATA)
     assert left_out == {tab: [] for tab in TABS}
-
-
-def without_data(words: str) -> str:
-    """What a text says besides names and prompts."""
-    for name in DATA:
-        words = words.replace(name, "")
-    return words

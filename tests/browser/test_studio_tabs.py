@@ -644,12 +644,8 @@ def test_other_models_bring_their_controls_and_sizes(studio: Served, visitor: Vi
     )
     board.page.locator('[data-opens="hs-layers"]').click()
     board.page.locator('[data-act="tracelines"]').click()
-    for _ in range(WAIT // 50):
-        edges = [request for request in studio.engine.requests if request.control is not None and request.control.kind == "canny"]
-        if edges:
-            break
-        board.page.wait_for_timeout(50)
-    assert (edges[-1].model, edges[-1].width, edges[-1].height) == ("large", 768, 768)
+    edges = studio.engine.await_request(lambda request: request.control is not None and request.control.kind == "canny")
+    assert (edges.model, edges.width, edges.height) == ("large", 768, 768)
 
 
 def test_trace_and_theme_survive_a_reload(studio: Served, visitor: Visitor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -75,11 +75,20 @@ class FakeEngine:
     own: tuple[StyleSpec, ...] = ()
     loading: dict[str, threading.Event] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _asked: threading.Condition = field(default_factory=threading.Condition)
+
+    def await_request(self, wanted: Callable[[GenerationRequest], bool], seconds: float = 60.0) -> GenerationRequest:
+        """The first request that is `wanted`, as soon as it was asked for; fails when the time is over."""
+        with self._asked:
+            assert self._asked.wait_for(lambda: any(map(wanted, self.requests)), seconds), "nobody asked for it"
+            return next(filter(wanted, self.requests))
 
     def generate(self, request: GenerationRequest, progress: Any = None) -> GenerationResult:
         self._check_names(request)
         with self._lock:
-            self.requests.append(request)
+            with self._asked:
+                self.requests.append(request)
+                self._asked.notify_all()
             if self.failure is not None:
                 raise self.failure
             time.sleep(self.delay)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
 from typing import Any
 
@@ -29,3 +30,15 @@ def await_ready(
             pass
         time.sleep(0.2)
     pytest.fail(f"the studio did not start: {'still silent' if process.poll() is None else f'exit status {process.returncode}'}")
+
+
+def await_line(process: subprocess.Popen[bytes], line: str, patience: float = PATIENCE) -> None:
+    """Returns as soon as the process has written `line`; fails if it ends before, which it is made to when the time is over."""
+    assert process.stdout is not None
+    over = threading.Timer(patience, process.kill)
+    over.start()
+    try:
+        if not any(written.strip() == line.encode() for written in process.stdout):
+            pytest.fail(f"the process ended, status {process.wait()}, before it wrote {line!r}")
+    finally:
+        over.cancel()
