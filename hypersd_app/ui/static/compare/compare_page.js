@@ -118,7 +118,7 @@ export class ComparePage {
     this.told = asked;
     const seconds = lent.reduce((sum, each) => sum + each, 0);
     const words = texts[lent.length === 1 ? "compare.lent.one" : "compare.lent.other"];
-    const values = { seconds, calls: lent.length, pictures: counted("pictures", cells.length) };
+    const values = { seconds, calls: lent.length, images: counted("images", cells.length) };
     this.say(words.replace(/\{(\w+)\}/g, (_, name) => values[name]));
     return false;
   }
