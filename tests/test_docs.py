@@ -53,3 +53,11 @@ def test_pages_name_no_figure_of_speed_twice() -> None:
     """Times per image stand in docs/benchmarks.md alone."""
     elsewhere = [page for page in PAGES if page.name != "benchmarks.md"]
     assert not [page.name for page in elsewhere if re.search(r"\d ?ms\b|images per second", page.read_text(encoding="utf-8"))]
+
+
+def test_what_was_tried_is_tried_by_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    rows = [row.rsplit("|", 2)[1] for row in text.split("| test |")[1].split("\n\n")[0].splitlines()[2:]]
+    named = [(file, name) for row in rows for part in row.split(";") for file, *names in [CODE.findall(part)] for name in names]
+    assert len(rows) > 15 and all(CODE.findall(row) for row in rows)
+    assert not [pair for pair in named if f"def {pair[1]}(" not in (ROOT / "tests" / pair[0]).read_text(encoding="utf-8")]
