@@ -7,21 +7,25 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-SHARE = 4.0  # seconds of short work for each of a long one, while there is short work
-LINGER = 0.005  # seconds in which who has just been served comes again
+SHARE = 4.0  # seconds in which short work comes first, for each that a long one has had
+LINGER = 0.06  # seconds in which who has just been served comes again: a pen's next stroke is on its way
 
 
 class SharedDevice:
-    """A lock with two kinds of holders. Thread-safe; each side is served in no particular order."""
+    """A lock with two kinds of holders. Thread-safe; each side is served in no particular order.
+
+    Long work waits while short work keeps coming, so that a stroke does not find the device taken each time, until it has
+    waited `SHARE` times as long as the last piece of long work took.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._changed = threading.Condition()
         self._taken = False
         self._waiting = 0  # short ones
-        self._claims: dict[LongWork, float] = {}  # of long ones that gave way: short seconds after which it is their turn
-        self._short_seconds = 0.0  # of all short ones so far
-        self._released = -LINGER  # when the last short one was done
+        self._long_waiting = 0
+        self._due = clock()  # from when on long work goes first
+        self._released = self._due - LINGER  # when the last short one was done
 
     @contextmanager
     def short(self) -> Iterator[None]:
@@ -29,62 +33,61 @@ class SharedDevice:
         with self._changed:
             self._waiting += 1
             try:
-                self._changed.wait_for(lambda: not self._taken and not self._is_due())
+                self._changed.wait_for(lambda: not self._taken and not self._is_long_turn())
             finally:
                 self._waiting -= 1
             self._taken = True
-        began = self._clock()
         try:
             yield
         finally:
             with self._changed:
                 self._taken, self._released = False, self._clock()
-                self._short_seconds += self._released - began
                 self._changed.notify_all()
 
     @contextmanager
     def long(self) -> Iterator[LongWork]:
         """The device for work that calls `give_way` between its steps."""
         work = LongWork(self)
-        self._take(work)
+        with self._changed:
+            self._take(work)
         try:
             yield work
         finally:
-            self._release()
+            with self._changed:
+                self._release(work)
 
     def _take(self, work: LongWork) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._taken)
-            self._taken = True
-            self._claims.pop(work, None)
-            work.since = self._clock()
+        """Wait for a turn. Called with the lock held."""
+        self._long_waiting += 1
+        try:
+            while self._taken or (not self._is_long_turn() and self._more_to_come()):
+                self._changed.wait(LINGER)
+        finally:
+            self._long_waiting -= 1
+        self._taken = True
+        work.since = self._clock()
 
-    def _release(self) -> None:
-        with self._changed:
-            self._taken = False
-            self._changed.notify_all()
+    def _release(self, work: LongWork) -> None:
+        now = self._clock()
+        self._taken, self._due = False, now + SHARE * (now - work.since)
+        self._changed.notify_all()
 
     def _give_way(self, work: LongWork) -> float:
         """Release the device, let short ones have their share and take it again; returns the seconds between."""
         left = self._clock()
         with self._changed:
-            if not self._waiting:
+            if not self._more_to_come():
                 work.since = left
                 return 0.0
-            self._claims[work] = self._short_seconds + SHARE * (left - work.since)
-            self._taken = False
-            self._changed.notify_all()
-            while not self._is_due() and self._more_to_come():
-                self._changed.wait(LINGER)
-            self._claims[work] = self._short_seconds  # nobody else came: it is its turn now
-        self._take(work)
+            self._release(work)
+            self._take(work)
         return work.since - left
 
-    def _is_due(self) -> bool:
-        return any(self._short_seconds >= claim for claim in self._claims.values())
+    def _is_long_turn(self) -> bool:
+        return self._long_waiting > 0 and self._clock() >= self._due
 
     def _more_to_come(self) -> bool:
-        return self._taken or self._waiting > 0 or self._clock() - self._released < LINGER
+        return self._waiting > 0 or self._clock() - self._released < LINGER
 
 
 class LongWork:

@@ -244,7 +244,7 @@ def lazy_request(message: Message, limits: BoardLimits) -> tuple[LazyRequest, Ge
         sketch = decode_image(message.image, "sketch", limits.image_pixels)
         return replace(request, control=sketch_control(sketch, scale, kind))
 
-    return LazyRequest(request.batch_key(kind), build, request.model, is_long(request)), request
+    return LazyRequest(request.batch_key(kind), build, request.model, is_long(request), request.num_inference_steps), request
 
 
 def lazy_painting(message: Message, request: GenerationRequest, limits: BoardLimits) -> LazyRequest:
@@ -270,7 +270,7 @@ def lazy_painting(message: Message, request: GenerationRequest, limits: BoardLim
             init=None if ground is None or strength is None else drawn_over(ground, strength, image("ink"), image("mask")),
         )
 
-    return LazyRequest(request.batch_key(kind if "sketch" in parts else "", strength), build, request.model, is_long(request))
+    return LazyRequest(request.batch_key(kind if "sketch" in parts else "", strength), build, request.model, is_long(request), request.num_inference_steps)
 
 
 def answer(frame: Frame) -> Message:

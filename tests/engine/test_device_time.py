@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from hypersd_app.engine import device_time
 from hypersd_app.engine.device_time import SHARE, SharedDevice
 from hypersd_app.engine.engine import Engine
 from hypersd_app.engine.memory.device import Hardware
@@ -81,10 +82,12 @@ def test_a_long_one_that_fails_leaves_the_device_free() -> None:
     device = SharedDevice()
     with pytest.raises(ValueError, match="broken"), device.long():
         raise ValueError("broken")
-    with pytest.raises(ValueError, match="broken"), device.short():
-        raise ValueError("broken")
     with device.long() as work:
         assert work.give_way() == 0.0, "nobody waits"
+    with pytest.raises(ValueError, match="broken"), device.short():
+        raise ValueError("broken")
+    with device.long():
+        assert device._taken
 
 
 def test_short_work_has_its_share_while_there_is_any_and_the_long_one_goes_on() -> None:
@@ -112,6 +115,34 @@ def test_short_work_has_its_share_while_there_is_any_and_the_long_one_goes_on() 
     for thread in threads:
         thread.join(PATIENCE)
     assert SHARE == 4.0 and taken == steps * 5, "four seconds for each of a step"
+
+
+@pytest.mark.parametrize("steps", [1, 1000], ids=["one after the other", "one"])
+def test_a_pen_that_pauses_between_strokes_is_waited_for_but_not_for_ever(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    monkeypatch.setattr(device_time, "LINGER", 0.5)  # so long that a busy machine makes no stroke come late
+    device, stop, held, began = SharedDevice(), threading.Event(), [0.0], time.perf_counter()
+
+    def long() -> None:
+        while not stop.is_set():
+            with device.long() as work:
+                for _ in range(steps):
+                    time.sleep(0.02)
+                    held.append(time.perf_counter() - work.since)
+                    if stop.is_set():
+                        break
+                    work.give_way()
+
+    with device.short():
+        thread = threading.Thread(target=long, daemon=True)
+        thread.start()
+    while (spent := time.perf_counter() - began) < 1.0 or len(held) < 3:
+        time.sleep(0.005)  # the device is free, and nobody but the long one waits
+        with device.short():
+            time.sleep(0.002)
+        assert spent < PATIENCE, "it never had its turn"
+    stop.set()
+    thread.join(PATIENCE)
+    assert sum(held[:-1]) < 1.3 * spent / (1 + SHARE), "a fifth of the time"
 
 
 def test_two_long_ones_and_short_ones_all_come_to_an_end() -> None:

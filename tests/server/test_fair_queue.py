@@ -46,11 +46,11 @@ class World:
     sequences: Counter[str] = field(default_factory=Counter)
 
     def submit(
-        self, visitor: str, key: Hashable = "plain", kind: str = LIVE, address: str = "", long: bool = False
+        self, visitor: str, key: Hashable = "plain", kind: str = LIVE, address: str = "", long: bool = False, steps: int = 1
     ) -> QueuedRequest:
         self.sequences[visitor] += 1
         entry = QueuedRequest(
-            visitor=visitor, sequence=self.sequences[visitor], request=LazyRequest(key, nothing, long=long),
+            visitor=visitor, sequence=self.sequences[visitor], request=LazyRequest(key, nothing, long=long, steps=steps),
             deliver=lambda _: None, since=self.now, first=self.now, kind=kind, address=address,
         )  # fmt: skip
         replaced = self.turns.put(entry)
@@ -195,6 +195,39 @@ def test_long_and_short_requests_can_be_asked_for_apart() -> None:
     assert turns.next(0.0, True)[0] == [strokes[1]] and turns.next(0.0, True)[0] == [jobs[1]]
     assert turns.next(0.0, True) == ([], None), "the short ones are left to others"
     assert turns.next(0.0, False)[0] == [strokes[0]] and turns.next(0.0, False)[0] == [jobs[0]]
+
+
+def test_strokes_of_several_steps_that_take_long_come_one_at_a_time_between_others() -> None:
+    turns = FairQueue(SchedulerLimits(budget=10.0))
+    world = World(turns, costs={"eight steps": 0.3})
+    for _ in range(3):
+        world.submit("a", "eight steps", steps=8)
+        world.pass_time(1.0)
+    world.devices = 0
+    strokes = [world.submit(visitor, "eight steps", steps=8) for visitor in "ab"]
+    assert turns.next(world.now, False) == ([], None), "left to who gives way"
+    assert turns.next(world.now, True)[0] == strokes[1:] and turns.next(world.now, True)[0] == strokes[:1]
+    once = world.submit("c", "eight steps")
+    assert turns.next(world.now, True)[0] == [] and turns.next(world.now, False)[0] == [once], "nothing to stop at"
+
+
+def test_while_others_draw_one_address_has_no_batch_beyond_its_round() -> None:
+    world = World(FairQueue(SchedulerLimits(sizes=(1, 2, 3, 4))), cost=0.08)
+
+    def most(other: bool) -> int:
+        before = len(world.taken)
+        for _ in range(40):
+            if other:
+                world.submit("alone", address="203.0.113.9")
+                world.pass_time(0.1)
+            for i in range(8):
+                world.submit(f"crowd{i}", "theirs", address="198.51.100.7")
+            world.pass_time(0.2)
+        return max(len(batch) for _, batch in world.taken[before:])
+
+    assert most(other=False) > 1
+    world.pass_time(10.0)
+    assert most(other=True) == 1, "0.08 s each, of a round of 0.1 s"
 
 
 def test_images_that_wait_are_limited_by_address_too() -> None:

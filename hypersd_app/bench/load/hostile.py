@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import multiprocessing
+import os
 import random
 import secrets
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from multiprocessing.connection import Connection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,8 +25,11 @@ from hypersd_app.server.http.wire import Message, pack
 ADDRESS = "198.51.100.7"  # a documentation address, as a proxy would tell it
 CALLS, BOARDS, UPLOADS, LINES, NOISES = 44, 24, 8, 120, 4
 LONGEST = {"num_inference_steps": 50, "num_images": 8, "recipe": "teacher"}
+# Strokes, each dear in its way: the longest, the longest that few steps allow, and batches of those that all want alike.
+STROKES = (LONGEST, {**LONGEST, "num_inference_steps": 8}, {"num_inference_steps": 8, "recipe": "unified"}, {"num_inference_steps": 4})
 PAUSE = 0.05  # seconds after a refusal: whoever attacks does not wait as he is told
 TROUBLE = (httpx.HTTPError, OSError, ConnectionClosed, InvalidHandshake, TimeoutError, KeyError, ValueError)
+NICENESS = 10  # of the attack's process: on a machine of its own it would take no processor time from the studio
 NOISE = (b"[" * 3000, b'{"data": ' + b"9" * 5000, b"\xff\xfe", b'{"data": ["\\ud800"]}', b"{}")
 
 
@@ -84,11 +90,11 @@ class Hostile:
         await self._post("run/text_to_image", json={"data": data, "session_hash": secrets.token_hex(6)})
 
     async def _board(self) -> None:
-        token = await self._server.token()
+        token, stroke = await self._server.token(), random.choice(STROKES)
         async with connect(self._server.socket_address, additional_headers=self._server.headers, open_timeout=20) as board:
             await board.send(json.dumps({"token": token}))
             while True:
-                head = {"prompt": "a cat", "model": "pocket", **LONGEST, "seed": random.randrange(2**32)}
+                head = {"prompt": "a cat", "model": "pocket", **stroke, "seed": random.randrange(2**32)}
                 await board.send(pack(Message(random.randrange(2**32), head, secrets.token_bytes(1000))))
                 await board.send(pack(Message(random.randrange(2**32), {**head, "num_images": 1})))
                 await board.recv()
@@ -113,3 +119,36 @@ class Hostile:
             self.answers["hung up on"] += 1
         finally:
             writer.close()
+
+
+@contextlib.asynccontextmanager
+async def attack(address: str, pause: float = PAUSE) -> AsyncIterator[Counter[str]]:
+    """`Hostile` in a process of its own, so that who measures beside it does not wait for it; yields what it will be told."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_attack, args=(address, pause, theirs), daemon=True)
+    told = Counter[str]()
+    process.start()
+    theirs.close()
+    try:
+        await asyncio.to_thread(ours.recv)  # all is under way
+        yield told
+        ours.send("end")
+        told.update(await asyncio.to_thread(ours.recv))
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
+
+
+def _attack(address: str, pause: float, end: Connection) -> None:
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+    asyncio.run(_until_told(address, pause, end))
+
+
+async def _until_told(address: str, pause: float, end: Connection) -> None:
+    async with Hostile(address, pause) as hostile:
+        end.send("begun")
+        await asyncio.to_thread(end.recv)
+        end.send(hostile.answers)

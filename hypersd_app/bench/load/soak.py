@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from hypersd_app.bench.load.bench import WARM_UP, jain, say
-from hypersd_app.bench.load.hostile import PAUSE, Hostile
+from hypersd_app.bench.load.hostile import PAUSE, attack
 from hypersd_app.bench.load.samples import Samples, Slope
 from hypersd_app.bench.load.server import RunningServer, own_server
 from hypersd_app.bench.load.visitor import Drawer, Tally, Wish
@@ -125,9 +125,9 @@ async def soaked(
     async with Samples(servers[0], min(5.0, seconds / 20)) as samples:
         while not hostile or time.perf_counter() - began < seconds:
             quiet += await _block(servers, block, styles, wishes)
-            async with Hostile(address, pause) as other:
+            async with attack(address, pause) as answers:
                 hostile += await _block(servers, block, styles, wishes)
-            told += other.answers
+            told += answers
     hours = (time.perf_counter() - began) / 3600
     for server in servers:
         await server.close()

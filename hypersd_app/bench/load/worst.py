@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 
 from hypersd_app.bench.load.bench import WARM_UP, say
-from hypersd_app.bench.load.hostile import PAUSE, Hostile
+from hypersd_app.bench.load.hostile import PAUSE, attack
 from hypersd_app.bench.load.server import RunningServer, own_server
 from hypersd_app.bench.load.visitor import Drawer, Tally
 from hypersd_app.settings import Settings
@@ -100,10 +100,10 @@ async def measured(
     await server.open()
     await seen(server, warm_up)
     quiet = await seen(server, quiet_seconds or seconds / 3)
-    async with Hostile(address, pause) as hostile:
+    async with attack(address, pause) as told:
         await asyncio.sleep(min(SETTLE, seconds / 4))
         found = Worst(quiet, await seen(server, seconds))
-    say(f"the other one was told: {dict(hostile.answers)}")
+    say(f"the other one was told: {dict(told)}")
     await server.close()
     return found
 

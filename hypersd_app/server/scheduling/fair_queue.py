@@ -29,7 +29,9 @@ REST, LONGEST_REST = 0.25, 3.0  # seconds after the last change, and at most aft
 LEARNING = 0.3  # how fast the cost of a frame rises to what is measured; it falls at once
 MOST_COSTS = 256  # batch keys whose cost is remembered
 MOST_AHEAD = 1  # turns that one address may be ahead of another that waits
-LONG = 8  # steps times images from which on a request takes more than its round
+LONG = 8  # steps times images from which on a request takes more than its round, whatever the device
+HELD_UP = 0.15  # seconds that a stroke of several steps may take, as far as is known, before others come between its steps
+PRESENT = 1.0  # seconds since somebody else's stroke, in which one address has no more of a batch than its round
 ROUND = 0.1  # seconds of the device in one turn; what takes longer costs several
 DEAREST = 100.0  # turns: who met a driver that hung for two minutes has not had them all
 MOST_REMEMBERED = 4096  # addresses, far more than may wait at once
@@ -39,7 +41,7 @@ MOST_REMEMBERED = 4096  # addresses, far more than may wait at once
 class LazyRequest:
     """A request whose sketch is decoded only when it runs: states that are replaced earlier never are.
 
-    `key` is what two requests must share to run as one batch; `build` raises InvalidRequest. A long one is drawn in steps
+    `key` is what two requests must share to run as one batch; `build` raises InvalidRequest. A long one is drawn in `steps`
     between which others come.
     """
 
@@ -48,6 +50,7 @@ class LazyRequest:
     model: str = ""
     long: bool = False
     beside: tuple[GenerationRequest, ...] = ()  # of a job, drawn in the same call where a device is lent by the call
+    steps: int = 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -162,6 +165,8 @@ class FairQueue:
         self._costs: LRUCache[Hashable, float] = LRUCache(MOST_COSTS)
         self._pace = 0.0  # seconds a stroke, of all kinds and batches
         self._held: set[Hashable] = set()
+        self._latest: tuple[str, float] = ("", -PRESENT)  # who drew last, and when
+        self._others = -PRESENT  # when somebody else did
 
     def put(self, entry: QueuedRequest) -> QueuedRequest | None:
         """Queue `entry`; returns the state it replaced. Raises Overloaded when the queue is full."""
@@ -170,6 +175,9 @@ class FairQueue:
             self._put_job(entry)
             return None
         replaced = self._live.get(entry.visitor)
+        if entry.claimant != self._latest[0]:
+            self._others = self._latest[1]
+        self._latest = (entry.claimant, entry.since)
         if replaced is None:
             if len(self._live) >= self.limits.visitors:
                 raise Overloaded(f"{len(self._live)} people are drawing at once: all sessions are in use.", retry_after=2.0)
@@ -212,7 +220,7 @@ class FairQueue:
         if job is not None and (live is None or self._used[JOB] < self._used[LIVE]):
             return [self._take_job(job)], None
         assert live is not None
-        return self._take_live(live, now), None
+        return self._take_live(live, now, long), None
 
     def _ready(self, now: float, long: bool | None) -> Iterator[QueuedRequest]:
         return (entry for entry in self._resting(long) if self.ready_at(entry) <= now)
@@ -221,8 +229,13 @@ class FairQueue:
         """Strokes that wait for nothing but their turn or a pen that rests."""
         for entry in self._live.values():
             held = (LIVE, entry.visitor) in self._in_flight or entry.key in self._held
-            if not held and long in (None, entry.request.long):
+            if not held and long in (None, self.is_long(entry)):
                 yield entry
+
+    def is_long(self, entry: QueuedRequest) -> bool:
+        """Whether a request takes more of the device than others should wait for at a stretch, and has steps to stop at."""
+        known = self._costs.get(entry.key, 0.0) if entry.kind == LIVE else 0.0
+        return entry.request.long or (entry.request.steps > 1 and known > HELD_UP)
 
     def ready_at(self, entry: QueuedRequest) -> float:
         """When the entry may run: immediately, or on a slow device once the pen has rested."""
@@ -241,21 +254,26 @@ class FairQueue:
         first = [
             queue[0]
             for visitor, queue in self._jobs.items()
-            if (JOB, visitor) not in self._in_flight and queue[0].key not in self._held and long in (None, queue[0].request.long)
+            if (JOB, visitor) not in self._in_flight and queue[0].key not in self._held and long in (None, self.is_long(queue[0]))
         ]
         return min(first, key=self._turns[JOB].of, default=None)
 
-    def _take_live(self, first: QueuedRequest, now: float) -> list[QueuedRequest]:
-        """The first in line and later entries that fit its batch, unless their address is ahead of others that wait."""
-        turns, size, each = self._turns[LIVE], self.batch_size(first.key), self._price(first.key)
-        others = (entry for entry in self._ready(now, first.request.long) if entry is not first)
+    def _take_live(self, first: QueuedRequest, now: float, long: bool | None) -> list[QueuedRequest]:
+        """The first in line and later entries that fit its batch, unless their address is ahead of others that wait.
+
+        Of what gives way between its steps only one at once, for a batch would not.
+        """
+        turns, size, each = self._turns[LIVE], 1 if long else self.batch_size(first.key), self._price(first.key)
+        most_of_one = self._most_of_one(first.key, now)
+        others = (entry for entry in self._ready(now, long) if entry is not first)
         fitting = [entry for entry in others if entry.key == first.key and self.limits.mixed]
         most = min(map(turns.of, self._live.values())) + MOST_AHEAD * each
         batch = [first]
         turns.serve(first, each)
         # With several of one address, each takes a turn of it before the next is looked at.
         for entry in sorted(fitting, key=turns.of)[: max(0, size - 1)]:
-            if turns.of(entry) <= most:
+            own = sum(other.claimant == entry.claimant for other in batch)
+            if turns.of(entry) <= most and own < most_of_one:
                 batch.append(entry)
                 turns.take(entry, each)
         for entry in batch[max(allowed for allowed in self.limits.sizes if allowed <= len(batch)) :]:
@@ -265,6 +283,12 @@ class FairQueue:
             del self._live[entry.visitor]
             self._in_flight.add((LIVE, entry.visitor))
         return batch
+
+    def _most_of_one(self, key: Hashable, now: float) -> int:
+        """How many of one address may be in a batch: others who draw, though they don't wait right now, soon will."""
+        cost = self._costs.get(key, 0.0)
+        alone = now - self._others > PRESENT
+        return self.limits.max_batch if alone or cost == 0 else max(1, int(ROUND / cost))
 
     def _price(self, key: Hashable) -> float:
         """Turns that a stroke will cost, as far as anybody knows yet."""

@@ -59,7 +59,7 @@ Deliver = Callable[[Frame], None]
 
 def lazy(request: GenerationRequest) -> LazyRequest:
     """A request that needs no decoding."""
-    return LazyRequest(request.batch_key(), lambda: request, request.model, is_long(request))
+    return LazyRequest(request.batch_key(), lambda: request, request.model, is_long(request), request.num_inference_steps)
 
 
 def is_long(request: GenerationRequest) -> bool:
@@ -314,7 +314,7 @@ class FrameScheduler:
                 if not batch:
                     return
                 self._started[threading.get_ident()] = started = time.perf_counter()
-            drawn = self._served(batch)
+            drawn = self._served(batch, long)
             with self._changed:
                 del self._started[threading.get_ident()]
                 self._queue.finished(batch, drawn or time.perf_counter() - started, learn=drawn > 0)
@@ -337,17 +337,17 @@ class FrameScheduler:
                 return []
             self._changed.wait(None if wake is None else max(0.0, wake - now))
 
-    def _served(self, batch: list[QueuedRequest]) -> float:
+    def _served(self, batch: list[QueuedRequest], long: bool | None) -> float:
         """Run `_serve`; an unexpected exception fails this batch, not the thread."""
         try:
-            return self._serve(batch)
+            return self._serve(batch, long)
         except Exception:
             logger.exception("a batch failed")
             for entry in batch:
                 self._hand_over(entry, Frame(entry.sequence, error=NotDrawn()))
             return 0.0
 
-    def _serve(self, batch: list[QueuedRequest]) -> float:
+    def _serve(self, batch: list[QueuedRequest], long: bool | None) -> float:
         """Decode, render and deliver a batch; returns its seconds on the device, 0 if a frame failed."""
         started = time.perf_counter()
         runnable = [(entry, request) for entry, request in self._decoded(batch) if request is not None]
@@ -355,7 +355,7 @@ class FrameScheduler:
             return 0.0
         entries, requests = [entry for entry, _ in runnable], [request for _, request in runnable]
         requests += entries[0].request.beside  # a job's, which is alone in its batch
-        outcomes = entries[0].context.run(self._outcomes, requests, self._watcher(entries[0]))
+        outcomes = entries[0].context.run(self._outcomes, requests, self._watcher(entries[0], long))
         rendered = time.perf_counter() - started
         if self._report is not None:
             self._report(len(entries), rendered)
@@ -365,11 +365,11 @@ class FrameScheduler:
             self._hand_over(entry, replace(frame, beside=beside) if beside else frame)
         return self._drawn(outcomes, rendered)
 
-    def _watcher(self, entry: QueuedRequest) -> Progress | None:
+    def _watcher(self, entry: QueuedRequest, long: bool | None) -> Progress | None:
         """Who is told of a request's steps, without whom it gives way to nobody."""
         if entry.kind == JOB and entry.progress is not None:
             return entry.progress
-        return _nobody if self._gives_way and entry.request.long else None
+        return _nobody if long else None
 
     def _drawn(self, outcomes: Sequence[Outcome], rendered: float) -> float:
         """Seconds of a batch on its device, 0 if a frame failed; without the wait for a device that others use as well."""
