@@ -270,7 +270,13 @@ def lazy_painting(message: Message, request: GenerationRequest, limits: BoardLim
             init=None if ground is None or strength is None else drawn_over(ground, strength, image("ink"), image("mask")),
         )
 
-    return LazyRequest(request.batch_key(kind if "sketch" in parts else "", strength), build, request.model, is_long(request), request.num_inference_steps)
+    return LazyRequest(
+        request.batch_key(kind if "sketch" in parts else "", strength),
+        build,
+        request.model,
+        is_long(request),
+        request.num_inference_steps,
+    )
 
 
 def answer(frame: Frame) -> Message:

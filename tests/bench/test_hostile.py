@@ -1,7 +1,8 @@
 """`bench worst` and `bench soak`, short: one address doing its worst, and visitors who come and go beside it.
 
 Two minutes and an hour are for the commands; a suite that is run often has seconds. Times are compared with those of the same
-run, and a little more is allowed for, since the machine that runs this is often busy.
+run, and more is allowed for, since the machine that runs this is often busy: who waits for how much of another's work is counted
+in `tests/server/test_long_work.py`.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from tests.support.event_loop import run_apart
 from tests.support.server_process import await_ready
 from tests.support.studio import free_port
 
-ALLOWED, LATE = 4.0, 10.0  # times the quiet time that half of the strokes take, and 19 of 20; the command asks for 2
+ALLOWED = 4.0  # times the quiet time that half of the strokes take; the command asks for 2, and of 19 of 20
 GROWN = 0.25  # of what there is, in the first minute of a server's life; the command asks for 0.05
 SECONDS, QUIET, PAUSE = 12.0, 5.0, 0.5
 
 
 @contextlib.contextmanager
-def studio(*options: str) -> Iterator[str]:
+def studio() -> Iterator[str]:
     port = free_port()
-    command = [sys.executable, "-m", "tests.support.serve_stepped", str(port), *options]
+    command = [sys.executable, "-m", "tests.support.serve_stepped", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         await_ready(port, process, answers=(200, 503))
@@ -43,13 +44,7 @@ def test_one_address_at_its_worst_holds_up_nobody_else() -> None:
         worst = run_apart(measured(address, SECONDS, QUIET, warm_up=1.0, pause=PAUSE))
     seen = worst.hostile
     assert max(seen.pages) < NEVER and seen.tally.lost == seen.tally.errors == 0, str(worst)
-    assert seen.stroke < ALLOWED * worst.quiet.stroke and seen.late < LATE * worst.quiet.stroke, str(worst)
-
-
-def test_a_device_that_gives_way_to_nobody_would_be_noticed() -> None:
-    with studio("rude") as address:
-        worst = run_apart(measured(address, SECONDS, QUIET, warm_up=1.0, pause=PAUSE))
-    assert worst.hostile.late > LATE * worst.quiet.stroke, str(worst)
+    assert seen.stroke < ALLOWED * worst.quiet.stroke, str(worst)
 
 
 def test_a_soak_in_a_minute_leaves_nothing_and_is_fair() -> None:

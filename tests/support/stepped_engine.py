@@ -16,7 +16,7 @@ from tests.support.fake_engine import FakeEngine, paint
 
 @dataclass
 class SteppedEngine(FakeEngine):
-    """`delay` is seconds for a step of one image. With `gives_way` false a request has the device to its end."""
+    """`delay` is seconds for a step of one image."""
 
     gives_way: bool = True
     device: SharedDevice = field(default_factory=SharedDevice)
@@ -27,7 +27,7 @@ class SteppedEngine(FakeEngine):
         with self.device.long() as work:
             for _ in range(request.num_inference_steps):
                 time.sleep(self.delay * request.num_images)
-                if progress is not None and self.gives_way:
+                if progress is not None:
                     work.give_way()
         return self._painted(request)
 

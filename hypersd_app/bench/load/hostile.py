@@ -26,7 +26,12 @@ ADDRESS = "198.51.100.7"  # a documentation address, as a proxy would tell it
 CALLS, BOARDS, UPLOADS, LINES, NOISES = 44, 24, 8, 120, 4
 LONGEST = {"num_inference_steps": 50, "num_images": 8, "recipe": "teacher"}
 # Strokes, each dear in its way: the longest, the longest that few steps allow, and batches of those that all want alike.
-STROKES = (LONGEST, {**LONGEST, "num_inference_steps": 8}, {"num_inference_steps": 8, "recipe": "unified"}, {"num_inference_steps": 4})
+STROKES = (
+    LONGEST,
+    {**LONGEST, "num_inference_steps": 8},
+    {"num_inference_steps": 8, "recipe": "unified"},
+    {"num_inference_steps": 4},
+)
 PAUSE = 0.05  # seconds after a refusal: whoever attacks does not wait as he is told
 TROUBLE = (httpx.HTTPError, OSError, ConnectionClosed, InvalidHandshake, TimeoutError, KeyError, ValueError)
 NICENESS = 10  # of the attack's process: on a machine of its own it would take no processor time from the studio
