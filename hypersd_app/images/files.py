@@ -7,14 +7,19 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from hypersd_app.errors import InvalidRequest
+from hypersd_app.images.containers import TooManyParts, without_directories
+from hypersd_app.images.exif import orientation
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 SPOKEN = "PNG, JPEG, WebP, GIF or BMP"
 MOST_PIXELS = 25_000_000  # of an image on the command line and of an upload
 LARGEST_FILE = 64 * 1024 * 1024  # bytes
+TURNS = dict(enumerate(
+    ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90"), 2
+))  # what sets an image upright that lies as EXIF numbers it; 1 is upright  # fmt: skip
 WIDE_GREY = ("I", "F")  # and I;16 in its byte orders: grey of more than eight bits
 
 
@@ -27,16 +32,24 @@ def decode_image(source: bytes | str | Path, field: str, max_pixels: int = MOST_
         with warnings.catch_warnings():
             # Pillow's own bomb check warns here; ours below is stricter and names the field.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            image = Image.open(io.BytesIO(without_directories(data)), formats=FORMATS)
         check_size(image.size, field, max_pixels)
         image.load()
-        return plain_image(ImageOps.exif_transpose(image))
+        return plain_image(upright(image, orientation(data, image.info)))
     except InvalidRequest:
         raise
+    except TooManyParts as error:
+        raise InvalidRequest(field, f"a file of too many {error}", SPOKEN) from None
     except Image.DecompressionBombError:
         raise InvalidRequest(field, "a giant image", f"at most {max_pixels / 1e6:.0f} megapixels") from None
     except Exception:  # noqa: BLE001 - a broken file makes Pillow's readers run into anything: IndexError, struct.error ...
         raise InvalidRequest(field, "a file that is no readable image", SPOKEN) from None
+
+
+def upright(image: Image.Image, orientation: int) -> Image.Image:
+    """An image that lies as EXIF numbers it, set upright. Pillow would read all of the file's EXIF for that, and write it anew."""
+    image.info.pop("exif", None)
+    return image.transpose(Image.Transpose[TURNS[orientation]]) if orientation in TURNS else image
 
 
 def plain_image(image: Image.Image) -> Image.Image:

@@ -5,16 +5,12 @@ No pixel is decoded. Compressed texts are unpacked only as far as they are allow
 
 from __future__ import annotations
 
-import struct
 import zlib
-from collections.abc import Iterator
 
-from PIL import Image
-
+from hypersd_app.images.containers import EXIF, JPEG, LONGEST, TEXTS, TooManyParts, exif_block, is_webp, png_chunks
+from hypersd_app.images.exif import exif_values
 from hypersd_app.images.png import SIGNATURE
 
-LONGEST = 8 * 1024 * 1024  # bytes of one text, and of all compressed ones of a file
-MOST_CHUNKS = 4096
 USER_COMMENT, DESCRIPTION, MAKE, MODEL, SOFTWARE = 0x9286, 0x010E, 0x010F, 0x0110, 0x0131
 EXIF_FOLDER = 0x8769
 EXIF_NAMES = {DESCRIPTION: "exif:description", MAKE: "exif:make", MODEL: "exif:model", SOFTWARE: "exif:software"}
@@ -25,41 +21,33 @@ def image_texts(data: bytes) -> dict[str, str] | None:
     """All texts by their keys (for EXIF "exif:" and a field), {} without any; None for what is no PNG, JPEG or WebP."""
     if data.startswith(SIGNATURE):
         return _png_texts(data)
-    if data.startswith(b"\xff\xd8\xff"):
-        return _exif_texts(next(_jpeg_exif(data), b""))
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return _exif_texts(next(_webp_exif(data), b""))
-    return None
+    if not data.startswith(JPEG) and not is_webp(data):
+        return None
+    try:
+        return _exif_texts(exif_block(data))
+    except TooManyParts:
+        return {}
 
 
 def _png_texts(data: bytes) -> dict[str, str]:
     """The first text of each key, before or after the pixels."""
     found: dict[str, str] = {}
     room = LONGEST
-    for kind, body in _png_chunks(data):
-        if kind == b"eXIf":
-            found = {**_exif_texts(body), **found}
-            continue
-        key, text, packed = _png_text(kind, body, room)
-        room -= packed
-        if key and text is not None:
-            found.setdefault(key, text)
+    try:
+        for part in png_chunks(data):
+            if part.kind not in TEXTS or part.end - part.start > LONGEST:
+                continue
+            body = data[part.start : part.end]
+            if part.kind == b"eXIf":
+                found = {**_exif_texts(body.removeprefix(EXIF)), **found}
+                continue
+            key, text, packed = _png_text(part.kind, body, room)
+            room -= packed
+            if key and text is not None:
+                found.setdefault(key, text)
+    except TooManyParts:
+        pass  # those that came first count
     return found
-
-
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and body of the chunks that may hold a text; the rest is passed over. A file that is cut short ends early."""
-    at = len(SIGNATURE)
-    for _ in range(MOST_CHUNKS):
-        if at + 8 > len(data):
-            return
-        length, kind = struct.unpack_from(">I4s", data, at)
-        body = at + 8
-        if kind == b"IEND" or body + length > len(data):
-            return
-        if kind in (b"tEXt", b"zTXt", b"iTXt", b"eXIf") and length <= LONGEST:
-            yield kind, data[body : body + length]
-        at = body + length + 4
 
 
 def _png_text(kind: bytes, body: bytes, room: int) -> tuple[str, str | None, int]:
@@ -99,44 +87,12 @@ def _text(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-def _jpeg_exif(data: bytes) -> Iterator[bytes]:
-    """The EXIF blocks of a JPEG; what comes after the headers is not read."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker, length = data[at + 1], struct.unpack_from(">H", data, at + 2)[0]
-        if marker in (0xD9, 0xDA):
-            return
-        if marker == 0xFF:  # filling
-            at += 1
-            continue
-        if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
-            yield data[at + 10 : at + 2 + length]
-        at += 2 + max(2, length)
-
-
-def _webp_exif(data: bytes) -> Iterator[bytes]:
-    """The EXIF blocks of a WebP."""
-    at = 12
-    for _ in range(MOST_CHUNKS):
-        if at + 8 > len(data):
-            return
-        kind, length = struct.unpack_from("<4sI", data, at)
-        if kind == b"EXIF":
-            yield data[at + 8 : at + 8 + length].removeprefix(b"Exif\0\0")
-        at += 8 + length + length % 2
-
-
 def _exif_texts(block: bytes) -> dict[str, str]:
-    if not block or len(block) > LONGEST:
-        return {}
-    exif = Image.Exif()
-    try:
-        exif.load(b"Exif\0\0" + block)
-        fields = {name: exif.get(tag) for tag, name in EXIF_NAMES.items()}
-        fields[COMMENT] = exif.get_ifd(EXIF_FOLDER).get(USER_COMMENT)
-    except Exception:  # noqa: BLE001 - a damaged block makes the reader run into anything
-        return {}
-    texts = {name: _exif_text(value) for name, value in fields.items()}
+    fields = exif_values(block, (*EXIF_NAMES, EXIF_FOLDER))
+    folder = fields.pop(EXIF_FOLDER, 0)
+    comment = exif_values(block, (USER_COMMENT,), folder) if isinstance(folder, int) and folder else {}
+    values = {EXIF_NAMES[tag]: value for tag, value in fields.items()} | {COMMENT: comment.get(USER_COMMENT)}
+    texts = {name: _exif_text(value) for name, value in values.items()}
     return {name: text for name, text in texts.items() if text}
 
 
