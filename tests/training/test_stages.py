@@ -1,4 +1,4 @@
-"""Every training stage for a few steps, one after the other, on sixteen pictures: what users run, only smaller."""
+"""Every training stage for a few steps, one after the other, on sixteen images: what users run, only smaller."""
 
 import argparse
 import dataclasses
@@ -131,7 +131,7 @@ def test_a_plain_diffusers_pipeline_draws_with_it(trained):
 
 
 def test_compositions_are_what_rendering_them_would_give(trained):
-    """Latents of parts, moved and added, are those of a picture of both; a cell beside it they are not."""
+    """Latents of parts, moved and added, are those of an image of both; a cell beside it they are not."""
     settings, assets = trained
     workspace = Workspace(settings.runs, assets, "tiny")
     composer = workspace.compositions
@@ -190,8 +190,8 @@ def test_drawings_are_made_once_and_fit_their_pictures(trained):
     assert len(seen.captions) == len(seen.latents) == len(seen.controls) == len(whole) + 8
     small = np.load(workspace.drawings_path / "small.npy")
     assert np.abs(encode(workspace.autoencoder, small) - seen.latents[-8:]).max() < 0.05, "in the order of their drawings"
-    for picture, control in zip(small, seen.controls[-8:], strict=True):
-        near, inked = cv2.dilate(silhouette(picture), np.ones((25, 25), np.uint8)) > 0, control.any(-1)
+    for image, control in zip(small, seen.controls[-8:], strict=True):
+        near, inked = cv2.dilate(silhouette(image), np.ones((25, 25), np.uint8)) > 0, control.any(-1)
         assert (inked & near).sum() > 0.9 * inked.sum() > 0, "the strokes stand where the small thing does, about"
     one, again = (seen.batch(6, 0.5, 3, 7) for _ in range(2))
     assert torch.equal(one.latents, again.latents) and torch.equal(one.control, again.control) and torch.equal(one.text, again.text)
@@ -230,18 +230,18 @@ def test_a_folder_of_pictures_becomes_a_style(trained, tmp_path, monkeypatch):
     settings = dataclasses.replace(settings, styles=tmp_path / "styles", assets=tmp_path / "assets")
     shutil.copytree(settings.runs / "assets" / "tiny", tmp_path / "assets" / "pocket")
     monkeypatch.setattr(commands, "ProgressLine", Quiet)
-    pictures = tmp_path / "My Ink"
-    pictures.mkdir()
+    images = tmp_path / "My Ink"
+    images.mkdir()
     for number in range(10):
-        Image.new("RGBA", (40, 80), (10 * number, 0, 0, 128)).save(pictures / f"red_bar-{number}.png")
-    run_train(arguments("style", images=pictures, steps=2), settings)
+        Image.new("RGBA", (40, 80), (10 * number, 0, 0, 128)).save(images / f"red_bar-{number}.png")
+    run_train(arguments("style", images=images, steps=2), settings)
     with safe_open(settings.styles / "my-ink.safetensors", "pt") as file:
         assert file.metadata()["title"] == "My Ink"
         assert all(name.startswith("unet.") for name in file.keys())  # noqa: SIM118
-    assert read_folder(pictures)[1][0] == "red bar"
+    assert read_folder(images)[1][0] == "red bar"
 
 
-@pytest.mark.parametrize("content", [b"", b"not a picture"])
+@pytest.mark.parametrize("content", [b"", b"not an image"])
 def test_a_folder_without_pictures_is_refused(tmp_path, content):
     for number in range(10):
         (tmp_path / f"{number}.png").write_bytes(content)

@@ -1,4 +1,4 @@
-"""Contact sheets: rows of pictures on white, with captions when there are any."""
+"""Contact sheets: rows of images on white, with captions when there are any."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 
-def to_uint8(pictures: Tensor) -> NDArray[np.uint8]:
+def to_uint8(images: Tensor) -> NDArray[np.uint8]:
     """(B, 3, H, W) in [-1, 1] to (B, H, W, 3) uint8."""
-    scaled = (pictures.detach().float().clamp(-1, 1) * 127.5 + 127.5).round().to(torch.uint8)
+    scaled = (images.detach().float().clamp(-1, 1) * 127.5 + 127.5).round().to(torch.uint8)
     return scaled.permute(0, 2, 3, 1).cpu().numpy()
 
 
-def from_uint8(pictures: NDArray[np.uint8]) -> Tensor:
+def from_uint8(images: NDArray[np.uint8]) -> Tensor:
     """(B, H, W, 3) uint8 to float32 (B, 3, H, W) in [-1, 1]."""
-    return torch.from_numpy(np.array(pictures, order="C")).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(np.array(images, order="C")).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def contact_sheet(
-    pictures: Sequence[NDArray[np.uint8]], path: Path, columns: int = 8, labels: Sequence[str] = (), side: int = 160
+    images: Sequence[NDArray[np.uint8]], path: Path, columns: int = 8, labels: Sequence[str] = (), side: int = 160
 ) -> None:
-    """Save equally large pictures as a grid of `side`-px tiles, each with its label underneath."""
+    """Save equally large images as a grid of `side`-px tiles, each with its label underneath."""
     foot = 26 if labels else 2
-    rows = -(-len(pictures) // columns)
+    rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (columns * (side + 4), rows * (side + foot + 4)), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
-    for index, picture in enumerate(pictures):
+    for index, image in enumerate(images):
         x, y = index % columns * (side + 4) + 2, index // columns * (side + foot + 4) + 2
-        sheet.paste(Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS), (x, y))
+        sheet.paste(Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS), (x, y))
         if labels:
             draw.multiline_text((x, y + side), _wrap(labels[index], side // 6), fill="#333", font=font, spacing=0)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -317,7 +317,7 @@ def train_step(
 
     A step function that runs its own backward passes, as gradient accumulation does, returns a loss without a graph.
     """
-    loss, metrics, pictures = step_function(state.step)
+    loss, metrics, images = step_function(state.step)
     if loss.requires_grad:
         loss.backward()
     parameters = [p for p in state.module.parameters() if p.requires_grad]
@@ -330,8 +330,8 @@ def train_step(
         for parameter in parameters:
             parameter.grad = None
     state.step += 1
-    state.pictures += pictures
-    return pictures, {"loss": float(loss.detach()), "gradient_norm": float(norm), **metrics}
+    state.pictures += images
+    return images, {"loss": float(loss.detach()), "gradient_norm": float(norm), **metrics}
 
 
 class MetricsWindow:
@@ -346,10 +346,10 @@ class MetricsWindow:
         self._steps = self._pictures = 0
         self._since = time.monotonic()
 
-    def add(self, state: TrainingState, pictures: int, metrics: dict[str, float]) -> None:
+    def add(self, state: TrainingState, images: int, metrics: dict[str, float]) -> None:
         """Take in one step's metrics."""
         self._steps += 1
-        self._pictures += pictures
+        self._pictures += images
         for name, value in metrics.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         if state.step % self._config.log_every:

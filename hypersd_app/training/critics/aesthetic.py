@@ -1,4 +1,4 @@
-"""The LAION aesthetic predictor: a small network on CLIP's picture embedding (Schuhmann et al., "LAION-5B", 2022)."""
+"""The LAION aesthetic predictor: a small network on CLIP's image embedding (Schuhmann et al., "LAION-5B", 2022)."""
 
 from __future__ import annotations
 
@@ -48,6 +48,6 @@ class AestheticReward(nn.Module):
         self.eval().requires_grad_(False)
         self.enough = enough
 
-    def forward(self, pictures: Tensor, captions: Sequence[str]) -> Tensor:
-        embedding = self.clip(clip_pixels(pictures.float(), self.clip.config.image_size)).image_embeds
+    def forward(self, images: Tensor, captions: Sequence[str]) -> Tensor:
+        embedding = self.clip(clip_pixels(images.float(), self.clip.config.image_size)).image_embeds
         return self.head(functional.normalize(embedding.float(), dim=-1)).squeeze(1)

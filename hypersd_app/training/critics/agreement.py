@@ -1,4 +1,4 @@
-"""A stand-in for ImageReward: does the picture fit the caption? The judge's network, trained on the rewards' own pictures."""
+"""A stand-in for ImageReward: does the image fit the caption? The judge's network, trained on the rewards' own images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypersd_app.training.data.thumbnails import shrink_tensor
 
 
 class AgreementReward(nn.Module):
-    """The cosine between a picture and its caption, in [-1, 1]. Captions left empty say nothing and get `enough`."""
+    """The cosine between an image and its caption, in [-1, 1]. Captions left empty say nothing and get `enough`."""
 
     title = "text agreement (stand-in)"
 
@@ -22,9 +22,9 @@ class AgreementReward(nn.Module):
         self.model = DualEncoder.from_file(path)
         self._embed, self.enough = embed, enough
 
-    def forward(self, pictures: Tensor, captions: Sequence[str]) -> Tensor:
+    def forward(self, images: Tensor, captions: Sequence[str]) -> Tensor:
         with torch.no_grad():
-            said = self.model.captions(self._embed(list(captions)).to(pictures.device))
-        scores = (self.model.pictures(shrink_tensor(pictures)) * said).sum(-1)
-        silent = torch.tensor([not caption for caption in captions], device=pictures.device)
+            said = self.model.captions(self._embed(list(captions)).to(images.device))
+        scores = (self.model.pictures(shrink_tensor(images)) * said).sum(-1)
+        silent = torch.tensor([not caption for caption in captions], device=images.device)
         return scores.masked_fill(silent, self.enough)

@@ -1,4 +1,4 @@
-"""ImageReward (Xu et al., 2023): BLIP reads picture and prompt together, a small network scores what it understood."""
+"""ImageReward (Xu et al., 2023): BLIP reads image and prompt together, a small network scores what it understood."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 class ImageReward(nn.Module):
-    """A human's preference, about normal over its training pictures, from a folder.
+    """A human's preference, about normal over its training images, from a folder.
 
     It holds `image_reward.safetensors` (the published weights, converted: pickles are not read), `config.json` (of
     BLIP large, as transformers writes it) and the tokenizer's files, with its two added words. Raises ModelUnavailable
@@ -66,8 +66,8 @@ class ImageReward(nn.Module):
         self.eval().requires_grad_(False)
         self.enough = enough
 
-    def forward(self, pictures: Tensor, captions: Sequence[str]) -> Tensor:
-        seen = self.vision(clip_pixels(pictures.float(), self.vision.config.image_size)).last_hidden_state
+    def forward(self, images: Tensor, captions: Sequence[str]) -> Tensor:
+        seen = self.vision(clip_pixels(images.float(), self.vision.config.image_size)).last_hidden_state
         tokens = self.tokenizer(list(captions), padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt")
         understood = self.text(
             input_ids=tokens["input_ids"].to(seen.device),

@@ -44,9 +44,9 @@ class MaskRCNNSegmenter(nn.Module):
         return super().train(False)
 
     @torch.no_grad()
-    def annotations(self, pictures: Tensor) -> list[dict[str, Tensor]]:
+    def annotations(self, images: Tensor) -> list[dict[str, Tensor]]:
         """What is seen in real images in [-1, 1], (B, 3, H, W), as the targets of `loss`: boxes, labels and binary masks."""
-        found = self.model(list(pictures.float() / 2 + 0.5))
+        found = self.model(list(images.float() / 2 + 0.5))
         kept = [(each, (each["scores"] >= SURE) & _has_area(each["boxes"])) for each in found]
         return [
             {
@@ -57,20 +57,20 @@ class MaskRCNNSegmenter(nn.Module):
             for each, keep in kept
         ]
 
-    def loss(self, pictures: Tensor, annotations: list[dict[str, Tensor]]) -> Tensor:
-        """The detector's losses summed, a scalar with gradients to `pictures` alone. 0 where nothing was seen in any image."""
+    def loss(self, images: Tensor, annotations: list[dict[str, Tensor]]) -> Tensor:
+        """The detector's losses summed, a scalar with gradients to `images` alone. 0 where nothing was seen in any image."""
         seen = [row for row, each in enumerate(annotations) if len(each["boxes"])]
         if not seen:
-            return pictures.sum() * 0
+            return images.sum() * 0
         parts = (self.model, self.model.rpn, self.model.roi_heads, self.model.transform)
         for part in parts:  # these flags alone: normalization and dropout stay as they are
             part.training = True
         try:
-            losses = self.model([pictures[row].float() / 2 + 0.5 for row in seen], [annotations[row] for row in seen])
+            losses = self.model([images[row].float() / 2 + 0.5 for row in seen], [annotations[row] for row in seen])
         finally:
             for part in parts:
                 part.training = False
-        return torch.stack([losses[name] for name in LOSSES]).sum() * len(seen) / len(pictures)
+        return torch.stack([losses[name] for name in LOSSES]).sum() * len(seen) / len(images)
 
 
 def _has_area(boxes: Tensor) -> Tensor:

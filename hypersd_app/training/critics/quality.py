@@ -1,4 +1,4 @@
-"""A stand-in for an aesthetic predictor: how intact is a drawing? Learnt from real pictures spoilt by known amounts."""
+"""A stand-in for an aesthetic predictor: how intact is a drawing? Learnt from real images spoilt by known amounts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FILE = "quality.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class QualityConfig:
-    """Regression of the share of a picture that was left intact."""
+    """Regression of the share of an image that was left intact."""
 
     data: str = "pocket"
     batch: int = 64
@@ -35,7 +35,7 @@ class QualityConfig:
 
 
 class QualityNetwork(nn.Module):
-    """Pictures (B, 3, 64, 64) in [-1, 1] to logits (B,): above zero for what is more intact than spoilt."""
+    """Images (B, 3, 64, 64) in [-1, 1] to logits (B,): above zero for what is more intact than spoilt."""
 
     def __init__(self, channels: tuple[int, int, int] = (48, 80, 112)) -> None:
         super().__init__()
@@ -52,31 +52,29 @@ class QualityNetwork(nn.Module):
             before = width
         self.body, self.head = nn.Sequential(*layers), nn.Linear(before, 1)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.head(self.body(pictures).float().mean((2, 3))).squeeze(1)
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.body(images).float().mean((2, 3))).squeeze(1)
 
 
-def spoil(pictures: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Pictures damaged by random amounts and the share left intact, (B,): what young diffusion models get wrong.
+def spoil(images: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Images damaged by random amounts and the share left intact, (B,): what young diffusion models get wrong.
 
-    Blur, a second picture shining through, dirt on the paper, washed-out colours, or parts that stand elsewhere.
+    Blur, a second image shining through, dirt on the paper, washed-out colours, or parts that stand elsewhere.
     """
-    count = len(pictures)
+    count = len(images)
     amount = torch.from_numpy(rng.random(count).astype(np.float32))
     kinds = torch.from_numpy(rng.integers(5, size=count))
     a = amount.view(-1, 1, 1, 1)
-    coarse = functional.interpolate(functional.avg_pool2d(pictures, 8), scale_factor=8.0, mode="bilinear")
+    coarse = functional.interpolate(functional.avg_pool2d(images, 8), scale_factor=8.0, mode="bilinear")
     noise = torch.from_numpy(rng.standard_normal((count, 3, 16, 16)).astype(np.float32))
     cut = int(rng.integers(16, 48))
     versions = torch.stack(
         [
-            pictures + a * (coarse - pictures),
-            pictures + 0.5 * a * (pictures.roll(1, 0) - pictures),
-            pictures + 0.8 * a * functional.interpolate(noise, scale_factor=4.0, mode="bilinear"),
-            pictures + 0.9 * a * (pictures.mean((1, 2, 3), keepdim=True) - pictures),
-            torch.cat(
-                [pictures[:, :, :cut], pictures[:, :, cut:] + a * (pictures[:, :, cut:].roll(20, 3) - pictures[:, :, cut:])], 2
-            ),
+            images + a * (coarse - images),
+            images + 0.5 * a * (images.roll(1, 0) - images),
+            images + 0.8 * a * functional.interpolate(noise, scale_factor=4.0, mode="bilinear"),
+            images + 0.9 * a * (images.mean((1, 2, 3), keepdim=True) - images),
+            torch.cat([images[:, :, :cut], images[:, :, cut:] + a * (images[:, :, cut:].roll(20, 3) - images[:, :, cut:])], 2),
         ]
     )
     return versions[kinds, torch.arange(count)].clamp(-1, 1), 1 - amount
@@ -87,12 +85,12 @@ def train(config: QualityConfig, workspace: Workspace, folder: Path, progress: P
 
     def build() -> tuple[nn.Module, StepFunction]:
         model = QualityNetwork()
-        pictures = thumbnails(workspace.data)[indices_of(workspace.data, REWARD)]
+        images = thumbnails(workspace.data)[indices_of(workspace.data, REWARD)]
 
         def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
             rng = np.random.default_rng((config.seed, step, 7))
-            chosen = rng.choice(len(pictures), config.batch)
-            spoilt, intact = spoil(moved(pictures[chosen], rng), rng)
+            chosen = rng.choice(len(images), config.batch)
+            spoilt, intact = spoil(moved(images[chosen], rng), rng)
             (intact,) = to_device(intact)
             with mixed_precision():
                 logits = model(images_to_device(spoilt)).float()
@@ -105,7 +103,7 @@ def train(config: QualityConfig, workspace: Workspace, folder: Path, progress: P
 
 
 class QualityReward(nn.Module):
-    """The share of a picture that looks intact, in [0, 1]."""
+    """The share of an image that looks intact, in [0, 1]."""
 
     title = "drawing quality (stand-in)"
 
@@ -116,5 +114,5 @@ class QualityReward(nn.Module):
         self.requires_grad_(False)
         self.enough = enough
 
-    def forward(self, pictures: Tensor, captions: Sequence[str]) -> Tensor:
-        return self.model(shrink_tensor(pictures)).sigmoid()
+    def forward(self, images: Tensor, captions: Sequence[str]) -> Tensor:
+        return self.model(shrink_tensor(images)).sigmoid()

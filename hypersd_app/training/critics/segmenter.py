@@ -41,7 +41,7 @@ class SegmenterConfig:
 
 
 class SegmenterNetwork(nn.Module):
-    """Pictures (B, 3, 64, 64) in [-1, 1] to logits (B, 2, 64, 64): whether a pixel is drawn on, whether a thing ends there."""
+    """Images (B, 3, 64, 64) in [-1, 1] to logits (B, 2, 64, 64): whether a pixel is drawn on, whether a thing ends there."""
 
     def __init__(self, width: int = 48) -> None:
         super().__init__()
@@ -53,8 +53,8 @@ class SegmenterNetwork(nn.Module):
         self.deep = nn.Sequential(block(width, 2 * width, 2), block(2 * width, 2 * width), block(2 * width, 2 * width))
         self.last = nn.Sequential(block(3 * width, width), nn.Conv2d(width, 2 * 4, 1), nn.PixelShuffle(2))
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        fine = self.first(pictures)
+    def forward(self, images: Tensor) -> Tensor:
+        fine = self.first(images)
         coarse = functional.interpolate(self.deep(fine), scale_factor=2.0, mode="nearest")
         return self.last(torch.cat([fine, coarse], 1)).float()
 
@@ -70,7 +70,7 @@ def masks(renderer: SceneRenderer, scene: Scene) -> NDArray[np.float32]:
 
 
 def labelled(data: PictureData, packages: Path, count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Small pictures of the rewards' split, (N, 64, 64, 3), with their masks, (N, 2, 64, 64)."""
+    """Small images of the rewards' split, (N, 64, 64, 3), with their masks, (N, 2, 64, 64)."""
     indices = indices_of(data, REWARD)
     chosen = np.sort(np.random.default_rng(seed).permutation(indices)[:count])
     libraries = load_libraries(packages, tuple(sorted({data.scenes[index].set_key for index in chosen})))
@@ -83,12 +83,12 @@ def train(config: SegmenterConfig, workspace: Workspace, folder: Path, progress:
 
     def build() -> tuple[nn.Module, StepFunction]:
         model = SegmenterNetwork()
-        pictures, wanted = labelled(workspace.data, workspace.packages, config.scenes, config.seed)
+        images, wanted = labelled(workspace.data, workspace.packages, config.scenes, config.seed)
 
         def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
-            chosen = np.random.default_rng((config.seed, step, 9)).choice(len(pictures), config.batch)
+            chosen = np.random.default_rng((config.seed, step, 9)).choice(len(images), config.batch)
             with mixed_precision():
-                logits = model(images_to_device(from_uint8(pictures[chosen])))
+                logits = model(images_to_device(from_uint8(images[chosen])))
             (target,) = to_device(torch.from_numpy(wanted[chosen]))
             overlap = ((logits > 0) & (target > 0.5)).sum((0, 2, 3)) / ((logits > 0) | (target > 0.5)).sum((0, 2, 3)).clamp_min(1)
             figures = {"overlap_drawn": float(overlap[0]), "overlap_edges": float(overlap[1])}
@@ -100,7 +100,7 @@ def train(config: SegmenterConfig, workspace: Workspace, folder: Path, progress:
 
 
 class PocketSegmenter(nn.Module):
-    """The trained network as a reader of pictures of any size: logits (B, 2, 64, 64)."""
+    """The trained network as a reader of images of any size: logits (B, 2, 64, 64)."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -108,5 +108,5 @@ class PocketSegmenter(nn.Module):
         self.model.load_state_dict(load_file(path))
         self.requires_grad_(False)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.model(shrink_tensor(pictures))
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(shrink_tensor(images))

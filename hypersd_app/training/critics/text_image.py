@@ -32,7 +32,7 @@ from hypersd_app.training.data.thumbnails import SIDE, framed, moved, shrink, th
 from hypersd_app.training.workspace import Workspace
 
 DIMENSION = 256
-PHRASINGS = 2  # captions of each picture: few enough that most are embedded only once
+PHRASINGS = 2  # captions of each image: few enough that most are embedded only once
 FILE = "judge.safetensors"
 JUDGE_SIDE = 128  # px
 
@@ -41,9 +41,9 @@ JUDGE_SIDE = 128  # px
 class JudgeConfig:
     """Contrastive training (Radford et al., "CLIP", 2021) at a size two cores train in minutes.
 
-    `names`: the weight of also finding the thing's name among those of all concepts, hundreds more wrong answers a picture
-    than a batch has. `reshaped`: how many pictures of a single thing are bent. People draw things in other shapes than artists:
-    a judge that had seen them turned a little and stretched knew 73 % of 400 real pictures that were bent, and 98 % as they are;
+    `names`: the weight of also finding the thing's name among those of all concepts, hundreds more wrong answers an image
+    than a batch has. `reshaped`: how many images of a single thing are bent. People draw things in other shapes than artists:
+    a judge that had seen them turned a little and stretched knew 73 % of 400 real images that were bent, and 98 % as they are;
     with half of them bent 89 and 99 %.
     """
 
@@ -117,7 +117,7 @@ class DualEncoder(nn.Module):
         return self.body(self.stem(pictures)).flatten(1)
 
     def pictures(self, pictures: Tensor) -> Tensor:
-        """Unit vectors of pictures."""
+        """Unit vectors of images."""
         return functional.normalize(self.picture_head(self.features(pictures)).float(), dim=-1)
 
     def captions(self, embeddings: Tensor) -> Tensor:
@@ -169,7 +169,7 @@ class CaptionedThumbnails:
 
 
 def contrastive_loss(logits: Tensor, captions: Sequence[str]) -> tuple[Tensor, float]:
-    """Each picture finds its caption and each caption its picture; the loss and how often the first succeeds.
+    """Each image finds its caption and each caption its image; the loss and how often the first succeeds.
 
     Rows with the same caption do not count as each other's wrong answers.
     """
@@ -227,7 +227,7 @@ class Judge:
     def hits(
         self, pictures: NDArray[np.uint8], captions: Sequence[str], distractors: Sequence[str], seed: int = 0
     ) -> NDArray[np.bool_]:
-        """For each picture whether its caption beats 99 others drawn from `distractors`, or all others where there are fewer."""
+        """For each image whether its caption beats 99 others drawn from `distractors`, or all others where there are fewer."""
         seen = self.picture_vectors(pictures)
         right = self.model.captions(self.embed(list(captions)))
         others = self.model.captions(self.embed(list(distractors)))

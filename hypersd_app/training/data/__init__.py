@@ -1,1 +1,1 @@
-"""Training pictures: vector icons in several drawn styles, composed into captioned scenes."""
+"""Training images: vector icons in several drawn styles, composed into captioned scenes."""

@@ -26,7 +26,7 @@ def nearest_bucket(size: Size, buckets: list[Size]) -> Size:
 
 
 def fitted(image: Image.Image, size: Size) -> tuple[Image.Image, Size]:
-    """The middle of the picture scaled to cover `size`, and how far (left, top) it was cut, in pixels after scaling."""
+    """The middle of the image scaled to cover `size`, and how far (left, top) it was cut, in pixels after scaling."""
     scale = max(size[0] / image.width, size[1] / image.height)
     covered = (max(size[0], round(image.width * scale)), max(size[1], round(image.height * scale)))
     left, top = (covered[0] - size[0]) // 2, (covered[1] - size[1]) // 2

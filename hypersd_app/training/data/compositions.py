@@ -86,11 +86,11 @@ class Compositions:
         return torch.from_numpy(self.store[indices].astype(np.float32)) - self.blank
 
 
-def moved(picture: Tensor, background: Tensor, dy: int, dx: int) -> Tensor:
-    """A picture (C, H, W) moved by whole pixels; `background` (broadcastable to it) comes in from outside."""
-    height, width = picture.shape[1:]
-    found = background.expand_as(picture).clone()
-    found[:, max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)] = picture[
+def moved(image: Tensor, background: Tensor, dy: int, dx: int) -> Tensor:
+    """An image (C, H, W) moved by whole pixels; `background` (broadcastable to it) comes in from outside."""
+    height, width = image.shape[1:]
+    found = background.expand_as(image).clone()
+    found[:, max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)] = image[
         :, max(-dy, 0) : height + min(-dy, 0), max(-dx, 0) : width + min(-dx, 0)
     ]
     return found

@@ -1,4 +1,4 @@
-"""The data stage: icons to rendered pictures on disk, and the reader the other stages use.
+"""The data stage: icons to rendered images on disk, and the reader the other stages use.
 
 A built folder holds `pictures.npy` (uint8, (N, S, S, 4): RGB as it looks on white, and alpha; S is 256 but for `icons`),
 `scenes.jsonl`, `drawings.jsonl`, `concepts.jsonl` and `config.json`, which is written last.
@@ -33,7 +33,7 @@ from hypersd_app.training.data.words.tables import things
 
 logger = logging.getLogger(__name__)
 PICTURE_SIZE = 256
-SPAN = 125  # pictures that a worker renders at a time, and that an interrupted build may lose
+SPAN = 125  # images that a worker renders at a time, and that an interrupted build may lose
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ PRESETS: dict[str, DataConfig] = {
     ),
     # What the layout stage composes in latents: each thing once, and the main style's in three colours more.
     "parts": DataConfig(set_keys=EMOJI_SETS, singles_per_drawing=0, composed={}, part_colours=3, seed=2),
-    # Every drawing once and large, from which the sticker autoencoder's pictures are put together.
+    # Every drawing once and large, from which the sticker autoencoder's images are put together.
     "icons": DataConfig(singles_per_drawing=1, composed={}, size=2 * PICTURE_SIZE),
     "tiny-icons": DataConfig(
         set_keys=("noto", "twemoji"), singles_per_drawing=1, limit_concepts=60, composed={}, size=2 * PICTURE_SIZE, workers=1
@@ -129,7 +129,7 @@ def _hues(drawings: Iterable[Drawing]) -> dict[tuple[str, str], float]:
 
 
 def _render_span(job: tuple[Path, Path, DataConfig, int, int]) -> tuple[int, int]:
-    """Worker: render scenes [start, stop) into the shared picture file."""
+    """Worker: render scenes [start, stop) into the shared image file."""
     folder, packages, config, start, stop = job
     data, renderer = _opened(folder, packages, config.set_keys, config.size)
     pictures = np.load(folder / "pictures.npy", mmap_mode="r+")
@@ -246,7 +246,7 @@ class PictureData:
 
     @cached_property
     def scenes(self) -> tuple[Scene, ...]:
-        """All scenes, in the order of the pictures."""
+        """All scenes, in the order of the images."""
         return tuple(Scene.from_json(row) for row in read_lines(self.folder / "scenes.jsonl"))
 
     @cached_property
@@ -265,11 +265,11 @@ class PictureData:
         return Captioner(self.concepts, self.drawings)
 
     def indices(self, held_out: bool) -> NDArray[np.int64]:
-        """Which pictures belong to the training split, or to the held-out one."""
+        """Which images belong to the training split, or to the held-out one."""
         return np.flatnonzero([scene.held_out == held_out for scene in self.scenes])
 
     def weights(self, indices: NDArray[np.int64], main_weight: float, familiar_weight: float) -> NDArray[np.float64]:
-        """How often to show each picture, as probabilities that sum to 1: the main style and familiar concepts more."""
+        """How often to show each image, as probabilities that sum to 1: the main style and familiar concepts more."""
         familiar = [concept.familiar for concept in self.concepts]
         scenes = [self.scenes[index] for index in indices]
         main = np.array([scene.set_key == MAIN_SET for scene in scenes])
@@ -278,5 +278,5 @@ class PictureData:
         return weights / weights.sum()
 
     def caption(self, index: int, seed: int, style: bool = True) -> str:
-        """The caption of one picture; `seed` picks the phrasing."""
+        """The caption of one image; `seed` picks the phrasing."""
         return self.captioner.caption(self.scenes[index], random.Random(f"{seed}:{index}"), style)

@@ -19,8 +19,8 @@ ACCESSORIES = {  # label: (x, y, size) of its centre and width, in parts of the 
 }
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "gray")
 NUMBERS = {2: "two", 3: "three", 4: "four"}
-# All stand a quarter of the picture from its middle, whole latent cells apart: one drawing's latents, moved, are its latents
-# in any of these places, by which the layout stage composes pictures that nobody rendered.
+# All stand a quarter of the image from its middle, whole latent cells apart: one drawing's latents, moved, are its latents
+# in any of these places, by which the layout stage composes images that nobody rendered.
 PART_SIZE = 0.45
 _LEFT, _RIGHT, _TOP, _BOTTOM = (0.25, 0.5), (0.75, 0.5), (0.5, 0.25), (0.5, 0.75)
 _CORNERS = ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75))
@@ -59,7 +59,7 @@ def other_colours(drawing: Drawing) -> list[str]:
 
 @dataclass(frozen=True)
 class Placement:
-    """An icon on the picture: centre (x, y) and longer side in parts of the picture's side."""
+    """An icon on the image: centre (x, y) and longer side in parts of the image's side."""
 
     icon: str
     concept: int
@@ -72,7 +72,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class Scene:
-    """One training picture before rendering. `relation` names the composition, for its caption."""
+    """One training image before rendering. `relation` names the composition, for its caption."""
 
     kind: str
     set_key: str
@@ -116,7 +116,7 @@ class ScenePlanner:
         return rng.choices(drawings, weights)[0]
 
     def single(self, drawing: Drawing, rng: random.Random, jitter: float = 1.0) -> Scene:
-        """The thing alone, filling most of the picture; `jitter` 0 puts it exactly in the middle."""
+        """The thing alone, filling most of the image; `jitter` 0 puts it exactly in the middle."""
         size = 0.88 + jitter * rng.uniform(-0.1, 0.07)
         slack = (1 - size) / 2 * jitter
         x, y = (0.5 + rng.uniform(-slack, slack) * 0.7 for _ in range(2))
@@ -212,7 +212,7 @@ def plan_scenes(
     for key in set_keys:
         for index, drawing in enumerate(planner.by_set.get(key, ())):
             for view in range(singles_per_drawing):
-                # The first view stands in the middle: where words say nothing of place, most pictures agree on one.
+                # The first view stands in the middle: where words say nothing of place, most images agree on one.
                 yield planner.single(drawing, random.Random(f"{seed}:single:{key}:{index}:{view}"), jitter=float(view > 0))
     for kind, count in composed.items():
         for index in range(count):

@@ -45,12 +45,12 @@ class Stroke:
     ink: Colour = BLACK
 
 
-def silhouette(picture: NDArray[np.uint8], tolerance: int = 8) -> NDArray[np.uint8]:
-    """Foreground of a picture on white as a 0/255 mask: all that white from the border does not reach.
+def silhouette(image: NDArray[np.uint8], tolerance: int = 8) -> NDArray[np.uint8]:
+    """Foreground of an image on white as a 0/255 mask: all that white from the border does not reach.
 
     `tolerance` is how far from white a channel of the background may be.
     """
-    padded = cv2.copyMakeBorder(picture, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+    padded = cv2.copyMakeBorder(image, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(255, 255, 255))
     mask = np.zeros((padded.shape[0] + 2, padded.shape[1] + 2), np.uint8)
     near = (tolerance,) * 3
     cv2.floodFill(padded.copy(), mask, (0, 0), 0, near, near, 4 | cv2.FLOODFILL_MASK_ONLY | (255 << 8) | cv2.FLOODFILL_FIXED_RANGE)
@@ -64,9 +64,9 @@ def outlines(mask: NDArray[np.uint8], smallest: float) -> list[Polyline]:
     return sorted(lines, key=len, reverse=True)
 
 
-def colour_regions(picture: NDArray[np.uint8], mask: NDArray[np.uint8], count: int) -> list[NDArray[np.uint8]]:
+def colour_regions(image: NDArray[np.uint8], mask: NDArray[np.uint8], count: int) -> list[NDArray[np.uint8]]:
     """Masks of the main flat colours inside the foreground, by k-means at half size."""
-    small = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     inside = cv2.resize(mask, (small.shape[1], small.shape[0]), interpolation=cv2.INTER_NEAREST) > 0
     pixels = small[inside].astype(np.float32)
     if len(pixels) < 8 * count:
@@ -114,9 +114,9 @@ def _break(line: Polyline, rng: np.random.Generator) -> list[Polyline]:
     return [piece for piece in pieces if len(piece) >= 2]
 
 
-def main_ink(picture: NDArray[np.uint8], mask: NDArray[np.uint8]) -> Colour:
-    """The mean colour of the more colourful half of a 0/255 mask; black where the picture is dull."""
-    pixels = picture[::2, ::2][mask[::2, ::2] > 0].astype(np.float32)  # every fourth pixel tells the colour
+def main_ink(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> Colour:
+    """The mean colour of the more colourful half of a 0/255 mask; black where the image is dull."""
+    pixels = image[::2, ::2][mask[::2, ::2] > 0].astype(np.float32)  # every fourth pixel tells the colour
     if not len(pixels):
         return BLACK
     spread = pixels.max(1) - pixels.min(1)
@@ -124,12 +124,12 @@ def main_ink(picture: NDArray[np.uint8], mask: NDArray[np.uint8]) -> Colour:
     return (int(red), int(green), int(blue)) if max(red, green, blue) - min(red, green, blue) >= DULL else BLACK
 
 
-def ink_inside(picture: NDArray[np.uint8], line: Polyline) -> Colour:
+def ink_inside(image: NDArray[np.uint8], line: Polyline) -> Colour:
     """`main_ink` of what a closed contour encloses."""
     x, y, width, height = cv2.boundingRect(line.astype(np.int32)[:, None])
     mask = np.zeros((height, width), np.uint8)
     cv2.fillPoly(mask, [(line - (x, y)).astype(np.int32)[:, None]], 255)
-    return main_ink(picture[y : y + height, x : x + width], mask)
+    return main_ink(image[y : y + height, x : x + width], mask)
 
 
 def zigzag(region: NDArray[np.uint8], rng: np.random.Generator) -> Polyline | None:
@@ -172,22 +172,20 @@ class Hand:
         return ((curve - self.size / 2) * self.scale + self.size / 2 + self.shift).astype(np.float32)
 
 
-def hand_strokes(
-    picture: NDArray[np.uint8], rng: np.random.Generator, outlined: bool = False, filled: bool = False
-) -> list[Stroke]:
-    """The strokes of one imagined drawing of `picture` (uint8, (S, S, 3) on white), in drawing order.
+def hand_strokes(image: NDArray[np.uint8], rng: np.random.Generator, outlined: bool = False, filled: bool = False) -> list[Stroke]:
+    """The strokes of one imagined drawing of `image` (uint8, (S, S, 3) on white), in drawing order.
 
     `outlined` draws in the colours of what a line borders, `filled` in black and then colours the largest regions in.
     """
-    mask = silhouette(picture)
-    lines = [(line, ink_inside(picture, line) if outlined else BLACK) for line in outlines(mask, 24)]
+    mask = silhouette(image)
+    lines = [(line, ink_inside(image, line) if outlined else BLACK) for line in outlines(mask, 24)]
     detailed = rng.random() >= SILHOUETTE_SHARE
-    regions = colour_regions(picture, mask, int(rng.integers(3, 7))) if detailed or filled else []
-    inks = [main_ink(picture, region) if outlined or filled else BLACK for region in regions]
+    regions = colour_regions(image, mask, int(rng.integers(3, 7))) if detailed or filled else []
+    inks = [main_ink(image, region) if outlined or filled else BLACK for region in regions]
     if detailed:
         pairs = zip(regions, inks, strict=True)
         lines += [(line, ink if outlined else BLACK) for region, ink in pairs for line in outlines(region, 28)[:6]]
-    hand = Hand(picture.shape[0], rng)
+    hand = Hand(image.shape[0], rng)
     strokes: list[Stroke] = []
     for line, ink in lines[:24]:
         curve = hand.outline(line)
@@ -229,11 +227,11 @@ def draw_strokes(strokes: list[Stroke], size: int, width: float) -> NDArray[np.u
     return canvas
 
 
-def scribble(picture: NDArray[np.uint8], rng: np.random.Generator, share: Share = Share()) -> NDArray[np.uint8]:
-    """A control picture for `picture` (uint8, (S, S, 3) on white): uint8, (S, S, 3), strokes on black."""
+def scribble(image: NDArray[np.uint8], rng: np.random.Generator, share: Share = Share()) -> NDArray[np.uint8]:
+    """A control image for `image` (uint8, (S, S, 3) on white): uint8, (S, S, 3), strokes on black."""
     kind = rng.random()
     filled, outlined = kind < share.filled, share.filled <= kind < share.filled + share.outlined
-    strokes = hand_strokes(picture, rng, outlined, filled)
+    strokes = hand_strokes(image, rng, outlined, filled)
     pens = {ink: pick_pen(ink, rng) if rng.random() < 0.85 else BLACK for ink in sorted({stroke.ink for stroke in strokes})}
     width = rng.uniform(6, 12) if rng.random() < WIDE_SHARE else rng.uniform(1, 6)
-    return draw_strokes([replace(stroke, ink=pens[stroke.ink]) for stroke in strokes], picture.shape[0], width)
+    return draw_strokes([replace(stroke, ink=pens[stroke.ink]) for stroke in strokes], image.shape[0], width)

@@ -19,7 +19,7 @@ SPLITS = (REWARD, JUDGE, EVALUATION)
 
 
 def splits(data: PictureData) -> NDArray[np.str_]:
-    """The split of every picture, one of SPLITS, (N,)."""
+    """The split of every image, one of SPLITS, (N,)."""
     seen: dict[tuple[str, str], int] = {}
     views: dict[tuple[str, str], int] = {}
     for scene in data.scenes:
@@ -39,7 +39,7 @@ def splits(data: PictureData) -> NDArray[np.str_]:
 
 
 def indices_of(data: PictureData, split: str) -> NDArray[np.int64]:
-    """The pictures of a split; the rewards' are without concepts and compositions that are held out from the student."""
+    """The images of a split; the rewards' are without concepts and compositions that are held out from the student."""
     assert split in SPLITS, split
     chosen = splits(data) == split
     if split == REWARD:

@@ -18,31 +18,31 @@ from hypersd_app.training.data.scribbles import silhouette
 logger = logging.getLogger(__name__)
 
 SIDE = 64  # what rewards read; the judge reads more
-FRAMED = 0.88  # of a picture's side, the longer side of a thing that stands alone: what judges and rewards have seen
+FRAMED = 0.88  # of an image's side, the longer side of a thing that stands alone: what judges and rewards have seen
 BACKGROUND = 24  # how far from white a drawn background may be: decoders are not exact
 SPECK = 0.1  # components smaller than this fraction of the largest are ignored
-BLOCK = 256  # pictures, 50 MB
+BLOCK = 256  # images, 50 MB
 
 
-def shrink(pictures: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
+def shrink(images: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
     """(N, H, W, 3) uint8 to (N, side, side, 3)."""
-    return np.stack([cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA) for picture in pictures])
+    return np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images])
 
 
-def shrink_tensor(pictures: Tensor) -> Tensor:
+def shrink_tensor(images: Tensor) -> Tensor:
     """Float (N, 3, H, W) to (N, 3, 64, 64), differentiable, and equal to `shrink` but for its rounding."""
-    return functional.interpolate(pictures, (SIDE, SIDE), mode="area")
+    return functional.interpolate(images, (SIDE, SIDE), mode="area")
 
 
 def thumbnails(data: PictureData, side: int = SIDE) -> NDArray[np.uint8]:
-    """Small copies of all pictures of a data set, (N, side, side, 3), mapped from a file that is made once, beside the pictures.
+    """Small copies of all images of a data set, (N, side, side, 3), mapped from a file that is made once, beside the images.
 
-    The pictures are read in large blocks: faulting them in from a mapped file takes many times as long on a cold disk.
+    The images are read in large blocks: faulting them in from a mapped file takes many times as long on a cold disk.
     """
     path, marker = data.folder / f"thumbnails-{side}.npy", data.folder / "config.json"
     if not path.exists() or path.stat().st_mtime < marker.stat().st_mtime:
         count = len(data.scenes)
-        logger.info("shrinking %d pictures to %d px", count, side)
+        logger.info("shrinking %d images to %d px", count, side)
         partial = path.with_suffix(".partial")
         small = np.lib.format.open_memmap(partial, "w+", np.uint8, (count, side, side, 3))
         for start in range(0, count, BLOCK):
@@ -60,35 +60,35 @@ def _read(data: PictureData, start: int, count: int) -> NDArray[np.uint8]:
     return flat.reshape(count, *rgba.shape[1:])[..., :3]
 
 
-def framed(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What stands on the picture's white, in the middle and as large as in pictures that nobody drew: uint8, (H, W, 3).
+def framed(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What stands on the image's white, in the middle and as large as in images that nobody drew: uint8, (H, W, 3).
 
     Judges have seen things of no other size; where a drawing puts them says nothing about whether they are right.
     """
-    height, width = picture.shape[:2]
-    _, labels, found, _ = cv2.connectedComponentsWithStats((silhouette(picture, BACKGROUND) > 0).astype(np.uint8))
+    height, width = image.shape[:2]
+    _, labels, found, _ = cv2.connectedComponentsWithStats((silhouette(image, BACKGROUND) > 0).astype(np.uint8))
     areas = found[1:, cv2.CC_STAT_AREA]
     if not len(areas):
-        return picture
+        return image
     large = 1 + np.flatnonzero(areas >= SPECK * areas.max())
     x, y, across, down = cv2.boundingRect(np.isin(labels, large).astype(np.uint8))
     scale = FRAMED * width / max(across, down)
     move = np.array([[scale, 0, width / 2 - scale * (x + across / 2)], [0, scale, height / 2 - scale * (y + down / 2)]])
-    return cv2.warpAffine(picture, move, (width, height), flags=cv2.INTER_LINEAR, borderValue=(255, 255, 255)).astype(np.uint8)
+    return cv2.warpAffine(image, move, (width, height), flags=cv2.INTER_LINEAR, borderValue=(255, 255, 255)).astype(np.uint8)
 
 
 def moved(
-    pictures: NDArray[np.uint8],
+    images: NDArray[np.uint8],
     rng: np.random.Generator,
     reach: float = 0.06,
     sizes: tuple[float, float] = (0.85, 1.08),
 ) -> Tensor:
-    """Pictures shifted, scaled, tinted and partly blurred at random, float (N, 3, 64, 64) in [-1, 1], white around them.
+    """Images shifted, scaled, tinted and partly blurred at random, float (N, 3, 64, 64) in [-1, 1], white around them.
 
-    A decoder's softness must not tell the judge that a picture is not real.
+    A decoder's softness must not tell the judge that an image is not real.
     """
-    count = len(pictures)
-    seen = from_uint8(pictures) - 1  # white is 0, which is also what lies outside
+    count = len(images)
+    seen = from_uint8(images) - 1  # white is 0, which is also what lies outside
     theta = np.zeros((count, 2, 3), np.float32)
     theta[:, :, :2] = np.eye(2) / rng.uniform(*sizes, (count, 1, 1))
     theta[:, :, 2] = rng.uniform(-reach, reach, (count, 2)) * 2

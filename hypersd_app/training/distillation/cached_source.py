@@ -25,9 +25,9 @@ Drawn = tuple[Tensor, list[str]]
 
 @torch.no_grad()
 def write_shards(source: Any, family: str, folder: Path, buckets: bool, progress: Callable[[int, int], None]) -> None:
-    """Every picture of a FolderSource as moments of its latents, float16 (2C, h, w), with its caption's text.
+    """Every image of a FolderSource as moments of its latents, float16 (2C, h, w), with its caption's text.
 
-    With `buckets` a picture keeps about its aspect ratio, else it is cut to a square.
+    With `buckets` an image keeps about its aspect ratio, else it is cut to a square.
     """
     side, vae, unet = source.pictures.size, source.pipeline.vae, source.pipeline.unet
     halvings = len(vae.config.block_out_channels) + len(unet.config.block_out_channels) - 2
@@ -56,7 +56,7 @@ def _half(tensor: Tensor) -> Any:
 
 
 def is_cache(folder: Path) -> bool:
-    """Whether a folder holds shards in place of pictures."""
+    """Whether a folder holds shards in place of images."""
     return (folder / INDEX).exists()
 
 
@@ -77,10 +77,10 @@ class CachedSource:
         self.side: int = shards.told["side"]
         pipeline.vae.to(processes.device).eval().requires_grad_(False)
         pipeline.vae.enable_gradient_checkpointing()
-        pictures = range(1, len(shards))  # 0 is the empty caption
-        self._held_out = pictures[len(pictures) - held_out :]
+        images = range(1, len(shards))  # 0 is the empty caption
+        self._held_out = images[len(images) - held_out :]
         self._buckets: dict[tuple[int, int], list[int]] = {}
-        for index in pictures[: len(pictures) - held_out]:
+        for index in images[: len(images) - held_out]:
             self._buckets.setdefault(tuple(shards.samples[index]["size"]), []).append(index)
         self._by_caption = {sample["caption"]: index for index, sample in enumerate(shards.samples)}
         self._reader = ThreadPoolExecutor(1, "shards")
@@ -88,7 +88,7 @@ class CachedSource:
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
-        """The buckets that have pictures, (width, height)."""
+        """The buckets that have images, (width, height)."""
         return sorted(self._buckets)
 
     def batch(self, step: int, total: int) -> Drawn:
@@ -112,7 +112,7 @@ class CachedSource:
         return mean + deviation * torch.randn(mean.shape, generator=generator)
 
     def validation(self, count: int) -> Drawn:
-        """Held-out pictures, of one size: that of the first."""
+        """Held-out images, of one size: that of the first."""
         size = self.shards.samples[self._held_out[0]]["size"]
         chosen = [index for index in self._held_out if self.shards.samples[index]["size"] == size][:count]
         return self._latents(chosen, torch.Generator().manual_seed(self.seed)), self.captions(chosen)

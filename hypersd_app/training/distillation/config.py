@@ -32,7 +32,7 @@ class AdversarialConfig:
 class ScoreConfig:
     """Score distillation. `timestep` is what the network is told it starts from: -1 means T - 1.
 
-    `thin`: every so-many-th picture of the batch only, so that a budget buys more updates; divides `StudentConfig.batch`.
+    `thin`: every so-many-th image of the batch only, so that a budget buys more updates; divides `StudentConfig.batch`.
 
     Sources:
         weights: ours.
@@ -42,7 +42,7 @@ class ScoreConfig:
         fake_rank: ours.
         fake_lr: ours; DMD2's is the student's own.
         fake_steps: ours; DMD2's is 5 to 10.
-        fresh: published, DMD2's scripts: each update of the fake score sees new pictures.
+        fresh: published, DMD2's scripts: each update of the fake score sees new images.
         lowest: published, DMD2's scripts.
         highest: published, DMD2's scripts.
         pairs: ours; DMD's is a whole data set.
@@ -58,10 +58,10 @@ class ScoreConfig:
     fake_rank: int = 32
     fake_lr: float = 5e-4
     fake_steps: int = 2  # of the fake score for each of the student: the faster of the two time scales
-    fresh: bool = False  # new pictures for every update of the fake score, at a forward pass each
+    fresh: bool = False  # new images for every update of the fake score, at a forward pass each
     lowest: float = 0.02
     highest: float = 0.98  # of T: between them scores are compared
-    pairs: int = 128  # of noise and the teacher's picture, for the mean squared error that keeps it stable
+    pairs: int = 128  # of noise and the teacher's image, for the mean squared error that keeps it stable
     pair_steps: int = 25
     regression: float = 0.25  # weight of that error
     adversarial: Weights = (0.0,)  # of a discriminator against real data, by which a student can pass its teacher
@@ -69,7 +69,7 @@ class ScoreConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class FeedbackConfig:
-    """Rewards as (name, weight), each step in `every`; `structure` weighs the segmenter's loss on noised real pictures.
+    """Rewards as (name, weight), each step in `every`; `structure` weighs the segmenter's loss on noised real images.
 
     `thin` as in `ScoreConfig`.
 
@@ -89,8 +89,8 @@ class FeedbackConfig:
     rewards: tuple[tuple[str, float], ...] = (("agreement", 1.0), ("quality", 0.5))
     structure: float = 0.5
     every: int = 4
-    steps: tuple[int, ...] = (1, 1, 2, 4)  # how many the student takes to the picture that is judged
-    highest: float = 0.8  # of T: how noisy the real picture is at most
+    steps: tuple[int, ...] = (1, 1, 2, 4)  # how many the student takes to the image that is judged
+    highest: float = 0.8  # of T: how noisy the real image is at most
     crop: int = 0  # side of the window of latents that is decoded and judged; 0 all of them
 
 
@@ -99,7 +99,7 @@ class StudentConfig:
     """`stages` lists (segments, share of the steps), () means the method's own; `end` likewise.
 
     `weights` is "lora", or "whole" for every linear and convolution weight, exported as a LoRA of `rank` in the end.
-    `batch` counts the pictures of one pass of one process; a step sees batch x processes x `accumulation`.
+    `batch` counts the images of one pass of one process; a step sees batch x processes x `accumulation`.
     `exact_steps` of N is a student for N steps alone; `kept_guidance` of (lowest, highest) one that is still drawn with
     classifier-free guidance in that range. `whole_file` writes the whole UNet in place of a LoRA.
 

@@ -74,7 +74,7 @@ class Networks(ABC):
 
     @abstractmethod
     def fake(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
-        """The score of the student's own pictures, without gradient; only after `begin_fake`."""
+        """The score of the student's own images, without gradient; only after `begin_fake`."""
 
     @abstractmethod
     def begin_fake(self, rank: int) -> None:

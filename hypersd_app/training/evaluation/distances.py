@@ -1,4 +1,4 @@
-"""Distances between sets of pictures, as feature vectors, float (N, D); numpy alone."""
+"""Distances between sets of images, as feature vectors, float (N, D); numpy alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def frechet(a: Features, b: Features) -> float:
     """Fréchet distance of two Gaussians fitted to the features (Heusel et al., 2017).
 
     |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^1/2).
-    Compare only values of equally many pictures: few pictures make it larger.
+    Compare only values of equally many images: few images make it larger.
     """
     a, b = a.astype(np.float64), b.astype(np.float64)
     first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
@@ -63,7 +63,7 @@ def precision_recall(real: Features, made: Features, neighbours: int = 3) -> tup
 
 
 def diversity(groups: Features) -> float:
-    """Mean distance between pictures of one prompt, over prompts: (P, S, D) features of S seeds each."""
+    """Mean distance between images of one prompt, over prompts: (P, S, D) features of S seeds each."""
     means = []
     for rows in groups.astype(np.float64):
         distances = np.sqrt(squared_distances(rows, rows))

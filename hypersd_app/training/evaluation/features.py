@@ -1,6 +1,6 @@
-"""Two feature spaces for pictures; neither network is a reward, a discriminator, or trained on a model's pictures.
+"""Two feature spaces for images; neither network is a reward, a discriminator, or trained on a model's images.
 
-`what` is the judge's picture tower, which tells things apart; `how` the style judge's body, which tells drawing styles
+`what` is the judge's image tower, which tells things apart; `how` the style judge's body, which tells drawing styles
 apart and sees softness and texture.
 """
 
@@ -29,11 +29,11 @@ def judge_of(workspace: Workspace) -> Judge:
 
 
 @torch.no_grad()
-def style_features(judge: StyleJudge, pictures: Pictures) -> NDArray[np.float32]:
+def style_features(judge: StyleJudge, images: Pictures) -> NDArray[np.float32]:
     """The style judge's features before its classifier: mean and maximum of each channel, (N, 224)."""
     parts = []
-    for start in range(0, len(pictures), CHUNK):
-        seen = judge.model.body(shrink(pictures[start : start + CHUNK])).float()
+    for start in range(0, len(images), CHUNK):
+        seen = judge.model.body(shrink(images[start : start + CHUNK])).float()
         parts.append(torch.cat([seen.mean((2, 3)), seen.amax((2, 3))], dim=1))
     return torch.cat(parts).numpy()
 
@@ -51,8 +51,8 @@ class Spaces:
         style = StyleJudge(judge_file(workspace, "style-judge"))
         return Spaces.scaled(
             {
-                "what": lambda pictures: judge.picture_features(pictures).numpy(),
-                "how": lambda pictures: style_features(style, pictures),
+                "what": lambda images: judge.picture_features(images).numpy(),
+                "how": lambda images: style_features(style, images),
             },
             real,
         )
@@ -66,10 +66,10 @@ class Spaces:
             scales[name] = (found.mean(0), np.maximum(found.std(0), 1e-3))
         return Spaces(readers, scales)
 
-    def __call__(self, pictures: Pictures) -> dict[str, NDArray[np.float32]]:
-        """The features of pictures in each space, float32 (N, D)."""
+    def __call__(self, images: Pictures) -> dict[str, NDArray[np.float32]]:
+        """The features of images in each space, float32 (N, D)."""
         found = {}
         for name, read in self.readers.items():
             mean, deviation = self.scales[name]
-            found[name] = (read(pictures) - mean) / deviation
+            found[name] = (read(images) - mean) / deviation
         return found

@@ -32,7 +32,7 @@ Draw = Callable[[list[str], int], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A named way to turn prompts into latents: (prompts, seed) -> float32 (B, C, H, W); picture i has the noise of seed + i.
+    """A named way to turn prompts into latents: (prompts, seed) -> float32 (B, C, H, W); image i has the noise of seed + i.
 
     `stamp` changes with the weights. `unet` is what it runs, `steps` how often. `guidance_scale` is the teacher's own, or
     of the teacher that a student was distilled from.
@@ -52,7 +52,7 @@ class Model:
 
 
 def new_sampler(workspace: Workspace) -> Sampler:
-    """The sampler of a workspace's pictures."""
+    """The sampler of a workspace's images."""
     return Sampler(workspace.embed, workspace.autoencoder, NoiseSchedule.from_scheduler(new_scheduler()))
 
 
@@ -133,7 +133,7 @@ class LatentCache:
         path = self.folder / f"{model.file_name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npy"
         if path.exists():
             return torch.from_numpy(np.load(path).astype(np.float32))
-        logger.info("%s draws %d pictures", model.name, len(prompts))
+        logger.info("%s draws %d images", model.name, len(prompts))
         latents = model.draw(prompts, seed).float()
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")

@@ -1,4 +1,4 @@
-"""Figures over the number of steps, with teacher and real pictures as lines."""
+"""Figures over the number of steps, with teacher and real images as lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contact sheets: the 48 prompts by every model, and made pictures beside their nearest training picture."""
+"""Contact sheets: the 48 prompts by every model, and made images beside their nearest training image."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def write_sheets(models: Sequence[Model], sampler: Sampler, output: Path, seed: 
     """One sheet of the 48 prompts for each model, same seeds throughout."""
     prompts = list(EVALUATION_PROMPTS)
     for model in models:
-        pictures = sampler.decode(model.draw(prompts, seed))
-        contact_sheet(list(pictures), output / f"{model.file_name}.png", labels=prompts, side=150)
+        images = sampler.decode(model.draw(prompts, seed))
+        contact_sheet(list(images), output / f"{model.file_name}.png", labels=prompts, side=150)
 
 
 def write_nearest(pairs: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8], str]], path: Path) -> None:
-    """Made and training picture side by side, with a label for the first."""
-    tiles = [picture for made, known, _ in pairs for picture in (made, known)]
+    """Made and training image side by side, with a label for the first."""
+    tiles = [image for made, known, _ in pairs for image in (made, known)]
     labels = [text for _, _, label in pairs for text in (label, "")]
     contact_sheet(tiles, path, columns=12, labels=labels, side=110)

@@ -29,31 +29,31 @@ class Surface:
     edge_width: float
 
     @staticmethod
-    def of(pictures: NDArray[np.uint8], seed: int = 0) -> Surface:
+    def of(images: NDArray[np.uint8], seed: int = 0) -> Surface:
         """Over images (N, H, W, 3). Compare only values of the same side; NaN where there is nothing to measure."""
         inside = flat = 0
         widths: list[NDArray[np.float64]] = []
         rng = np.random.default_rng(seed)
-        for picture in pictures:
-            drawn = silhouette(picture, BACKGROUND) > 0
+        for image in images:
+            drawn = silhouette(image, BACKGROUND) > 0
             inside += int(drawn.sum())
-            flat += int((flat_mask(picture) & drawn).sum())
-            widths.append(edge_widths(picture, rng))
+            flat += int((flat_mask(image) & drawn).sum())
+            widths.append(edge_widths(image, rng))
         found = np.concatenate(widths) if widths else np.empty(0)
         return Surface(flat / inside if inside else float("nan"), float(np.median(found)) if len(found) else float("nan"))
 
 
-def flat_mask(picture: Picture) -> NDArray[np.bool_]:
+def flat_mask(image: Picture) -> NDArray[np.bool_]:
     """Where the window around a pixel hardly varies in any channel, (H, W)."""
-    values = picture.astype(np.float32)
+    values = image.astype(np.float32)
     mean = cv2.blur(values, (WINDOW, WINDOW))
     variance = cv2.blur(values * values, (WINDOW, WINDOW)) - mean * mean
     return variance.max(-1) < FLAT**2
 
 
-def edge_widths(picture: Picture, rng: np.random.Generator) -> NDArray[np.float64]:
+def edge_widths(image: Picture, rng: np.random.Generator) -> NDArray[np.float64]:
     """10-90 % widths of up to 300 edges, px: along the gradient, between the plateaus that the edge joins."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     across, down = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
     places = np.argwhere(cv2.Canny(grey.astype(np.uint8), 40, 100) > 0)
     if not len(places):

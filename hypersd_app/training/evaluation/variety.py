@@ -22,9 +22,9 @@ PROMPTS, SEEDS = 40, 8
 Group = NDArray[np.uint8]  # images of one thing, (S, H, W, 3)
 
 
-def aligned(pictures: Group) -> NDArray[np.float32]:
+def aligned(images: Group) -> NDArray[np.float32]:
     """What is drawn, moved to the middle and to one size, as small copies (N, 32, 32, 3) in [0, 1]."""
-    small = [cv2.resize(framed(picture), (SIDE, SIDE), interpolation=cv2.INTER_AREA) for picture in pictures]
+    small = [cv2.resize(framed(image), (SIDE, SIDE), interpolation=cv2.INTER_AREA) for image in images]
     return np.stack(small).astype(np.float32) / np.float32(255)
 
 
@@ -74,8 +74,8 @@ class VarietyCases:
         found = []
         for cases in (self.any_style, self.one_style):
             asked = [prompt for prompt in cases for _ in range(SEEDS)]
-            pictures = draw(asked, seed) if asked else np.empty((0, 0, 0, 3), np.uint8)
-            groups = [pictures[start : start + SEEDS] for start in range(0, len(asked), SEEDS)]
+            images = draw(asked, seed) if asked else np.empty((0, 0, 0, 3), np.uint8)
+            groups = [images[start : start + SEEDS] for start in range(0, len(asked), SEEDS)]
             found.append(variance(groups) if groups else float("nan"))
         return found[0], found[1]
 

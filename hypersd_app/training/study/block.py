@@ -128,8 +128,8 @@ class Block:
 
         def preview(unet: Any, path: Path) -> None:
             few = FewStepSampler(sampler)
-            pictures = [picture for steps in (1, 4) for picture in sampler.decode(few.latents(unet, prompts, steps, 0))]
-            contact_sheet(pictures, path, labels=[f"{steps}: {prompt}" for steps in (1, 4) for prompt in prompts], side=128)
+            images = [image for steps in (1, 4) for image in sampler.decode(few.latents(unet, prompts, steps, 0))]
+            contact_sheet(images, path, labels=[f"{steps}: {prompt}" for steps in (1, 4) for prompt in prompts], side=128)
 
         schedule = NoiseSchedule.from_scheduler(new_scheduler())
         reward, segmenter = (lambda name: open_reward(name, workspace)), (lambda: open_segmenter(workspace))
@@ -159,12 +159,12 @@ class Block:
         return remembered(path, lambda: self._measured_costs(TRUNK if name == "trunk" else VARIANTS[name], path.with_suffix("")))
 
     def _measured_costs(self, variant: Variant, folder: Path) -> Costs:
-        """Of steps that are really run, on a small batch: a step costs the same for each picture.
+        """Of steps that are really run, on a small batch: a step costs the same for each image.
 
         Of all stages of a whole run, of those that the trunk has, or of the last alone of what goes on from it.
         """
         count, score = math.lcm(2, self.config.score.thin, self.config.feedback.thin), self.config.score
-        several = 8 * self.config.feedback.every  # rewards are asked now and then, for pictures of one step or of more
+        several = 8 * self.config.feedback.every  # rewards are asked now and then, for images of one step or of more
         stages = tuple((segments, several) for segments, _ in variant.method.stages)
         config = student_config(self.config, variant, self.config.seed, stages, 1, 0)  # of all seeds alike
         config = replace(config, batch=count, score=replace(config.score, pairs=min(2, score.pairs)))

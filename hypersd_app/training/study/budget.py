@@ -26,7 +26,7 @@ class Plan:
 
     @property
     def spent(self) -> float:
-        """Forward passes for one picture, in all."""
+        """Forward passes for one image, in all."""
         return self.before + sum(steps * cost for (_, steps), cost in zip(self.stages, self.costs, strict=True))
 
 

@@ -62,7 +62,7 @@ _TEACHER_FIELDS = ("data", "concepts", "set_keys", "channels", "teacher_batch", 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyConfig:
-    """`budget`: forward passes for one picture that each row may spend, of which the trunk takes the share `trunk`.
+    """`budget`: forward passes for one image that each row may spend, of which the trunk takes the share `trunk`.
 
     Score and feedback see a part of each batch: what that saves buys more updates, of which there are few enough.
     `variants`, `seeds` and `minutes` say what is run now; the rest is what makes rows comparable. `seed` is the proxy's.

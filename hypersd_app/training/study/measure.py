@@ -1,4 +1,4 @@
-"""What is measured of every row: does the picture fit its words, how far is it from real ones, how much do pictures differ."""
+"""What is measured of every row: does the image fit its words, how far is it from real ones, how much do images differ."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Draw = Callable[[list[str], int], Tensor]
 
 
 class Measure:
-    """Judges, captions and real pictures, the same for every row. Raises ModelUnavailable before both judges were trained."""
+    """Judges, captions and real images, the same for every row. Raises ModelUnavailable before both judges were trained."""
 
     def __init__(self, config: StudyConfig, proxy: Proxy, workspace: Workspace) -> None:
         self.config, self.proxy = config, proxy
@@ -59,9 +59,9 @@ class Measure:
 
     def _figures(self, draw: Draw, seed: int) -> tuple[Figures, Blocks]:
         first = 50_000 * (seed + 1)  # of the noise: no two seeds share any
-        pictures = self.sampler.decode(draw(self.proxy.captions, first))
-        figures = {"recall": float(self.judge.hits(pictures, self.plain, self.names, seed).mean())}
-        seen = self.spaces(pictures)
+        images = self.sampler.decode(draw(self.proxy.captions, first))
+        figures = {"recall": float(self.judge.hits(images, self.plain, self.names, seed).mean())}
+        seen = self.spaces(images)
         for name, made in seen.items():
             figures[f"frechet_{name}"] = frechet(made, self.reference[name])
             figures[f"kernel_{name}"] = kernel_distance(made, self.reference[name])
@@ -71,6 +71,6 @@ class Measure:
         return figures, self._blocks(seen[NAMED_SPACE])
 
     def _blocks(self, made: NDArray[np.floating]) -> Blocks:
-        """Each part's kernel distance to all real pictures; fewer parts of few pictures, as a single one has none."""
+        """Each part's kernel distance to all real images; fewer parts of few images, as a single one has none."""
         parts = prompt_blocks(len(made), max(1, min(BLOCKS, len(made) // 2)))
         return [kernel_distance(made[rows], self.reference[NAMED_SPACE]) for rows in parts]

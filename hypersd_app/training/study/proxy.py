@@ -29,7 +29,7 @@ from hypersd_app.training.workspace import Workspace
 
 @dataclass(frozen=True)
 class Proxy:
-    """The proxy's pictures: `training` may be drawn from, `asked` are for evaluation, with what is asked for each."""
+    """The proxy's images: `training` may be drawn from, `asked` are for evaluation, with what is asked for each."""
 
     training: NDArray[np.int64]
     asked: NDArray[np.int64]
@@ -97,8 +97,8 @@ def new_stage(config: ProxyTeacherConfig, proxy: Proxy, workspace: Workspace, fo
 
     def preview(path: Path) -> None:
         prompts = proxy.captions[:24]
-        pictures = sampler.decode(sampler.latents(unet, prompts, 12, guidance_scale, 0))
-        contact_sheet(list(pictures), path, labels=prompts, side=128)
+        images = sampler.decode(sampler.latents(unet, prompts, 12, guidance_scale, 0))
+        contact_sheet(list(images), path, labels=prompts, side=128)
         unet.save_pretrained(folder / "unet")
 
     return TrainingStage(state=state, step=step_function, preview=preview)

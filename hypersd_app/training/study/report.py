@@ -130,8 +130,8 @@ def markdown(config: StudyConfig, results: Results) -> str:
         _costs(results),
     )
     lines += [
-        f"Each row may spend {config.budget:.0f} forward passes for one picture; what goes on from TSCD's earlier stages is charged"
-        f" their {config.trunk:.0%}, and its minutes leave them out. {config.pictures} pictures a row, and"
+        f"Each row may spend {config.budget:.0f} forward passes for one image; what goes on from TSCD's earlier stages is charged"
+        f" their {config.trunk:.0%}, and its minutes leave them out. {config.pictures} images a row, and"
         f" {config.diversity_prompts} x {config.diversity_seeds} for diversity.",
         "",
     ]

@@ -15,7 +15,7 @@ class Row:
 
     `config` is its `row_key`. `block` tells rows apart whose teacher, judges or rewards are others: only rows of one block
     share what they are compared with. `steps` and `costs` are by stage, `before` and `costs` in forward passes for one
-    picture. `blocks` is the named figure by number of steps, of parts of the prompts that are the same in every row.
+    image. `blocks` is the named figure by number of steps, of parts of the prompts that are the same in every row.
     `minutes` are the row's own training, without the trunk's, in the session that finished it.
     """
 

@@ -1,4 +1,4 @@
-"""How often a picture's caption is the best of a hundred."""
+"""How often an image's caption is the best of a hundred."""
 
 import numpy as np
 import pytest
@@ -14,24 +14,24 @@ ASKED = CAPTIONS[:40]
 
 @pytest.fixture
 def judge(tmp_path, monkeypatch):
-    """Knows captions at random, and sees in each picture its caption, blurred so that some others are as near."""
+    """Knows captions at random, and sees in each image its caption, blurred so that some others are as near."""
     torch.manual_seed(0)
     known = dict(zip(CAPTIONS, torch.randn(len(CAPTIONS), 1, 384), strict=True))
     save_file(DualEncoder().state_dict(), tmp_path / "judge.safetensors")
     made = Judge(tmp_path / "judge.safetensors", lambda texts: torch.stack([known[text] for text in texts]))
     said = made.model.captions(made.embed(ASKED))
     seen = functional.normalize(said + 0.5 * torch.randn(said.shape) * torch.linspace(0, 1, len(said))[:, None], dim=1)
-    monkeypatch.setattr(made, "picture_vectors", lambda pictures: seen)
+    monkeypatch.setattr(made, "picture_vectors", lambda images: seen)
     return made
 
 
 def test_recall_is_the_mean_over_all_ways_to_draw_others(judge):
-    pictures = np.zeros((len(ASKED), 64, 64, 3), np.uint8)
-    drawn = np.array([judge.hits(pictures, ASKED, CAPTIONS, seed) for seed in range(60)])
+    images = np.zeros((len(ASKED), 64, 64, 3), np.uint8)
+    drawn = np.array([judge.hits(images, ASKED, CAPTIONS, seed) for seed in range(60)])
     some = drawn.mean(0)
     assert ((some > 0.05) & (some < 0.95)).any(), "luck matters for some"
-    assert 0.2 < judge.recall(pictures, ASKED, CAPTIONS) < 0.98
-    assert judge.recall(pictures, ASKED, CAPTIONS) == pytest.approx(drawn.mean(), abs=0.015)
+    assert 0.2 < judge.recall(images, ASKED, CAPTIONS) < 0.98
+    assert judge.recall(images, ASKED, CAPTIONS) == pytest.approx(drawn.mean(), abs=0.015)
 
 
 def test_none_of_the_better_ones_is_drawn():

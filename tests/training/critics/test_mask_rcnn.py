@@ -16,24 +16,24 @@ def test_the_loss_is_torchvision_s_own_and_reaches_the_image(tmp_path):
     reference = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=CLASSES, **SMALL)
     save_file(reference.state_dict(), tmp_path / WEIGHTS)
     segmenter = MaskRCNNSegmenter(tmp_path, **SMALL)
-    pictures = torch.rand(2, 3, 64, 64).mul(2).sub(1).requires_grad_()
+    images = torch.rand(2, 3, 64, 64).mul(2).sub(1).requires_grad_()
     mask = torch.zeros(1, 64, 64, dtype=torch.uint8)
     mask[:, 10:40, 12:44] = 1
     nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long), "masks": mask[:0]}
     thing = {"boxes": torch.tensor([[12.0, 10.0, 44.0, 40.0]]), "labels": torch.tensor([3]), "masks": mask}
     torch.manual_seed(1)  # proposals are sampled
-    loss = segmenter.loss(pictures, [thing, nothing])
+    loss = segmenter.loss(images, [thing, nothing])
     loss.backward()
-    assert pictures.grad[0].abs().sum() > 0 and not pictures.grad[1].any(), "nothing seen, nothing asked"
+    assert images.grad[0].abs().sum() > 0 and not images.grad[1].any(), "nothing seen, nothing asked"
     assert not segmenter.model.training and not segmenter.model.backbone.training
     reference.eval()
     for part in (reference, reference.rpn, reference.roi_heads, reference.transform):
         part.training = True
     torch.manual_seed(1)
-    expected = sum(reference([pictures[0].detach() / 2 + 0.5], [thing]).values())
+    expected = sum(reference([images[0].detach() / 2 + 0.5], [thing]).values())
     assert loss.item() == pytest.approx(expected.item() / 2, rel=1e-4)
-    assert segmenter.loss(pictures, [nothing, nothing]).item() == 0
-    assert {len(each["boxes"]) for each in segmenter.annotations(pictures)} <= set(range(101))
+    assert segmenter.loss(images, [nothing, nothing]).item() == 0
+    assert {len(each["boxes"]) for each in segmenter.annotations(images)} <= set(range(101))
     segmenter.train()
     assert not segmenter.training
 

@@ -1,4 +1,4 @@
-"""Rewards: the adapters on small random weights, and the stand-ins on pictures whose answer is known."""
+"""Rewards: the adapters on small random weights, and the stand-ins on images whose answer is known."""
 
 import numpy as np
 import pytest
@@ -28,10 +28,10 @@ PICTURES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) 
 
 
 def moves_pixels(reward, captions):
-    """The gradient reaches the pictures and nothing of the reward itself."""
-    pictures = PICTURES.clone().requires_grad_()
-    reward(pictures, captions).sum().backward()
-    assert pictures.grad.abs().sum() > 0
+    """The gradient reaches the images and nothing of the reward itself."""
+    images = PICTURES.clone().requires_grad_()
+    reward(images, captions).sum().backward()
+    assert images.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in reward.parameters())
 
 
@@ -111,7 +111,7 @@ def test_image_reward_reads_picture_and_prompt_together(tmp_path):
     blank.vision, blank.head = BlipVisionModel(config.vision_config), score_head(16)
     blank.text = BlipTextModel(config.text_config, add_pooling_layer=False)
     with torch.no_grad():
-        for parameter in blank.parameters():  # large enough to tell pictures apart
+        for parameter in blank.parameters():  # large enough to tell images apart
             parameter.copy_(0.5 * torch.randn(parameter.shape))
     extra = {"blip.vision_proj.weight": torch.zeros(2, 2), "blip.text_encoder.embeddings.position_ids": torch.zeros(1)}
     save_file({**original_names(blank), **extra}, tmp_path / "image_reward.safetensors")
@@ -127,7 +127,7 @@ def test_image_reward_reads_picture_and_prompt_together(tmp_path):
         expected = (reward.head(text[:, 0]).flatten() - CENTRE) / SPREAD
     torch.testing.assert_close(scores, expected)
     assert (reward(PICTURES, ["blue", "a red cat"]) - scores).abs().min() > 1e-6, "the prompt matters"
-    assert (reward(PICTURES.flip(0), captions) - scores).abs().min() > 1e-6, "the picture matters"
+    assert (reward(PICTURES.flip(0), captions) - scores).abs().min() > 1e-6, "the image matters"
     moves_pixels(reward, captions)
 
 
@@ -140,25 +140,25 @@ def test_unknown_and_missing_rewards_say_what_to_do(tmp_path):
 
 
 def test_small_pictures_are_means_of_sixteen_pixels_both_ways():
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 256, 256, 3), np.uint8)
-    expected = pictures.reshape(2, 64, 4, 64, 4, 3).astype(np.float32).mean((2, 4))
-    assert np.abs(shrink(pictures) - expected).max() <= 0.51
-    torch.testing.assert_close(shrink_tensor(from_uint8(pictures)), from_uint8(shrink(pictures)), atol=0.006, rtol=0)
+    images = np.random.default_rng(0).integers(0, 256, (2, 256, 256, 3), np.uint8)
+    expected = images.reshape(2, 64, 4, 64, 4, 3).astype(np.float32).mean((2, 4))
+    assert np.abs(shrink(images) - expected).max() <= 0.51
+    torch.testing.assert_close(shrink_tensor(from_uint8(images)), from_uint8(shrink(images)), atol=0.006, rtol=0)
 
 
 def test_moved_pictures_stay_on_white_paper():
-    pictures = np.full((6, 64, 64, 3), 255, np.uint8)
-    pictures[:, 24:40, 24:40] = 0
-    seen = moved(pictures, np.random.default_rng(1))
+    images = np.full((6, 64, 64, 3), 255, np.uint8)
+    images[:, 24:40, 24:40] = 0
+    seen = moved(images, np.random.default_rng(1))
     assert seen.shape == (6, 3, 64, 64) and seen.min() >= -1 and seen.max() <= 1
     assert (seen[:, :, :4] > 0.75).all() and (seen[:, :, 30:34, 30:34] < -0.7).all()
     assert (seen[0] - seen[1]).abs().max() > 0.1
 
 
 def test_spoilt_pictures_are_further_from_the_whole_the_more_they_lost():
-    pictures = from_uint8(np.random.default_rng(0).integers(0, 256, (64, 64, 64, 3), np.uint8).repeat(1, 0))
-    spoilt, intact = spoil(pictures, np.random.default_rng(2))
-    distance = (spoilt - pictures).square().mean((1, 2, 3)).sqrt()
+    images = from_uint8(np.random.default_rng(0).integers(0, 256, (64, 64, 64, 3), np.uint8).repeat(1, 0))
+    spoilt, intact = spoil(images, np.random.default_rng(2))
+    distance = (spoilt - images).square().mean((1, 2, 3)).sqrt()
     assert ((intact >= 0) & (intact <= 1)).all()
     order = torch.corrcoef(torch.stack([distance, 1 - intact]))[0, 1]
     assert order > 0.5 and distance[intact.argmax()] < 0.3 * distance.max()

@@ -27,7 +27,7 @@ def test_pictures_are_seen_on_white_beside_their_alpha(built):
     assert stored.shape == (len(data.scenes), 256, 256, 4) and (data.pictures == stored[..., :3]).all()
     empty = stored[stored[..., 3] == 0]
     assert len(empty) and (empty[:, :3] == 255).all()
-    assert (stored[..., 3] == 255).any(axis=(1, 2)).all(), "something is drawn in every picture"
+    assert (stored[..., 3] == 255).any(axis=(1, 2)).all(), "something is drawn in every image"
 
 
 def test_concepts_come_back_with_their_kinds(built):
@@ -43,9 +43,9 @@ def test_a_finished_build_is_left_alone(built, monkeypatch):
 def test_a_stopped_build_renders_only_what_is_missing(built, monkeypatch):
     folder, packages = built
     before = np.array(PictureData(folder).rgba)
-    pictures = np.load(folder / "pictures.npy", mmap_mode="r+")
-    pictures[:] = 7
-    pictures.flush()
+    images = np.load(folder / "pictures.npy", mmap_mode="r+")
+    images[:] = 7
+    images.flush()
     begun = json.loads((folder / "rendered.json").read_text(encoding="utf-8"))
     (folder / "config.json").unlink()
     monkeypatch.setattr(dataset, "_plan", pytest.fail)

@@ -17,21 +17,21 @@ def drawn(body):
 
 
 def test_ink_is_black_lines_on_white():
-    picture = drawn(inked(BODY, 100.0))
-    inside = picture[picture[..., 3] == 255][:, :3].astype(int)
+    image = drawn(inked(BODY, 100.0))
+    inside = image[image[..., 3] == 255][:, :3].astype(int)
     assert np.ptp(inside, axis=1).max() < 12, "no colour is left"
     assert (inside > 250).all(-1).mean() > 0.8 and (inside < 60).all(-1).any()
-    assert picture[128, 128, 0] < 60, "lines that were strokes stay lines"
+    assert image[128, 128, 0] < 60, "lines that were strokes stay lines"
 
 
 def test_pixel_drawings_are_squares_of_few_colours_without_half_transparency():
-    picture = pixelated(drawn(BODY))
+    image = pixelated(drawn(BODY))
     side = 256 // PIXELS
-    squares = picture.reshape(PIXELS, side, PIXELS, side, 4)
+    squares = image.reshape(PIXELS, side, PIXELS, side, 4)
     assert (squares == squares[:, :1, :, :1]).all()
-    assert set(np.unique(picture[..., 3])) == {0, 255}
-    assert len(np.unique(picture.reshape(-1, 4), axis=0)) < 20
-    assert (picture[picture[..., 3] == 0] == 0).all()
+    assert set(np.unique(image[..., 3])) == {0, 255}
+    assert len(np.unique(image.reshape(-1, 4), axis=0)) < 20
+    assert (image[image[..., 3] == 0] == 0).all()
 
 
 def test_pastel_is_lighter_and_keeps_the_shape():

@@ -131,33 +131,33 @@ def render(table, *placements):
 
 
 def test_rendered_things_stand_where_they_should(table):
-    picture = render(table, Placement("red-apple", 1, x=0.25, y=0.5, size=0.4))
-    ink = (picture < 250).any(-1)
+    image = render(table, Placement("red-apple", 1, x=0.25, y=0.5, size=0.4))
+    ink = (image < 250).any(-1)
     _rows, columns = np.nonzero(ink)
-    assert picture.shape == (256, 256, 3)
+    assert image.shape == (256, 256, 3)
     assert 10 <= columns.min() <= 16 and 110 <= columns.max() <= 116
-    assert picture[128, 200].tolist() == [255, 255, 255]
+    assert image[128, 200].tolist() == [255, 255, 255]
 
 
 def test_things_hanging_over_the_edge_are_cut(table):
-    picture = render(table, Placement("red-apple", 1, x=0.98, y=0.5, size=0.4), Placement("crown", 2, x=-0.5, y=0.5, size=0.2))
-    assert (picture[128, 250] < 250).any()
+    image = render(table, Placement("red-apple", 1, x=0.98, y=0.5, size=0.4), Placement("crown", 2, x=-0.5, y=0.5, size=0.2))
+    assert (image[128, 250] < 250).any()
 
 
 def test_scribbles_follow_the_outline(table):
-    picture = render(table, Placement("cat-face", 0, x=0.5, y=0.5, size=0.8))
-    inside = silhouette(picture) > 0
+    image = render(table, Placement("cat-face", 0, x=0.5, y=0.5, size=0.8))
+    inside = silhouette(image) > 0
     for seed in range(6):
-        drawn = scribble(picture, np.random.default_rng(seed))
+        drawn = scribble(image, np.random.default_rng(seed))
         assert drawn.shape == (256, 256, 3) and drawn.dtype == np.uint8 and drawn.any()
         assert (drawn[inside].any() or drawn[~inside].any()) and (drawn > 0).mean() < 0.35
-    assert (scribble(picture, np.random.default_rng(1)) == scribble(picture, np.random.default_rng(1))).all()
+    assert (scribble(image, np.random.default_rng(1)) == scribble(image, np.random.default_rng(1))).all()
     assert hand_strokes(np.full((256, 256, 3), 255, np.uint8), np.random.default_rng(0)) == []
 
 
 def test_scribbles_are_black_ink_or_the_colours_of_what_they_border(table):
-    picture = render(table, Placement("red-apple", 1, x=0.5, y=0.5, size=0.8))
-    drawn = [scribble(picture, np.random.default_rng(seed)) for seed in range(80)]
+    image = render(table, Placement("red-apple", 1, x=0.5, y=0.5, size=0.8))
+    drawn = [scribble(image, np.random.default_rng(seed)) for seed in range(80)]
     cores = [control[control.max(-1) == 255].astype(int) for control in drawn]
     colourless = [bool((core == 255).all()) for core in cores]
     assert 0.4 < np.mean(colourless) < 0.85

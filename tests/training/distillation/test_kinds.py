@@ -32,8 +32,8 @@ class Bright:
 
     title, enough = "bright", 100.0
 
-    def __call__(self, pictures, captions):
-        return pictures.flatten(1).mean(1)
+    def __call__(self, images, captions):
+        return images.flatten(1).mean(1)
 
 
 def unet():

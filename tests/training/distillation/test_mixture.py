@@ -64,7 +64,7 @@ def test_the_known_ode_is_the_teacher_s():
 
 
 def derived_endpoint(context, noise, skip):
-    """The one-step picture of the student that TSCD's squared error is minimal for, worked out along each trajectory.
+    """The one-step image of the student that TSCD's squared error is minimal for, worked out along each trajectory.
 
     The network does not see t_end, so one v has to serve all ends s. With k_s = a_s a_t + b_s b_t and c_s = b_s a_t - a_s b_t
     a jump is k_s x + c_s v, and the best v_n is E[c_s (g_s - k_s x_n)] / E[c_s^2] over the ends s that are drawn, where
@@ -213,7 +213,7 @@ def test_everything_at_once_runs_when_it_should():
 
 
 def test_everything_at_once_learns():
-    """Consistency, score and a reward that pulls gently: pictures of one step come closer to the data, in fewer and more steps."""
+    """Consistency, score and a reward that pulls gently: images of one step come closer to the data, in fewer and more steps."""
     score = ScoreConfig(weights=(0.0, 0.5), fake_lr=3e-3, pairs=64)
     feedback = FeedbackConfig(weights=(0.0, 0.01), rewards=(("any", 1.0),), structure=0.0, every=2, thin=4)
     stages, heads = ((2, 1.0), (1, 2.0)), AdversarialConfig(weights=(0.0, 0.05))
@@ -230,7 +230,7 @@ def test_everything_at_once_learns():
 
 
 def test_offset_noise_reaches_the_students_inputs():
-    """Constant over a picture. The last to ask is the student, after its target."""
+    """Constant over an image. The last to ask is the student, after its target."""
     seen = {}
     for strength in (0.0, 0.5):
         context = toy_context(config("tscd", steps=1, offset_noise=strength, stages=((1, 1.0),)), V)

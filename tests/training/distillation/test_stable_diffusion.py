@@ -46,7 +46,7 @@ CONFIG = StudentConfig(
 
 
 def shrunk(folder):
-    """The UNet at 16x16 latents: 128-px pictures are enough here."""
+    """The UNet at 16x16 latents: 128-px images are enough here."""
     config = folder / "unet" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text(encoding="utf-8")), "sample_size": 16}), encoding="utf-8")
     return folder
@@ -172,7 +172,7 @@ def test_folders_that_cannot_be_distilled_say_why(tmp_path, images):
         open_pipeline(tmp_path)
     with pytest.raises(InvalidRequest, match="images"):
         CaptionedFolder(tmp_path / "nowhere", 64)
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "broken.png").write_bytes(b"no image")
     with pytest.raises(InvalidRequest, match=r"broken\.png"):
         CaptionedFolder(tmp_path, 64).picture(0)
     with pytest.raises(ModelUnavailable, match=r"mask_rcnn\.safetensors"):

@@ -1,4 +1,4 @@
-"""Distances between sets of pictures against closed forms, and what judges may see."""
+"""Distances between sets of images against closed forms, and what judges may see."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The hand-drawn doodles, and the measures that say whether a picture follows one."""
+"""The hand-drawn doodles, and the measures that say whether an image follows one."""
 
 import colorsys
 from dataclasses import replace
@@ -19,14 +19,14 @@ DOODLES = read_doodles()
 
 
 def coloured_in(doodle, ink=None):
-    """A picture that follows a doodle exactly: its silhouette filled in colour, its strokes on it."""
+    """An image that follows a doodle exactly: its silhouette filled in colour, its strokes on it."""
     colour = ink or next((stroke.ink for stroke in doodle.strokes if stroke.ink != BLACK), (230, 190, 60))
-    picture = np.full((PAPER, PAPER, 3), 255, np.uint8)
-    picture[doodle.silhouette() > 0] = colour
+    image = np.full((PAPER, PAPER, 3), 255, np.uint8)
+    image[doodle.silhouette() > 0] = colour
     for stroke in doodle.strokes:
         points = stroke.points.round().astype(np.int32)[:, None]
-        cv2.polylines(picture, [points], False, tuple(channel // 2 for channel in colour), 3)
-    return picture
+        cv2.polylines(image, [points], False, tuple(channel // 2 for channel in colour), 3)
+    return image
 
 
 def test_sixty_doodles_of_trained_things_ten_of_them_coloured():
@@ -61,8 +61,8 @@ def test_a_line_that_cannot_be_read_is_named(tmp_path, line):
 
 
 def test_a_picture_that_follows_its_doodle_scores_full_and_others_do_not():
-    pictures = np.stack([coloured_in(doodle) for doodle in DOODLES])
-    own, other = Follow.measure(pictures, DOODLES), Follow.measure(pictures, shifted(DOODLES))
+    images = np.stack([coloured_in(doodle) for doodle in DOODLES])
+    own, other = Follow.measure(images, DOODLES), Follow.measure(images, shifted(DOODLES))
     assert own.recall.min() > 0.97 and own.overlap.min() > 0.97
     assert other.recall.mean() < 0.4 and other.overlap.mean() < 0.45
     blank = np.full((PAPER, PAPER, 3), 255, np.uint8)
@@ -70,16 +70,16 @@ def test_a_picture_that_follows_its_doodle_scores_full_and_others_do_not():
 
 
 def test_following_falls_with_distance():
-    picture = coloured_in(DOODLES[0])
-    scores = [edge_recall(np.roll(picture, shift, 1), DOODLES[0]) for shift in (0, 3, 8, 30)]
+    image = coloured_in(DOODLES[0])
+    scores = [edge_recall(np.roll(image, shift, 1), DOODLES[0]) for shift in (0, 3, 8, 30)]
     assert scores[1] > 0.9 > scores[2] > scores[3]
-    overlaps = [silhouette_overlap(np.roll(picture, shift, 1), DOODLES[0]) for shift in (0, 3, 8, 30)]
+    overlaps = [silhouette_overlap(np.roll(image, shift, 1), DOODLES[0]) for shift in (0, 3, 8, 30)]
     assert overlaps == sorted(overlaps, reverse=True)
 
 
 def test_a_nearly_white_background_is_background():
-    picture = np.minimum(coloured_in(DOODLES[0]), 244)
-    assert silhouette_overlap(picture, DOODLES[0]) > 0.97
+    image = np.minimum(coloured_in(DOODLES[0]), 244)
+    assert silhouette_overlap(image, DOODLES[0]) > 0.97
 
 
 def test_colours_agree_by_hue_where_the_stroke_is():
@@ -106,11 +106,11 @@ def test_distractors_are_wrong_for_every_prompt():
 
 
 def test_a_thing_is_framed_wherever_it_stands_and_specks_are_not() -> None:
-    picture = np.full((256, 256, 3), 255, np.uint8)
-    picture[20:60, 170:230] = (200, 30, 30)
-    picture[20:60, 170:200] = (30, 30, 200)
-    picture[240:244, 4:8] = 0
-    made = framed(picture)
+    image = np.full((256, 256, 3), 255, np.uint8)
+    image[20:60, 170:230] = (200, 30, 30)
+    image[20:60, 170:200] = (30, 30, 200)
+    image[240:244, 4:8] = 0
+    made = framed(image)
     ys, xs = np.nonzero((made < 128).any(-1))
     assert abs(int(np.ptp(xs)) - 0.88 * 256) < 5 and abs(int(np.ptp(ys)) - 0.88 * 256 * 40 / 60) < 5
     assert abs(xs.mean() - 128) < 3 and abs(ys.mean() - 128) < 3

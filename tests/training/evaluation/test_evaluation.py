@@ -1,4 +1,4 @@
-"""Judges, rewards, the whole method on Pocket's own path and the evaluation, on random models and few pictures."""
+"""Judges, rewards, the whole method on Pocket's own path and the evaluation, on random models and few images."""
 
 import dataclasses
 import json
@@ -30,17 +30,17 @@ def test_judges_and_rewards_learn_from_separate_pictures(workspace):
         json.loads(line) for line in (workspace.run("judge", "tiny") / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     ]
     assert {"accuracy", "contrastive", "names"} <= rows[-1].keys()
-    pictures = torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    images = torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(0)).requires_grad_()
     for name in ("agreement", "quality"):
         reward = registry.open_reward(name, workspace)
-        scores = reward(pictures * 2 - 1, ["a cat", ""])
+        scores = reward(images * 2 - 1, ["a cat", ""])
         assert scores.shape == (2,)
         if name == "agreement":
             assert scores[1].item() == pytest.approx(reward.enough), "who asked for nothing is content"
         scores.sum().backward()
-        assert pictures.grad.abs().sum() > 0
-        pictures.grad = None
-    assert registry.open_segmenter(workspace)(pictures).shape == (2, 2, 64, 64)
+        assert images.grad.abs().sum() > 0
+        images.grad = None
+    assert registry.open_segmenter(workspace)(images).shape == (2, 2, 64, 64)
 
 
 def test_everything_hyper_sd_does_runs_and_resumes_on_pocket(workspace):
@@ -78,14 +78,14 @@ def test_the_report_has_floors_teacher_and_student(workspace, tmp_path, monkeypa
     found = [remembered.remembered(model) for model in found]
     measured = report.measure(found, workspace, sampler, 20, 0)
     assert [row.name for row in measured.rows] == [
-        "real pictures",
+        "real images",
         "real, autoencoded",
         "teacher, 2 steps",
         "student, 1 step",
         "student, 2 steps",
     ]
     real, _, teacher, one, _ = measured.rows
-    # The kernel distance is unbiased; a Fréchet distance of so few pictures says more of their number than of what they are.
+    # The kernel distance is unbiased; a Fréchet distance of so few images says more of their number than of what they are.
     assert real.spaces["what"].kernel < teacher.spaces["what"].kernel and real.spaces["how"].kernel < one.spaces["how"].kernel
     assert set(one.trajectory) == {1, 2, 4, 8} and [len(errors) for errors in one.trajectory.values()] == [1, 2, 4, 8]
     assert teacher.drift.mean == 0 and teacher.drift.spread == pytest.approx(1)

@@ -59,9 +59,9 @@ def test_clip_score_and_pick_score_are_scaled_cosines_of_the_two_towers(tmp_path
 def test_resizing_for_fid_is_clean_fid_s():
     """Bicubic with antialiasing in float, channel by channel, clipped and not rounded (cleanfid/resize.py)."""
     for size in ((600, 400), (64, 64)):
-        picture = Image.fromarray(RNG.integers(0, 256, (size[1], size[0], 3), np.uint8))
-        found = inception.clean_resize(picture)
-        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float()
+        image = Image.fromarray(RNG.integers(0, 256, (size[1], size[0], 3), np.uint8))
+        found = inception.clean_resize(image)
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
         expected = functional.interpolate(pixels, (299, 299), mode="bicubic", antialias=True)[0].permute(1, 2, 0).clamp(0, 255)
         assert found.shape == (299, 299, 3) and found.dtype == np.float32 and (found % 1).any()
         assert np.abs(found - expected.numpy()).max() < 0.05

@@ -55,10 +55,10 @@ def circle(radius, x=128, y=128):
 
 
 def painted(*discs):
-    picture = np.full((PAPER, PAPER, 3), 255, np.uint8)
+    image = np.full((PAPER, PAPER, 3), 255, np.uint8)
     for number, (radius, x, y) in enumerate(discs):
-        cv2.circle(picture, (x, y), radius, ((220, 60, 60), (40, 40, 120), (240, 220, 90))[number], -1)
-    return picture
+        cv2.circle(image, (x, y), radius, ((220, 60, 60), (40, 40, 120), (240, 220, 90))[number], -1)
+    return image
 
 
 def test_outlines_and_inner_lines_are_told_apart():

@@ -8,9 +8,9 @@ from hypersd_app.training.evaluation.surface import Surface
 
 
 def square(side=256, colour=(200, 40, 40)):
-    picture = np.full((side, side, 3), 255, np.uint8)
-    picture[60:200, 60:200] = colour
-    return picture
+    image = np.full((side, side, 3), 255, np.uint8)
+    image[60:200, 60:200] = colour
+    return image
 
 
 def test_noise_inside_is_not_flat_and_paper_does_not_count():

@@ -9,9 +9,9 @@ from hypersd_app.training.evaluation.variety import VarietyCases, variance
 
 def disc(x, y, radius, colour):
     yy, xx = np.mgrid[:128, :128]
-    picture = np.full((128, 128, 3), 255, np.uint8)
-    picture[(xx - x) ** 2 + (yy - y) ** 2 < radius**2] = colour
-    return picture
+    image = np.full((128, 128, 3), 255, np.uint8)
+    image[(xx - x) ** 2 + (yy - y) ** 2 < radius**2] = colour
+    return image
 
 
 def test_place_and_size_do_not_count():

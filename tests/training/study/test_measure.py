@@ -1,4 +1,4 @@
-"""What a row is measured by, without networks: figures of all pictures, and of the parts that the comparisons draw from."""
+"""What a row is measured by, without networks: figures of all images, and of the parts that the comparisons draw from."""
 
 from types import SimpleNamespace
 
@@ -18,7 +18,7 @@ PICTURES = 50
 
 @pytest.fixture
 def measuring(monkeypatch):
-    """A Measure whose pictures are their own features, drawn from `prompts` and the noise's number."""
+    """A Measure whose images are their own features, drawn from `prompts` and the noise's number."""
     found = Measure.__new__(Measure)
     rng = np.random.default_rng(0)
     found.config = SimpleNamespace(diversity_seeds=2, guidance_scale=3.0)
@@ -26,7 +26,7 @@ def measuring(monkeypatch):
     found.sampler = SimpleNamespace(decode=lambda latents: latents.numpy())
     found.judge = SimpleNamespace(hits=lambda *_: np.ones(PICTURES))
     found.plain, found.names, found.diverse = found.proxy.captions, found.proxy.captions, ["0", "0", "1", "1"]
-    found.spaces = lambda pictures: {"what": pictures, "how": pictures[:, :3]}
+    found.spaces = lambda images: {"what": images, "how": images[:, :3]}
     found.reference = {"what": rng.normal(size=(64, 6)), "how": rng.normal(size=(64, 3))}
 
     class Drawing:

@@ -1,4 +1,4 @@
-"""The study on random models and few pictures: budgets, continuation, rows that are kept, and what is refused."""
+"""The study on random models and few images: budgets, continuation, rows that are kept, and what is refused."""
 
 import collections
 import dataclasses
@@ -135,13 +135,13 @@ def test_the_study_spends_its_budget_goes_on_from_the_trunk_and_is_not_repeated(
     rows = {(row.variant, row.seed): row for row in Rows(evaluation / "study.json").all()}
     assert set(rows) == {(name, seed) for name in ("teacher", *TINY.variants) for seed in (0, 1)}
     lcm, tscd, dmd = (rows[name, 0] for name in ("lcm", "tscd", "tscd-dmd"))
-    # A step of LCM, for each of two pictures: the student forward and back to its inputs (2, and a little for the LoRA's own
+    # A step of LCM, for each of two images: the student forward and back to its inputs (2, and a little for the LoRA's own
     # weights), the guided teacher (2), the target (1), and the captions' embedding.
     assert 2 * 4.5 < lcm.costs[0] < 2 * 8 and lcm.steps == [int(260 / lcm.costs[0])]
     assert dmd.before == 2 * 2 * 2 and dmd.costs[3] > 1.5 * tscd.costs[3] and dmd.steps[3] < tscd.steps[3]
     assert dmd.steps[:3] == tscd.steps[:3] and dmd.costs[:3] == tscd.costs[:3], "both were charged the trunk"
     assert tscd.before + sum(n * cost for n, cost in zip(tscd.steps, tscd.costs, strict=True)) <= 260
-    assert {steps: len(parts) for steps, parts in tscd.blocks.items()} == {"1": 4, "2": 4}, "parts of two pictures each"
+    assert {steps: len(parts) for steps, parts in tscd.blocks.items()} == {"1": 4, "2": 4}, "parts of two images each"
     assert rows["teacher", 0].blocks == {} and tscd.blocks["1"] != dmd.blocks["1"]
     stages = tuple(zip((8, 4, 2, 1), tscd.steps, strict=True))
     begun = sum(tscd.steps[:3])

@@ -26,7 +26,7 @@ def inked(body: str, width: float) -> str:
 
 
 def pixelated(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture of straight alpha, (S, S, 4) uint8, as `PIXELS` x `PIXELS` squares of few colours, opaque or empty."""
+    """An image of straight alpha, (S, S, 4) uint8, as `PIXELS` x `PIXELS` squares of few colours, opaque or empty."""
     side = rgba.shape[0]
     alpha = rgba[..., 3:].astype(np.float32) / 255
     small = cv2.resize(np.concatenate([rgba[..., :3] * alpha, alpha], -1), (PIXELS, PIXELS), interpolation=cv2.INTER_AREA)
@@ -38,7 +38,7 @@ def pixelated(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def pastel(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The picture in light, soft colours, (S, S, 4) uint8."""
+    """The image in light, soft colours, (S, S, 4) uint8."""
     colour = rgba[..., :3].astype(np.float32)
     grey = colour @ np.array([0.299, 0.587, 0.114], np.float32)
     soft = grey[..., None] + 0.75 * (colour - grey[..., None])

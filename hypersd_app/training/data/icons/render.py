@@ -17,7 +17,7 @@ _USES = re.compile(r"""(\bid="|href="#|url\(['"]?#)([^"')]+)(?=["')])""")
 
 
 def own_ids(body: str, prefix: str) -> str:
-    """Prefix every id of an SVG body, so that gradients of two icons in one picture never mix."""
+    """Prefix every id of an SVG body, so that gradients of two icons in one image never mix."""
     names = set(_IDS.findall(body))
     if not names:
         return body
@@ -25,7 +25,7 @@ def own_ids(body: str, prefix: str) -> str:
 
 
 def nested_svg(icon: Icon, body: str, x: float, y: float, size: float, index: int) -> str:
-    """One icon at (x, y) with its longer side `size`, in units of the outer picture."""
+    """One icon at (x, y) with its longer side `size`, in units of the outer image."""
     return (
         f'<svg x="{x:.3f}" y="{y:.3f}" width="{size:.3f}" height="{size:.3f}" '
         f'viewBox="0 0 {icon.width:g} {icon.height:g}">{own_ids(body, f"p{index}-")}</svg>'
@@ -43,7 +43,7 @@ def render_svg(parts: list[str], size: int) -> NDArray[np.uint8]:
 
 
 def on_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Lay a straight-alpha picture on white: (H, W, 4) uint8 to (H, W, 3) uint8."""
+    """Lay a straight-alpha image on white: (H, W, 4) uint8 to (H, W, 3) uint8."""
     alpha = rgba[..., 3:].astype(np.uint16)
     mixed = rgba[..., :3].astype(np.uint16) * alpha + 255 * (255 - alpha)
     return ((mixed + 127) // 255).astype(np.uint8)

@@ -332,7 +332,7 @@ def load_concepts(package_folder: Path) -> tuple[Concept, ...]:
 
 
 def measured_words() -> frozenset[str]:
-    """The words whose pictures the evaluation asks for: never held out."""
+    """The words whose images the evaluation asks for: never held out."""
     lists = Path(__file__).parents[2] / "evaluation" / "words"
     lines = (line.lower() for path in sorted(lists.glob("*.txt")) for line in path.read_text(encoding="utf-8").splitlines())
     return frozenset(line for line in lines if line and not line.startswith("#"))

@@ -18,12 +18,12 @@ Predict = Callable[[Tensor, Tensor], Tensor]  # (x_t, t) -> prediction; the capt
 
 
 def mean_square(a: Tensor, b: Tensor) -> Tensor:
-    """Mean squared difference a picture, float32 (B,)."""
+    """Mean squared difference an image, float32 (B,)."""
     return (a.float() - b.float()).flatten(1).square().mean(1)
 
 
 def pseudo_huber(a: Tensor, b: Tensor) -> Tensor:
-    """(sqrt(|a - b|^2 + c^2) - c) / sqrt(d) a picture, c = 0.00054 sqrt(d) (Song and Dhariwal, 2023); float32 (B,).
+    """(sqrt(|a - b|^2 + c^2) - c) / sqrt(d) an image, c = 0.00054 sqrt(d) (Song and Dhariwal, 2023); float32 (B,).
 
     The division is ours: it makes the value the root mean square of the difference, whatever the number d of values,
     so that weights of other losses beside it mean the same for every size of latents.

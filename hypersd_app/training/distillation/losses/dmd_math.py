@@ -13,7 +13,7 @@ Predict = Callable[[Tensor, Tensor], Tensor]
 
 
 def matching_gradient(real: Predict, fake: Predict, x0: Tensor, eps: Tensor, t: Tensor, schedule: NoiseSchedule) -> Tensor:
-    """The direction that lowers KL(student || teacher) at the student's picture; like `x0`, no graph.
+    """The direction that lowers KL(student || teacher) at the student's image; like `x0`, no graph.
 
     In terms of x0 the difference of the scores is (x0_fake - x0_real) alpha_t / sigma_t^2; the weight w_t turns that into
     (x0_fake - x0_real) / mean |x0 - x0_real|, so that every noise level pulls with the same strength.
@@ -33,7 +33,7 @@ def matching_loss(x0: Tensor, gradient: Tensor) -> Tensor:
 
 
 def denoising_loss(fake: Predict, x0: Tensor, eps: Tensor, t: Tensor, schedule: NoiseSchedule) -> Tensor:
-    """What the fake score learns on the student's pictures: ordinary diffusion training, float32 (B,)."""
+    """What the fake score learns on the student's images: ordinary diffusion training, float32 (B,)."""
     x_t = schedule.add_noise(x0, eps, t)
     goal = schedule.prediction(x0, eps, t)
     return (fake(x_t, t).float() - goal).flatten(1).square().mean(1)

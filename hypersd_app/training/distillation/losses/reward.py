@@ -48,10 +48,10 @@ class FeedbackLoss:
             times = [context.config.score.timestep]
         student = context.bind(context.networks.student, batch.conditioning)
         x0 = last_step_x0(student, stream.normal(batch.x0), times, context.schedule)
-        pictures = context.source.decode(self._window(x0, stream)).float()
-        total, figures = torch.zeros((), device=pictures.device), {}
+        images = context.source.decode(self._window(x0, stream)).float()
+        total, figures = torch.zeros((), device=images.device), {}
         for name, weight, reward in self.rewards:
-            scores = reward(pictures, batch.captions)
+            scores = reward(images, batch.captions)
             total = total + weight * hinge(scores, reward.enough).mean()
             figures[f"reward_{name}"] = float(scores.detach().mean())
         return total, figures

@@ -29,9 +29,9 @@ def last_step_x0(model: Predict, noise: Tensor, timesteps: Sequence[int], schedu
 
 
 def structure_loss(made: Tensor, real: Tensor) -> Tensor:
-    """How far a picture's shapes are from the real one's, float32 (B,).
+    """How far an image's shapes are from the real one's, float32 (B,).
 
     Binary cross entropy between the segmenter's readings, both (B, K, h, w) logits. The paper compares with annotations;
-    the reading of the real picture in their place is our choice, for pictures that have none.
+    the reading of the real image in their place is our choice, for images that have none.
     """
     return functional.binary_cross_entropy_with_logits(made, real.detach().sigmoid(), reduction="none").flatten(1).mean(1)

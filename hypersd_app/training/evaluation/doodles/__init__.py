@@ -1,1 +1,1 @@
-"""Doodles drawn by hand, and how well pictures follow them: never used in training."""
+"""Doodles drawn by hand, and how well images follow them: never used in training."""

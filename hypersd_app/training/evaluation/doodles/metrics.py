@@ -1,4 +1,4 @@
-"""How well a picture follows a drawing: its lines, its outline and its colours."""
+"""How well an image follows a drawing: its lines, its outline and its colours."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ LEAST_SHARE = 0.15  # of the band has to have a colour at all
 HUE_REACH = 30.0  # degrees
 
 
-def edges(picture: Picture) -> NDArray[np.bool_]:
+def edges(image: Picture) -> NDArray[np.bool_]:
     """Edges in any channel (Canny, 1986), bool (H, W)."""
-    soft = cv2.GaussianBlur(picture, (5, 5), 1.0)
+    soft = cv2.GaussianBlur(image, (5, 5), 1.0)
     found = [cv2.Canny(np.ascontiguousarray(soft[..., channel]), 40, 100) for channel in range(3)]
     return np.maximum.reduce(found) > 0
 
 
-def edge_recall(picture: Picture, doodle: Doodle) -> float:
-    """The share of the drawing's lines with an edge of the picture within 4 pixels."""
-    found = edges(picture)
+def edge_recall(image: Picture, doodle: Doodle) -> float:
+    """The share of the drawing's lines with an edge of the image within 4 pixels."""
+    found = edges(image)
     if not found.any():
         return 0.0
     distance = cv2.distanceTransform((~found).astype(np.uint8), cv2.DIST_L2, 5)
@@ -48,12 +48,12 @@ class LineFollowing:
     inner: float
 
     @staticmethod
-    def measure(picture: Picture, doodle: Doodle) -> LineFollowing:
-        """The share of line pixels with an edge of the picture within 2 pixels, corrected for chance.
+    def measure(image: Picture, doodle: Doodle) -> LineFollowing:
+        """The share of line pixels with an edge of the image within 2 pixels, corrected for chance.
 
         Chance is the same share over all pixels inside the drawing: edges everywhere follow nothing.
         """
-        found, inside = edges(picture), doodle.silhouette() > 0
+        found, inside = edges(image), doodle.silhouette() > 0
         distance = cv2.distanceTransform((~found).astype(np.uint8), cv2.DIST_L2, 5) if found.any() else np.full(found.shape, np.inf)
         near = distance <= CLOSE
         chance = float(near[inside].mean()) if inside.any() else 0.0
@@ -65,13 +65,13 @@ class LineFollowing:
         )
 
 
-def silhouette_overlap(picture: Picture, doodle: Doodle) -> float:
-    """Intersection over union of what the drawing encloses and what stands on the picture's white."""
-    asked, made = doodle.silhouette() > 0, silhouette(picture, BACKGROUND) > 0
+def silhouette_overlap(image: Picture, doodle: Doodle) -> float:
+    """Intersection over union of what the drawing encloses and what stands on the image's white."""
+    asked, made = doodle.silhouette() > 0, silhouette(image, BACKGROUND) > 0
     return float((asked & made).sum() / max(1, (asked | made).sum()))
 
 
-def colour_agreement(picture: Picture, doodle: Doodle) -> float:
+def colour_agreement(image: Picture, doodle: Doodle) -> float:
     """The share of coloured strokes, by their length, whose neighbourhood has their hue within 30 degrees; NaN without any."""
     agreed = total = 0.0
     for stroke in doodle.strokes:
@@ -81,7 +81,7 @@ def colour_agreement(picture: Picture, doodle: Doodle) -> float:
         band = cv2.dilate(line, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * BAND + 1, 2 * BAND + 1))) > 0
         length = float(line.sum())
         total += length
-        agreed += length * _has_hue(picture[band], stroke.ink)
+        agreed += length * _has_hue(image[band], stroke.ink)
     return agreed / total if total else float("nan")
 
 

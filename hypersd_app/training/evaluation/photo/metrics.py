@@ -1,4 +1,4 @@
-"""Scores of pictures against their captions: CLIP score, PickScore, LAION aesthetic, ImageReward."""
+"""Scores of images against their captions: CLIP score, PickScore, LAION aesthetic, ImageReward."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TOKENS = 77
 
 
 class ClipPair:
-    """Picture and caption in one CLIP space, from a folder as transformers saves a CLIPModel with its CLIPProcessor.
+    """Image and caption in one CLIP space, from a folder as transformers saves a CLIPModel with its CLIPProcessor.
 
     `scale` of None is the model's own logit scale over 100, which is PickScore as it is published (.217 for 21.7); CLIP
     score takes 100. Raises ModelUnavailable.

@@ -1,4 +1,4 @@
-"""The rows of the table, a model at a number of steps each, and how their pictures are drawn into folders."""
+"""The rows of the table, a model at a number of steps each, and how their images are drawn into folders."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def student_rows(path: Path) -> list[Row]:
 
 
 def draw(row: Row, pipeline: Any, prompts: Sequence[str], folder: Path, batch: int = 8) -> None:
-    """PNGs `00000.png` and so on into `folder`; picture i has the noise of seed i, and those that are there are left alone."""
+    """PNGs `00000.png` and so on into `folder`; image i has the noise of seed i, and those that are there are left alone."""
     folder.mkdir(parents=True, exist_ok=True)
     missing = [index for index in range(len(prompts)) if not picture_path(folder, index).exists()]
     spacing = {} if row.scheduler is not DDIMScheduler else {"timestep_spacing": "trailing"}
@@ -91,12 +91,12 @@ def draw(row: Row, pipeline: Any, prompts: Sequence[str], folder: Path, batch: i
 
 
 def picture_path(folder: Path, index: int) -> Path:
-    """Where a row's picture lies."""
+    """Where a row's image lies."""
     return folder / f"{index:05d}.png"
 
 
 def open_picture(path: Path) -> Image.Image:
-    """The whole picture in memory."""
+    """The whole image in memory."""
     with Image.open(path) as image:
         return image.convert("RGB")
 
