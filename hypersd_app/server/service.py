@@ -244,7 +244,7 @@ def lazy_request(message: Message, limits: BoardLimits) -> tuple[LazyRequest, Ge
         sketch = decode_image(message.image, "sketch", limits.image_pixels)
         return replace(request, control=sketch_control(sketch, scale, kind))
 
-    return LazyRequest(request.batch_key(kind), build, request.model, is_long(request), request.num_inference_steps), request
+    return LazyRequest(request.batch_key(kind), build, request.model, is_long(request), steps=request.num_inference_steps), request
 
 
 def lazy_painting(message: Message, request: GenerationRequest, limits: BoardLimits) -> LazyRequest:
@@ -275,7 +275,7 @@ def lazy_painting(message: Message, request: GenerationRequest, limits: BoardLim
         build,
         request.model,
         is_long(request),
-        request.num_inference_steps,
+        steps=request.num_inference_steps,
     )
 
 

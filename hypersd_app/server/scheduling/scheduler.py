@@ -59,7 +59,7 @@ Deliver = Callable[[Frame], None]
 
 def lazy(request: GenerationRequest) -> LazyRequest:
     """A request that needs no decoding."""
-    return LazyRequest(request.batch_key(), lambda: request, request.model, is_long(request), request.num_inference_steps)
+    return LazyRequest(request.batch_key(), lambda: request, request.model, is_long(request), steps=request.num_inference_steps)
 
 
 def is_long(request: GenerationRequest) -> bool:
