@@ -54,6 +54,7 @@ class EngineStatus(TypedDict):
     prompt_hits: int
     prompt_misses: int
     images: int
+    scan: tuple[int, int]  # style files read, and how many there are
     milliseconds: dict[str, float]  # of the last request, by part
 
 
@@ -197,6 +198,7 @@ class Engine:
             prompt_hits=prompts.hits,
             prompt_misses=prompts.misses,
             images=self._images,
+            scan=self.catalog.progress,
             milliseconds=dict(self._milliseconds),
         )
 

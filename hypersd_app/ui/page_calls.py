@@ -14,6 +14,7 @@ from hypersd_app.server.engines.protocol import BorrowingEngine, ImageEngine
 from hypersd_app.server.http.png_recipes import png_bytes, read_recipe, with_recipe
 from hypersd_app.server.http.wire import Message
 from hypersd_app.server.service import BoardService, lazy_request
+from hypersd_app.ui.catalogue_calls import catalogue_calls
 from hypersd_app.ui.compare.grid import make_grid
 from hypersd_app.ui.control_images import control_image
 from hypersd_app.ui.file_calls import PageCall, file_calls
@@ -57,14 +58,15 @@ def page_calls(service: BoardService, engine: ImageEngine, default_model: str) -
 
     def reading(values: dict[str, Any], _nothing: bytes) -> dict[str, Any]:
         """What a model makes of a prompt: words that it does not read, and things it does not know."""
-        return asdict(read_prompt(engine, str(values.get("model")), str(values.get("prompt"))))
+        model, prompt, grammar = (str(values.get(name) or "") for name in ("model", "prompt", "prompt_grammar"))
+        return asdict(read_prompt(engine, model, prompt, grammar))
 
     def suggest(values: dict[str, Any], _nothing: bytes) -> dict[str, Any]:
         """Things that a model knows, for the end of a prompt that is being typed."""
         return asdict(suggestions(engine, str(values.get("model")), str(values.get("prompt"))))
 
     calls = (save_png, read_png, known_names, grid, annotate, reading, suggest)
-    return {**{call.__name__: call for call in calls}, **file_calls(service.limits)}
+    return {**{call.__name__: call for call in calls}, **file_calls(service.limits), **catalogue_calls(engine)}
 
 
 def lent_seconds(engine: ImageEngine, heads: Sequence[Mapping[str, Any]]) -> list[int]:

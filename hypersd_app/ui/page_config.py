@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from hypersd_app.catalog.specs import ModelSpec, Recipe, StyleSpec
-from hypersd_app.requests import MAX_STYLES
+from hypersd_app.prompts.wording import GRAMMARS, USUAL
+from hypersd_app.requests import MAX_CLIP_SKIP, MAX_STYLES
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.ui.compare.grid import usual_axes
 from hypersd_app.ui.i18n.texts import language, table, text
 from hypersd_app.ui.shell.scripts import markup
 
+FEW_STYLES = 60  # whose pictures come with the page
 USUAL_SIDES = (256, 384, 512, 768, 1024)
 
 
@@ -34,6 +36,12 @@ def catalogue(engine: ImageEngine) -> dict[str, Any]:
     return {"models": [_model(engine, row) for row in engine.models()]}
 
 
+def scan_progress(engine: ImageEngine) -> list[int]:
+    """[style files read, style files there are]; equal when none is left to be read."""
+    done, total = engine.status().get("scan", (0, 0))
+    return [int(done), int(total)]
+
+
 def model_choices(engine: ImageEngine) -> list[tuple[str, str]]:
     """(title, name) of every model, for a dropdown."""
     return [(row.title, row.name) for row in engine.models()]
@@ -52,14 +60,17 @@ def recipe_row(engine: ImageEngine, model: str, name: str) -> Recipe:
 
 def _model(engine: ImageEngine, row: ModelSpec) -> dict[str, Any]:
     decoders = [decoder.name for decoder in row.decoders]
+    styles = list(engine.styles(row.name))
     return {
         "name": row.name,
         "title": row.title,
         "note": row.note,
+        "grammars": list(GRAMMARS) if row.family in USUAL else [],  # that its prompts may be written in
+        "clipSkips": MAX_CLIP_SKIP if row.family in USUAL else 0,
         "width": row.width,
         "height": row.height,
         "recipes": [_recipe(recipe) for recipe in engine.recipes(row.name)],
-        "styles": [style_config(style) for style in engine.styles(row.name)],
+        "styles": [style_config(style, len(styles) <= FEW_STYLES) for style in styles],
         "decoders": [{"name": decoder.name, "title": decoder.title} for decoder in row.decoders],
         # The fastest decoder while the pen moves; the full one, which is the default, when it rests.
         "liveDecoder": "tiny" if "tiny" in decoders else "",
@@ -90,6 +101,7 @@ def _recipe(row: Recipe) -> dict[str, Any]:
     }
 
 
-def style_config(row: StyleSpec) -> dict[str, Any]:
-    """What the page knows of a style."""
-    return {"name": row.name, "title": row.title, "trigger": row.trigger, "preview": row.preview}
+def style_config(row: StyleSpec, whole: bool = True) -> dict[str, Any]:
+    """What the page knows of a style: of few all that a card shows, of many what finds them, the rest by `style_details`."""
+    more = {"preview": row.preview, "tags": list(row.tags)} if whole else {}
+    return {"name": row.name, "title": row.title, "trigger": row.trigger, **more}

@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from hypersd_app.catalog.vocabulary import FILE_NAME, Entry, Vocabulary
+from hypersd_app.prompts.schedules import prompt_schedule
+from hypersd_app.prompts.tags import take_tags
+from hypersd_app.prompts.wording import A1111, USUAL, Wording
+from hypersd_app.requests import MAX_PROMPT_LENGTH
 from hypersd_app.server.engines.protocol import ImageEngine
 from hypersd_app.ui.i18n.emoji_words import emoji_of
 
 POCKET = "pocket"  # the family whose text encoder reads one chunk
 LONGEST = 500  # characters, as many as the page's field takes
+_STEPS = 20  # over which a prompt may change
 _ENDS = 2  # tokens that mark where a text begins and ends
 # What separates things from each other, and what is said of them rather than their names.
 BETWEEN = re.compile(
@@ -52,17 +57,32 @@ class PromptReading:
     chunks: int = 1
 
 
-def read_prompt(engine: ImageEngine, model: str, prompt: str) -> PromptReading:
+def read_prompt(engine: ImageEngine, model: str, prompt: str, grammar: str = "") -> PromptReading:
     """How `model` reads a prompt; nothing is wrong with it where the model's files don't say."""
     row = next((each for each in engine.models() if each.name == model), None)
-    folder = row.source.path if row is not None else None
-    text = prompt[:LONGEST]
-    if folder is None or not text.strip():
+    if row is None or not prompt.strip():
+        return PromptReading("", ())
+    if row.family in USUAL:  # with weights, and in as many chunks as the words need
+        return in_chunks(row.source.path or Path(), prompt[:MAX_PROMPT_LENGTH], grammar or USUAL[row.family])
+    folder, text = row.source.path, prompt[:LONGEST]
+    if folder is None:
         return PromptReading("", ())
     tokens, room = counted_tokens(folder, text)
-    if row is not None and row.family != POCKET:  # long prompts are read in chunks (engine/sampling/clip_chunks.py)
+    if row.family != POCKET:
         return PromptReading("", unknown_things(folder, text), tokens, room, max(1, math.ceil(tokens / room)) if room else 1)
     return PromptReading(unread(folder, text), unknown_things(folder, text), tokens, room)
+
+
+def in_chunks(model: Path, prompt: str, grammar: str) -> PromptReading:
+    """Tokens and chunks of a prompt in a grammar, as the model that `model` holds reads it. Words of styles are none."""
+    from hypersd_app.ui.clip_tokens import clip_table
+
+    table, text = clip_table(model), take_tags(prompt).text
+    if grammar == A1111:  # of what changes over the steps the longest counts
+        text = max((words for _, words in prompt_schedule(text, _STEPS)), key=len)
+    wording = Wording(text, grammar)
+    tokens = sum(len(table.ids(segment.text)) for segment in wording.segments() if not segment.breaks)
+    return PromptReading("", (), tokens, table.length - _ENDS, len(wording.chunks(table)))
 
 
 def counted_tokens(folder: Path, prompt: str) -> tuple[int, int]:

@@ -59,8 +59,30 @@ def test_nothing_is_told_of_models_whose_files_do_not_say(tmp_path: Path) -> Non
 def test_tokens_are_counted_and_long_prompts_of_other_models_are_read_in_chunks() -> None:
     engine = FakeEngine()
     row = replace(POCKET, source=WeightSource(path=FOLDER))
-    engine.models = lambda: (row, replace(row, name="other", family="sd15"))  # type: ignore[method-assign]
+    engine.models = lambda: (row, replace(row, name="other", family="flux"))  # type: ignore[method-assign]
     short, long = read_prompt(engine, "pocket", "a red apple"), read_prompt(engine, "pocket", MANY)
     assert short.tokens == 3 and long.tokens > long.room == short.room and long.unread and long.chunks == 1
     other = read_prompt(engine, "other", MANY)
     assert other.unread == "" and other.chunks > 1
+
+
+@pytest.mark.parametrize(
+    ("prompt", "grammar", "tokens", "chunks"),
+    [
+        ("a red apple", "", 3, 1),
+        ("(a red apple:1.3)", "a1111", 3, 1),
+        ("a red apple BREAK a cat", "a1111", 5, 2),
+        ("[cat|dog] on a mat", "a1111", 4, 1),
+        ("a red apple <lora:ink:0.5>", "a1111", 3, 1),
+        ("apple, " * 90, "a1111", 180, 3),
+        ("apple " * 75, "comfyui", 75, 1),
+        ("apple " * 76, "comfyui", 76, 2),
+        ("x " * 2500, "", 2500, 34),
+    ],
+)
+def test_real_models_count_tokens_and_chunks_in_either_grammar(prompt: str, grammar: str, tokens: int, chunks: int) -> None:
+    engine = FakeEngine()
+    row = replace(POCKET, name="sd", family="sd15", source=WeightSource(path=FOLDER / "no.safetensors"))
+    engine.models = lambda: (row,)  # type: ignore[method-assign]
+    found = read_prompt(engine, "sd", prompt, grammar)
+    assert (found.tokens, found.chunks, found.room, found.unread, found.unknown) == (tokens, chunks, 75, "", ())

@@ -58,7 +58,7 @@ export class Board {
     this.strips = [this.strip, this.variants];
     this.hand = new Hand(this);
     this.stickers = new Stickers(element, this);
-    this.reader = new PromptReader(element.querySelector(".hs-words"), this.settings);
+    this.reader = new PromptReader(element.querySelector(".hs-words"), this.settings, element.querySelector(".hs-tokens"));
     this.suggest = new Suggest(element.querySelector(".hs-prompt"), {
       model: () => this.settings.model.name, head: () => this.settings.head(false), take: (words) => this.settings.set("prompt", words),
       free: () => this.link && this.link.idle && this.paper.pointer === null,

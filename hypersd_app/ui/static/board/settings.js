@@ -1,9 +1,10 @@
 // The board's settings: kept in the browser, shown only where they mean something for the chosen recipe.
+import { texts } from "../core/bridge.js";
 import { readOwn, writeOwn } from "../core/storage.js";
 import { validSeed } from "./seed.js";
 
 const KEY = "hypersd.settings";
-const NUMBERS = ["steps", "restSteps", "scale", "seed", "eta", "guidance", "size"];
+const NUMBERS = ["steps", "restSteps", "scale", "seed", "eta", "guidance", "size", "clipSkip"];
 
 export class Settings {
   constructor(element, config, onChange) {
@@ -11,6 +12,7 @@ export class Settings {
     this.values = { prompt: config.prompt, steps: 1, scale: 1, seed: 7,
       restSteps: null, eta: null, guidance: null, // null: the recipe's usual value
       size: 0, control: "", // the model's own
+      grammar: "", clipSkip: 0, // the model's usual
       negative: "", model: config.model, recipe: "", styles: {} };
     this.load();
     this.bind();
@@ -72,6 +74,8 @@ export class Settings {
     if (option === "negative") return Boolean(this.recipe.negative) && (this.values.guidance ?? this.recipe.guidance[1]) > 1;
     if (option === "eta") return Boolean(this.recipe.eta) && Math.max(this.values.steps, this.restSteps) > 1;
     if (option === "size") return this.model.sizes.length > 1;
+    if (option === "grammar") return this.model.grammars.length > 0;
+    if (option === "clipSkip") return this.model.clipSkips > 0;
     if (option === "control") return this.model.controls.length > 1;
     return Boolean(this.recipe[option]);
   }
@@ -96,6 +100,8 @@ export class Settings {
     this.fill("recipe", this.model.recipes);
     this.fill("control", this.model.controls);
     this.fill("size", this.model.sizes.map((side) => ({ name: side, title: `${side} × ${side}` })));
+    this.fill("grammar", ["", ...this.model.grammars].map((name) => ({ name, title: texts[`board.grammar.${name || "usual"}`] })));
+    this.fill("clipSkip", Array.from({ length: this.model.clipSkips + 1 }, (_, skip) => ({ name: skip, title: skip || texts["board.grammar.usual"] })));
     this.limit();
     for (const input of this.element.querySelectorAll("[data-set]")) {
       const value = this.shownValue(input.dataset.set);
@@ -129,6 +135,8 @@ export class Settings {
       eta: this.acts("eta") ? v.eta : null,
       guidance_scale: this.acts("guidance") ? v.guidance : null,
       styles: Object.entries(v.styles).map(([name, weight]) => ({ name, weight })),
+      ...(this.acts("grammar") && v.grammar && { prompt_grammar: v.grammar }),
+      ...(this.acts("clipSkip") && v.clipSkip && { clip_skip: v.clipSkip }),
       controlnet_conditioning_scale: v.scale, control: this.control.name || "",
       width: this.side, height: this.side,
       decoder: (rest ? this.model.restDecoder : this.model.liveDecoder) || "",
@@ -138,7 +146,7 @@ export class Settings {
   restore(head) {
     const styles = Object.fromEntries((head.styles || []).map((style) => [style.name, style.weight]));
     const values = { styles, prompt: head.prompt, model: head.model, recipe: head.recipe || "", seed: head.seed,
-      negative: head.negative_prompt || "", size: head.width === head.height && head.width ? head.width : 0, control: head.control || "" };
+      negative: head.negative_prompt || "", grammar: head.prompt_grammar || "", clipSkip: head.clip_skip || 0, size: head.width === head.height && head.width ? head.width : 0, control: head.control || "" };
     // A resting pen's image has its own steps; a moving pen takes no more than those.
     values[head.rest ? "restSteps" : "steps"] = head.num_inference_steps;
     if (head.rest) values.steps = Math.min(this.values.steps, head.num_inference_steps);

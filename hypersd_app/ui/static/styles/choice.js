@@ -6,6 +6,15 @@ export function switched(styles, name) {
   return alone ? {} : { [name]: styles[name] ?? 1 };
 }
 
+// The rows that have a card, `most` of those with all the words and the chosen ones, and how many there are: {rows, count}.
+export function within(styles, { words, most, chosen }) {
+  const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
+  const found = styles.filter((style) => { const own = `${style.title} ${style.name} ${style.trigger}`.toLowerCase(); return wanted.every((word) => own.includes(word)); });
+  const shown = found.slice(0, most);
+  const kept = styles.filter((style) => style.name in chosen && !shown.includes(style));
+  return { rows: [...kept, ...shown], count: found.length };
+}
+
 // This one with the others, or without it.
 export function mixed(styles, name) {
   const { [name]: before, ...others } = styles;

@@ -1,27 +1,69 @@
 // Style cards: the visitor's own image in every style, rendered while nothing else is asked for. The board shows them as
 // a strip, the styles tab as large cards that also tell the words a style adds to the prompt.
-import { callFrame, config, texts } from "../core/bridge.js";
+import { callFrame, callServer, config, texts } from "../core/bridge.js";
 import { say } from "../core/notify.js";
-import { mixed, switched } from "./choice.js";
+import { mixed, switched, within } from "./choice.js";
 
 const IDLE = 1500; // ms without a change
 const AFTER_FAILURE = 10000; // ms
+const AT_ONCE = 24; // cards of the board's strip, and of the tab until more are asked for
 const images = new Map(); // model and style -> {key, source}: shared by all places that show cards
 
 export class StyleStrip {
   constructor(element, board, large) {
-    Object.assign(this, { element, board, large, cards: new Map(), timer: 0, working: false });
+    Object.assign(this, { element, board, large, cards: new Map(), timer: 0, working: false, words: "", most: AT_ONCE });
     document.addEventListener("visibilitychange", () => { if (!document.hidden) this.plan(); });
     this.fill();
     this.plan();
   }
+  // Of thousands of styles a few have cards: those that are chosen, and the first of those that were looked for.
   fill() {
     const { styles } = this.board.settings.model;
-    this.filled = styles;
-    this.marked = null;
-    this.cards = new Map(styles.map((style) => [style.name, this.card(style)]));
+    const { rows, count } = within(styles, { words: this.words, most: this.most, chosen: this.board.settings.values.styles });
+    Object.assign(this, { filled: styles, marked: null, count });
+    this.cards = new Map(rows.map((style) => [style.name, this.card(style)]));
     this.element.replaceChildren(...this.cards.values());
     this.element.hidden = !styles.length;
+    this.detail(rows);
+  }
+  // Other words, or more cards.
+  look(words, most = AT_ONCE) {
+    Object.assign(this, { words, most });
+    this.fill();
+    this.plan();
+  }
+  // Previews and frequent words that did not come with the page.
+  async detail(rows) {
+    const missing = rows.filter((style) => style.tags === undefined);
+    if (missing.length) {
+      const { styles = {} } = await callServer("style_details", { model: this.board.settings.model.name, names: missing.map((style) => style.name) });
+      for (const style of missing) Object.assign(style, { preview: "", tags: [], ...styles[style.name] });
+    }
+    for (const style of rows) {
+      const card = this.cards.get(style.name);
+      if (!card) continue;
+      const image = card.querySelector("img");
+      if (style.preview && !image.src) image.src = style.preview;
+      if (this.large) this.offerWords(card, style);
+    }
+  }
+  // The words that a style was trained with, each a click away from the prompt.
+  offerWords(card, style) {
+    const words = [...new Set([style.trigger, ...style.tags].filter(Boolean))];
+    if (!words.length || card.querySelector(".hs-style-words")) return;
+    const list = Object.assign(document.createElement("div"), { className: "hs-style-words" });
+    list.setAttribute("role", "group");
+    list.setAttribute("aria-label", texts["styles.words"].replace("{name}", style.title));
+    list.append(...words.map((word) => {
+      const button = Object.assign(document.createElement("button"), { type: "button", className: "hs-chip", textContent: word, title: texts["styles.addword"].replace("{words}", word) });
+      button.addEventListener("click", () => this.addWord(word));
+      return button;
+    }));
+    card.append(list);
+  }
+  addWord(word) {
+    const prompt = this.board.settings.values.prompt.trim();
+    if (!prompt.toLowerCase().includes(word.toLowerCase())) this.board.settings.set("prompt", prompt ? `${prompt}, ${word}` : word);
   }
   card(style) {
     const card = document.createElement("div");
@@ -62,6 +104,7 @@ export class StyleStrip {
     const chosen = this.board.settings.values.styles;
     const key = JSON.stringify(chosen);
     if (this.marked === key) return;
+    if (Object.keys(chosen).some((name) => !this.cards.has(name))) this.fill();
     this.marked = key;
     for (const [name, card] of this.cards) {
       card.classList.toggle("hs-chosen", name in chosen);

@@ -10,22 +10,27 @@ function roomOf(tokens, room, chunks) {
 }
 
 export class PromptReader {
-  // `settings` has values.prompt and model, and set(name, value)
-  constructor(element, settings) { Object.assign(this, { element, settings, timer: 0, key: "" }); }
+  // `settings` has values and model, and set(name, value); `counter` shows how much of the room is taken
+  constructor(element, settings, counter) { Object.assign(this, { element, settings, counter, timer: 0, key: "" }); }
   // Called often: asks the server once the words stand still.
   plan() {
-    const key = `${this.settings.model.name} ${this.settings.values.prompt}`;
+    const { model, values: { prompt, grammar } } = this.settings;
+    const key = JSON.stringify([model.name, grammar, prompt]);
     if (key === this.key) return;
     this.key = key;
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.read(key), TYPED);
   }
   async read(key) {
-    const { model, values: { prompt } } = this.settings;
-    const answer = prompt.trim() ? await callServer("reading", { prompt, model: model.name }) : {};
+    const { model, values: { prompt, grammar } } = this.settings;
+    const answer = prompt.trim() ? await callServer("reading", { prompt, model: model.name, prompt_grammar: model.grammars.length ? grammar : "" }) : {};
     if (key === this.key) this.show(answer);
   }
   show({ unread = "", unknown = [], tokens = 0, room = 0, chunks = 1 }) {
+    this.counter.hidden = !room;
+    this.counter.textContent = `${tokens}/${room * chunks}`; // as other programs show it
+    this.counter.setAttribute("aria-label", roomOf(tokens, room, chunks));
+    this.counter.title = roomOf(tokens, room, chunks);
     const parts = [];
     if (unread) parts.push(texts["words.unread"].replace("{words}", unread));
     else if (room && tokens > NEARLY * room) parts.push(roomOf(tokens, room, chunks)); // before words are cut
