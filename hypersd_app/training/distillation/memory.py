@@ -92,6 +92,7 @@ class Setting:
     t: Tensor
     conditioning: Conditioning
     frozen: int
+    judge_side: int
 
     @staticmethod
     def on_meta(config: StudentConfig, shapes: Shapes) -> Setting:
@@ -121,6 +122,7 @@ class Setting:
             t=torch.full((batch,), 999),
             conditioning=_conditioning(unet, batch),
             frozen=shapes.frozen * 4,
+            judge_side=CLIPVisionConfig(**shapes.judge).image_size,
         )
 
     @property
@@ -155,58 +157,65 @@ def _fake(tensor: Tensor) -> Tensor:
     return torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
 
 
-def _measured(name: str, setting: Setting, run: Callable[[Setting], None]) -> Phase:
+def _measured(name: str, setting: Setting, run: Callable[[Setting], int]) -> Phase:
     for parameter in setting.trained():  # there already, and counted in what is held
         parameter.grad = torch.zeros_like(parameter)
     with flop_counter() as counter, PeakMemory() as tracker:
-        run(setting)
+        repeated = run(setting)
     held = setting.held()
-    return Phase(name=name, peak=held + tracker.peak, held=held, flops=counter.get_total_flops())
+    return Phase(name=name, peak=held + tracker.peak, held=held, flops=counter.get_total_flops() + repeated)
 
 
 def _autocast() -> contextlib.AbstractContextManager[Any]:
     return torch.autocast("cpu", torch.bfloat16)
 
 
-def consistency(setting: Setting) -> None:
+def consistency(setting: Setting) -> int:
     """TSCD's distance and its adversarial part."""
     networks, x, t, conditioning = setting.networks, setting.x, setting.t, setting.conditioning
     _guided(networks, x, t, conditioning)
     goal = networks.target(x, t, conditioning).float()
     reached = networks.student(x, t, conditioning).float()
     ((reached - goal).square().mean() + _adversarial(setting, reached)).backward()
+    return 0
 
 
-def matching(setting: Setting) -> None:
-    """Distribution matching: the student's graph waits while the fake score learns; then the real data's discriminator."""
+def matching(setting: Setting) -> int:
+    """Distribution matching: the student's graph waits while the fake score learns; then the real data's discriminator.
+
+    The fake score's step is run once: the others take no more memory.
+    """
     networks, t, conditioning = setting.networks, setting.t, setting.conditioning
     x0 = networks.student(setting.x, t, conditioning).float()
-    for _ in range(setting.config.score.fake_steps):
+    with flop_counter() as counter:
         made = x0.detach()
         if setting.config.score.fresh:
             with torch.no_grad():
                 made = networks.student(setting.x, t, conditioning).float()
         with networks.training_fake():
             (networks.live_fake(made, t, conditioning).float() - made).square().mean().backward()
-        for parameter in networks.fake_parameters().values():
-            parameter.grad = None
+    for parameter in networks.fake_parameters().values():
+        parameter.grad = None
     gradient = networks.fake(x0.detach(), t, conditioning) - _guided(networks, x0.detach(), t, conditioning)
     ((x0 * gradient).mean() + _adversarial(setting, x0)).backward()
+    return (setting.config.score.fake_steps - 1) * counter.get_total_flops()
 
 
-def reward(setting: Setting) -> None:
+def reward(setting: Setting) -> int:
     """Rewards of decoded crops."""
     x0, crop = setting.networks.student(setting.x, setting.t, setting.conditioning).float(), setting.config.feedback.crop
     with _autocast():
         pictures = setting.decoder.decode(x0[:, :, :crop, :crop] if crop else x0, return_dict=False)[0].float()
     total = torch.zeros(())
     for judge in setting.judges:
-        side = judge.config.image_size
+        side = setting.judge_side
         total = total + judge(functional.interpolate(pictures, (side, side), mode="bicubic", antialias=True)).pooler_output.mean()
     total.backward()
+    return 0
 
 
-LOSSES: Mapping[str, Callable[[Setting], None]] = {"consistency": consistency, "distribution matching": matching, "reward": reward}
+# Each returns the work that it does in training and did not do here.
+LOSSES: Mapping[str, Callable[[Setting], int]] = {"consistency": consistency, "distribution matching": matching, "reward": reward}
 
 
 def _guided(networks: AdapterNetworks, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:

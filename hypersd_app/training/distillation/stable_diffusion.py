@@ -28,7 +28,7 @@ from hypersd_app.training.data.aspect_buckets import fitted
 from hypersd_app.training.data.shards import Shards
 from hypersd_app.training.distillation.cached_source import CachedSource, is_cache, write_shards
 from hypersd_app.training.distillation.config import StudentConfig
-from hypersd_app.training.distillation.train import TeacherModel, distil
+from hypersd_app.training.distillation.train import TeacherModel, distil, offer_feedback
 from hypersd_app.training.workspace import Workspace
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
@@ -227,4 +227,6 @@ def make_shards(teacher: Path, images: Path, folder: Path, buckets: bool, progre
 def train(config: StudentConfig, teacher: Path, images: Path, workspace: Workspace, folder: Path, progress: Progress) -> None:
     """Distil an SD1.5 or SDXL folder on captioned pictures; see `train.train`."""
     processes = Processes.open(config.precision)
-    distil(config, open_teacher(config, teacher, images, workspace, processes), processes, folder, progress)
+    model = open_teacher(config, teacher, images, workspace, processes)
+    if distil(config, model, processes, folder, progress) and processes.is_main_process:
+        offer_feedback(config, folder, workspace)

@@ -72,7 +72,8 @@ class Distiller:
 
     def _backward(self, step: int, batch: Batch) -> dict[str, float]:
         """Accumulates each loss's gradients before the next one begins, so that no two graphs are held at once."""
-        total, figures = 0.0, {}
+        total = 0.0
+        figures: dict[str, float] = {}
         for loss in self.losses:
             found = loss(step, batch)
             if found is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +130,8 @@ def pocket_teacher(config: StudentConfig, workspace: Workspace, processes: Proce
 def train(config: StudentConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
     """Distil or resume in `folder`; writes the averaged weights as a LoRA to `folder/accelerator.safetensors`."""
     processes = Processes.open(config.precision)
-    distil(config, pocket_teacher(config, workspace, processes), processes, folder, progress)
+    if distil(config, pocket_teacher(config, workspace, processes), processes, folder, progress) and processes.is_main_process:
+        offer_feedback(config, folder, workspace)
 
 
 def distil(config: StudentConfig, teacher: TeacherModel, processes: Processes, folder: Path, progress: Progress) -> bool:
@@ -246,6 +248,13 @@ def save_student(context: Context, folder: Path, family: str) -> None:
     else:
         save_lora(networks.unet, ACCELERATOR, path, metadata)
     write_for_other_programs(path, family)
+
+
+def offer_feedback(config: StudentConfig, folder: Path, workspace: Workspace) -> None:
+    """Puts a feedback LoRA among the user's styles, whose strength, in Compare as elsewhere, is its scale."""
+    if config.method == FEEDBACK:
+        workspace.user_styles.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / FEEDBACK_FILE, workspace.user_styles / f"{folder.name}.safetensors")
 
 
 def how_to_run(config: StudentConfig) -> str:

@@ -41,22 +41,22 @@ def _pooled(block: nn.Module, x: Tensor, pool: Callable[[Tensor], Tensor]) -> Te
     return torch.cat([*block._forward(x)[:-1], block.branch_pool(pool(x))], 1)  # type: ignore[operator]
 
 
-class _A(InceptionA):
+class _A(InceptionA):  # type: ignore[misc]
     def forward(self, x: Tensor) -> Tensor:
         return _pooled(self, x, _average)
 
 
-class _C(InceptionC):
+class _C(InceptionC):  # type: ignore[misc]
     def forward(self, x: Tensor) -> Tensor:
         return _pooled(self, x, _average)
 
 
-class _E(InceptionE):
+class _E(InceptionE):  # type: ignore[misc]
     def forward(self, x: Tensor) -> Tensor:
         return _pooled(self, x, _average)
 
 
-class _LastE(InceptionE):
+class _LastE(InceptionE):  # type: ignore[misc]
     def forward(self, x: Tensor) -> Tensor:
         return _pooled(self, x, _largest)
 
