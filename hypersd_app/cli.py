@@ -59,7 +59,8 @@ def new_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         ("evaluate", "measure a model's images", _add_evaluate, _evaluate),
         (
             "bench",
-            "measure speed; `bench stroke`: the board in a browser, `bench load`: many visitors, `bench soak` and `bench worst`: "
+            "measure speed; `bench stroke` and `bench drawing`: the board in a browser, `bench load`: many visitors, "
+            "`bench soak` and `bench worst`: "
             "hostile ones too, `bench training`: a step, `bench card`: all of a graphics card",
             *_bench_of(arguments),
         ),
@@ -154,17 +155,16 @@ def _evaluate(args: argparse.Namespace, settings: Settings) -> int:
 
 def _bench_of(arguments: Sequence[str]) -> tuple[Callable[[argparse.ArgumentParser], None], Command]:
     """What `bench` runs: the engine's parts, or what the word after it names."""
-    if "stroke" in arguments:
-        return _add_stroke_bench, _stroke_bench
-    if "card" in arguments:
-        return _add_card_bench, _card_bench
-    if "training" in arguments:
-        return _add_training_bench, _training_bench
-    if "soak" in arguments:
-        return _add_soak_bench, _soak_bench
-    if "worst" in arguments:
-        return _add_worst_bench, _worst_bench
-    return (_add_load_bench, _load_bench) if "load" in arguments else (_add_bench, _bench)
+    subjects: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Command]] = {
+        "stroke": (_add_stroke_bench, _stroke_bench),
+        "drawing": (_add_drawing_bench, _drawing_bench),
+        "card": (_add_card_bench, _card_bench),
+        "training": (_add_training_bench, _training_bench),
+        "soak": (_add_soak_bench, _soak_bench),
+        "worst": (_add_worst_bench, _worst_bench),
+        "load": (_add_load_bench, _load_bench),
+    }
+    return next((rows for name, rows in subjects.items() if name in arguments), (_add_bench, _bench))
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
@@ -189,6 +189,18 @@ def _stroke_bench(args: argparse.Namespace, settings: Settings) -> int:
     from hypersd_app.bench.browser.stroke import run_stroke_bench
 
     return run_stroke_bench(args, settings)
+
+
+def _add_drawing_bench(parser: argparse.ArgumentParser) -> None:
+    from hypersd_app.bench.browser.drawing import add_drawing_arguments
+
+    add_drawing_arguments(parser)
+
+
+def _drawing_bench(args: argparse.Namespace, settings: Settings) -> int:
+    from hypersd_app.bench.browser.drawing import run_drawing_bench
+
+    return run_drawing_bench(args, settings)
 
 
 def _add_card_bench(parser: argparse.ArgumentParser) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from hypersd_app.catalog.specs import WeightSource
 from hypersd_app.requests import GenerationRequest
 from hypersd_app.server.http.png_recipes import png_bytes, with_recipe
-from tests.support.board_page import WAIT, BoardPage
+from hypersd_app.settings import ROOT
+from tests.support.board_page import WAIT, BoardPage, still
+from tests.support.fake_engine import POCKET
 from tests.support.pen import Hands
 from tests.support.studio import Served
 
@@ -183,3 +187,53 @@ def test_what_is_saved_while_stopped_is_what_is_shown(board: BoardPage, studio: 
         board.page.locator('[data-act="save"]').click()
     assert "a-boat" in saving.value.suggested_filename
     assert studio.engine.requests[-1].prompt == "a boat"
+
+
+def strip() -> bytes:
+    """A wide, dark picture with a light bar."""
+    image = Image.new("RGB", (256, 96), (12, 12, 16))
+    image.paste((240, 240, 240), (60, 40, 200, 52))
+    return png_bytes(image)
+
+
+def test_a_wide_dark_sketch_has_no_bars_of_ink_and_its_letterbox_no_lines(board: BoardPage) -> None:
+    file = {"name": "strip.png", "mimeType": "image/png", "buffer": strip()}
+    board.page.locator('.hs-file[data-file="sketch"]').set_input_files(file)
+    board.wait_for("hypersd.board.drawing.visible.length === 1")
+    still(board.page)
+    ink = board.page.evaluate(
+        """async () => { await new Promise((done) => setTimeout(done, 0));
+            const sheet = hypersd.board.paper.control.canvas, side = sheet.width;
+            const data = sheet.getContext("2d").getImageData(0, 0, side, side).data;
+            const at = (x, y) => data[4 * (Math.round(y * side) * side + Math.round(x * side))];
+            return [at(0.5, 0.48), at(0.5, 0.1), at(0.5, 0.9), at(0.1, 0.4), at(0.9, 0.5)]; }"""
+    )
+    assert ink[0] != ink[1] and len(set(ink[1:])) == 1, "the bar alone is ink"
+    board.page.keyboard.press("Control+z")
+    board.page.locator('.hs-file[data-file="trace"]').set_input_files(file)
+    expect(board.page.locator(".hs-reference")).to_be_visible(timeout=WAIT)
+    board.page.get_by_role("button", name="Layers").click()
+    for _ in range(2):
+        board.page.evaluate("() => hypersd.board.reference.toLines()")
+        board.wait_for("hypersd.board.drawing.visible.some((stroke) => stroke.tool === 'brush')")
+    heights = [y / 1024 for points in board.points() for y in points[1::3]]
+    assert heights and min(heights) > 0.35 and max(heights) < 0.65, "no line where the picture ends"
+
+
+def test_words_without_room_and_unknown_ones_are_told_on_the_board(
+    studio: Served, visitor: Callable[..., BoardPage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = replace(POCKET, source=WeightSource(path=ROOT / "assets" / "pocket"))
+    monkeypatch.setattr(studio.engine, "models", lambda: (row,))
+    board = visitor(studio.address).open()
+    words = board.page.locator(".hs-words")
+    board.describe("a red kitchn")
+    expect(words).to_contain_text("kitchn")
+    words.get_by_role("button").click()
+    assert board.page.locator(".hs-prompt").input_value() == "a red kitchen"
+    expect(words).to_be_hidden()
+    expect(board.page.locator(".hs-tokens")).to_have_text("3/30")
+    board.describe(" and ".join(["a red cat"] * 12))
+    expect(words).to_contain_text("Not read")
+    board.describe("кошка")
+    expect(words.get_by_role("button")).to_contain_text("cat")

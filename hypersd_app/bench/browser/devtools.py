@@ -63,6 +63,13 @@ class Tab:
                 raise HyperSDError(f"The page was waited for in vain: {function}")
             time.sleep(LOOK_EVERY)
 
+    def counts(self) -> dict[str, float]:
+        """Bytes of the scripts' heap, elements, listeners and more, once the garbage is gone."""
+        self._send("HeapProfiler.collectGarbage")
+        self._send("Performance.enable")
+        told = self._send("Performance.getMetrics")["metrics"]
+        return {str(row["name"]): float(row["value"]) for row in told}
+
     def move(self, x: float, y: float) -> None:
         """The mouse to a place, in CSS pixels."""
         self._at = (x, y)
