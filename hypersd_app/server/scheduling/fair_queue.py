@@ -49,8 +49,8 @@ class LazyRequest:
     build: Callable[[], GenerationRequest]
     model: str = ""
     long: bool = False
-    beside: tuple[GenerationRequest, ...] = ()  # of a job, drawn in the same call where a device is lent by the call
     steps: int = 1
+    beside: tuple[GenerationRequest, ...] = ()  # of a job, drawn in the same call where a device is lent by the call
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
