@@ -76,6 +76,7 @@ class Settings:
     styles: Path = field(default_factory=partial(_in_working_folder, "styles"))  # LoRA files of the user's own
     memory_gb: float = 0.0  # budget for resident models; 0 takes three quarters of what is free
     offline: bool = False  # never ask the Hub
+    hashing: bool = True  # read every model file once in the background, so that recipes find it by its hash
     revisions: str = ""  # of Hub repositories, "owner/name=sha owner/name=sha"; others are at their main branch
     safety: str = "auto"  # auto: on when others than this machine's users can reach the studio; on; off
     blocked_words: str = ""  # a text file, a word or phrase a line, added to the block list

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from hypersd_app.engine.interfaces import Conditioning, Residuals
 from hypersd_app.engine.memory.budget import free_bytes, is_out_of_memory, release
 from hypersd_app.engine.memory.device import Hardware
 from hypersd_app.engine.sampling.layout_cache import LayoutCache, layout_prior
+from hypersd_app.errors import HyperSDError
 from hypersd_app.models.control_image import control_tensor
 
 logger = logging.getLogger(__name__)
@@ -159,6 +161,7 @@ class TorchDecoder:
         self._dtype = vae_dtype(vae, hardware)
         self._decode = maybe_compiled(self._plain, hardware)
         self._tiled = False
+        self.widened = ""  # for people: that it overflowed in its own precision, "" if it did not
 
     @property
     def state(self) -> str:
@@ -170,18 +173,36 @@ class TorchDecoder:
         return decoded
 
     def __call__(self, latents: Tensor) -> Tensor:
+        """Raises HyperSDError if it gives no numbers, in float32 neither."""
         self._arrive()
+        decoded = self._decoded(latents)
+        if self._dtype != torch.float32 and not bool(decoded.isfinite().all()):
+            self._widen()
+            decoded = self._decoded(latents)
+        if not bool(decoded.isfinite().all()):
+            raise HyperSDError("The decoder (VAE) gives no numbers for this image. Another decoder or model may do.")
+        return pixels(decoded)
+
+    def _decoded(self, latents: Tensor) -> Tensor:
         scaled = (latents / self._scale).to(self._dtype, memory_format=torch.channels_last)
         if not self._tiled and self._bytes(scaled) > free_bytes(self._device):
             self._tile()
         try:
-            return pixels(self._plain(scaled) if self._tiled else self._decode(scaled))
+            return self._plain(scaled) if self._tiled else self._decode(scaled)
         except (MemoryError, RuntimeError) as error:
             if self._tiled or not is_out_of_memory(error):
                 raise
         release(self._device)
         self._tile()
-        return pixels(self._plain(scaled))
+        return self._plain(scaled)
+
+    def _widen(self) -> None:
+        """Compute in float32 from now on, on a copy: the module itself may have to come and go as it is."""
+        name = str(self._dtype).removeprefix("torch.")
+        logger.warning("the decoder gives no numbers in %s and goes on in float32", name)
+        self.widened = f", decoder in float32 for it gives no numbers in {name}"
+        self.module = copy.deepcopy(self.module).to(torch.float32)
+        self._dtype = torch.float32
 
     def _bytes(self, latents: Tensor) -> int:
         """What decoding takes at its end, where images are widest, by a generous guess."""

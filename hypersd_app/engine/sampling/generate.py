@@ -61,7 +61,7 @@ class DenoisingPipeline:
     @property
     def label(self) -> str:
         """What runs it, where its weights are, and whether what has run so far was compiled."""
-        return self.placed + compiled_words(self.denoiser, self.control, self.decoder)
+        return self.placed + compiled_words(self.denoiser, self.control, self.decoder) + getattr(self.decoder, "widened", "")
 
     @torch.inference_mode()
     def render(self, plans: Sequence[Plan], clock: Clock, on_step: OnStep | None) -> list[list[Pixels]]:

@@ -19,9 +19,9 @@ def open_engine(settings: Settings) -> ImageEngine:
     if settings.replicas or settings.ray_application:
         from hypersd_app.server.engines.ray.start import open_ray_engine
 
-        return open_ray_engine(settings, build_engine, Catalog(settings, behind=True, hashing=True))
+        return open_ray_engine(settings, build_engine, Catalog(settings, behind=True, hashing=settings.hashing))
     if settings.worker and not os.environ.get("SPACES_ZERO_GPU"):
-        catalog = Catalog(settings, behind=True, hashing=True)
+        catalog = Catalog(settings, behind=True, hashing=settings.hashing)
         return WorkerEngine(functools.partial(build_engine, settings), catalog, settings.hang_seconds)
     engine = build_engine(settings)
     if os.environ.get("SPACES_ZERO_GPU"):
