@@ -67,6 +67,14 @@ def without_code(text: Tensor, size: LayoutSize) -> Tensor:
     return text[:, :-1] if size.code else text
 
 
+def coded(text: Tensor, size: LayoutSize, noise: Tensor | None) -> Tensor:
+    """Embeddings (B, L, 384) as a model with such a prior reads them: with the code of the noise an image begins at, if any.
+
+    `noise` (B, ...); None: text that has no layout. Without codes the text is as it was.
+    """
+    return with_code(text, None if noise is None else code_of(noise, size.code)) if size.code else text
+
+
 def code_of(noise: Tensor, size: int) -> Tensor:
     """The code (B, size) of images that begin at `noise` (B, ...), standard normal: its first numbers, so that a seed says all."""
     return noise.flatten(1)[:, :size]

@@ -10,7 +10,7 @@ from diffusers import DDPMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
 from hypersd_app.models.configs import signature_with
-from hypersd_app.models.layout import LayoutPrior, LayoutSize, changed, code_of, with_code, without_code
+from hypersd_app.models.layout import LayoutPrior, LayoutSize, changed, coded, size_of, without_code
 from hypersd_app.models.legacy_keys import LegacyKeysMixin
 from hypersd_app.models.shapes import LATENT_CHANNELS, LATENT_SIDE, LAYOUT_CHANGE, TEXT_DIMENSION
 
@@ -65,12 +65,8 @@ class PocketUNet(LegacyKeysMixin, UNet2DConditionModel):
 
 
 def with_code_of(unet: Any, text: Tensor, noise: Tensor | None) -> Tensor:
-    """Embeddings (B, L, 384) as `unet` reads them: with the code of the noise an image begins at, if its layouts have one.
-
-    `noise` (B, ...); None: the unconditional text, which has no layout.
-    """
-    size = unet.layout.size.code if isinstance(unet, PocketUNet) else 0
-    return with_code(text, None if noise is None else code_of(noise, size)) if size else text
+    """Embeddings (B, L, 384) as `unet` reads them, see `coded`. `noise` None: the unconditional text, which has no layout."""
+    return coded(text, unet.layout.size, noise) if isinstance(unet, PocketUNet) else text
 
 
 def new_unet(
@@ -98,6 +94,17 @@ def new_unet(
         addition_embed_type_num_heads=6,
         layout_size=layout.to_json() if layout.code else None,
     )
+
+
+def with_prior(unet: PocketUNet, state: Mapping[str, Tensor]) -> PocketUNet:
+    """`unet` with the layout prior of these weights in its own one's place, which may be of another size."""
+    size = size_of(state)
+    if size != unet.layout.size:
+        kept = {name: value for name, value in unet.state_dict().items() if not name.startswith("layout.")}
+        unet = PocketUNet.from_config(unet.config, layout_size=size.to_json() if size.code else None)
+        unet.load_state_dict(kept, strict=False)
+    unet.layout.load_state_dict(state)
+    return unet
 
 
 def new_scheduler() -> DDPMScheduler:

@@ -210,7 +210,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
         "what",
         nargs="?",
         default="all",
-        choices=("all", "sheets", "figures", "doodles", "styles", "photo", "convert"),
+        choices=("all", "sheets", "figures", "doodles", "styles", "words", "quick-draw", "photo", "convert"),
         help="Pocket's sheets and tables; photo: SD1.5 or SDXL and its students; convert: published weights (default: all)",
     )
     parser.add_argument("--output", type=Path, help="folder for sheets and tables (default: assets/pocket/evaluation)")
@@ -218,6 +218,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
         "--student", action="append", default=[], help="a run of `train student` in place of the newest; repeatable"
     )
     parser.add_argument("--pictures", type=int, default=500, help="images per row of the tables (default: 500)")
+    parser.add_argument("--drawings", type=Path, help="quick-draw: a file or folder of Quick, Draw! drawings (.ndjson, .ndjson.gz)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--teacher", type=Path, help="photo: a diffusers folder; --student then names safetensors files")
     parser.add_argument("--prompts", type=Path, help="photo: a .txt of captions, or COCO's captions_val2017.json")
@@ -239,6 +240,8 @@ def run_evaluate(args: argparse.Namespace, settings: Settings) -> int:
         return _evaluate_doodles(workspace, output, args.seed)
     if args.what == "styles":
         return _evaluate_styles(workspace, output, args.seed)
+    if args.what == "quick-draw":
+        return _evaluate_quick_draw(workspace, output, args.drawings, args.seed)
     if not 20 <= args.pictures <= 50_000:
         raise InvalidRequest("pictures", args.pictures, "20 to 50000")
     evaluate_models(workspace, output, args.what, args.student, args.pictures, args.seed)
@@ -271,13 +274,17 @@ def _evaluate_photo(args: argparse.Namespace, workspace: Workspace) -> int:
 
 def evaluate_models(workspace: Workspace, output: Path, what: str, students: list[str], count: int, seed: int) -> None:
     """Sheets, figures or all of teacher and students. What was drawn before is not drawn again."""
-    from hypersd_app.training.evaluation import models, report, sheets
+    from hypersd_app.training.evaluation import known_words, models, report, sheets
 
     sampler = models.new_sampler(workspace)
     cache = models.LatentCache(workspace.runs / "evaluation" / "latents")
     found = [cache.remembered(model) for model in models.load_models(workspace, sampler, students)]
     if what in ("all", "sheets"):
         sheets.write_sheets(found, sampler, output, seed)
+    if what == "words":
+        rows = known_words.measure(found, workspace, sampler, seed)
+        known_words.write(rows, found, sampler, output, seed)
+        print(known_words.markdown(rows))
     if what in ("all", "figures"):
         measured = report.measure(found, workspace, sampler, count, seed)
         report.write(measured, output)
@@ -289,6 +296,19 @@ def _evaluate_doodles(workspace: Workspace, output: Path, seed: int) -> int:
 
     found = report.measure(workspace, seed)
     report.write(found, output)
+    print(report.markdown(found))
+    return 0
+
+
+def _evaluate_quick_draw(workspace: Workspace, output: Path, drawings: Path | None, seed: int) -> int:
+    from hypersd_app.training.evaluation.doodles import quick_draw_report as report
+    from hypersd_app.training.evaluation.doodles.quick_draw import read_quick_draw
+
+    if drawings is None:
+        raise InvalidRequest("drawings", None, "--drawings with a file or folder of Quick, Draw! drawings")
+    doodles = read_quick_draw(drawings)
+    found = report.measure(workspace, doodles, seed)
+    report.write(found, doodles, output)
     print(report.markdown(found))
     return 0
 

@@ -13,7 +13,7 @@ import torch
 
 from hypersd_app.catalog.builtin import ACCELERATOR
 from hypersd_app.errors import InvalidRequest
-from hypersd_app.models.autoencoder import PocketAutoencoder
+from hypersd_app.models.autoencoders import load_autoencoder
 from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.pocket import PocketUNet, new_scheduler
 from hypersd_app.training.controlnet import layout_stage
@@ -89,17 +89,17 @@ def _export(config: PlainConfig, workspace: Workspace, folder: Path, progress: P
     """Copy what this workspace trained into the shipped folder, in float16."""
     assets = workspace.assets
     decoder = workspace.run("autoencoder", f"{workspace.family}-decoder") / "model"
-    vae = decoder if decoder.exists() else workspace.weights("autoencoder", "model", "vae")
+    vae = decoder if decoder.exists() else workspace.vae
     tuned = workspace.run("controlnet", f"{workspace.family}-student") / "controlnet"
     control = tuned if tuned.exists() else workspace.run("controlnet", workspace.family) / "controlnet"
-    parts: tuple[tuple[Any, Path, str], ...] = (
-        (PocketAutoencoder, vae, "vae"),
-        (PocketUNet, workspace.run("teacher", workspace.family) / "unet", "unet"),
-        (PocketControlNet, control, "controlnet"),
+    parts: tuple[tuple[Callable[[Path], Any], Path, str], ...] = (
+        (load_autoencoder, vae, "vae"),
+        (PocketUNet.from_pretrained, workspace.run("teacher", workspace.family) / "unet", "unet"),
+        (PocketControlNet.from_pretrained, control, "controlnet"),
     )
-    for number, (kind, source, name) in enumerate(parts):
+    for number, (load, source, name) in enumerate(parts):
         if source.exists() and source != assets / name:
-            kind.from_pretrained(source).to(torch.float16).save_pretrained(assets / name)
+            load(source).to(torch.float16).save_pretrained(assets / name)
             _forget_source(assets / name / "config.json")
         progress(number + 1, len(parts), {})
     accelerator = workspace.run("student", workspace.family) / ACCELERATOR

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from hypersd_app.catalog.builtin import ACCELERATOR
 from hypersd_app.errors import ModelUnavailable
-from hypersd_app.models.autoencoder import PocketAutoencoder
+from hypersd_app.models.autoencoders import PocketVae, load_autoencoder
 from hypersd_app.models.controlnet import PocketControlNet
+from hypersd_app.models.layout import LayoutPrior, size_of
 from hypersd_app.models.pocket import PocketUNet
 from hypersd_app.training.core.device import in_float32, place, training_device
 from hypersd_app.training.data.compositions import Compositions
@@ -82,9 +83,15 @@ class Workspace:
         return TextEmbedder(self.assets)
 
     @cached_property
-    def autoencoder(self) -> PocketAutoencoder:
+    def autoencoder(self) -> PocketVae:
         """The family's autoencoder, float32 on the training device."""
-        return PocketAutoencoder.from_pretrained(self.weights("autoencoder", "model", "vae")).float().to(training_device())
+        return load_autoencoder(self.vae).float().to(training_device())
+
+    @property
+    def vae(self) -> Path:
+        """The folder of the newest autoencoder: of stickers, of images on white, else the one that ships."""
+        stickers = self.run("sticker-autoencoder", self._model_family) / "model"
+        return stickers if stickers.exists() else self.weights("autoencoder", "model", "vae")
 
     def teacher(self) -> PocketUNet:
         """A fresh copy of the newest teacher, float32 on the training device."""
@@ -100,6 +107,13 @@ class Workspace:
         if not (self.assets / "unet" / "config.json").exists():
             raise ModelUnavailable(f"No layout prior in {trained.parent}: run `train layout --preset {self._model_family}` first.")
         return PocketUNet.from_pretrained(self.assets / "unet").float().layout.state_dict()
+
+    def prior(self) -> LayoutPrior:
+        """A frozen copy of the newest layout prior, float32 on the training device. Raises ModelUnavailable."""
+        state = self.layout()
+        prior = LayoutPrior(size_of(state)).requires_grad_(False)
+        prior.load_state_dict(state)
+        return prior.to(training_device())
 
     def load_drawn(self, controlnet: PocketControlNet) -> None:
         """Give a ControlNet what the sketches stage has learnt on this machine, if anything."""

@@ -25,10 +25,9 @@ from hypersd_app.engine.memory.placement import Footprint
 from hypersd_app.engine.plan import Choice
 from hypersd_app.engine.sampling.text import PromptEncoder
 from hypersd_app.errors import ModelUnavailable
-from hypersd_app.models.autoencoder import PocketAutoencoder
+from hypersd_app.models.autoencoders import POCKET_AUTOENCODERS
 from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.pocket import PocketUNet
-from hypersd_app.models.sticker_autoencoder import StickerAutoencoder
 from hypersd_app.models.text_encoder import MaskedBertModel
 from hypersd_app.weights.downloads import Progress
 from hypersd_app.weights.hub import Hub
@@ -36,7 +35,6 @@ from hypersd_app.weights.hub import Hub
 logger = logging.getLogger(__name__)
 
 TOP = ""  # the top folder of a repository
-POCKET_AUTOENCODERS = {kind.__name__: kind for kind in (PocketAutoencoder, StickerAutoencoder)}
 
 
 class Loader:

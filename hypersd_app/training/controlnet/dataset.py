@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hypersd_app.models.autoencoder import PocketAutoencoder
+from hypersd_app.models.autoencoders import PocketVae
 from hypersd_app.models.control_image import control_tensor
+from hypersd_app.models.layout import LayoutPrior
 from hypersd_app.models.shapes import LATENT_SIDE, MAX_TOKENS
 from hypersd_app.training.core.device import to_device
 from hypersd_app.training.core.loop import Progress
@@ -29,10 +30,11 @@ from hypersd_app.training.data.scenes import Scene
 from hypersd_app.training.data.scribbles import Share, scribble, silhouette
 from hypersd_app.training.data.words.grammar import with_article
 from hypersd_app.training.pocket.layout_prior import fills_the_picture, remembered
+from hypersd_app.training.pocket.teacher import with_nearest_layouts
 from hypersd_app.training.workspace import Workspace
 
 CELL = PICTURE_SIZE // LATENT_SIDE  # px of one latent
-FORM = 2  # of the drawings; another number when they are made in another way
+FORM = 3  # of the drawings; another number when they are made in another way
 RECOLOURED = Share(filled=0.25, outlined=0.5)  # of pictures in unusual colours: those are what ink is for
 _INKED = 60  # between the strongest and weakest channel of a stroke that has a colour
 _MOSTLY = 0.4  # of the ink, from which on its colour is what a drawing asks for
@@ -50,7 +52,8 @@ class DrawingConfig:
 
     The weights say how often pictures of the main set, of familiar things and of things in unusual colours are shown beside
     others. `most_cells`: how far a picture and its strokes are moved together, in latent cells of 16 px. `bent`: the share of
-    pictures of a single thing that take yet another shape each time they are shown.
+    pictures of a single thing that take yet another shape each time they are shown. `candidates`: of so many random codes of a
+    layout the one goes with an image whose layout is nearest; few, since a seed knows nothing of the sketch.
     """
 
     anywhere: int = 16_000
@@ -60,6 +63,7 @@ class DrawingConfig:
     recoloured_weight: float = 0.4
     most_cells: int = 2
     bent: float = 0.0
+    candidates: int = 3
     seed: int = 0
     workers: int = 2
 
@@ -68,7 +72,8 @@ class DrawingConfig:
 class Batch:
     """Latents float32 (B, 16, 16, 16), control pictures (B, 3, 256, 256), caption embeddings (B, 32, 384).
 
-    `things`, int64 (B,), are the concepts that the captions name; -1 for captions of several, of unusual colours, or dropped.
+    With a code of a layout embeddings are (B, 33, 384), see `with_code`. `things`, int64 (B,), are the concepts that the
+    captions name; -1 for captions of several, of unusual colours, or dropped.
     """
 
     latents: Tensor
@@ -87,7 +92,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class DrawnFrom:
-    """The pictures themselves: those of the data that are `whole`, then those put anywhere, uint8 (N, 256, 256, 3)."""
+    """The pictures themselves, uint8 (N, 256, 256, 4): those of the data that are `whole`, then those put anywhere.
+
+    RGB is as it looks on white, the last channel alpha.
+    """
 
     data: PictureData
     whole: NDArray[np.int64]
@@ -95,7 +103,7 @@ class DrawnFrom:
 
     def __getitem__(self, row: int) -> NDArray[np.uint8]:
         start = len(self.whole)
-        return np.ascontiguousarray(self.data.pictures[self.whole[row]] if row < start else self.small[row - start])
+        return np.ascontiguousarray(self.data.rgba[self.whole[row]] if row < start else self.small[row - start])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +119,8 @@ class DrawnPictures:
     embeddings: Tensor  # (N + 1, L, 384); the last is of ""
     things: Tensor  # int64 (N + 1,), as in `Batch`
     blank: Tensor  # latents of white paper
-    autoencoder: PocketAutoencoder
+    autoencoder: PocketVae
+    prior: LayoutPrior
 
     @staticmethod
     def of(config: DrawingConfig, workspace: Workspace, progress: Progress) -> DrawnPictures:
@@ -136,6 +145,7 @@ class DrawnPictures:
             things=torch.tensor([*(_thing(data.scenes[index]) for index in indices), -1]),
             blank=blank_latents(workspace.autoencoder),
             autoencoder=workspace.autoencoder,
+            prior=workspace.prior(),
         )  # fmt: skip
 
     def batch(self, count: int, caption_drop: float, seed: int, step: int) -> Batch:
@@ -149,7 +159,8 @@ class DrawnPictures:
         self._bend(latents, control, chosen, to_bend, rng)
         dropped = torch.rand(count, generator=generator) < caption_drop
         shown = torch.where(dropped, len(self.captions), chosen)
-        return Batch(latents, control, self.text(shown), self.things[shown])
+        text = with_nearest_layouts(self.prior, self.text(shown), latents, ~dropped, self.config.candidates, generator)
+        return Batch(latents, control, text, self.things[shown])
 
     def rows(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Latents and control pictures of some."""
@@ -220,7 +231,7 @@ def put_elsewhere(
 
 
 def put_anywhere(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """What stands on a white picture (256, 256, 3), whole, but smaller, somewhere else, turned, stretched and often mirrored.
+    """What stands on a white picture with alpha (256, 256, 4), whole, but smaller, elsewhere, turned, stretched and often mirrored.
 
     So what the words make expect has another shape than what is drawn, as with people's drawings, and the ink is to win.
     """
@@ -228,7 +239,7 @@ def put_anywhere(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArra
     mirror = -1.0 if rng.random() < 0.5 else 1.0
     cosine, sine = np.cos(turn), np.sin(turn)
     shape = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([mirror * stretch**0.5, stretch**-0.5])
-    places = cv2.findNonZero(silhouette(picture))
+    places = cv2.findNonZero(silhouette(np.ascontiguousarray(picture[..., :3])))
     corners = np.array([[0, 0], [PICTURE_SIZE, PICTURE_SIZE]]) if places is None else places.reshape(-1, 2)
     extent = np.ptp(corners @ shape.T, axis=0)
     scale = PICTURE_SIZE * rng.uniform(*_SIZES) / max(*extent, 1.0)
@@ -238,7 +249,7 @@ def put_anywhere(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArra
     # Blurred first where it shrinks much: warping alone would skip pixels.
     smooth = cv2.GaussianBlur(picture, (0, 0), 0.35 / scale) if scale < 0.7 else picture
     move = np.concatenate([shape, shift[:, None]], 1)
-    return cv2.warpAffine(smooth, move, (PICTURE_SIZE, PICTURE_SIZE), flags=cv2.INTER_LINEAR, borderValue=(255, 255, 255))
+    return cv2.warpAffine(smooth, move, (PICTURE_SIZE, PICTURE_SIZE), flags=cv2.INTER_LINEAR, borderValue=(255, 255, 255, 0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,7 +284,7 @@ def _draw(
     indices = np.concatenate([whole, elsewhere])
     side = (PICTURE_SIZE, PICTURE_SIZE, 3)
     np.lib.format.open_memmap(folder / "controls.npy", "w+", np.uint8, (len(indices), *side)).flush()
-    np.lib.format.open_memmap(folder / "small.npy", "w+", np.uint8, (len(elsewhere), *side)).flush()
+    np.lib.format.open_memmap(folder / "small.npy", "w+", np.uint8, (len(elsewhere), PICTURE_SIZE, PICTURE_SIZE, 4)).flush()
     spans = [
         _Span(
             data=data.folder,
@@ -299,10 +310,12 @@ def _draw_span(span: _Span) -> None:
     small = np.load(span.folder / "small.npy", mmap_mode="r+")
     for row, index in enumerate(span.indices, span.start):
         rng = np.random.default_rng((span.seed, row))
-        picture = np.ascontiguousarray(data.pictures[index])
+        picture = np.ascontiguousarray(data.rgba[index])
         if row >= span.small_start:
             picture = small[row - span.small_start] = put_anywhere(picture, rng)
-        controls[row] = scribble(picture, rng, RECOLOURED if _recoloured(data.scenes[index]) else Share())
+        controls[row] = scribble(
+            np.ascontiguousarray(picture[..., :3]), rng, RECOLOURED if _recoloured(data.scenes[index]) else Share()
+        )
 
 
 def _encoded_once(workspace: Workspace, folder: Path, progress: Progress) -> NDArray[np.float16]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hypersd_app.models.autoencoder import PocketAutoencoder
+from hypersd_app.models.autoencoders import PocketVae, rgb_of
 from hypersd_app.models.controlnet import DrawnLayout
 from hypersd_app.models.fitting import box
 from hypersd_app.training.critics.text_image import DualEncoder
@@ -39,7 +39,7 @@ class SketchFeedback(nn.Module):
 
     names: Tensor
 
-    def __init__(self, path: Path, names: Sequence[str], embed: TextEmbedder, autoencoder: PocketAutoencoder) -> None:
+    def __init__(self, path: Path, names: Sequence[str], embed: TextEmbedder, autoencoder: PocketVae) -> None:
         super().__init__()
         self.model, self.autoencoder = DualEncoder.from_file(path), autoencoder
         self.requires_grad_(False)
@@ -57,9 +57,9 @@ class SketchFeedback(nn.Module):
         return Verdict(unsure, faintness(pictures, asked, control))
 
 
-def halved(autoencoder: PocketAutoencoder, latents: Tensor) -> Tensor:
+def halved(autoencoder: PocketVae, latents: Tensor) -> Tensor:
     """Pictures of half the side, float32 (B, 3, 128, 128)."""
-    return functional.avg_pool2d(autoencoder.decode(latents, return_dict=False)[0].float(), 2)
+    return functional.avg_pool2d(rgb_of(autoencoder, latents).float(), 2)
 
 
 def framed(pictures: Tensor, where: Tensor) -> Tensor:

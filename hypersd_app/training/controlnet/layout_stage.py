@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
+from hypersd_app.diffusion.noise import seeded_noise
 from hypersd_app.diffusion.schedules import NoiseSchedule
 from hypersd_app.models.controlnet import DrawnLayout, PocketControlNet
-from hypersd_app.models.layout import LayoutPrior, changed
+from hypersd_app.models.layout import LATENT_SHAPE, LayoutPrior, changed, coded, without_code
 from hypersd_app.models.pocket import new_scheduler
 from hypersd_app.training.controlnet.dataset import DrawingConfig, DrawnPictures
 from hypersd_app.training.core.contact_sheet import contact_sheet
-from hypersd_app.training.core.device import mixed_precision, place, to_device, training_device
+from hypersd_app.training.core.device import mixed_precision, place, to_device
 from hypersd_app.training.core.loop import LoopConfig, Progress, TrainingStage, TrainingState, run_stage
 from hypersd_app.training.pocket.teacher import Sampler
 from hypersd_app.training.workspace import DRAWN_FILE, Workspace
@@ -56,9 +57,7 @@ def new_stage(config: SketchConfig, workspace: Workspace, folder: Path, progress
     """The network that changes layouts, with its regression to the latents of sketched images."""
     initial = workspace.initial("sketches", folder.name, "controlnet")
     drawn = place(PocketControlNet.from_pretrained(initial).drawn.float() if initial else DrawnLayout())
-    prior = LayoutPrior().requires_grad_(False)
-    prior.load_state_dict(workspace.layout())
-    prior = prior.to(training_device())
+    prior = workspace.prior()
     state = TrainingState.new(drawn, lr=config.lr, ema_decay=config.ema_decay, optimizer=config.optimizer)
     seen = DrawnPictures.of(config.drawings, workspace, progress)
     drawn.blank.copy_(seen.blank)
@@ -68,7 +67,7 @@ def new_stage(config: SketchConfig, workspace: Workspace, folder: Path, progress
         control, text, latents = to_device(batch.control, batch.text, batch.latents)
         layout = prior(text)
         with mixed_precision():
-            change = drawn(control, text, layout).float()
+            change = drawn(control, without_code(text, prior.size), layout).float()
         return (changed(layout, change) - latents).square().mean(), {}, config.batch
 
     sampler = Sampler(workspace.embed, workspace.autoencoder, NoiseSchedule.from_scheduler(new_scheduler()))
@@ -86,8 +85,8 @@ def draw_preview(
 ) -> None:
     """A contact sheet of 24 images: sketch, layout, fitted layout, changed layout and the image itself."""
     rows = torch.linspace(0, len(seen.captions) - 1, 24).long()
-    latents, control, text = to_device(*seen.rows(rows), seen.text(rows))
-    layout = prior(text)
+    latents, control, text, noise = to_device(*seen.rows(rows), seen.text(rows), seeded_noise(range(len(rows)), LATENT_SHAPE))
+    layout = prior(coded(text, prior.size, noise))
     there = drawn.fitted_to(control, layout - drawn.blank) + drawn.blank
     after = changed(layout, drawn(control, text, layout))
     shown = (255 * (1 - control.permute(0, 2, 3, 1))).byte().cpu().numpy()

@@ -22,7 +22,7 @@ from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
 from hypersd_app.models.control_image import control_tensor
 from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.layout import LATENT_SHAPE
-from hypersd_app.models.pocket import PocketUNet, new_scheduler
+from hypersd_app.models.pocket import PocketUNet, new_scheduler, with_code_of
 from hypersd_app.training.controlnet.dataset import DrawingConfig, DrawnPictures
 from hypersd_app.training.controlnet.dmd import Follow, SketchScore, SketchScoreConfig, TextModel
 from hypersd_app.training.controlnet.feedback import SketchFeedback
@@ -136,7 +136,7 @@ def new_first_step(
     score = None
     if config.score.weight:
         unet = workspace.teacher()
-        (nothing,) = to_device(workspace.embed([""]))
+        (nothing,) = to_device(with_code_of(unet, workspace.embed([""]), None))
         score = SketchScore(config.score, unet, partial(controlled, unet, guide), nothing, schedule)
     return FirstStep(config, student, schedule, feedback, score)
 
@@ -249,6 +249,7 @@ def draw_preview(
         seeded_noise(range(len(chosen)), LATENT_SHAPE),
         control_tensor(torch.from_numpy(drawn)),
     )
+    cond, uncond = with_code_of(unet, cond, noise), with_code_of(unet, uncond, None)
     scale, steps = (0.0, 1) if student else (POCKET_GUIDANCE, 10)
     times = trailing_timesteps(sampler.schedule.num_timesteps, steps)
     with mixed_precision():

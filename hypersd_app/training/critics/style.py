@@ -83,7 +83,11 @@ class LabelledPictures:
 
     def take(self, rows: list[tuple[int, int]]) -> NDArray[np.uint8]:
         """Their pictures, (N, 256, 256, 3)."""
-        return np.stack([self.sources[number].pictures[index] for number, index in rows])
+        return self.stickers(rows)[..., :3]
+
+    def stickers(self, rows: list[tuple[int, int]]) -> NDArray[np.uint8]:
+        """As they look on white, with alpha, (N, 256, 256, 4)."""
+        return np.stack([self.sources[number].rgba[index] for number, index in rows])
 
 
 def labelled(config: StyleJudgeConfig, workspace: Workspace, held_out: bool = False) -> LabelledPictures:

@@ -26,9 +26,12 @@ Places = NDArray[np.float32]  # (..., 2), x before y
 
 
 def bent(picture: Picture, control: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
-    """Warp an image on white and its control image on black alike, both (H, W, 3); the object stays entirely inside."""
+    """Warp an image on white, (H, W, 3) or with alpha (H, W, 4), and its control image on black (H, W, 3) alike.
+
+    The object stays entirely inside.
+    """
     side = len(picture)
-    thing = np.maximum(control.max(-1), 255 - picture.min(-1)) > _INK
+    thing = np.maximum(control.max(-1), 255 - picture[..., :3].min(-1)) > _INK
     x, y, width, height = cv2.boundingRect(thing.astype(np.uint8))
     if not width:
         return picture, control
@@ -51,7 +54,7 @@ def bent(picture: Picture, control: Picture, rng: np.random.Generator) -> tuple[
     shift = rng.random(2) * (side - scale * extent)
     pixels = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1)
     places = source((pixels - shift) / scale + corner)
-    white = cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderValue=(255, 255, 255))
+    white = cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderValue=(255, 255, 255, 0))
     return white.astype(np.uint8), cv2.remap(control, places, None, cv2.INTER_LINEAR).astype(np.uint8)
 
 

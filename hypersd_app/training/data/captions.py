@@ -5,15 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from hypersd_app.training.data.icons.sources import ICON_SETS
+from hypersd_app.training.data.icons.sources import EMOJI_SETS, ICON_SETS
 from hypersd_app.training.data.scenes import Drawing, Placement, Scene
 from hypersd_app.training.data.words.concepts import COLOUR_WORDS, FACES, PEOPLE, Concept
 from hypersd_app.training.data.words.grammar import plural, with_article
 
-# How often a caption names the style. Words that leave it open may be answered by any set: pictures differ between seeds.
-# Looks that nobody expects unasked nearly always carry their words.
+# How often a caption names the style. Words that leave it open may be answered by any set of emoji: images differ between
+# seeds. Sets that nobody expects unasked, such as icons of lines alone, always carry their words: what has eighteen answers
+# is learnt as the mean of all.
 _STYLE_SHARE = 0.5
-_LOOK_SHARE = 0.85
 _SHORT_SHARE = 0.15  # captions of one or two words, as people type first
 _USUAL_SHARE = 0.65  # the usual name; otherwise a synonym or a broader term
 _KIND_SHARE = 0.35  # of the other names
@@ -38,12 +38,11 @@ class Captioner:
 
     def caption(self, scene: Scene, rng: random.Random, style: bool = True) -> str:
         """One caption; different draws of `rng` give different phrasings of the same content."""
-        if scene.kind == "single" and rng.random() < _SHORT_SHARE:
-            return self._name(self.concepts[scene.placements[0].concept], rng, kinds=True)
-        text = self._content(scene, rng)
-        icon_set = ICON_SETS[scene.set_key]
-        if style and rng.random() < (_LOOK_SHARE if icon_set.look else _STYLE_SHARE):
-            words = rng.choice(icon_set.style_words)
+        expected = scene.set_key in EMOJI_SETS
+        short = scene.kind == "single" and rng.random() < _SHORT_SHARE
+        text = self._name(self.concepts[scene.placements[0].concept], rng, kinds=True) if short else self._content(scene, rng)
+        if style and (not expected or (not short and rng.random() < _STYLE_SHARE)):
+            words = rng.choice(ICON_SETS[scene.set_key].style_words)
             text = rng.choice((f"{text}, {words}", f"{text}, {words}", f"{text} in {words}", f"{words}, {text}"))
         return text
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hypersd_app.models.autoencoder import PocketAutoencoder
+from hypersd_app.models.autoencoders import PocketVae, image_channels
 from hypersd_app.training.core.contact_sheet import from_uint8
 from hypersd_app.training.core.device import images_to_device, mixed_precision, place, training_device
 from hypersd_app.training.core.loop import Progress
@@ -21,7 +21,7 @@ _CHUNK = 32
 class LatentStore:
     """float16 (N, 16, 16, 16) on disk, filled lazily: training doesn't wait for images that it may never sample."""
 
-    def __init__(self, path: Path, data: PictureData, autoencoder: PocketAutoencoder) -> None:
+    def __init__(self, path: Path, data: PictureData, autoencoder: PocketVae) -> None:
         self._data = data
         self._autoencoder = place(autoencoder.eval())
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ class LatentStore:
         missing = np.unique(indices[~self._latents[indices].any((1, 2, 3))])
         for start in range(0, len(missing), _CHUNK):
             some = missing[start : start + _CHUNK]
-            self._latents[some] = encode(self._autoencoder, self._data.pictures[some])
+            self._latents[some] = encode(self._autoencoder, self._data.rgba[some])
         return self._latents[indices]
 
     def fill(self, progress: Progress) -> None:
@@ -49,16 +49,20 @@ class LatentStore:
 
 
 @torch.no_grad()
-def encode(autoencoder: PocketAutoencoder, pictures: NDArray[np.uint8]) -> NDArray[np.float16]:
-    """Pictures uint8 (B, 256, 256, 3) to latents float16 (B, 16, 16, 16)."""
-    seen = images_to_device(from_uint8(pictures))
-    with mixed_precision():
-        encoded = autoencoder.encode(seen)
-    return encoded.latent_dist.mode().float().cpu().numpy().astype(np.float16)  # type: ignore[union-attr]
+def encode(autoencoder: PocketVae, images: NDArray[np.uint8]) -> NDArray[np.float16]:
+    """Images uint8 (B, 256, 256, 4), RGB as it looks on white and alpha, to latents float16 (B, 16, 16, 16)."""
+    parts = []
+    for start in range(0, len(images), _CHUNK):
+        seen = images_to_device(from_uint8(images[start : start + _CHUNK, ..., : image_channels(autoencoder)]))
+        with mixed_precision():
+            (encoded,) = autoencoder.encode(seen, return_dict=False)
+        parts.append(encoded.mode().float().cpu().numpy().astype(np.float16))
+    return np.concatenate(parts)
 
 
 @torch.no_grad()
-def blank_latents(autoencoder: PocketAutoencoder) -> Tensor:
-    """The latents of a white picture, (16, 16, 16)."""
-    white = torch.ones(1, 3, PICTURE_SIZE, PICTURE_SIZE, device=training_device())
+def blank_latents(autoencoder: PocketVae) -> Tensor:
+    """The latents of white paper without anything on it, (16, 16, 16)."""
+    white = torch.ones(1, image_channels(autoencoder), PICTURE_SIZE, PICTURE_SIZE, device=training_device())
+    white[:, 3:] = -1  # alpha
     return autoencoder.encode(white, return_dict=False)[0].mode()[0].cpu()

@@ -12,14 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hypersd_app.models.layout import LayoutPrior, code_of, size_of, with_code
+from hypersd_app.models.autoencoders import rgb_of
+from hypersd_app.models.layout import LayoutPrior, code_of, with_code
 from hypersd_app.training.core.conditioning import Conditioning
-from hypersd_app.training.core.device import training_device
 from hypersd_app.training.core.random_streams import RandomStream
-from hypersd_app.training.pocket.teacher import with_layouts_of
+from hypersd_app.training.pocket.teacher import CANDIDATES, with_layouts_of
 from hypersd_app.training.workspace import Workspace
 
-CANDIDATES = 8  # random codes, of which the one goes with an image whose layout is nearest
 MAIN_WEIGHT, FAMILIAR_WEIGHT = 3.0, 3.0  # as the teacher is trained
 
 
@@ -65,13 +64,9 @@ class PocketSource:
     @cached_property
     def _prior(self) -> LayoutPrior | None:
         """The layout prior, if its layouts have a code."""
-        state = self.workspace.layout()
-        if not size_of(state).code:
-            return None
-        prior = LayoutPrior(size_of(state)).requires_grad_(False)
-        prior.load_state_dict(state)
-        return prior.to(training_device())
+        prior = self.workspace.prior()
+        return prior if prior.size.code else None
 
     def decode(self, latents: Tensor) -> Tensor:
         with self._precision():
-            return self.decoder.decode(latents, return_dict=False)[0]
+            return rgb_of(self.decoder, latents)

@@ -11,7 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hypersd_app.models.pocket import with_code_of
 from hypersd_app.training.critics.text_image import Judge
+from hypersd_app.training.data.latents import encode
 from hypersd_app.training.data.thumbnails import shrink, thumbnails
 from hypersd_app.training.evaluation.cases import (
     DIVERSITY_PROMPTS,
@@ -30,8 +32,7 @@ from hypersd_app.training.evaluation.sheets import write_nearest
 from hypersd_app.training.evaluation.surface import Surface
 from hypersd_app.training.evaluation.trajectory import trajectory_errors
 from hypersd_app.training.evaluation.variety import VarietyCases
-from hypersd_app.training.pocket.teacher import Sampler
-from hypersd_app.training.style.train import encode
+from hypersd_app.training.pocket.teacher import CANDIDATES, Sampler, with_nearest_layouts
 from hypersd_app.training.workspace import Workspace
 
 Pictures = NDArray[np.uint8]
@@ -114,8 +115,8 @@ class Bench:
     def floors(self) -> list[Row]:
         """Real pictures as they are and through the autoencoder: the best that is possible, and the best with these latents."""
         rows: list[Row] = []
-        shown, hidden = self.images[self.known.shown], self.images[self.unknown.shown]
-        for name, change in (("real pictures", lambda x: x), ("real, autoencoded", self._autoencoded)):
+        shown, hidden = self.data.rgba[self.known.shown], self.data.rgba[self.unknown.shown]
+        for name, change in (("real pictures", lambda x: x[..., :3]), ("real, autoencoded", self._autoencoded)):
             held_out = self.recall(change(hidden), self.unknown) if len(hidden) else None
             pictures = change(shown)
             rows.append(
@@ -132,8 +133,11 @@ class Bench:
             )
         return rows
 
-    def _autoencoded(self, pictures: Pictures) -> Pictures:
-        return self.sampler.decode(encode(pictures, self.workspace.autoencoder))
+    def _autoencoded(self, rgba: NDArray[np.uint8]) -> Pictures:
+        return self.sampler.decode(self._encoded(rgba))
+
+    def _encoded(self, rgba: NDArray[np.uint8]) -> Tensor:
+        return torch.from_numpy(encode(self.workspace.autoencoder, rgba)).float()
 
     def variety(self, model: Model) -> dict[str, float]:
         """Mean distance between pictures of one prompt, by space."""
@@ -148,8 +152,10 @@ class Bench:
     def trajectory(self, model: Model, teacher: Model) -> Mapping[int, list[float]]:
         """Errors of a student's jumps, against the teacher at the guidance it was distilled with; see `trajectory_errors`."""
         embed = self.workspace.embed
-        x0 = encode(self.images[self.known.shown[:TRAJECTORIES]], self.workspace.autoencoder)
-        text, empty = embed(self.known.captions[:TRAJECTORIES]), embed([""] * len(x0))
+        x0 = self._encoded(self.data.rgba[self.known.shown[:TRAJECTORIES]])
+        text, empty = embed(self.known.captions[:TRAJECTORIES]), with_code_of(teacher.unet, embed([""] * len(x0)), None)
+        codes = torch.Generator().manual_seed(self.seed)
+        text = with_nearest_layouts(self.workspace.prior(), text, x0, torch.ones(len(x0), dtype=torch.bool), CANDIDATES, codes)
         guidance, schedule = model.guidance_scale, self.sampler.schedule
         return trajectory_errors(model.unet, teacher.unet, x0, text, empty, guidance, schedule, self.seed)
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from hypersd_app.catalog.builtin import POCKET_GUIDANCE
@@ -16,9 +17,9 @@ from hypersd_app.training.core.contact_sheet import contact_sheet
 from hypersd_app.training.core.lora import fuse_lora
 from hypersd_app.training.critics.frozen import judge_file
 from hypersd_app.training.critics.style import PRESETS, StyleJudge, labelled
+from hypersd_app.training.data.latents import encode
 from hypersd_app.training.evaluation.doodles.drawing import Doodle, read_doodles
 from hypersd_app.training.evaluation.doodles.report import Follow, SketchedStudent, controls_of, word_judge
-from hypersd_app.training.style.train import encode
 from hypersd_app.training.workspace import Workspace
 
 Pictures = NDArray[np.uint8]  # (N, 256, 256, 3)
@@ -119,10 +120,11 @@ def judge_check(workspace: Workspace, bench: StyleBench, family: str) -> tuple[d
     pictures = labelled(PRESETS[family], workspace, held_out=True)
     real, decoded = {}, {}
     for style, rows in pictures.rows.items():
-        own = pictures.take(rows[:: max(1, len(rows) // REAL_PICTURES)][:REAL_PICTURES])
+        stickers = pictures.stickers(rows[:: max(1, len(rows) // REAL_PICTURES)][:REAL_PICTURES])
+        own = stickers[..., :3]
         place = bench.judge.styles.index(style)
         real[style] = float((bench.judge.probabilities(own).argmax(-1) == place).mean())
-        again = bench.sampler.decode(encode(own, workspace.autoencoder))
+        again = bench.sampler.decode(torch.from_numpy(encode(workspace.autoencoder, stickers)).float())
         decoded[style] = float((bench.judge.probabilities(again).argmax(-1) == place).mean())
     return real, decoded
 

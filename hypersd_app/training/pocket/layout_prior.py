@@ -18,7 +18,7 @@ from torch import Tensor
 
 from hypersd_app.diffusion.noise import seeded_noise
 from hypersd_app.diffusion.schedules import NoiseSchedule
-from hypersd_app.models.layout import CODED, LATENT_SHAPE, LayoutPrior, LayoutSize, code_of, with_code
+from hypersd_app.models.layout import CODED, LATENT_SHAPE, LayoutPrior, LayoutSize, coded, with_code
 from hypersd_app.models.pocket import new_scheduler
 from hypersd_app.training.core.contact_sheet import contact_sheet
 from hypersd_app.training.core.device import to_device, training_device
@@ -68,8 +68,8 @@ class LayoutConfig:
 
 
 PRESETS: dict[str, LayoutConfig] = {
-    "pocket": LayoutConfig(),
-    "coded": LayoutConfig(candidates=16),
+    "pocket": LayoutConfig(candidates=16),
+    "mean": LayoutConfig(),
     "tiny": LayoutConfig(
         data="tiny", parts="tiny", phrasings=1, compositions=8, batch=4, loop=LoopConfig(steps=4, warmup=2, log_every=2)
     ),
@@ -177,9 +177,7 @@ def new_stage(config: LayoutConfig, workspace: Workspace, folder: Path, progress
     def preview(path: Path) -> None:
         prompts = list(EVALUATION_PROMPTS)
         with torch.no_grad():
-            text = workspace.embed(prompts)
-            if config.candidates:
-                text = with_code(text, code_of(seeded_noise(range(len(prompts)), LATENT_SHAPE), prior.size.code))
+            text = coded(workspace.embed(prompts), prior.size, seeded_noise(range(len(prompts)), LATENT_SHAPE))
             pictures = sampler.decode(prior(*to_device(text)))
         contact_sheet(list(pictures), path, labels=prompts, side=128)
         save_file({name: value.contiguous() for name, value in prior.state_dict().items()}, folder / LAYOUT_FILE)

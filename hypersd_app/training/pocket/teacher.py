@@ -18,9 +18,9 @@ from hypersd_app.diffusion.guidance import guided
 from hypersd_app.diffusion.noise import seeded_noise
 from hypersd_app.diffusion.samplers import sample_ddim
 from hypersd_app.diffusion.schedules import NoiseSchedule, trailing_timesteps
-from hypersd_app.models.autoencoder import PocketAutoencoder
-from hypersd_app.models.layout import LATENT_SHAPE, LayoutPrior, size_of, with_code
-from hypersd_app.models.pocket import PocketUNet, new_scheduler, new_unet, with_code_of
+from hypersd_app.models.autoencoders import PocketVae, rgb_of
+from hypersd_app.models.layout import LATENT_SHAPE, LayoutPrior, with_code
+from hypersd_app.models.pocket import PocketUNet, new_scheduler, new_unet, with_code_of, with_prior
 from hypersd_app.training.core.contact_sheet import contact_sheet, to_uint8
 from hypersd_app.training.core.device import computes_in_bfloat16, memory_format, mixed_precision, place, to_device
 from hypersd_app.training.core.eval_prompts import EVALUATION_PROMPTS
@@ -33,6 +33,8 @@ from hypersd_app.training.data.text_encoder import TextEmbedder
 from hypersd_app.training.workspace import Workspace
 
 _REQUEST_SHARE = 0.15
+
+CANDIDATES = 8  # random codes of a layout, of which the one goes with an image whose layout is nearest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,7 @@ class TeacherConfig:
     ema_decay: float = 0.999
     caption_drop: float = 0.1
     layout_drop: float = 0.1  # of images whose layout has a code: shown none, so that its strength is a dial
-    candidates: int = 8  # random codes, of which the one whose layout is nearest to an image goes with it
+    candidates: int = CANDIDATES
     timestep_shift: float = 3.0  # towards noise, where what is drawn is decided
     guidance_scale: float = POCKET_GUIDANCE  # of the previews
     compile: bool = field(default_factory=computes_in_bfloat16)  # a fifth faster there; in float32 not worth the minutes
@@ -157,6 +159,15 @@ def diffusion_loss(
     return (prediction.float() - schedule.velocity(x0, eps, t)).square().mean((1, 2, 3))
 
 
+def with_nearest_layouts(
+    prior: LayoutPrior, text: Tensor, x0: Tensor, shown: Tensor, candidates: int, generator: torch.Generator
+) -> Tensor:
+    """Embeddings as a model with this prior is trained on them: see `with_layouts_of`; without codes the text is as it was."""
+    if not prior.size.code:
+        return text
+    return with_layouts_of(prior, text, x0, shown, torch.randn(len(x0), candidates, prior.size.code, generator=generator))
+
+
 def with_layouts_of(prior: LayoutPrior, text: Tensor, x0: Tensor, shown: Tensor, candidates: Tensor) -> Tensor:
     """Embeddings with the code, of `candidates` (B, N, n), whose layout is nearest to each of `x0`; none where `shown` is false.
 
@@ -169,7 +180,7 @@ def with_layouts_of(prior: LayoutPrior, text: Tensor, x0: Tensor, shown: Tensor,
 class Sampler:
     """Draws prompts with a UNet, for previews and evaluation."""
 
-    def __init__(self, embed: TextEmbedder, autoencoder: PocketAutoencoder, schedule: NoiseSchedule) -> None:
+    def __init__(self, embed: TextEmbedder, autoencoder: PocketVae, schedule: NoiseSchedule) -> None:
         self.embed, self.autoencoder, self.schedule = embed, autoencoder.eval(), schedule
 
     @torch.no_grad()
@@ -194,7 +205,7 @@ class Sampler:
         """Latents to (B, 256, 256, 3) uint8."""
         latents = latents.to(self.autoencoder.device)
         with mixed_precision():
-            parts = [to_uint8(self.autoencoder.decode(part, return_dict=False)[0]) for part in latents.split(16)]
+            parts = [to_uint8(rgb_of(self.autoencoder, part)) for part in latents.split(16)]
         return np.concatenate(parts)
 
 
@@ -207,9 +218,8 @@ def new_stage(config: TeacherConfig, workspace: Workspace, folder: Path, initial
     """The teacher from `initial` or untrained, with the v-prediction loss."""
     batches, schedule = new_batches(config, workspace), NoiseSchedule.from_scheduler(new_scheduler())
     layout = workspace.layout()
-    unet = PocketUNet.from_pretrained(initial) if initial else new_unet(config.channels, config.deep_layers, size_of(layout))
-    unet.layout.load_state_dict(layout)
-    unet = place(unet.float())
+    unet = PocketUNet.from_pretrained(initial) if initial else new_unet(config.channels, config.deep_layers)
+    unet = place(with_prior(unet, layout).float())
     state = TrainingState.new(unet, lr=config.lr, ema_decay=config.ema_decay, optimizer=config.optimizer, weight_decay=0.01)
     sampler = Sampler(workspace.embed, workspace.autoencoder, schedule)
     network = torch.compile(unet) if config.compile else unet
@@ -217,11 +227,10 @@ def new_stage(config: TeacherConfig, workspace: Workspace, folder: Path, initial
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
         x0, embeddings, captions = batches(step)
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+        shown = torch.tensor([caption != "" for caption in captions])
         if unet.layout.size.code:
-            shown = torch.tensor([caption != "" for caption in captions])
             shown &= torch.rand(len(shown), generator=generator) >= config.layout_drop
-            codes = torch.randn(len(x0), config.candidates, unet.layout.size.code, generator=generator)
-            embeddings = with_layouts_of(unet.layout, embeddings, x0, shown, codes)
+        embeddings = with_nearest_layouts(unet.layout, embeddings, x0, shown, config.candidates, generator)
         t = draw_timesteps(len(x0), schedule.num_timesteps, config.timestep_shift, generator)
         losses = diffusion_loss(network, x0, embeddings, t, schedule, generator)
         halves = losses.detach().cpu()

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from hypersd_app.diffusion.schedules import NoiseSchedule
-from hypersd_app.models.layout import LayoutPrior
+from hypersd_app.models.layout import LATENT_SHAPE, LayoutPrior, coded
 from hypersd_app.models.pocket import PocketUNet, new_scheduler
-from hypersd_app.training.core.device import to_device, training_device
+from hypersd_app.training.core.device import to_device
 from hypersd_app.training.core.loop import Progress
 from hypersd_app.training.data.text_encoder import TextEmbedder
 from hypersd_app.training.pocket.layout_prior import fills_the_picture, remembered
-from hypersd_app.training.pocket.teacher import diffusion_loss, draw_timesteps
+from hypersd_app.training.pocket.teacher import CANDIDATES, diffusion_loss, draw_timesteps, with_nearest_layouts
 from hypersd_app.training.workspace import Workspace
 
 Lesson = Callable[[PocketUNet, int], tuple[Tensor, int]]  # (the UNet with its LoRA, step) to the loss and how many were seen
@@ -61,20 +61,15 @@ class Words:
         kept = workspace.run("style", "embeddings")
         plain = remembered(captions, workspace.embed, kept, progress)
         styled = remembered([f"{caption}, {words}" for caption in captions], workspace.embed, kept, progress)
-        return Words(plain, styled=styled, prior=frozen_prior(workspace), strength=strength, batch=batch, seed=seed)
+        return Words(plain, styled=styled, prior=workspace.prior(), strength=strength, batch=batch, seed=seed)
 
     def __call__(self, unet: PocketUNet, step: int) -> tuple[Tensor, int]:
         rows = torch.randint(len(self.plain), (self.batch,), generator=torch.Generator().manual_seed(self.seed * 1_000_003 + step))
         plain, styled = to_device(self.plain[rows].float(), self.styled[rows].float())
+        noise = torch.randn(self.batch, *LATENT_SHAPE, generator=torch.Generator().manual_seed(self.seed * 1_000_003 + step))
+        plain, styled = (coded(text, self.prior.size, *to_device(noise)) for text in (plain, styled))
         wanted = torch.lerp(self.prior(plain), self.prior(styled), self.strength)
         return (unet.layout(plain) - wanted).square().mean(), self.batch
-
-
-def frozen_prior(workspace: Workspace) -> LayoutPrior:
-    """The newest layout prior, for what it expects without a style."""
-    prior = LayoutPrior().requires_grad_(False)
-    prior.load_state_dict(workspace.layout())
-    return prior.to(training_device())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,14 +90,15 @@ class Layouts:
         """For an icon set that the prior has never seen."""
         embeddings = remembered(list(shown.captions), workspace.embed, kept, progress)
         return Layouts(
-            embeddings=embeddings, latents=shown.latents, prior=frozen_prior(workspace), strength=strength, batch=batch, seed=seed
+            embeddings=embeddings, latents=shown.latents, prior=workspace.prior(), strength=strength, batch=batch, seed=seed
         )
 
     def __call__(self, unet: PocketUNet, step: int) -> tuple[Tensor, int]:
-        rows = torch.randint(
-            len(self.latents), (self.batch,), generator=torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        )
-        text, latents = to_device(self.embeddings[rows].float(), self.latents[rows])
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        rows = torch.randint(len(self.latents), (self.batch,), generator=generator)
+        text, latents = self.embeddings[rows].float(), self.latents[rows]
+        shown = torch.ones(self.batch, dtype=torch.bool)
+        text, latents = to_device(with_nearest_layouts(self.prior, text, latents, shown, CANDIDATES, generator), latents)
         wanted = torch.lerp(self.prior(text), latents, self.strength)
         return (unet.layout(text) - wanted).square().mean(), self.batch
 
@@ -139,9 +135,11 @@ class Pictures:
     def __call__(self, unet: PocketUNet, step: int) -> tuple[Tensor, int]:
         rng = np.random.default_rng((self.seed, step, 4))
         rows = rng.integers(len(self.captions), size=self.batch)
-        text = self.embed([self._said(self.captions[row], rng) for row in rows])
+        said = [self._said(self.captions[row], rng) for row in rows]
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        x0, t = self.latents[rows], draw_timesteps(self.batch, self.schedule.num_timesteps, 1.5, generator)
+        x0, shown = self.latents[rows], torch.tensor([text != "" for text in said])
+        text = with_nearest_layouts(unet.layout, self.embed(said), x0, shown, CANDIDATES, generator)
+        t = draw_timesteps(self.batch, self.schedule.num_timesteps, 1.5, generator)
         drawn = diffusion_loss(unet, x0, text, t, self.schedule, generator).mean()
         text, x0 = to_device(text, x0)
         return drawn + (unet.layout(text) - x0).square().mean(), self.batch

@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from hypersd_app.catalog.builtin import POCKET_GUIDANCE
 from hypersd_app.diffusion.schedules import NoiseSchedule
 from hypersd_app.errors import InvalidRequest
-from hypersd_app.models.autoencoder import PocketAutoencoder
 from hypersd_app.models.pocket import PocketUNet, new_scheduler
-from hypersd_app.training.core.contact_sheet import contact_sheet, from_uint8
-from hypersd_app.training.core.device import to_device
+from hypersd_app.training.core.contact_sheet import contact_sheet
 from hypersd_app.training.core.loop import LoopConfig, Progress, TrainingStage, TrainingState, run_stage
 from hypersd_app.training.core.lora import ATTENTION_TARGETS, CONVOLUTION_TARGETS, add_lora, save_lora
 from hypersd_app.training.data.dataset import PICTURE_SIZE, PictureData
+from hypersd_app.training.data.icons.render import on_white_with_alpha
 from hypersd_app.training.data.icons.sources import ICON_SETS
+from hypersd_app.training.data.latents import encode
 from hypersd_app.training.pocket.layout_prior import fills_the_picture
 from hypersd_app.training.pocket.teacher import Sampler
 from hypersd_app.training.style.objectives import Layouts, Lesson, Pictures, StylePictures, Words
@@ -90,7 +90,7 @@ PRESETS: dict[str, StyleConfig] = {
 
 
 def read_folder(folder: Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """Pictures of a folder on white at 256 px, (N, 256, 256, 3) uint8, and their captions from the file names.
+    """Pictures of a folder at 256 px, as on white with alpha, (N, 256, 256, 4) uint8, and their captions from the file names.
 
     Raises InvalidRequest unless there are 10 to 2000 readable pictures.
     """
@@ -113,19 +113,9 @@ def _read_picture(path: Path) -> NDArray[np.uint8]:
     except OSError:
         raise InvalidRequest("images", path.name, "readable .png, .jpg or .webp files") from None
     rgba.thumbnail((PICTURE_SIZE, PICTURE_SIZE), Image.Resampling.LANCZOS)
-    canvas = Image.new("RGBA", (PICTURE_SIZE, PICTURE_SIZE), "white")
+    canvas = Image.new("RGBA", (PICTURE_SIZE, PICTURE_SIZE), (255, 255, 255, 0))
     canvas.alpha_composite(rgba, ((PICTURE_SIZE - rgba.width) // 2, (PICTURE_SIZE - rgba.height) // 2))
-    return np.asarray(canvas.convert("RGB"))
-
-
-@torch.no_grad()
-def encode(pictures: NDArray[np.uint8], autoencoder: PocketAutoencoder) -> Tensor:
-    """Pictures to latents, float32 (N, 16, 16, 16)."""
-    parts = []
-    for start in range(0, len(pictures), 16):
-        (images,) = to_device(from_uint8(pictures[start : start + 16]))
-        parts.append(autoencoder.encode(images, return_dict=False)[0].mode())
-    return torch.cat(parts).float().cpu()
+    return on_white_with_alpha(np.asarray(canvas))
 
 
 def from_data(workspace: Workspace, set_key: str) -> StylePictures:
@@ -140,7 +130,7 @@ def lesson_of(config: StyleConfig, workspace: Workspace, folder: Path, progress:
     """What the config says to learn from, and the captions of it. Raises InvalidRequest for an unusable folder."""
     if config.folder:
         pictures, captions = read_folder(Path(config.folder))
-        latents = encode(pictures, workspace.autoencoder)
+        latents = torch.from_numpy(encode(workspace.autoencoder, pictures)).float()
         given = (captions, latents, config.words, config.caption_drop, workspace.embed, config.batch, config.seed)
         return Pictures.of(*given), captions
     shown = from_data(workspace, config.set_key)

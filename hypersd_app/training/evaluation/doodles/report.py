@@ -19,7 +19,7 @@ from hypersd_app.errors import ModelUnavailable
 from hypersd_app.models.control_image import control_tensor
 from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.layout import LATENT_SHAPE
-from hypersd_app.models.pocket import new_scheduler
+from hypersd_app.models.pocket import new_scheduler, with_code_of
 from hypersd_app.training.controlnet.train import controlled, newest_controlnet
 from hypersd_app.training.core.contact_sheet import contact_sheet
 from hypersd_app.training.core.device import memory_format, mixed_precision
@@ -67,6 +67,7 @@ class SketchedStudent:
             text = self.sampler.embed(list(prompts[start : start + CHUNK]))
             control = control_tensor(torch.from_numpy(np.stack(list(controls[start : start + CHUNK]))))
             noise = seeded_noise(range(seed + start, seed + start + len(text)), LATENT_SHAPE)
+            text = with_code_of(self.unet, text, noise)
             model = controlled(self.unet, self.controlnet, control, scale) if scale else self._uncontrolled
             with mixed_precision():
                 parts.append(sample_tcd(guided(model, text, text, 0.0), noise, steps, self.schedule, 0.0, generator))
