@@ -19,7 +19,7 @@ from torch.nn import functional
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from hypersd_app.training.core.conditioning import Conditioning
-from hypersd_app.training.core.flops import flop_counter
+from hypersd_app.training.core.flops import PlainFlops
 from hypersd_app.training.core.peak_memory import PeakMemory, become_fake, tensor_bytes
 from hypersd_app.training.distillation.config import StudentConfig
 from hypersd_app.training.distillation.losses.adversarial import Heads, discriminator_loss, student_loss
@@ -160,10 +160,10 @@ def _fake(tensor: Tensor) -> Tensor:
 def _measured(name: str, setting: Setting, run: Callable[[Setting], int]) -> Phase:
     for parameter in setting.trained():  # there already, and counted in what is held
         parameter.grad = torch.zeros_like(parameter)
-    with flop_counter() as counter, PeakMemory() as tracker:
+    with PlainFlops() as counter, PeakMemory() as tracker:
         repeated = run(setting)
     held = setting.held()
-    return Phase(name=name, peak=held + tracker.peak, held=held, flops=counter.get_total_flops() + repeated)
+    return Phase(name=name, peak=held + tracker.peak, held=held, flops=counter.total + repeated)
 
 
 def _autocast() -> contextlib.AbstractContextManager[Any]:
@@ -187,7 +187,7 @@ def matching(setting: Setting) -> int:
     """
     networks, t, conditioning = setting.networks, setting.t, setting.conditioning
     x0 = networks.student(setting.x, t, conditioning).float()
-    with flop_counter() as counter:
+    with PlainFlops() as counter:
         made = x0.detach()
         if setting.config.score.fresh:
             with torch.no_grad():
@@ -198,7 +198,7 @@ def matching(setting: Setting) -> int:
         parameter.grad = None
     gradient = networks.fake(x0.detach(), t, conditioning) - _guided(networks, x0.detach(), t, conditioning)
     ((x0 * gradient).mean() + _adversarial(setting, x0)).backward()
-    return (setting.config.score.fake_steps - 1) * counter.get_total_flops()
+    return (setting.config.score.fake_steps - 1) * counter.total
 
 
 def reward(setting: Setting) -> int:
