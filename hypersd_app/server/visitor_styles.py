@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hypersd_app.catalog.lora.check import check_lora
+from hypersd_app.catalog.lora.numbers import require_numbers
 from hypersd_app.catalog.own_styles import is_own, new_name, own_path
 from hypersd_app.catalog.scanning.scan import SUFFIX, read_style
 from hypersd_app.catalog.specs import ModelSpec, StyleSpec
@@ -65,6 +66,7 @@ class VisitorStyles:
         if not fitting:
             raise ModelUnavailable(f"{path.name} is for {family}, which is not offered here.")
         check_lora(path, fitting)
+        require_numbers(path)
         with self._lock:
             self._purge()
             self._require_room(key, address, size)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hypersd_app.catalog.lora.check import check_lora
+from hypersd_app.catalog.lora.numbers import require_numbers
 from hypersd_app.catalog.safetensors_header import TensorFile, read_header
 from hypersd_app.catalog.scanning.scan import read_style
 from hypersd_app.catalog.specs import StyleSpec
@@ -58,6 +59,7 @@ class Library:
         family = read_style(path).family
         bases = [row for row in self.engine.models() if row.family == family]
         check_lora(path, bases)
+        require_numbers(path)
         kept = self._keep(path, family)
         self.engine.rescan()
         return Report(read_style(kept, family, bases=bases), told(read_header(kept)), kept.stat().st_size)

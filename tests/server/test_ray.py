@@ -69,7 +69,7 @@ def test_one_replica_is_lost(cases: RayProcess, case: str) -> None:
 
 @pytest.mark.parametrize("case", OWN)
 def test_a_cluster_of_its_own(cases: RayProcess, case: str) -> None:
-    cases.run(case)
+    cases.run(case, timeout=START)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -39,6 +39,7 @@ from tests.support.ray_engine import begun, children, faulty, open_ports
 TIMEOUT = 150.0  # seconds; a new replica imports all it needs, which takes long where others use the processor
 GOOD = GenerationRequest("a cat", seed=3)
 SLOW = GenerationRequest("slow", seed=3)
+HANGING = 60.0  # seconds; longer than a replica may be silent
 _shared: list[RayEngine] = []
 
 
@@ -223,16 +224,16 @@ def replicas_share_one_card() -> None:
 
 
 def replicas_are_added_while_all_are_busy() -> None:
-    deadline = time.monotonic() + 2 * TIMEOUT
-
-    def draw_until_there_are_two(engine: RayEngine) -> None:
+    def draw_until_there_are_two(engine: RayEngine, deadline: float) -> None:
         while engine.replicas < 2 and time.monotonic() < deadline:
             engine.generate_batch([SLOW])
 
     with own_engine(Settings(replicas=1, most_replicas=2), faulty, FakeEngine()) as engine:
         assert engine.replicas == 1 and engine.slots() == 2
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(draw_until_there_are_two, [engine, engine]))
+        deadline = time.monotonic() + TIMEOUT
+        drawing = [begun(draw_until_there_are_two, engine, deadline) for _ in range(2)]
+        for future in drawing:  # no pool: leaving one would wait for ever for an answer that does not come
+            future.result(timeout=TIMEOUT + HANGING)
         assert engine.replicas == 2 and engine.slots() == 3
 
 

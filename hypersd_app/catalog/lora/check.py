@@ -42,7 +42,7 @@ def check_lora(path: Path, bases: Iterable[ModelSpec] = ()) -> Fit:
 
     Raises ModelUnavailable unless it is a sound LoRA file that the engine can apply.
     """
-    rows = _rows(path)
+    rows = tensor_rows(path)
     _check_tensors(path, rows)
     contents = read_contents(read_header(path))
     if contents.rank > HIGHEST_RANK:
@@ -50,7 +50,7 @@ def check_lora(path: Path, bases: Iterable[ModelSpec] = ()) -> Fit:
     return best_fit(contents, known_networks(bases))
 
 
-def _rows(path: Path) -> dict[str, Any]:
+def tensor_rows(path: Path) -> dict[str, Any]:
     """The header's rows, read only after its length is known to be small."""
     try:
         with path.open("rb") as file:

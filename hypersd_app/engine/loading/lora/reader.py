@@ -36,10 +36,18 @@ def read_factors(path: Path) -> Factors:
         with safe_open(path, "pt") as file:
             for adapter in contents.adapters:
                 tensors = {role: file.get_tensor(key) for role, key in adapter.tensors.items()}
+                _check_numbers(path, adapter, tensors)
                 found[adapter.place.component] |= changes(adapter, tensors)
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelUnavailable(f"{path.name} cannot be read as a LoRA: {error}") from error
     return found
+
+
+def _check_numbers(path: Path, adapter: Adapter, tensors: Mapping[str, Tensor]) -> None:
+    """A file that lay in the folder already came through no door. Raises ModelUnavailable."""
+    for role, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.float().isfinite().all()):
+            raise ModelUnavailable(f"{path.name} is damaged: {adapter.tensors[role][:80]!r} holds values that are no numbers.")
 
 
 def changes(adapter: Adapter, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
