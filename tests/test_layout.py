@@ -44,6 +44,7 @@ GIVEN_UP = {
     "server/**/http_guard.py": "server/http/middleware.py",
     "server/**/board.py": "server/service.py",
     "models/**/pictures.py": "models/control_image.py",
+    "training/**/sticker_pictures.py": "training/pocket/sticker_images.py",
     "training/**/kit.py": "training/distillation/context.py",
     "training/**/terms.py": "training/distillation/losses/__init__.py",
     "training/**/sketches.py": "training/controlnet/layout_stage.py",
@@ -73,7 +74,7 @@ GIVEN_UP_CLASSES = {
     "server": {"Crowd", "Draft", "Entry", "Crew"},
     "engine": {"StreamedLinear", "Given", "Slot", "Flat"},
     "models": {"Words", "Readers", "Drawer"},
-    "training": {"Helpers", "Source", "Subject", "Term", "Side", "Draws"},
+    "training": {"Helpers", "Source", "Subject", "Term", "Side", "Draws", "PictureData"},
     "safety": {"PictureChecker"},
 }
 GIVEN_UP_MEMBERS = {"MOVED", "STREAMED", "jobs_a_visitor", "sessions_an_address"}

@@ -188,7 +188,7 @@ def own_style(images: Path, title: str) -> tuple[StyleConfig, str]:
 
     title = title or images.resolve().name
     name = "".join(letter if letter.isalnum() else "-" for letter in title.lower()).strip("-")[:40] or "style"
-    # Other pictures are another run: the same command resumes only what it began.
+    # Other images are another run: the same command resumes only what it began.
     seen = "\n".join(f"{path.name} {path.stat().st_size}" for path in sorted(images.glob("*"))) if images.is_dir() else ""
     run = f"{name}-{hashlib.sha256(seen.encode()).hexdigest()[:8]}"
     return StyleConfig(folder=str(images), name=name, title=title, words=f"{title.lower()} style"), run
@@ -217,7 +217,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--student", action="append", default=[], help="a run of `train student` in place of the newest; repeatable"
     )
-    parser.add_argument("--pictures", type=int, default=500, help="images per row of the tables (default: 500)")
+    parser.add_argument("--images", "--pictures", type=int, default=500, help="images per row of the tables (default: 500)")
     parser.add_argument("--drawings", type=Path, help="quick-draw: a file or folder of Quick, Draw! drawings (.ndjson, .ndjson.gz)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--teacher", type=Path, help="photo: a diffusers folder; --student then names safetensors files")
@@ -242,9 +242,9 @@ def run_evaluate(args: argparse.Namespace, settings: Settings) -> int:
         return _evaluate_styles(workspace, output, args.seed)
     if args.what == "quick-draw":
         return _evaluate_quick_draw(workspace, output, args.drawings, args.seed)
-    if not 20 <= args.pictures <= 50_000:
-        raise InvalidRequest("pictures", args.pictures, "20 to 50000")
-    evaluate_models(workspace, output, args.what, args.student, args.pictures, args.seed)
+    if not 20 <= args.images <= 50_000:
+        raise InvalidRequest("images", args.images, "20 to 50000")
+    evaluate_models(workspace, output, args.what, args.student, args.images, args.seed)
     return 0
 
 
@@ -263,11 +263,11 @@ def _evaluate_photo(args: argparse.Namespace, workspace: Workspace) -> int:
     for name in ("teacher", "prompts"):
         if getattr(args, name) is None:
             raise InvalidRequest(name, None, f"--{name}, a path")
-    if not 2 <= args.pictures <= 50_000:
-        raise InvalidRequest("pictures", args.pictures, "2 to 50000")
+    if not 2 <= args.images <= 50_000:
+        raise InvalidRequest("images", args.images, "2 to 50000")
     output = args.output or workspace.runs / "evaluation" / "photo"
     students = [Path(student) for student in args.student]
-    text = report.write(args.teacher, students, args.prompts, args.real, workspace, output, args.pictures, args.guidance)
+    text = report.write(args.teacher, students, args.prompts, args.real, workspace, output, args.images, args.guidance)
     print(text)
     return 0
 

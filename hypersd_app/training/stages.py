@@ -58,7 +58,7 @@ def _data(config: dataset.DataConfig, workspace: Workspace, folder: Path, progre
 
 
 def _vocabulary(config: PlainConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
-    """The words of this workspace's pictures, with the names of today."""
+    """The words of this workspace's images, with the names of today."""
     named = {concept.label: concept for concept in load_concepts(workspace.packages)}
     concepts = [named.get(concept.label, concept) for concept in workspace.data.concepts]
     write_vocabulary(concepts, workspace.data.drawings, workspace.assets)

@@ -17,7 +17,7 @@ from hypersd_app.models.layout import LayoutPrior, size_of
 from hypersd_app.models.pocket import PocketUNet
 from hypersd_app.training.core.device import in_float32, place, training_device
 from hypersd_app.training.data.compositions import Compositions
-from hypersd_app.training.data.dataset import PictureData
+from hypersd_app.training.data.dataset import ImageDataset
 from hypersd_app.training.data.latents import LatentStore, blank_latents
 from hypersd_app.training.data.text_encoder import TextEmbedder, export_text_encoder
 
@@ -45,29 +45,29 @@ class Workspace:
 
     @property
     def latents_path(self) -> Path:
-        """The encoded pictures of this family."""
+        """The encoded images of this family."""
         return self.runs / "latents" / f"{self.family}.npy"
 
     @property
     def drawings_path(self) -> Path:
-        """The folder of drawings of this family's pictures."""
+        """The folder of drawings of this family's images."""
         return self.runs / "drawings" / self.family
 
     @cached_property
-    def data(self) -> PictureData:
+    def data(self) -> ImageDataset:
         """The family's images; raises ModelUnavailable before the data stage has run."""
         return self.images(self.family)
 
-    def images(self, name: str) -> PictureData:
+    def images(self, name: str) -> ImageDataset:
         """A data set by the name of its preset; raises ModelUnavailable before it was made."""
         folder = self.run("data", name)
         if not (folder / "config.json").exists():
             raise ModelUnavailable(f"No images in {folder}: run `train data --preset {name}` first.")
-        return PictureData(folder)
+        return ImageDataset(folder)
 
     @cached_property
     def latents(self) -> LatentStore:
-        """The latents of the pictures, encoded as they are read."""
+        """The latents of the images, encoded as they are read."""
         return LatentStore(self.latents_path, self.data, self.autoencoder)
 
     @cached_property

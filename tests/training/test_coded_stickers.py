@@ -14,7 +14,7 @@ from hypersd_app.models.layout import CODED, code_of
 from hypersd_app.models.pocket import PocketUNet, new_unet, with_code_of, with_prior
 from hypersd_app.training.controlnet import layout_stage
 from hypersd_app.training.controlnet import train as controlnet
-from hypersd_app.training.controlnet.dataset import DrawingConfig, DrawnPictures
+from hypersd_app.training.controlnet.dataset import DrawingConfig, DrawnImages
 from hypersd_app.training.data.latents import encode
 from hypersd_app.training.distillation import train as student
 from hypersd_app.training.evaluation import known_words
@@ -24,7 +24,7 @@ from hypersd_app.training.evaluation.doodles.drawing import read_doodles
 from hypersd_app.training.evaluation.doodles.report import SketchedStudent, controls_of
 from hypersd_app.training.evaluation.models import load_models, new_sampler
 from hypersd_app.training.style import train as style
-from hypersd_app.training.style.objectives import Layouts, Pictures, StylePictures, Words
+from hypersd_app.training.style.objectives import Images, Layouts, StyleImages, Words
 from tests.support import tiny_models
 from tests.support.judged_models import no_progress
 
@@ -39,16 +39,16 @@ def workspace(own_judged):
 
 def test_alpha_is_encoded(workspace) -> None:
     """What is transparent and what is white paper have latents of their own, although they look alike."""
-    seen = DrawnPictures.of(DrawingConfig(anywhere=8, workers=1), workspace, no_progress)
-    assert seen.pictures[0].shape == seen.pictures[len(seen.captions) - 1].shape == (256, 256, 4)
-    assert not seen.pictures[len(seen.captions) - 1][:2, :, 3].any(), "nothing stands at the border of a thing put anywhere"
+    seen = DrawnImages.of(DrawingConfig(anywhere=8, workers=1), workspace, no_progress)
+    assert seen.images[0].shape == seen.images[len(seen.captions) - 1].shape == (256, 256, 4)
+    assert not seen.images[len(seen.captions) - 1][:2, :, 3].any(), "nothing stands at the border of a thing put anywhere"
     opaque = workspace.data.rgba[:1].copy()
     opaque[..., 3] = 255
     assert np.abs(encode(workspace.autoencoder, workspace.data.rgba[:1]) - encode(workspace.autoencoder, opaque)).max() > 0.01
 
 
 def test_a_dropped_caption_comes_without_a_layout(workspace) -> None:
-    seen = DrawnPictures.of(DrawingConfig(anywhere=8, workers=1), workspace, no_progress)
+    seen = DrawnImages.of(DrawingConfig(anywhere=8, workers=1), workspace, no_progress)
     shown, dropped = seen.batch(4, 0.0, 0, 0).text, seen.batch(4, 1.0, 0, 0).text
     assert shown.shape == dropped.shape == (4, 33, 384)
     assert shown[:, -1, -1].tolist() == [1] * 4 and not dropped[:, -1].any()
@@ -81,11 +81,11 @@ def test_styles_are_learnt_with_codes(workspace) -> None:
     loss, count = words(unet, 0)
     assert count == 4 and loss.item() > 0
     assert float(dataclasses.replace(words, strength=0.0)(unet, 0)[0]) == 0, "both see the same code"
-    shown = StylePictures(torch.randn(6, 16, 16, 16), ("a cat",) * 6)
+    shown = StyleImages(torch.randn(6, 16, 16, 16), ("a cat",) * 6)
     layouts = Layouts.of(workspace, shown, 1.0, workspace.run("style", "kept"), 4, 0, no_progress)
     assert np.isfinite(float(layouts(unet, 0)[0])) and float(dataclasses.replace(layouts, strength=0.0)(unet, 0)[0]) == 0
-    pictures = Pictures.of(("a cat",), torch.randn(1, 16, 16, 16), "", 0.0, workspace.embed, 4, 0)
-    assert np.isfinite(pictures(unet, 0)[0].item())
+    images = Images.of(("a cat",), torch.randn(1, 16, 16, 16), "", 0.0, workspace.embed, 4, 0)
+    assert np.isfinite(images(unet, 0)[0].item())
     style.train(style.PRESETS["tiny"], workspace, workspace.run("style", "tiny"), no_progress)
 
 
@@ -93,7 +93,7 @@ def test_it_is_evaluated(workspace) -> None:
     student.train(student.PRESETS["tiny"], workspace, workspace.run("student", "tiny"), no_progress)
     models = load_models(workspace, new_sampler(workspace))
     bench = evaluation.Bench(workspace, new_sampler(workspace), 12, 0)
-    assert [row.name for row in bench.floors()] == ["real pictures", "real, autoencoded"]
+    assert [row.name for row in bench.floors()] == ["real images", "real, autoencoded"]
     assert all(np.isfinite(bench.trajectory(models[1], models[0])[1]))
     words = {"animals": ("cat", "dog", "owl", "fish", "frog", "bear", "duck")}
     rows = known_words.measure(models[:2], workspace, new_sampler(workspace), lists=words)

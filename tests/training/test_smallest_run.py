@@ -1,4 +1,4 @@
-"""All stages of a tiny SD-shaped model, from images to pictures: shards, TSCD with all its losses, one step, feedback, exact N.
+"""All stages of a tiny SD-shaped model, from images to images: shards, TSCD with all its losses, one step, feedback, exact N.
 
 Afterwards diffusers draws with what they left, under a ControlNet and beside a style.
 """
@@ -39,12 +39,12 @@ AFTERWARDS = {
 
 
 class Bright:
-    """A reward for light pictures."""
+    """A reward for light images."""
 
     title, enough = "bright", 100.0
 
-    def __call__(self, pictures, captions):
-        return pictures.flatten(1).mean(1)
+    def __call__(self, images, captions):
+        return images.flatten(1).mean(1)
 
 
 def quiet(done, total, metrics):

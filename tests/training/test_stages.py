@@ -21,11 +21,11 @@ from hypersd_app.models.pocket import PocketUNet, new_scheduler
 from hypersd_app.settings import ROOT, Settings
 from hypersd_app.training import cli as commands
 from hypersd_app.training.cli import run_train
-from hypersd_app.training.controlnet.dataset import DrawingConfig, DrawnPictures
+from hypersd_app.training.controlnet.dataset import DrawingConfig, DrawnImages
 from hypersd_app.training.core.contact_sheet import from_uint8
 from hypersd_app.training.core.lora import fuse_lora
 from hypersd_app.training.data.compositions import moved
-from hypersd_app.training.data.dataset import PRESETS, PictureData, SceneRenderer
+from hypersd_app.training.data.dataset import PRESETS, ImageDataset, SceneRenderer
 from hypersd_app.training.data.icons.libraries import load_libraries
 from hypersd_app.training.data.icons.render import on_white
 from hypersd_app.training.data.latents import encode
@@ -179,12 +179,12 @@ def test_a_sketch_changes_the_layout_where_it_is_told_to(trained):
     )
 
 
-def test_drawings_are_made_once_and_fit_their_pictures(trained):
+def test_drawings_are_made_once_and_fit_their_images(trained):
     settings, assets = trained
     workspace = Workspace(settings.runs, assets, "tiny")
     config = DrawingConfig(anywhere=8, workers=1)
     before = (workspace.drawings_path / "controls.npy").stat().st_mtime_ns
-    seen = DrawnPictures.of(config, workspace, Quiet("drawings"))
+    seen = DrawnImages.of(config, workspace, Quiet("drawings"))
     assert (workspace.drawings_path / "controls.npy").stat().st_mtime_ns == before, "two stages have used them by now"
     whole = workspace.data.indices(False)
     assert len(seen.captions) == len(seen.latents) == len(seen.controls) == len(whole) + 8
@@ -225,7 +225,7 @@ def test_finished_stages_are_not_trained_again(trained, monkeypatch):
     assert path.read_text(encoding="utf-8") == before
 
 
-def test_a_folder_of_pictures_becomes_a_style(trained, tmp_path, monkeypatch):
+def test_a_folder_of_images_becomes_a_style(trained, tmp_path, monkeypatch):
     settings, _ = trained
     settings = dataclasses.replace(settings, styles=tmp_path / "styles", assets=tmp_path / "assets")
     shutil.copytree(settings.runs / "assets" / "tiny", tmp_path / "assets" / "pocket")
@@ -242,7 +242,7 @@ def test_a_folder_of_pictures_becomes_a_style(trained, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image"])
-def test_a_folder_without_pictures_is_refused(tmp_path, content):
+def test_a_folder_without_images_is_refused(tmp_path, content):
     for number in range(10):
         (tmp_path / f"{number}.png").write_bytes(content)
     with pytest.raises(InvalidRequest, match="images"):
@@ -276,13 +276,13 @@ def test_a_study_s_seed_and_variant_are_taken_from_the_command_line(capsys):
     assert (said["seeds"], said["variants"], said["minutes"]) == ([2], ["pcm"], 40.0)
 
 
-def test_missing_pictures_say_what_to_run(tmp_path):
+def test_missing_images_say_what_to_run(tmp_path):
     with pytest.raises(ModelUnavailable, match="train data"):
         run_train(arguments("teacher"), Settings(runs=tmp_path))
 
 
 def test_data_is_split_by_concept_and_composition(trained):
     settings, _ = trained
-    data = PictureData(settings.runs / "data" / "tiny")
-    assert len(data.indices(True)) + len(data.indices(False)) == len(data.scenes) == len(data.pictures)
+    data = ImageDataset(settings.runs / "data" / "tiny")
+    assert len(data.indices(True)) + len(data.indices(False)) == len(data.scenes) == len(data.images)
     assert data.caption(0, 1) == data.caption(0, 1)

@@ -1,4 +1,4 @@
-"""Pictures with a drawing of each, for all that learns to follow sketches: as they are, and others anywhere on the page."""
+"""Images with a drawing of each, for all that learns to follow sketches: as they are, and others anywhere on the page."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from hypersd_app.training.core.device import to_device
 from hypersd_app.training.core.loop import Progress
 from hypersd_app.training.data.augment import bent
 from hypersd_app.training.data.compositions import moved
-from hypersd_app.training.data.dataset import PICTURE_SIZE, PictureData
+from hypersd_app.training.data.dataset import IMAGE_SIZE, ImageDataset
 from hypersd_app.training.data.latents import blank_latents, encode
 from hypersd_app.training.data.scenes import Scene
 from hypersd_app.training.data.scribbles import Share, scribble, silhouette
 from hypersd_app.training.data.words.grammar import with_article
-from hypersd_app.training.pocket.layout_prior import fills_the_picture, remembered
+from hypersd_app.training.pocket.layout_prior import fills_the_image, remembered
 from hypersd_app.training.pocket.teacher import with_nearest_layouts
 from hypersd_app.training.workspace import Workspace
 
-CELL = PICTURE_SIZE // LATENT_SIDE  # px of one latent
+CELL = IMAGE_SIZE // LATENT_SIDE  # px of one latent
 FORM = 3  # of the drawings; another number when they are made in another way
-RECOLOURED = Share(filled=0.25, outlined=0.5)  # of pictures in unusual colours: those are what ink is for
+RECOLOURED = Share(filled=0.25, outlined=0.5)  # of images in unusual colours: those are what ink is for
 _INKED = 60  # between the strongest and weakest channel of a stroke that has a colour
 _MOSTLY = 0.4  # of the ink, from which on its colour is what a drawing asks for
 _COLOURS_LEFT_TO_THE_INK = 0.8
-_SPAN = 100  # pictures a worker draws at once
+_SPAN = 100  # images a worker draws at once
 _TURN = 12.0  # degrees, standard deviation
 _STRETCH = 0.2  # of the logarithm of width to height
 _SIZES = (0.25, 0.9)  # of the page, the longer side of a thing that is drawn anywhere
@@ -48,11 +48,11 @@ _MARGIN = 6  # px of white that stay around it
 
 @dataclass(frozen=True, kw_only=True)
 class DrawingConfig:
-    """`anywhere`: how many pictures are drawn again elsewhere (`put_anywhere`), and `anywhere_share` how much of a batch they are.
+    """`anywhere`: how many images are drawn again elsewhere (`put_anywhere`), and `anywhere_share` how much of a batch they are.
 
-    The weights say how often pictures of the main set, of familiar things and of things in unusual colours are shown beside
-    others. `most_cells`: how far a picture and its strokes are moved together, in latent cells of 16 px. `bent`: the share of
-    pictures of a single thing that take yet another shape each time they are shown. `candidates`: of so many random codes of a
+    The weights say how often images of the main set, of familiar things and of things in unusual colours are shown beside
+    others. `most_cells`: how far an image and its strokes are moved together, in latent cells of 16 px. `bent`: the share of
+    images of a single thing that take yet another shape each time they are shown. `candidates`: of so many random codes of a
     layout the one goes with an image whose layout is nearest; few, since a seed knows nothing of the sketch.
     """
 
@@ -70,7 +70,7 @@ class DrawingConfig:
 
 @dataclass(frozen=True)
 class Batch:
-    """Latents float32 (B, 16, 16, 16), control pictures (B, 3, 256, 256), caption embeddings (B, 32, 384).
+    """Latents float32 (B, 16, 16, 16), control images (B, 3, 256, 256), caption embeddings (B, 32, 384).
 
     With a code of a layout embeddings are (B, 33, 384), see `with_code`. `things`, int64 (B,), are the concepts that the
     captions name; -1 for captions of several, of unusual colours, or dropped.
@@ -92,12 +92,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class DrawnFrom:
-    """The pictures themselves, uint8 (N, 256, 256, 4): those of the data that are `whole`, then those put anywhere.
+    """The images themselves, uint8 (N, 256, 256, 4): those of the data that are `whole`, then those put anywhere.
 
     RGB is as it looks on white, the last channel alpha.
     """
 
-    data: PictureData
+    data: ImageDataset
     whole: NDArray[np.int64]
     small: NDArray[np.uint8]
 
@@ -107,11 +107,11 @@ class DrawnFrom:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawnPictures:
-    """The training split's pictures: latents float16 (N, 16, 16, 16), controls uint8 (N, 256, 256, 3), captions embedded."""
+class DrawnImages:
+    """The training split's images: latents float16 (N, 16, 16, 16), controls uint8 (N, 256, 256, 3), captions embedded."""
 
     config: DrawingConfig
-    pictures: DrawnFrom
+    images: DrawnFrom
     latents: NDArray[np.float16]
     controls: NDArray[np.uint8]
     weights: Tensor
@@ -123,7 +123,7 @@ class DrawnPictures:
     prior: LayoutPrior
 
     @staticmethod
-    def of(config: DrawingConfig, workspace: Workspace, progress: Progress) -> DrawnPictures:
+    def of(config: DrawingConfig, workspace: Workspace, progress: Progress) -> DrawnImages:
         """Drawn, encoded and embedded at first use, which takes minutes; kept beside the workspace's latents."""
         data, folder = workspace.data, workspace.drawings_path
         whole = data.indices(False)
@@ -137,8 +137,8 @@ class DrawnPictures:
         share = config.anywhere_share
         weights = np.concatenate([(1 - share) * chances, np.full(len(elsewhere), share / len(elsewhere))])
         weights[[_recoloured(data.scenes[index]) for index in indices]] *= config.recoloured_weight
-        return DrawnPictures(
-            config=config, pictures=DrawnFrom(data, whole, np.load(folder / "small.npy", mmap_mode="r")),
+        return DrawnImages(
+            config=config, images=DrawnFrom(data, whole, np.load(folder / "small.npy", mmap_mode="r")),
             latents=np.concatenate([workspace.latents[whole], small]), controls=controls,
             weights=torch.from_numpy(weights), captions=captions,
             embeddings=remembered([*captions, ""], workspace.embed, folder, progress),
@@ -163,7 +163,7 @@ class DrawnPictures:
         return Batch(latents, control, text, self.things[shown])
 
     def rows(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Latents and control pictures of some."""
+        """Latents and control images of some."""
         rows = chosen.numpy()
         return torch.from_numpy(self.latents[rows].astype(np.float32)), control_tensor(torch.from_numpy(self.controls[rows]))
 
@@ -172,9 +172,9 @@ class DrawnPictures:
         rows = chosen[to_bend].tolist()
         if not rows:
             return
-        pairs = [bent(self.pictures[row], np.ascontiguousarray(self.controls[row]), rng) for row in rows]
-        pictures, drawn = (np.stack(parts) for parts in zip(*pairs, strict=True))
-        latents[to_bend] = torch.from_numpy(encode(self.autoencoder, pictures).astype(np.float32))
+        pairs = [bent(self.images[row], np.ascontiguousarray(self.controls[row]), rng) for row in rows]
+        images, drawn = (np.stack(parts) for parts in zip(*pairs, strict=True))
+        latents[to_bend] = torch.from_numpy(encode(self.autoencoder, images).astype(np.float32))
         control[to_bend] = control_tensor(torch.from_numpy(drawn))
 
     def text(self, chosen: Tensor) -> Tensor:
@@ -184,9 +184,9 @@ class DrawnPictures:
 
 
 def moved_together(latents: Tensor, control: Tensor, blank: Tensor, most_cells: int, rng: np.random.Generator) -> None:
-    """Move three of four pictures, in place, each with its strokes: latents (B, 16, 16, 16) by whole cells, control by 16 px each.
+    """Move three of four images, in place, each with its strokes: latents (B, 16, 16, 16) by whole cells, control by 16 px each.
 
-    What is left behind takes the `blank` picture's latents (16, 16, 16), and black.
+    What is left behind takes the `blank` image's latents (16, 16, 16), and black.
     """
     for row in np.flatnonzero(rng.random(len(latents)) < 0.75):
         dy, dx = (int(cells) for cells in rng.integers(-most_cells, most_cells + 1, 2))
@@ -194,7 +194,7 @@ def moved_together(latents: Tensor, control: Tensor, blank: Tensor, most_cells: 
         control[row] = moved(control[row], torch.zeros(()), CELL * dy, CELL * dx)
 
 
-def caption(data: PictureData, index: int, control: NDArray[np.uint8], seed: int) -> str:
+def caption(data: ImageDataset, index: int, control: NDArray[np.uint8], seed: int) -> str:
     """A caption that mostly leaves an unusual colour to the ink, where that has it: else ink would not matter.
 
     Where most of it is black the words have to say so, or things in black ink would come out in any colour.
@@ -222,16 +222,16 @@ def _thing(scene: Scene) -> int:
 
 
 def put_elsewhere(
-    data: PictureData, whole: NDArray[np.int64], chances: NDArray[np.float64], config: DrawingConfig
+    data: ImageDataset, whole: NDArray[np.int64], chances: NDArray[np.float64], config: DrawingConfig
 ) -> NDArray[np.int64]:
-    """Which pictures are put anywhere, of `whole` with its `chances`: those whose words say nothing of size or place."""
+    """Which images are put anywhere, of `whole` with its `chances`: those whose words say nothing of size or place."""
     scenes = [data.scenes[index] for index in whole]
-    free = chances * np.array([fills_the_picture(scene) and scene.kind != "size" for scene in scenes])
+    free = chances * np.array([fills_the_image(scene) and scene.kind != "size" for scene in scenes])
     return np.sort(np.random.default_rng(config.seed).choice(whole, config.anywhere, p=free / free.sum()))
 
 
-def put_anywhere(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """What stands on a white picture with alpha (256, 256, 4), whole, but smaller, elsewhere, turned, stretched and often mirrored.
+def put_anywhere(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """What stands on a white image with alpha (256, 256, 4), whole, but smaller, elsewhere, turned, stretched and often mirrored.
 
     So what the words make expect has another shape than what is drawn, as with people's drawings, and the ink is to win.
     """
@@ -239,22 +239,22 @@ def put_anywhere(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArra
     mirror = -1.0 if rng.random() < 0.5 else 1.0
     cosine, sine = np.cos(turn), np.sin(turn)
     shape = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([mirror * stretch**0.5, stretch**-0.5])
-    places = cv2.findNonZero(silhouette(np.ascontiguousarray(picture[..., :3])))
-    corners = np.array([[0, 0], [PICTURE_SIZE, PICTURE_SIZE]]) if places is None else places.reshape(-1, 2)
+    places = cv2.findNonZero(silhouette(np.ascontiguousarray(image[..., :3])))
+    corners = np.array([[0, 0], [IMAGE_SIZE, IMAGE_SIZE]]) if places is None else places.reshape(-1, 2)
     extent = np.ptp(corners @ shape.T, axis=0)
-    scale = PICTURE_SIZE * rng.uniform(*_SIZES) / max(*extent, 1.0)
-    free = (PICTURE_SIZE - 2 * _MARGIN - extent * scale).clip(0)
+    scale = IMAGE_SIZE * rng.uniform(*_SIZES) / max(*extent, 1.0)
+    free = (IMAGE_SIZE - 2 * _MARGIN - extent * scale).clip(0)
     shape *= scale
     shift = _MARGIN + rng.random(2) * free - (corners @ shape.T).min(0)
     # Blurred first where it shrinks much: warping alone would skip pixels.
-    smooth = cv2.GaussianBlur(picture, (0, 0), 0.35 / scale) if scale < 0.7 else picture
+    smooth = cv2.GaussianBlur(image, (0, 0), 0.35 / scale) if scale < 0.7 else image
     move = np.concatenate([shape, shift[:, None]], 1)
-    return cv2.warpAffine(smooth, move, (PICTURE_SIZE, PICTURE_SIZE), flags=cv2.INTER_LINEAR, borderValue=(255, 255, 255, 0))
+    return cv2.warpAffine(smooth, move, (IMAGE_SIZE, IMAGE_SIZE), flags=cv2.INTER_LINEAR, borderValue=(255, 255, 255, 0))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Span:
-    """What a worker draws: pictures `indices`, into the rows from `start` on. Those from row `small_start` on are put anywhere."""
+    """What a worker draws: images `indices`, into the rows from `start` on. Those from row `small_start` on are put anywhere."""
 
     data: Path
     folder: Path
@@ -265,14 +265,14 @@ class _Span:
 
 
 def _draw(
-    data: PictureData,
+    data: ImageDataset,
     whole: NDArray[np.int64],
     elsewhere: NDArray[np.int64],
     folder: Path,
     config: DrawingConfig,
     progress: Progress,
 ) -> None:
-    """Fill `controls.npy`, and `small.npy` with the pictures put anywhere, once for the same pictures and seed."""
+    """Fill `controls.npy`, and `small.npy` with the images put anywhere, once for the same images and seed."""
     marker = folder / "config.json"
     built = zlib.crc32((data.folder / "config.json").read_bytes())
     text = json.dumps({"form": FORM, "data": built, "seed": config.seed, "elsewhere": zlib.crc32(elsewhere.tobytes())})
@@ -282,9 +282,9 @@ def _draw(
     for name in ("latents.npy", "config.json"):
         (folder / name).unlink(missing_ok=True)
     indices = np.concatenate([whole, elsewhere])
-    side = (PICTURE_SIZE, PICTURE_SIZE, 3)
+    side = (IMAGE_SIZE, IMAGE_SIZE, 3)
     np.lib.format.open_memmap(folder / "controls.npy", "w+", np.uint8, (len(indices), *side)).flush()
-    np.lib.format.open_memmap(folder / "small.npy", "w+", np.uint8, (len(elsewhere), PICTURE_SIZE, PICTURE_SIZE, 4)).flush()
+    np.lib.format.open_memmap(folder / "small.npy", "w+", np.uint8, (len(elsewhere), IMAGE_SIZE, IMAGE_SIZE, 4)).flush()
     spans = [
         _Span(
             data=data.folder,
@@ -305,28 +305,28 @@ def _draw(
 
 def _draw_span(span: _Span) -> None:
     cv2.setNumThreads(1)
-    data = PictureData(span.data)
+    data = ImageDataset(span.data)
     controls = np.load(span.folder / "controls.npy", mmap_mode="r+")
     small = np.load(span.folder / "small.npy", mmap_mode="r+")
     for row, index in enumerate(span.indices, span.start):
         rng = np.random.default_rng((span.seed, row))
-        picture = np.ascontiguousarray(data.rgba[index])
+        image = np.ascontiguousarray(data.rgba[index])
         if row >= span.small_start:
-            picture = small[row - span.small_start] = put_anywhere(picture, rng)
+            image = small[row - span.small_start] = put_anywhere(image, rng)
         controls[row] = scribble(
-            np.ascontiguousarray(picture[..., :3]), rng, RECOLOURED if _recoloured(data.scenes[index]) else Share()
+            np.ascontiguousarray(image[..., :3]), rng, RECOLOURED if _recoloured(data.scenes[index]) else Share()
         )
 
 
 def _encoded_once(workspace: Workspace, folder: Path, progress: Progress) -> NDArray[np.float16]:
-    """Latents of the pictures put anywhere."""
+    """Latents of the images put anywhere."""
     path = folder / "latents.npy"
     if not path.exists():
-        pictures = np.load(folder / "small.npy", mmap_mode="r")
+        images = np.load(folder / "small.npy", mmap_mode="r")
         parts = []
-        for start in range(0, len(pictures), 32):
-            parts.append(encode(workspace.autoencoder, pictures[start : start + 32]))
-            progress(start, len(pictures), {})
+        for start in range(0, len(images), 32):
+            parts.append(encode(workspace.autoencoder, images[start : start + 32]))
+            progress(start, len(images), {})
         partial = path.with_suffix(".partial.npy")
         np.save(partial, np.concatenate(parts))
         partial.replace(path)  # a run that is killed while it writes leaves nothing that looks whole

@@ -1,6 +1,6 @@
-"""Score distillation under drawings: one step's pictures become likelier to the teacher that sees the same drawing.
+"""Score distillation under drawings: one step's images become likelier to the teacher that sees the same drawing.
 
-A regression's picture is the mean of all that fit, mottled where sets draw a thing in several colours. The divergence that
+A regression's image is the mean of all that fit, mottled where sets draw a thing in several colours. The divergence that
 distribution matching lowers is the one that chooses among them (Yin et al., "One-step Diffusion with Distribution Matching
 Distillation", 2024).
 """
@@ -24,14 +24,14 @@ from hypersd_app.training.distillation.losses.dmd_math import Predict, denoising
 from hypersd_app.training.distillation.networks import FAKE
 
 TextModel = Callable[[Tensor, Tensor, Tensor], Tensor]  # (x_t, t, embeddings) -> prediction
-Follow = Callable[[Tensor], TextModel]  # of control pictures (B, 3, 256, 256)
+Follow = Callable[[Tensor], TextModel]  # of control images (B, 3, 256, 256)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SketchScoreConfig:
-    """`rows`: how many pictures of a batch are compared. `words` and `strokes` are the real score's guidance, 1 being none.
+    """`rows`: how many images of a batch are compared. `words` and `strokes` are the real score's guidance, 1 being none.
 
-    Measured over some hundred steps: with 3 and 1 pictures fit their words better, and outlines and inks worse; with 3 and 3
+    Measured over some hundred steps: with 3 and 1 images fit their words better, and outlines and inks worse; with 3 and 3
     the other way round.
     """
 

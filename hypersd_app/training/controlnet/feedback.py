@@ -1,4 +1,4 @@
-"""Feedback for sketches: is a picture that follows a drawing what its caption names, and are the drawing's lines seen in it?"""
+"""Feedback for sketches: is an image that follows a drawing what its caption names, and are the drawing's lines seen in it?"""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from hypersd_app.training.data.text_encoder import TextEmbedder
 from hypersd_app.training.data.thumbnails import FRAMED, SIDE
 
 SHARPEST = 50.0  # the largest factor of cosines that it was trained with
-WINDOW = 5  # pixels of half a picture's side, in which both sides of a line are seen
+WINDOW = 5  # pixels of half an image's side, in which both sides of a line are seen
 PLAIN = 0.6  # of the range from -1 to 1: with so much between its sides a line is plain to see
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What feedback says of pictures, lower is better, float32 (B,): how unsure their things are, and how faint their lines."""
+    """What feedback says of images, lower is better, float32 (B,): how unsure their things are, and how faint their lines."""
 
     unsure: Tensor
     faint: Tensor
@@ -34,7 +34,7 @@ class SketchFeedback(nn.Module):
     """Judges latents that follow drawings.
 
     The stand-in for text agreement tells their thing from all others: the distance to one caption, which feedback uses
-    elsewhere, says nothing of what a picture is mistaken for. Lines are compared with those of the picture drawn from.
+    elsewhere, says nothing of what an image is mistaken for. Lines are compared with those of the image drawn from.
     """
 
     names: Tensor
@@ -47,23 +47,23 @@ class SketchFeedback(nn.Module):
         self.register_buffer("names", torch.cat(parts), persistent=False)
 
     def forward(self, latents: Tensor, real: Tensor, control: Tensor, things: Tensor) -> Verdict:
-        """Made and real latents (B, 16, 16, 16), control pictures (B, 3, 256, 256), places among the names (B,), -1 for none."""
-        pictures = halved(self.autoencoder, latents)
+        """Made and real latents (B, 16, 16, 16), control images (B, 3, 256, 256), places among the names (B,), -1 for none."""
+        images = halved(self.autoencoder, latents)
         with torch.no_grad():
             asked = halved(self.autoencoder, real)
-        seen = self.model.pictures(framed(pictures, box(control.amax(1), DrawnLayout.INKED)))
+        seen = self.model.images(framed(images, box(control.amax(1), DrawnLayout.INKED)))
         logits = self.model.log_temperature.exp().clamp(max=SHARPEST) * seen @ self.names.T
         unsure = functional.cross_entropy(logits, things, reduction="none", ignore_index=-1)
-        return Verdict(unsure, faintness(pictures, asked, control))
+        return Verdict(unsure, faintness(images, asked, control))
 
 
 def halved(autoencoder: PocketVae, latents: Tensor) -> Tensor:
-    """Pictures of half the side, float32 (B, 3, 128, 128)."""
+    """Images of half the side, float32 (B, 3, 128, 128)."""
     return functional.avg_pool2d(rgb_of(autoencoder, latents).float(), 2)
 
 
-def framed(pictures: Tensor, where: Tensor) -> Tensor:
-    """What of pictures (B, 3, H, W) in [-1, 1] lies in boxes (B, 4), as `box` gives them, in the middle of (B, 3, 64, 64)."""
+def framed(images: Tensor, where: Tensor) -> Tensor:
+    """What of images (B, 3, H, W) in [-1, 1] lies in boxes (B, 4), as `box` gives them, in the middle of (B, 3, 64, 64)."""
     top, bottom, left, right = where.unbind(1)
     scale = torch.maximum(bottom - top, right - left) / FRAMED
     theta = torch.zeros(len(where), 2, 3, device=where.device)
@@ -71,21 +71,21 @@ def framed(pictures: Tensor, where: Tensor) -> Tensor:
     theta[:, 0, 2], theta[:, 1, 2] = left + right - 1, top + bottom - 1
     grid = functional.affine_grid(theta, [len(where), 3, SIDE, SIDE], align_corners=False)
     # White is 0, which is also what lies outside.
-    return functional.grid_sample(pictures - 1, grid, align_corners=False, padding_mode="zeros") + 1
+    return functional.grid_sample(images - 1, grid, align_corners=False, padding_mode="zeros") + 1
 
 
 def faintness(made: Tensor, asked: Tensor, control: Tensor) -> Tensor:
-    """How much less contrast there is along a drawing's lines than in the picture it was drawn from, float32 (B,), in [0, 1].
+    """How much less contrast there is along a drawing's lines than in the image it was drawn from, float32 (B,), in [0, 1].
 
-    Pictures (B, 3, 128, 128) in [-1, 1], control (B, 3, 256, 256). More contrast than is plain to see is not asked for.
+    Images (B, 3, 128, 128) in [-1, 1], control (B, 3, 256, 256). More contrast than is plain to see is not asked for.
     """
     lines = functional.max_pool2d(control.amax(1, keepdim=True), 2)
     lacking = functional.relu(contrast(asked).clamp(max=PLAIN) - contrast(made)) / PLAIN
     return (lacking * lines).sum((1, 2, 3)) / lines.sum((1, 2, 3)).clamp(min=1)
 
 
-def contrast(pictures: Tensor) -> Tensor:
+def contrast(images: Tensor) -> Tensor:
     """The largest difference of any channel around each pixel, (B, 1, H, W)."""
-    brightest = functional.max_pool2d(pictures, WINDOW, 1, WINDOW // 2)
-    darkest = -functional.max_pool2d(-pictures, WINDOW, 1, WINDOW // 2)
+    brightest = functional.max_pool2d(images, WINDOW, 1, WINDOW // 2)
+    darkest = -functional.max_pool2d(-images, WINDOW, 1, WINDOW // 2)
     return (brightest - darkest).amax(1, keepdim=True)

@@ -29,7 +29,7 @@ class FirstStepConfig:
 
 
 class FirstStep:
-    """Its losses. `follow` gives the student as it follows control pictures (B, 3, 256, 256); `score` may be left out."""
+    """Its losses. `follow` gives the student as it follows control images (B, 3, 256, 256); `score` may be left out."""
 
     def __init__(
         self,

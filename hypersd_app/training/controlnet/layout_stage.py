@@ -17,7 +17,7 @@ from hypersd_app.diffusion.schedules import NoiseSchedule
 from hypersd_app.models.controlnet import DrawnLayout, PocketControlNet
 from hypersd_app.models.layout import LATENT_SHAPE, LayoutPrior, changed, coded, without_code
 from hypersd_app.models.pocket import new_scheduler
-from hypersd_app.training.controlnet.dataset import DrawingConfig, DrawnPictures
+from hypersd_app.training.controlnet.dataset import DrawingConfig, DrawnImages
 from hypersd_app.training.core.contact_sheet import contact_sheet
 from hypersd_app.training.core.device import mixed_precision, place, to_device
 from hypersd_app.training.core.loop import LoopConfig, Progress, TrainingStage, TrainingState, run_stage
@@ -59,7 +59,7 @@ def new_stage(config: SketchConfig, workspace: Workspace, folder: Path, progress
     drawn = place(PocketControlNet.from_pretrained(initial).drawn.float() if initial else DrawnLayout())
     prior = workspace.prior()
     state = TrainingState.new(drawn, lr=config.lr, ema_decay=config.ema_decay, optimizer=config.optimizer)
-    seen = DrawnPictures.of(config.drawings, workspace, progress)
+    seen = DrawnImages.of(config.drawings, workspace, progress)
     drawn.blank.copy_(seen.blank)
 
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
@@ -81,7 +81,7 @@ def new_stage(config: SketchConfig, workspace: Workspace, folder: Path, progress
 
 @torch.no_grad()
 def draw_preview(
-    seen: DrawnPictures, prior: LayoutPrior, drawn: DrawnLayout, decode: Callable[[Tensor], NDArray[np.uint8]], path: Path
+    seen: DrawnImages, prior: LayoutPrior, drawn: DrawnLayout, decode: Callable[[Tensor], NDArray[np.uint8]], path: Path
 ) -> None:
     """A contact sheet of 24 images: sketch, layout, fitted layout, changed layout and the image itself."""
     rows = torch.linspace(0, len(seen.captions) - 1, 24).long()
@@ -92,4 +92,4 @@ def draw_preview(
     shown = (255 * (1 - control.permute(0, 2, 3, 1))).byte().cpu().numpy()
     columns: Sequence[NDArray[np.uint8]] = (shown, *(decode(found) for found in (layout, there, after, latents)))
     labels = [label for row in rows.tolist() for label in (seen.captions[row], "", "", "", "")]
-    contact_sheet([picture for row in zip(*columns, strict=True) for picture in row], path, columns=10, side=128, labels=labels)
+    contact_sheet([image for row in zip(*columns, strict=True) for image in row], path, columns=10, side=128, labels=labels)

@@ -23,7 +23,7 @@ from hypersd_app.models.control_image import control_tensor
 from hypersd_app.models.controlnet import PocketControlNet
 from hypersd_app.models.layout import LATENT_SHAPE
 from hypersd_app.models.pocket import PocketUNet, new_scheduler, with_code_of
-from hypersd_app.training.controlnet.dataset import DrawingConfig, DrawnPictures
+from hypersd_app.training.controlnet.dataset import DrawingConfig, DrawnImages
 from hypersd_app.training.controlnet.dmd import Follow, SketchScore, SketchScoreConfig, TextModel
 from hypersd_app.training.controlnet.feedback import SketchFeedback
 from hypersd_app.training.controlnet.first_step import FirstStep, FirstStepConfig
@@ -92,7 +92,7 @@ PRESETS: dict[str, ControlNetConfig] = {
 
 
 def controlled(unet: PocketUNet, controlnet: PocketControlNet, control: Tensor, scale: float = 1.0) -> TextModel:
-    """A model that follows `control` pictures."""
+    """A model that follows `control` images."""
 
     def run(x: Tensor, t: Tensor, embeddings: Tensor) -> Tensor:
         conditioning = control if len(control) == len(x) else control.repeat(len(x) // len(control), 1, 1, 1)
@@ -176,7 +176,7 @@ def new_stage(config: ControlNetConfig, workspace: Workspace, folder: Path, prog
         optimizer=config.optimizer,
         extras=at_first.state() if at_first else {},
     )
-    seen = DrawnPictures.of(config.drawings, workspace, progress)
+    seen = DrawnImages.of(config.drawings, workspace, progress)
     sampler = Sampler(workspace.embed, workspace.autoencoder, schedule)
     other = workspace.run("controlnet", config.averaged_with) / "controlnet" if config.averaged_with else None
 
@@ -195,7 +195,7 @@ class ControlNetStep:
     """The step function: the diffusion loss of a batch of sketches, and the first step's losses where there are any."""
 
     config: ControlNetConfig
-    seen: DrawnPictures
+    seen: DrawnImages
     schedule: NoiseSchedule
     follow: Follow
     at_first: FirstStep | None
@@ -237,11 +237,11 @@ def mean_of(controlnet: PocketControlNet, other: Path | None) -> PocketControlNe
 def draw_preview(
     unet: PocketUNet, controlnet: PocketControlNet, workspace: Workspace, sampler: Sampler, student: bool, path: Path
 ) -> None:
-    """Drawings of unseen pictures beside what becomes of them."""
+    """Drawings of unseen images beside what becomes of them."""
     data, rng = workspace.data, np.random.default_rng(5)
     unseen = data.indices(True)
     chosen = np.sort(rng.choice(unseen, min(16, len(unseen)), replace=False))
-    drawn = np.stack([scribble(np.ascontiguousarray(data.pictures[index]), rng) for index in chosen])
+    drawn = np.stack([scribble(np.ascontiguousarray(data.images[index]), rng) for index in chosen])
     prompts = [data.caption(int(index), 3) for index in chosen]
     cond, uncond, noise, control = to_device(
         sampler.embed(prompts),
@@ -255,5 +255,5 @@ def draw_preview(
     with mixed_precision():
         model = guided(controlled(unet, controlnet, control), cond, uncond, scale)
         out = sample_tcd(model, noise, times, sampler.schedule, 0.0, torch.Generator().manual_seed(0))
-    pairs = [picture for row in zip(drawn, sampler.decode(out), strict=True) for picture in row]
+    pairs = [image for row in zip(drawn, sampler.decode(out), strict=True) for image in row]
     contact_sheet(pairs, path, labels=[text for prompt in prompts for text in (prompt, "")], side=128)

@@ -52,7 +52,7 @@ class TrainingState:
     optimizers: Optimizers
     ema: ExponentialAverage
     step: int = 0
-    pictures: int = 0
+    images: int = 0
     extras: dict[str, Stateful] = field(default_factory=dict)
 
     @staticmethod
@@ -119,7 +119,7 @@ class RunFolder:
     def save(self, state: TrainingState) -> None:
         """Replace the checkpoint in one rename, so that a kill leaves the old or the new one, whole."""
         partial = self._checkpoint.with_suffix(".partial")
-        save_file(state.tensors(), partial, {"step": str(state.step), "pictures": str(state.pictures)})
+        save_file(state.tensors(), partial, {"step": str(state.step), "pictures": str(state.images)})
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(self._checkpoint)
@@ -149,7 +149,7 @@ class RunFolder:
         with safe_open(self._checkpoint, "pt") as file:
             state.load_tensors(current_keys({name: file.get_tensor(name) for name in file.keys()}))  # noqa: SIM118
             metadata = file.metadata()
-        state.step, state.pictures = int(metadata["step"]), int(metadata["pictures"])
+        state.step, state.images = int(metadata["step"]), int(metadata["pictures"])
         return True
 
 
@@ -330,7 +330,7 @@ def train_step(
         for parameter in parameters:
             parameter.grad = None
     state.step += 1
-    state.pictures += images
+    state.images += images
     return images, {"loss": float(loss.detach()), "gradient_norm": float(norm), **metrics}
 
 
@@ -343,20 +343,20 @@ class MetricsWindow:
 
     def _clear(self) -> None:
         self._sums: dict[str, float] = {}
-        self._steps = self._pictures = 0
+        self._steps = self._images = 0
         self._since = time.monotonic()
 
     def add(self, state: TrainingState, images: int, metrics: dict[str, float]) -> None:
         """Take in one step's metrics."""
         self._steps += 1
-        self._pictures += images
+        self._images += images
         for name, value in metrics.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         if state.step % self._config.log_every:
             return
         means = {name: value / self._steps for name, value in self._sums.items()}
-        speed = self._pictures / (time.monotonic() - self._since)
-        row = {"step": state.step, "pictures": state.pictures, "per_second": speed, **means}
+        speed = self._images / (time.monotonic() - self._since)
+        row = {"step": state.step, "pictures": state.images, "per_second": speed, **means}
         self._run.write_metrics({name: round(value, 6) for name, value in row.items()}, self._config.tensorboard)
         self._progress(state.step, self._config.steps, row)
         self._clear()

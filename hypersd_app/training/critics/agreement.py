@@ -25,6 +25,6 @@ class AgreementReward(nn.Module):
     def forward(self, images: Tensor, captions: Sequence[str]) -> Tensor:
         with torch.no_grad():
             said = self.model.captions(self._embed(list(captions)).to(images.device))
-        scores = (self.model.pictures(shrink_tensor(images)) * said).sum(-1)
+        scores = (self.model.images(shrink_tensor(images)) * said).sum(-1)
         silent = torch.tensor([not caption for caption in captions], device=images.device)
         return scores.masked_fill(silent, self.enough)

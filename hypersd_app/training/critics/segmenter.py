@@ -17,7 +17,7 @@ from hypersd_app.training.core.contact_sheet import from_uint8
 from hypersd_app.training.core.device import images_to_device, mixed_precision, to_device
 from hypersd_app.training.core.loop import LoopConfig, Progress, StepFunction
 from hypersd_app.training.critics.fit import train_network
-from hypersd_app.training.data.dataset import PictureData, SceneRenderer
+from hypersd_app.training.data.dataset import ImageDataset, SceneRenderer
 from hypersd_app.training.data.icons.libraries import load_libraries
 from hypersd_app.training.data.scenes import Scene
 from hypersd_app.training.data.splits import REWARD, indices_of
@@ -69,7 +69,7 @@ def masks(renderer: SceneRenderer, scene: Scene) -> NDArray[np.float32]:
     return np.stack([drawn, edges]).astype(np.float32)
 
 
-def labelled(data: PictureData, packages: Path, count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def labelled(data: ImageDataset, packages: Path, count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Small images of the rewards' split, (N, 64, 64, 3), with their masks, (N, 2, 64, 64)."""
     indices = indices_of(data, REWARD)
     chosen = np.sort(np.random.default_rng(seed).permutation(indices)[:count])

@@ -1,4 +1,4 @@
-"""The style judge: a small CNN that says which icon set drew a picture. Trained on real pictures, never on a model's."""
+"""The style judge: a small CNN that says which icon set drew an image. Trained on real images, never on a model's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hypersd_app.training.core.contact_sheet import from_uint8
 from hypersd_app.training.core.device import images_to_device, mixed_precision, to_device
 from hypersd_app.training.core.loop import LoopConfig, Progress, StepFunction
 from hypersd_app.training.critics.fit import train_network
-from hypersd_app.training.data.dataset import PictureData
+from hypersd_app.training.data.dataset import ImageDataset
 from hypersd_app.training.workspace import Workspace
 
 SIDE = 128  # px; at 96 soft edges count for less
@@ -46,7 +46,7 @@ PRESETS: dict[str, StyleJudgeConfig] = {
 
 
 class StyleClassifier(nn.Module):
-    """Pictures (B, 3, 128, 128) in [-1, 1] to logits (B, styles). Averaged over places: a style is the same everywhere."""
+    """Images (B, 3, 128, 128) in [-1, 1] to logits (B, styles). Averaged over places: a style is the same everywhere."""
 
     def __init__(self, styles: int, channels: tuple[int, int, int] = (48, 80, 112)) -> None:
         super().__init__()
@@ -59,16 +59,16 @@ class StyleClassifier(nn.Module):
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(2 * before, styles)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        features = self.body(pictures).float()
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.body(images).float()
         return self.head(torch.cat([features.mean((2, 3)), features.amax((2, 3))], dim=1))
 
 
 @dataclass(frozen=True)
-class LabelledPictures:
-    """The pictures of several data sets by style, one split of them."""
+class LabelledImages:
+    """The images of several data sets by style, one split of them."""
 
-    sources: tuple[PictureData, ...]
+    sources: tuple[ImageDataset, ...]
     held_out: bool = False
 
     @cached_property
@@ -82,7 +82,7 @@ class LabelledPictures:
         return dict(sorted(rows.items()))
 
     def take(self, rows: list[tuple[int, int]]) -> NDArray[np.uint8]:
-        """Their pictures, (N, 256, 256, 3)."""
+        """Their images, (N, 256, 256, 3)."""
         return self.stickers(rows)[..., :3]
 
     def stickers(self, rows: list[tuple[int, int]]) -> NDArray[np.uint8]:
@@ -90,29 +90,29 @@ class LabelledPictures:
         return np.stack([self.sources[number].rgba[index] for number, index in rows])
 
 
-def labelled(config: StyleJudgeConfig, workspace: Workspace, held_out: bool = False) -> LabelledPictures:
-    """The pictures that the config names. Raises ModelUnavailable for data that was not made yet."""
+def labelled(config: StyleJudgeConfig, workspace: Workspace, held_out: bool = False) -> LabelledImages:
+    """The images that the config names. Raises ModelUnavailable for data that was not made yet."""
     sources = [workspace.images(name) for name in (config.data, *config.more)]
-    return LabelledPictures(tuple(sources), held_out)
+    return LabelledImages(tuple(sources), held_out)
 
 
-def shrink(pictures: NDArray[np.uint8]) -> Tensor:
+def shrink(images: NDArray[np.uint8]) -> Tensor:
     """(B, 256, 256, 3) uint8 to the judge's input."""
-    return from_uint8(np.stack([cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for picture in pictures]))
+    return from_uint8(np.stack([cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for image in images]))
 
 
-def soften(pictures: Tensor, rng: np.random.Generator) -> Tensor:
-    """Blur some of the pictures and change their light: a decoder's softness must not pass for a style."""
-    blurred = functional.avg_pool2d(functional.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    share = torch.from_numpy(rng.choice([0.0, 0.5, 1.0], (len(pictures), 1, 1, 1)).astype(np.float32))
-    light = torch.from_numpy(rng.uniform(0.92, 1.05, (len(pictures), 3, 1, 1)).astype(np.float32))
-    return (((pictures + share * (blurred - pictures)) + 1) * light - 1).clamp(-1, 1)
+def soften(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Blur some of the images and change their light: a decoder's softness must not pass for a style."""
+    blurred = functional.avg_pool2d(functional.pad(images, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    share = torch.from_numpy(rng.choice([0.0, 0.5, 1.0], (len(images), 1, 1, 1)).astype(np.float32))
+    light = torch.from_numpy(rng.uniform(0.92, 1.05, (len(images), 3, 1, 1)).astype(np.float32))
+    return (((images + share * (blurred - images)) + 1) * light - 1).clamp(-1, 1)
 
 
 def train(config: StyleJudgeConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
     """Train or resume in `folder`; writes `folder/style-judge.safetensors` with the styles' names in its metadata."""
-    pictures = labelled(config, workspace)
-    styles = list(pictures.rows)
+    images = labelled(config, workspace)
+    styles = list(images.rows)
 
     def build() -> tuple[nn.Module, StepFunction]:
         model = StyleClassifier(len(styles))
@@ -120,8 +120,8 @@ def train(config: StyleJudgeConfig, workspace: Workspace, folder: Path, progress
         def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
             rng = np.random.default_rng((config.seed, step, 5))
             labels = rng.integers(len(styles), size=config.batch)
-            chosen = [pictures.rows[styles[label]][rng.integers(len(pictures.rows[styles[label]]))] for label in labels]
-            seen = images_to_device(soften(shrink(pictures.take(chosen)), rng))
+            chosen = [images.rows[styles[label]][rng.integers(len(images.rows[styles[label]]))] for label in labels]
+            seen = images_to_device(soften(shrink(images.take(chosen)), rng))
             with mixed_precision():
                 logits = model(seen).float()
             (target,) = to_device(torch.from_numpy(labels))
@@ -144,11 +144,11 @@ class StyleJudge:
         self.model.eval().requires_grad_(False)
 
     @torch.no_grad()
-    def probabilities(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Of each style for each picture, (N, styles)."""
-        parts = [self.model(shrink(pictures[i : i + 64])).softmax(-1) for i in range(0, len(pictures), 64)]
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Of each style for each image, (N, styles)."""
+        parts = [self.model(shrink(images[i : i + 64])).softmax(-1) for i in range(0, len(images), 64)]
         return torch.cat(parts).numpy()
 
-    def score(self, pictures: NDArray[np.uint8], style: str) -> float:
-        """The mean probability that `style` drew the pictures."""
-        return float(self.probabilities(pictures)[:, self.styles.index(style)].mean())
+    def score(self, images: NDArray[np.uint8], style: str) -> float:
+        """The mean probability that `style` drew the images."""
+        return float(self.probabilities(images)[:, self.styles.index(style)].mean())

@@ -25,7 +25,7 @@ from hypersd_app.training.core.device import images_to_device, mixed_precision, 
 from hypersd_app.training.core.loop import LoopConfig, Progress, StepFunction
 from hypersd_app.training.critics.fit import train_network
 from hypersd_app.training.data.augment import bent
-from hypersd_app.training.data.dataset import PictureData
+from hypersd_app.training.data.dataset import ImageDataset
 from hypersd_app.training.data.splits import JUDGE, indices_of
 from hypersd_app.training.data.text_encoder import TextEmbedder
 from hypersd_app.training.data.thumbnails import SIDE, framed, moved, shrink, thumbnails
@@ -100,7 +100,7 @@ class DualEncoder(nn.Module):
                 layers.append(nn.Conv2d(channels[level - 1], width, 2, stride=2))
             layers += [Block(width), Block(width)]
         self.body = nn.Sequential(*layers)
-        self.picture_head = nn.Linear(channels[-1] * 16, DIMENSION)
+        self.picture_head = nn.Linear(channels[-1] * 16, DIMENSION)  # named so in the weights that ship
         self.text_body = nn.Sequential(nn.Linear(text_dimension, 512), nn.GELU(), nn.Linear(512, DIMENSION))
         self.log_temperature = nn.Parameter(torch.tensor(2.7))
 
@@ -112,13 +112,13 @@ class DualEncoder(nn.Module):
         model.load_state_dict(tensors)
         return model.float().eval().requires_grad_(False)
 
-    def features(self, pictures: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
         """Before the shared space, float (B, 320 * 16): places in a 4x4 grid stay apart."""
-        return self.body(self.stem(pictures)).flatten(1)
+        return self.body(self.stem(images)).flatten(1)
 
-    def pictures(self, pictures: Tensor) -> Tensor:
+    def images(self, images: Tensor) -> Tensor:
         """Unit vectors of images."""
-        return functional.normalize(self.picture_head(self.features(pictures)).float(), dim=-1)
+        return functional.normalize(self.picture_head(self.features(images)).float(), dim=-1)
 
     def captions(self, embeddings: Tensor) -> Tensor:
         """Unit vectors of captions; each word is read on its own, then averaged, so that none is lost."""
@@ -133,10 +133,10 @@ class CaptionedThumbnails:
     A caption is embedded when it is first drawn.
     """
 
-    def __init__(self, data: PictureData, embed: TextEmbedder, split: str | None, side: int = SIDE) -> None:
+    def __init__(self, data: ImageDataset, embed: TextEmbedder, split: str | None, side: int = SIDE) -> None:
         self.data, self._embed = data, embed
         self.indices = np.arange(len(data.scenes)) if split is None else indices_of(data, split)
-        self.pictures = thumbnails(data, side)[self.indices]
+        self.images = thumbnails(data, side)[self.indices]
         self._known: dict[str, Tensor] = {}
         self.names = self.embedded([concept.names[0] for concept in data.concepts])
 
@@ -162,10 +162,10 @@ class CaptionedThumbnails:
             captions.append(self.data.caption(index, int(rng.integers(PHRASINGS))))
             for item in self.data.scenes[index].placements:
                 shares[row, item.concept] += 1 / len(self.data.scenes[index].placements)
-        pictures = self.pictures[chosen]
+        images = self.images[chosen]
         for place in np.flatnonzero(single & (rng.random(count) < reshaped)):
-            pictures[place] = framed(bent(pictures[place], np.zeros_like(pictures[place]), rng)[0])
-        return moved(pictures, rng), captions, shares
+            images[place] = framed(bent(images[place], np.zeros_like(images[place]), rng)[0])
+        return moved(images, rng), captions, shares
 
 
 def contrastive_loss(logits: Tensor, captions: Sequence[str]) -> tuple[Tensor, float]:
@@ -189,10 +189,10 @@ def train(config: JudgeConfig, workspace: Workspace, folder: Path, progress: Pro
 
         def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
             rng = np.random.default_rng((config.seed, step, 3))
-            pictures, captions, shares = data.batch(rng, config.batch, config.reshaped)
+            images, captions, shares = data.batch(rng, config.batch, config.reshaped)
             texts, names, shares = to_device(data.embedded(captions), data.names, shares)
             with mixed_precision():
-                seen = model.pictures(images_to_device(pictures))
+                seen = model.images(images_to_device(images))
                 texts, names = model.captions(texts), model.captions(names)
             sharpness = model.log_temperature.exp().clamp(max=50)
             loss, accuracy = contrastive_loss(sharpness * seen @ texts.T, captions)
@@ -212,23 +212,23 @@ class Judge:
         self.model = DualEncoder.from_file(path)
         self.embed = embed
 
-    def picture_vectors(self, pictures: NDArray[np.uint8]) -> Tensor:
+    def image_vectors(self, images: NDArray[np.uint8]) -> Tensor:
         """Unit vectors, (B, 256)."""
-        return torch.cat([self.model.pictures(self._small(pictures[i : i + 64])) for i in range(0, len(pictures), 64)])
+        return torch.cat([self.model.images(self._small(images[i : i + 64])) for i in range(0, len(images), 64)])
 
-    def picture_features(self, pictures: NDArray[np.uint8]) -> Tensor:
+    def image_features(self, images: NDArray[np.uint8]) -> Tensor:
         """Features for Fréchet and kernel distances, (B, 320): averaged over places."""
-        parts = [self.model.features(self._small(pictures[i : i + 64])) for i in range(0, len(pictures), 64)]
+        parts = [self.model.features(self._small(images[i : i + 64])) for i in range(0, len(images), 64)]
         return torch.cat(parts).unflatten(1, (-1, 16)).mean(-1)
 
-    def _small(self, pictures: NDArray[np.uint8]) -> Tensor:
-        return from_uint8(shrink(pictures, self.model.side))
+    def _small(self, images: NDArray[np.uint8]) -> Tensor:
+        return from_uint8(shrink(images, self.model.side))
 
     def hits(
-        self, pictures: NDArray[np.uint8], captions: Sequence[str], distractors: Sequence[str], seed: int = 0
+        self, images: NDArray[np.uint8], captions: Sequence[str], distractors: Sequence[str], seed: int = 0
     ) -> NDArray[np.bool_]:
         """For each image whether its caption beats 99 others drawn from `distractors`, or all others where there are fewer."""
-        seen = self.picture_vectors(pictures)
+        seen = self.image_vectors(images)
         right = self.model.captions(self.embed(list(captions)))
         others = self.model.captions(self.embed(list(distractors)))
         rng, hits = np.random.default_rng(seed), []
@@ -238,15 +238,15 @@ class Judge:
             hits.append(bool((right[index] @ seen[index] > others[drawn] @ seen[index]).all()))
         return np.asarray(hits)
 
-    def recall(self, pictures: NDArray[np.uint8], captions: Sequence[str], distractors: Sequence[str], top: int = 1) -> float:
+    def recall(self, images: NDArray[np.uint8], captions: Sequence[str], distractors: Sequence[str], top: int = 1) -> float:
         """R@top: how often the right caption is among the first `top` of 100, the mean of `chances`."""
-        return float(self.chances(pictures, captions, distractors, top).mean())
+        return float(self.chances(images, captions, distractors, top).mean())
 
     def chances(
-        self, pictures: NDArray[np.uint8], captions: Sequence[str], distractors: Sequence[str], top: int = 1
+        self, images: NDArray[np.uint8], captions: Sequence[str], distractors: Sequence[str], top: int = 1
     ) -> NDArray[np.float64]:
         """For each image how often its caption is among the first `top` beside 99 others: over all ways to draw them."""
-        seen = self.picture_vectors(pictures)
+        seen = self.image_vectors(images)
         right = (self.model.captions(self.embed(list(captions))) * seen).sum(1, keepdim=True)
         same = torch.tensor([[text == caption for text in distractors] for caption in captions])
         better = (seen @ self.model.captions(self.embed(list(distractors))).T >= right) & ~same

@@ -21,20 +21,20 @@ _LOOKED_AT = 96  # sampling points per side, to find the extent of the warped ob
 _REACH = 2.2  # how far from its centre to search, in half extents
 _INK = 40  # of 255; a pixel that differs from white by less is blank
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 Places = NDArray[np.float32]  # (..., 2), x before y
 
 
-def bent(picture: Picture, control: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
+def bent(image: Pixels, control: Pixels, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
     """Warp an image on white, (H, W, 3) or with alpha (H, W, 4), and its control image on black (H, W, 3) alike.
 
     The object stays entirely inside.
     """
-    side = len(picture)
-    thing = np.maximum(control.max(-1), 255 - picture[..., :3].min(-1)) > _INK
+    side = len(image)
+    thing = np.maximum(control.max(-1), 255 - image[..., :3].min(-1)) > _INK
     x, y, width, height = cv2.boundingRect(thing.astype(np.uint8))
     if not width:
-        return picture, control
+        return image, control
     middle, half = np.array([x + width / 2, y + height / 2]), max(width, height) / 2
     shape, waves = _shape(rng), rng.normal(0, _BEND, (_WAVES, 2))
     speeds, phases = rng.uniform(-_FASTEST, _FASTEST, (_WAVES, 2)), rng.uniform(0, 2 * np.pi, _WAVES)
@@ -54,7 +54,7 @@ def bent(picture: Picture, control: Picture, rng: np.random.Generator) -> tuple[
     shift = rng.random(2) * (side - scale * extent)
     pixels = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1)
     places = source((pixels - shift) / scale + corner)
-    white = cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderValue=(255, 255, 255, 0))
+    white = cv2.remap(image, places, None, cv2.INTER_LINEAR, borderValue=(255, 255, 255, 0))
     return white.astype(np.uint8), cv2.remap(control, places, None, cv2.INTER_LINEAR).astype(np.uint8)
 
 

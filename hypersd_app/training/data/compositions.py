@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hypersd_app.models.shapes import LATENT_SIDE
-from hypersd_app.training.data.dataset import DataConfig, PictureData
+from hypersd_app.training.data.dataset import DataConfig, ImageDataset
 from hypersd_app.training.data.latents import LatentStore
 from hypersd_app.training.data.scenes import Placement, Scene, ScenePlanner
 
@@ -25,7 +25,7 @@ _COLOURED = 0.3  # of the things in pairs, where they were rendered in other col
 class Compositions:
     """Scenes of several things and their latents, composed from a data set's parts: single things, half-size and centred."""
 
-    data: PictureData
+    data: ImageDataset
     store: LatentStore
     blank: Tensor  # (16, 16, 16)
 

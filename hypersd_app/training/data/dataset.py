@@ -32,7 +32,7 @@ from hypersd_app.training.data.words.concepts import Concept, load_concepts
 from hypersd_app.training.data.words.tables import things
 
 logger = logging.getLogger(__name__)
-PICTURE_SIZE = 256
+IMAGE_SIZE = 256
 SPAN = 125  # images that a worker renders at a time, and that an interrupted build may lose
 
 
@@ -48,7 +48,7 @@ class DataConfig:
     main_share: int = 2  # compositions of the main set for each one of another set
     limit_concepts: int = 0
     part_colours: int = -1  # small in the middle: every composable drawing, the main set's in so many colours more; -1: none
-    size: int = PICTURE_SIZE
+    size: int = IMAGE_SIZE
     seed: int = 0
     workers: int = 2
 
@@ -67,9 +67,9 @@ PRESETS: dict[str, DataConfig] = {
     # What the layout stage composes in latents: each thing once, and the main style's in three colours more.
     "parts": DataConfig(set_keys=EMOJI_SETS, singles_per_drawing=0, composed={}, part_colours=3, seed=2),
     # Every drawing once and large, from which the sticker autoencoder's images are put together.
-    "icons": DataConfig(singles_per_drawing=1, composed={}, size=2 * PICTURE_SIZE),
+    "icons": DataConfig(singles_per_drawing=1, composed={}, size=2 * IMAGE_SIZE),
     "tiny-icons": DataConfig(
-        set_keys=("noto", "twemoji"), singles_per_drawing=1, limit_concepts=60, composed={}, size=2 * PICTURE_SIZE, workers=1
+        set_keys=("noto", "twemoji"), singles_per_drawing=1, limit_concepts=60, composed={}, size=2 * IMAGE_SIZE, workers=1
     ),
     # What is asked for and compared with, and what judges learn from: no stage of training reads either.
     "evaluation": DataConfig(
@@ -85,7 +85,7 @@ PRESETS: dict[str, DataConfig] = {
 class SceneRenderer:
     """Renders scenes; each icon is drawn from its vectors once a colour and then placed."""
 
-    def __init__(self, libraries: dict[str, IconLibrary], hues: dict[tuple[str, str], float], size: int = PICTURE_SIZE) -> None:
+    def __init__(self, libraries: dict[str, IconLibrary], hues: dict[tuple[str, str], float], size: int = IMAGE_SIZE) -> None:
         self.libraries = libraries
         self.hues = hues
         self.size = size
@@ -132,16 +132,16 @@ def _render_span(job: tuple[Path, Path, DataConfig, int, int]) -> tuple[int, int
     """Worker: render scenes [start, stop) into the shared image file."""
     folder, packages, config, start, stop = job
     data, renderer = _opened(folder, packages, config.set_keys, config.size)
-    pictures = np.load(folder / "pictures.npy", mmap_mode="r+")
+    images = np.load(folder / "pictures.npy", mmap_mode="r+")
     for index in range(start, stop):
-        pictures[index] = on_white_with_alpha(renderer.rgba(data.scenes[index]))
+        images[index] = on_white_with_alpha(renderer.rgba(data.scenes[index]))
     return start, stop
 
 
 @lru_cache(maxsize=1)
-def _opened(folder: Path, packages: Path, set_keys: tuple[str, ...], size: int) -> tuple[PictureData, SceneRenderer]:
+def _opened(folder: Path, packages: Path, set_keys: tuple[str, ...], size: int) -> tuple[ImageDataset, SceneRenderer]:
     """What a worker needs for all its spans: reading the packages takes seconds."""
-    data = PictureData(folder)
+    data = ImageDataset(folder)
     return data, SceneRenderer(load_libraries(packages, set_keys), _hues(data.drawings), size)
 
 
@@ -161,7 +161,7 @@ def build(
         _plan(config, folder, packages)
         done = set()
         begun.write_text(json.dumps({"config": text, "spans": []}), encoding="utf-8")
-    total = len(PictureData(folder).scenes)
+    total = len(ImageDataset(folder).scenes)
     starts = [start for start in range(0, total, SPAN) if start not in done]
     # Scenes stand in the order of their sets. Rendered in a mixed order, what an interrupted build leaves shows all of them.
     random.Random(config.seed).shuffle(starts)
@@ -225,7 +225,7 @@ def read_lines(path: Path) -> Iterator[dict[str, object]]:
             yield json.loads(line)
 
 
-class PictureData:
+class ImageDataset:
     """A built data set, opened lazily."""
 
     def __init__(self, folder: Path) -> None:
@@ -250,7 +250,7 @@ class PictureData:
         return tuple(Scene.from_json(row) for row in read_lines(self.folder / "scenes.jsonl"))
 
     @cached_property
-    def pictures(self) -> NDArray[np.uint8]:
+    def images(self) -> NDArray[np.uint8]:
         """On white: uint8, (N, S, S, 3), mapped from disk."""
         return self.rgba[..., :3]
 

@@ -13,7 +13,7 @@ from hypersd_app.models.autoencoders import PocketVae, image_channels
 from hypersd_app.training.core.contact_sheet import from_uint8
 from hypersd_app.training.core.device import images_to_device, mixed_precision, place, training_device
 from hypersd_app.training.core.loop import Progress
-from hypersd_app.training.data.dataset import PICTURE_SIZE, PictureData
+from hypersd_app.training.data.dataset import IMAGE_SIZE, ImageDataset
 
 _CHUNK = 32
 
@@ -21,7 +21,7 @@ _CHUNK = 32
 class LatentStore:
     """float16 (N, 16, 16, 16) on disk, filled lazily: training doesn't wait for images that it may never sample."""
 
-    def __init__(self, path: Path, data: PictureData, autoencoder: PocketVae) -> None:
+    def __init__(self, path: Path, data: ImageDataset, autoencoder: PocketVae) -> None:
         self._data = data
         self._autoencoder = place(autoencoder.eval())
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,8 +31,8 @@ class LatentStore:
         self._latents = np.load(path, mmap_mode="r+")
 
     def __getitem__(self, indices: NDArray[np.int64]) -> NDArray[np.float16]:
-        """The latents of these pictures, float16 (len(indices), 16, 16, 16)."""
-        # A picture's latents have unit variance, so all zero means: not encoded yet.
+        """The latents of these images, float16 (len(indices), 16, 16, 16)."""
+        # An image's latents have unit variance, so all zero means: not encoded yet.
         missing = np.unique(indices[~self._latents[indices].any((1, 2, 3))])
         for start in range(0, len(missing), _CHUNK):
             some = missing[start : start + _CHUNK]
@@ -63,6 +63,6 @@ def encode(autoencoder: PocketVae, images: NDArray[np.uint8]) -> NDArray[np.floa
 @torch.no_grad()
 def blank_latents(autoencoder: PocketVae) -> Tensor:
     """The latents of white paper without anything on it, (16, 16, 16)."""
-    white = torch.ones(1, image_channels(autoencoder), PICTURE_SIZE, PICTURE_SIZE, device=training_device())
+    white = torch.ones(1, image_channels(autoencoder), IMAGE_SIZE, IMAGE_SIZE, device=training_device())
     white[:, 3:] = -1  # alpha
     return autoencoder.encode(white, return_dict=False)[0].mode()[0].cpu()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hypersd_app.training.data.dataset import PictureData
+from hypersd_app.training.data.dataset import ImageDataset
 from hypersd_app.training.data.scenes import Scene
 from hypersd_app.training.data.words.concepts import stable_percent
 
@@ -18,7 +18,7 @@ REWARD, JUDGE, EVALUATION = "reward", "judge", "evaluation"
 SPLITS = (REWARD, JUDGE, EVALUATION)
 
 
-def splits(data: PictureData) -> NDArray[np.str_]:
+def splits(data: ImageDataset) -> NDArray[np.str_]:
     """The split of every image, one of SPLITS, (N,)."""
     seen: dict[tuple[str, str], int] = {}
     views: dict[tuple[str, str], int] = {}
@@ -38,7 +38,7 @@ def splits(data: PictureData) -> NDArray[np.str_]:
     return np.asarray(found)
 
 
-def indices_of(data: PictureData, split: str) -> NDArray[np.int64]:
+def indices_of(data: ImageDataset, split: str) -> NDArray[np.int64]:
     """The images of a split; the rewards' are without concepts and compositions that are held out from the student."""
     assert split in SPLITS, split
     chosen = splits(data) == split

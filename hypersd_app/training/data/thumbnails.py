@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hypersd_app.training.core.contact_sheet import from_uint8
-from hypersd_app.training.data.dataset import PictureData
+from hypersd_app.training.data.dataset import ImageDataset
 from hypersd_app.training.data.scribbles import silhouette
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def shrink_tensor(images: Tensor) -> Tensor:
     return functional.interpolate(images, (SIDE, SIDE), mode="area")
 
 
-def thumbnails(data: PictureData, side: int = SIDE) -> NDArray[np.uint8]:
+def thumbnails(data: ImageDataset, side: int = SIDE) -> NDArray[np.uint8]:
     """Small copies of all images of a data set, (N, side, side, 3), mapped from a file that is made once, beside the images.
 
     The images are read in large blocks: faulting them in from a mapped file takes many times as long on a cold disk.
@@ -52,7 +52,7 @@ def thumbnails(data: PictureData, side: int = SIDE) -> NDArray[np.uint8]:
     return np.load(path, mmap_mode="r")
 
 
-def _read(data: PictureData, start: int, count: int) -> NDArray[np.uint8]:
+def _read(data: ImageDataset, start: int, count: int) -> NDArray[np.uint8]:
     rgba = data.rgba
     assert isinstance(rgba, np.memmap) and rgba.filename is not None
     size = int(np.prod(rgba.shape[1:]))

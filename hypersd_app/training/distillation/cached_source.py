@@ -29,21 +29,21 @@ def write_shards(source: Any, family: str, folder: Path, buckets: bool, progress
 
     With `buckets` an image keeps about its aspect ratio, else it is cut to a square.
     """
-    side, vae, unet = source.pictures.size, source.pipeline.vae, source.pipeline.unet
+    side, vae, unet = source.images.size, source.pipeline.vae, source.pipeline.unet
     halvings = len(vae.config.block_out_channels) + len(unet.config.block_out_channels) - 2
     sizes = bucket_sizes(side, 2**halvings) if buckets else [(side, side)]
     with ShardWriter(folder, {"family": family, "side": side}) as shards:
         shards.add(_text(source, ""), {"caption": "", "kind": EMPTY})
-        for index, path in enumerate(source.pictures.files):
-            image = source.pictures.open(index)
+        for index, path in enumerate(source.images.files):
+            image = source.images.open(index)
             image, _ = fitted(image, nearest_bucket(image.size, sizes))
             pixels = from_uint8(np.asarray(image)[None]).to(source.processes.device, vae.dtype)
             found = vae.encode(pixels).latent_dist
             moments = torch.cat([found.mean, found.std], 1)[0] * vae.config.scaling_factor
-            caption = source.pictures.caption(index)
+            caption = source.images.caption(index)
             arrays = {"moments": _half(moments), **_text(source, caption)}
             shards.add(arrays, {"caption": caption, "size": list(image.size), "name": path.name})
-            progress(index + 1, len(source.pictures.files))
+            progress(index + 1, len(source.images.files))
 
 
 def _text(source: Any, caption: str) -> dict[str, Any]:

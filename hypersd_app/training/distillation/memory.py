@@ -205,11 +205,11 @@ def reward(setting: Setting) -> int:
     """Rewards of decoded crops."""
     x0, crop = setting.networks.student(setting.x, setting.t, setting.conditioning).float(), setting.config.feedback.crop
     with _autocast():
-        pictures = setting.decoder.decode(x0[:, :, :crop, :crop] if crop else x0, return_dict=False)[0].float()
+        images = setting.decoder.decode(x0[:, :, :crop, :crop] if crop else x0, return_dict=False)[0].float()
     total = torch.zeros(())
     for judge in setting.judges:
         side = setting.judge_side
-        total = total + judge(functional.interpolate(pictures, (side, side), mode="bicubic", antialias=True)).pooler_output.mean()
+        total = total + judge(functional.interpolate(images, (side, side), mode="bicubic", antialias=True)).pooler_output.mean()
     total.backward()
     return 0
 

@@ -1,4 +1,4 @@
-"""Pocket's pictures and captions as a source of distillation."""
+"""Pocket's images and captions as a source of distillation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.5 and SDXL as teachers: a diffusers folder and a folder of captioned pictures."""
+"""Stable Diffusion 1.5 and SDXL as teachers: a diffusers folder and a folder of captioned images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from hypersd_app.training.distillation.train import TeacherModel, distil, offer_
 from hypersd_app.training.workspace import Workspace
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
-MOST_PICTURES = 1_000_000
+MOST_IMAGES = 1_000_000
 _PIPELINES = {
     "StableDiffusionPipeline": ("sd15", StableDiffusionPipeline),
     "StableDiffusionXLPipeline": ("sdxl", StableDiffusionXLPipeline),
@@ -40,13 +40,13 @@ _PIPELINES = {
 
 
 class CaptionedFolder:
-    """Pictures with a caption each: `picture.txt` beside `picture.png`, else the file's name."""
+    """Images with a caption each: `image.txt` beside `image.png`, else the file's name."""
 
     def __init__(self, folder: Path, size: int) -> None:
         files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS) if folder.is_dir() else []
-        if not 1 <= len(files) <= MOST_PICTURES:
+        if not 1 <= len(files) <= MOST_IMAGES:
             raise InvalidRequest(
-                "images", f"{len(files)} images in {folder}", f"a folder of 1 to {MOST_PICTURES} .png, .jpg or .webp files"
+                "images", f"{len(files)} images in {folder}", f"a folder of 1 to {MOST_IMAGES} .png, .jpg or .webp files"
             )
         self.files, self.size = files, size
 
@@ -63,7 +63,7 @@ class CaptionedFolder:
         except OSError as error:
             raise InvalidRequest("images", self.files[index].name, "readable .png, .jpg or .webp files") from error
 
-    def picture(self, index: int) -> Tensor:
+    def image(self, index: int) -> Tensor:
         """The middle square, float (3, size, size) in [-1, 1]."""
         square, _ = fitted(self.open(index), (self.size, self.size))
         return from_uint8(np.asarray(square)[None])[0]
@@ -75,18 +75,18 @@ class FolderSource:
     def __init__(
         self,
         pipeline: Any,
-        pictures: CaptionedFolder,
+        images: CaptionedFolder,
         caption_drop: float,
         seed: int,
         processes: Processes,
         held_out: int = 0,
     ) -> None:
-        if held_out >= len(pictures.files):
-            raise InvalidRequest("validation", held_out, f"fewer than the {len(pictures.files)} images")
-        self._trained = len(pictures.files) - held_out  # the last ones are for validation alone
-        self.pipeline, self.pictures, self.caption_drop, self.seed, self.processes = (
+        if held_out >= len(images.files):
+            raise InvalidRequest("validation", held_out, f"fewer than the {len(images.files)} images")
+        self._trained = len(images.files) - held_out  # the last ones are for validation alone
+        self.pipeline, self.images, self.caption_drop, self.seed, self.processes = (
             pipeline,
-            pictures,
+            images,
             caption_drop,
             seed,
             processes,
@@ -102,21 +102,21 @@ class FolderSource:
     def batch(self, step: int, total: int) -> tuple[Tensor, list[str]]:
         rng = np.random.default_rng((self.seed, step))
         chosen = rng.integers(self._trained, size=total).tolist()
-        captions = ["" if rng.random() < self.caption_drop else self.pictures.caption(index) for index in chosen]
+        captions = ["" if rng.random() < self.caption_drop else self.images.caption(index) for index in chosen]
         return self._latents(chosen, torch.Generator().manual_seed(self.seed * 1_000_003 + step % 2**40)), captions
 
     @torch.no_grad()
     def validation(self, count: int) -> tuple[Tensor, list[str]]:
         """Held-out images."""
-        chosen = list(range(self._trained, len(self.pictures.files)))[:count]
-        return self._latents(chosen, torch.Generator().manual_seed(self.seed)), [self.pictures.caption(index) for index in chosen]
+        chosen = list(range(self._trained, len(self.images.files)))[:count]
+        return self._latents(chosen, torch.Generator().manual_seed(self.seed)), [self.images.caption(index) for index in chosen]
 
     def first_captions(self, count: int) -> list[str]:
         """Different captions, for previews."""
-        return list(dict.fromkeys(self.pictures.caption(index) for index in range(min(count, len(self.pictures.files)))))
+        return list(dict.fromkeys(self.images.caption(index) for index in range(min(count, len(self.images.files)))))
 
     def _latents(self, indices: Sequence[int], generator: torch.Generator) -> Tensor:
-        pixels = torch.stack([self.pictures.picture(index) for index in indices])
+        pixels = torch.stack([self.images.image(index) for index in indices])
         vae = self.pipeline.vae
         parts = [vae.encode(part.to(self.processes.device, vae.dtype)).latent_dist for part in pixels.split(4)]
         return torch.cat([part.sample(generator).float() for part in parts]) * vae.config.scaling_factor
@@ -133,7 +133,7 @@ class FolderSource:
         if self.pipeline.config.force_zeros_for_empty_prompt:
             given = torch.tensor([bool(caption) for caption in captions], device=text.device)
             text, pooled = text * given.view(-1, 1, 1), pooled * given.view(-1, 1)
-        size = self.pictures.size
+        size = self.images.size
         sizes = torch.tensor([(size, size, 0, 0, size, size)], dtype=torch.float32, device=text.device)
         return Conditioning(text.float(), pooled.float(), sizes.expand(len(captions), 6))
 
@@ -160,7 +160,7 @@ def open_pipeline(folder: Path) -> tuple[str, Any]:
 
 
 def open_teacher(config: StudentConfig, folder: Path, images: Path, workspace: Workspace, processes: Processes) -> TeacherModel:
-    """A teacher from a diffusers folder with pictures to distil it on. Raises ModelUnavailable and InvalidRequest."""
+    """A teacher from a diffusers folder with images to distil it on. Raises ModelUnavailable and InvalidRequest."""
     family, pipeline = open_pipeline(folder)
     side = int(pipeline.unet.config.sample_size) * 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
     source = open_source(config, family, pipeline, images, side, processes)
@@ -181,7 +181,7 @@ def open_teacher(config: StudentConfig, folder: Path, images: Path, workspace: W
 
             times = trailing_timesteps(schedule.num_timesteps, steps)
             made = sample_tcd(model, noise, times, schedule, 0.3, torch.Generator().manual_seed(0))
-            tiles += [picture for part in made.split(1) for picture in to_uint8(source.decode(part))]
+            tiles += [image for part in made.split(1) for image in to_uint8(source.decode(part))]
         contact_sheet(tiles, path, columns=len(captions), labels=[f"{n}: {text}" for n in (1, 4) for text in captions], side=256)
 
     def reward(name: str) -> Reward:
@@ -202,7 +202,7 @@ def open_teacher(config: StudentConfig, folder: Path, images: Path, workspace: W
 def open_source(
     config: StudentConfig, family: str, pipeline: Any, images: Path, side: int, processes: Processes
 ) -> FolderSource | CachedSource:
-    """A folder of pictures, or of the shards that `make_shards` left. Raises InvalidRequest."""
+    """A folder of images, or of the shards that `make_shards` left. Raises InvalidRequest."""
     if not is_cache(images):
         return FolderSource(
             pipeline, CaptionedFolder(images, side), config.caption_drop, config.seed + 7, processes, config.validation
@@ -217,7 +217,7 @@ def open_source(
 
 
 def make_shards(teacher: Path, images: Path, folder: Path, buckets: bool, progress: Progress) -> None:
-    """Encode pictures and captions once. Raises ModelUnavailable and InvalidRequest."""
+    """Encode images and captions once. Raises ModelUnavailable and InvalidRequest."""
     family, pipeline = open_pipeline(teacher)
     side = int(pipeline.unet.config.sample_size) * 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
     source = FolderSource(pipeline, CaptionedFolder(images, side), 0.0, 0, Processes.open("no"))
@@ -225,7 +225,7 @@ def make_shards(teacher: Path, images: Path, folder: Path, buckets: bool, progre
 
 
 def train(config: StudentConfig, teacher: Path, images: Path, workspace: Workspace, folder: Path, progress: Progress) -> None:
-    """Distil an SD1.5 or SDXL folder on captioned pictures; see `train.train`."""
+    """Distil an SD1.5 or SDXL folder on captioned images; see `train.train`."""
     processes = Processes.open(config.precision)
     model = open_teacher(config, teacher, images, workspace, processes)
     if distil(config, model, processes, folder, progress) and processes.is_main_process:

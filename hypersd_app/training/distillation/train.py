@@ -107,7 +107,7 @@ def pocket_teacher(config: StudentConfig, workspace: Workspace, processes: Proce
         prompts = list(EVALUATION_PROMPTS[::2])
         rows = [few_steps.sampler.decode(few_steps.latents(unet, prompts, steps, 0)) for steps in (1, 4)]
         labels = [f"{steps}: {prompt}" for steps in (1, 4) for prompt in prompts]
-        contact_sheet([picture for row in rows for picture in row], path, labels=labels, side=128)
+        contact_sheet([image for row in rows for image in row], path, labels=labels, side=128)
 
     return TeacherModel(
         family="pocket",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hypersd_app.training.data.dataset import PictureData
+from hypersd_app.training.data.dataset import ImageDataset
 from hypersd_app.training.data.icons.sources import MAIN_SET
 from hypersd_app.training.data.splits import EVALUATION, indices_of
 from hypersd_app.training.data.words.grammar import with_article
@@ -24,7 +24,7 @@ DIVERSITY_PROMPTS, DIVERSITY_SEEDS = 24, 16
 class Cases:
     """`prompts` are what models are asked in phrasings never trained on, `captions` what the judge looks for.
 
-    `shown` are the real pictures that the captions are of; `others` equally many of the same kind.
+    `shown` are the real images that the captions are of; `others` equally many of the same kind.
     """
 
     prompts: list[str]
@@ -37,7 +37,7 @@ class Cases:
 class EvaluationImages:
     """Real images that no stage of training, no reward and no judge has seen, and that are compared with or asked for."""
 
-    data: PictureData
+    data: ImageDataset
     indices: NDArray[np.int64]
 
     @staticmethod
@@ -83,7 +83,7 @@ def held_out_cases(images: EvaluationImages, seed: int, count: int = HELD_OUT_CA
     return Cases(_phrased(captions, rng), captions, np.asarray(chosen[:count], np.int64), np.empty(0, np.int64))
 
 
-def _caption(data: PictureData, index: int, seed: int) -> str:
+def _caption(data: ImageDataset, index: int, seed: int) -> str:
     """A composition's caption; a thing alone by its usual name, since "an animal" fits many images as well."""
     scene = data.scenes[index]
     if scene.kind == "single":
@@ -91,5 +91,5 @@ def _caption(data: PictureData, index: int, seed: int) -> str:
     return data.caption(index, seed, style=False)
 
 
-def _unknown(data: PictureData, index: int) -> bool:
+def _unknown(data: ImageDataset, index: int) -> bool:
     return any(data.concepts[item.concept].held_out for item in data.scenes[index].placements)

@@ -18,8 +18,8 @@ from hypersd_app.training.critics.style import StyleJudge, shrink
 from hypersd_app.training.critics.text_image import Judge
 from hypersd_app.training.workspace import Workspace
 
-Pictures = NDArray[np.uint8]  # (N, 256, 256, 3)
-Reader = Callable[[Pictures], NDArray[np.float32]]
+Images = NDArray[np.uint8]  # (N, 256, 256, 3)
+Reader = Callable[[Images], NDArray[np.float32]]
 CHUNK = 64
 
 
@@ -29,7 +29,7 @@ def judge_of(workspace: Workspace) -> Judge:
 
 
 @torch.no_grad()
-def style_features(judge: StyleJudge, images: Pictures) -> NDArray[np.float32]:
+def style_features(judge: StyleJudge, images: Images) -> NDArray[np.float32]:
     """The style judge's features before its classifier: mean and maximum of each channel, (N, 224)."""
     parts = []
     for start in range(0, len(images), CHUNK):
@@ -46,19 +46,19 @@ class Spaces:
     scales: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
 
     @staticmethod
-    def of(workspace: Workspace, judge: Judge, real: Pictures) -> Spaces:
+    def of(workspace: Workspace, judge: Judge, real: Images) -> Spaces:
         """Both spaces, scaled by `real`. Raises ModelUnavailable before both judges were trained."""
         style = StyleJudge(judge_file(workspace, "style-judge"))
         return Spaces.scaled(
             {
-                "what": lambda images: judge.picture_features(images).numpy(),
+                "what": lambda images: judge.image_features(images).numpy(),
                 "how": lambda images: style_features(style, images),
             },
             real,
         )
 
     @staticmethod
-    def scaled(readers: Mapping[str, Reader], real: Pictures) -> Spaces:
+    def scaled(readers: Mapping[str, Reader], real: Images) -> Spaces:
         """Spaces over any readers."""
         scales = {}
         for name, read in readers.items():
@@ -66,7 +66,7 @@ class Spaces:
             scales[name] = (found.mean(0), np.maximum(found.std(0), 1e-3))
         return Spaces(readers, scales)
 
-    def __call__(self, images: Pictures) -> dict[str, NDArray[np.float32]]:
+    def __call__(self, images: Images) -> dict[str, NDArray[np.float32]]:
         """The features of images in each space, float32 (N, D)."""
         found = {}
         for name, read in self.readers.items():

@@ -35,15 +35,15 @@ from hypersd_app.training.evaluation.variety import VarietyCases
 from hypersd_app.training.pocket.teacher import CANDIDATES, Sampler, with_nearest_layouts
 from hypersd_app.training.workspace import Workspace
 
-Pictures = NDArray[np.uint8]
-TRAJECTORIES = 24  # pictures whose trajectories are followed
+Images = NDArray[np.uint8]
+TRAJECTORIES = 24  # images whose trajectories are followed
 NEAREST_SHOWN = 18
-NEAREST_SIDE = 32  # px, of the copies that training pictures are searched in
+NEAREST_SIDE = 32  # px, of the copies that training images are searched in
 
 
 @dataclass(frozen=True)
 class SpaceFigures:
-    """Distances to real pictures in one feature space."""
+    """Distances to real images in one feature space."""
 
     frechet: float
     kernel: float
@@ -53,7 +53,7 @@ class SpaceFigures:
 
 @dataclass(frozen=True)
 class Row:
-    """One source of pictures. R@1 values are (share, low, high); what a source cannot have is None."""
+    """One source of images. R@1 values are (share, low, high); what a source cannot have is None."""
 
     name: str
     steps: int
@@ -70,11 +70,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """Rows in order: floors, teacher, students; and the nearest training pictures of the last model with fewest steps."""
+    """Rows in order: floors, teacher, students; and the nearest training images of the last model with fewest steps."""
 
     rows: tuple[Row, ...]
-    pictures: int
-    pairs: tuple[tuple[Pictures, Pictures, str], ...] = field(repr=False)
+    images: int
+    pairs: tuple[tuple[Images, Images, str], ...] = field(repr=False)
 
     @property
     def teacher(self) -> Row:
@@ -83,12 +83,12 @@ class Report:
 
 
 class Bench:
-    """Judges, cases and real pictures, the same for every model."""
+    """Judges, cases and real images, the same for every model."""
 
     def __init__(self, workspace: Workspace, sampler: Sampler, count: int, seed: int) -> None:
         self.workspace, self.sampler, self.seed = workspace, sampler, seed
         images = EvaluationImages.of(workspace)
-        self.images, self.data = images.data.pictures, images.data
+        self.images, self.data = images.data.images, images.data
         self.several = VarietyCases.of(images, seed)
         self.judge: Judge = judge_of(workspace)
         self.known, self.unknown = trained_cases(images, count, seed), held_out_cases(images, seed)
@@ -100,49 +100,49 @@ class Bench:
         self.diverse = [self.known.prompts[i] for i in picked for _ in range(DIVERSITY_SEEDS)]
         self.training = TrainingCopies(workspace)
 
-    def recall(self, pictures: Pictures, cases: Cases) -> tuple[float, float, float]:
+    def recall(self, images: Images, cases: Cases) -> tuple[float, float, float]:
         """R@1 among 100 captions of the same kind."""
-        return wilson(self.judge.hits(pictures, cases.captions, cases.captions, self.seed))
+        return wilson(self.judge.hits(images, cases.captions, cases.captions, self.seed))
 
-    def distances(self, pictures: Pictures) -> dict[str, SpaceFigures]:
-        """To the real pictures that no caption asked for."""
+    def distances(self, images: Images) -> dict[str, SpaceFigures]:
+        """To the real images that no caption asked for."""
         found = {}
-        for name, made in self.spaces(pictures).items():
+        for name, made in self.spaces(images).items():
             real = self.reference[name]
             found[name] = SpaceFigures(frechet(made, real), kernel_distance(made, real), *precision_recall(real, made))
         return found
 
     def floors(self) -> list[Row]:
-        """Real pictures as they are and through the autoencoder: the best that is possible, and the best with these latents."""
+        """Real images as they are and through the autoencoder: the best that is possible, and the best with these latents."""
         rows: list[Row] = []
         shown, hidden = self.data.rgba[self.known.shown], self.data.rgba[self.unknown.shown]
-        for name, change in (("real pictures", lambda x: x[..., :3]), ("real, autoencoded", self._autoencoded)):
+        for name, change in (("real images", lambda x: x[..., :3]), ("real, autoencoded", self._autoencoded)):
             held_out = self.recall(change(hidden), self.unknown) if len(hidden) else None
-            pictures = change(shown)
+            images = change(shown)
             rows.append(
                 Row(
                     name,
                     0,
-                    self.recall(pictures, self.known),
+                    self.recall(images, self.known),
                     held_out,
-                    self.distances(pictures),
-                    nearest=self.training.distance(pictures),
-                    surface=Surface.of(pictures),
+                    self.distances(images),
+                    nearest=self.training.distance(images),
+                    surface=Surface.of(images),
                     variance=self.several.real(self.data) if len(rows) == 0 else None,
                 )
             )
         return rows
 
-    def _autoencoded(self, rgba: NDArray[np.uint8]) -> Pictures:
+    def _autoencoded(self, rgba: NDArray[np.uint8]) -> Images:
         return self.sampler.decode(self._encoded(rgba))
 
     def _encoded(self, rgba: NDArray[np.uint8]) -> Tensor:
         return torch.from_numpy(encode(self.workspace.autoencoder, rgba)).float()
 
     def variety(self, model: Model) -> dict[str, float]:
-        """Mean distance between pictures of one prompt, by space."""
-        pictures = self.sampler.decode(model.draw(self.diverse, self.seed + 10_000))
-        groups = {name: rows.reshape(-1, DIVERSITY_SEEDS, rows.shape[1]) for name, rows in self.spaces(pictures).items()}
+        """Mean distance between images of one prompt, by space."""
+        images = self.sampler.decode(model.draw(self.diverse, self.seed + 10_000))
+        groups = {name: rows.reshape(-1, DIVERSITY_SEEDS, rows.shape[1]) for name, rows in self.spaces(images).items()}
         return {name: diversity(rows) for name, rows in groups.items()}
 
     def seed_variance(self, model: Model) -> tuple[float, float]:
@@ -168,19 +168,19 @@ class TrainingCopies:
         known = thumbnails(workspace.data)
         self._copies = np.concatenate([_halved(known[self.indices[i : i + 512]]) for i in range(0, len(self.indices), 512)])
 
-    def find(self, pictures: Pictures) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
-        """The nearest training picture of each and how far it is: root mean square difference of pixels, of 255."""
-        made = _halved(shrink(pictures)).reshape(len(pictures), -1).astype(np.float32)
+    def find(self, images: Images) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
+        """The nearest training image of each and how far it is: root mean square difference of pixels, of 255."""
+        made = _halved(shrink(images)).reshape(len(images), -1).astype(np.float32)
         known = self._copies.reshape(len(self._copies), -1).astype(np.float32)
         places, distances = nearest(made, known)
         return self.indices[places], distances / made.shape[1] ** 0.5
 
-    def distance(self, pictures: Pictures) -> float:
-        """The median distance to the nearest training picture."""
-        return float(np.median(self.find(pictures)[1]))
+    def distance(self, images: Images) -> float:
+        """The median distance to the nearest training image."""
+        return float(np.median(self.find(images)[1]))
 
 
-def _halved(small: Pictures) -> Pictures:
+def _halved(small: Images) -> Images:
     """(N, 64, 64, 3) to (N, 32, 32, 3): every pixel the mean of four."""
     count, side = len(small), NEAREST_SIDE
     return small.reshape(count, side, 2, side, 2, 3).mean((2, 4), dtype=np.float32).round().astype(np.uint8)
@@ -192,16 +192,16 @@ def measure(models: Sequence[Model], workspace: Workspace, sampler: Sampler, cou
     bench = Bench(workspace, sampler, count, seed)
     teacher = models[0]
     teacher_latents: Tensor | None = None
-    teacher_pictures: Pictures | None = None
+    teacher_images: Images | None = None
     rows = bench.floors()
-    pairs: list[tuple[Pictures, Pictures, str]] = []
+    pairs: list[tuple[Images, Images, str]] = []
     followed: dict[int, Mapping[int, list[float]]] = {id(teacher.unet): {}}  # jumps do not depend on the number of steps
     for model in models:
         latents = model.draw(bench.known.prompts, seed)
-        pictures = sampler.decode(latents)
-        if teacher_latents is None or teacher_pictures is None:
-            teacher_latents, teacher_pictures = latents, pictures
-        places, distances = bench.training.find(pictures)
+        images = sampler.decode(latents)
+        if teacher_latents is None or teacher_images is None:
+            teacher_latents, teacher_images = latents, images
+        places, distances = bench.training.find(images)
         if id(model.unet) not in followed:
             followed[id(model.unet)] = bench.trajectory(model, teacher)
         hidden = sampler.decode(model.draw(bench.unknown.prompts, seed + 5000)) if bench.unknown.prompts else None
@@ -209,27 +209,27 @@ def measure(models: Sequence[Model], workspace: Workspace, sampler: Sampler, cou
             Row(
                 model.name,
                 model.steps,
-                bench.recall(pictures, bench.known),
+                bench.recall(images, bench.known),
                 None if hidden is None else bench.recall(hidden, bench.unknown),
-                bench.distances(pictures),
+                bench.distances(images),
                 bench.variety(model),
-                drift(latents, pictures, teacher_latents, teacher_pictures),
+                drift(latents, images, teacher_latents, teacher_images),
                 float(np.median(distances)),
-                Surface.of(pictures),
+                Surface.of(images),
                 bench.seed_variance(model),
                 followed[id(model.unet)],
             )
         )
         if model.steps == 1 or not pairs:
             closest = np.argsort(distances)[:NEAREST_SHOWN]
-            pairs = [(pictures[i], workspace.data.pictures[places[i]], bench.known.captions[i]) for i in closest]
+            pairs = [(images[i], workspace.data.images[places[i]], bench.known.captions[i]) for i in closest]
     return Report(tuple(rows), len(bench.known.prompts), tuple(pairs))
 
 
 def markdown(report: Report) -> str:
     """The tables."""
     teacher, spaces = report.teacher, list(report.rows[0].spaces)
-    head = ["pictures by", "R@1", "held-out things", "of the teacher's R@1"]
+    head = ["images by", "R@1", "held-out things", "of the teacher's R@1"]
     for name in spaces:
         head += [f"Fréchet ({name})", "of the teacher's", f"KID x1000 ({name})", f"precision / recall ({name})"]
     head += [f"diversity of the teacher's ({name})" for name in spaces]
@@ -253,7 +253,7 @@ def markdown(report: Report) -> str:
         *_appearance(report),
         "",
         *_table(
-            ["pictures by", "shift of latent means", "spread of latents", "brightness", "white border", "nearest training picture"]
+            ["images by", "shift of latent means", "spread of latents", "brightness", "white border", "nearest training image"]
         ),
     ]
     for row in report.rows:
@@ -270,8 +270,8 @@ def markdown(report: Report) -> str:
         for count, errors in row.trajectory.items():
             lines.append(_line([row.name.partition(",")[0], str(count), ", ".join(f"{error:.3f}" for error in errors)]))
     note = (
-        f"\n{report.pictures} pictures a row; R@1 among 100 captions with 95 % intervals. `what` is the judge's feature space,"
-        " `how` the style judge's, both scaled to unit variance of real pictures. Distances are to other real pictures than the"
+        f"\n{report.images} images a row; R@1 among 100 captions with 95 % intervals. `what` is the judge's feature space,"
+        " `how` the style judge's, both scaled to unit variance of real images. Distances are to other real images than the"
         " captions are of.\n"
     )
     return "\n".join([*lines, note])
@@ -282,7 +282,7 @@ def _appearance(report: Report) -> list[str]:
     real = report.rows[0]
     lines = _table(
         [
-            "pictures by",
+            "images by",
             "flat pixels inside the drawing",
             "10-90 % edge width, px",
             "variance between seeds, no style named",

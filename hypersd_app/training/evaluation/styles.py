@@ -22,12 +22,12 @@ from hypersd_app.training.evaluation.doodles.drawing import Doodle, read_doodles
 from hypersd_app.training.evaluation.doodles.report import Follow, SketchedStudent, controls_of, word_judge
 from hypersd_app.training.workspace import Workspace
 
-Pictures = NDArray[np.uint8]  # (N, 256, 256, 3)
+Images = NDArray[np.uint8]  # (N, 256, 256, 3)
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TEACHER_STEPS = 10
 MIXED_WEIGHT = 0.6
-EACH = 3  # pictures of every prompt: with one, chance alone moves a score by a tenth
-REAL_PICTURES = 40  # held-out drawings of each set that the judge is checked on
+EACH = 3  # images of every prompt: with one, chance alone moves a score by a tenth
+REAL_IMAGES = 40  # held-out drawings of each set that the judge is checked on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,15 +45,15 @@ class StyleFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class StyleReport:
-    """All figures of one run, and the pictures for the sheets."""
+    """All figures of one run, and the images for the sheets."""
 
     real: Mapping[str, float]  # how often the judge is right on real, unseen drawings
     decoded: Mapping[str, float]  # the same after autoencoding, which softens them
     styles: Mapping[str, StyleFigures]
     unstyled: Follow  # sketches without a style, to compare `follow` with
     mixtures: Mapping[tuple[str, str], tuple[float, float]]
-    sweeps: Mapping[str, Sequence[Pictures]] = field(repr=False)
-    sketches: Mapping[str, Pictures] = field(repr=False)
+    sweeps: Mapping[str, Sequence[Images]] = field(repr=False)
+    sketches: Mapping[str, Images] = field(repr=False)
 
 
 def style_files(workspace: Workspace, known: Sequence[str]) -> dict[str, Path]:
@@ -65,7 +65,7 @@ def style_files(workspace: Workspace, known: Sequence[str]) -> dict[str, Path]:
 
 
 class StyleBench:
-    """What every measurement needs: the judges, the prompts, the unstyled pictures. Every picture has noise of its own."""
+    """What every measurement needs: the judges, the prompts, the unstyled images. Every image has noise of its own."""
 
     def __init__(self, workspace: Workspace, doodles: Sequence[Doodle], seed: int) -> None:
         self.workspace, self.doodles, self.seed = workspace, doodles, seed
@@ -78,25 +78,25 @@ class StyleBench:
         self.teacher_plain = self.teacher(None)
         self.recall = word_judge(workspace, self.prompts)
 
-    def teacher(self, path: Path | None) -> Pictures:
-        """The teacher's pictures with a style at weight 1."""
+    def teacher(self, path: Path | None) -> Images:
+        """The teacher's images with a style at weight 1."""
         unet = self.workspace.teacher().eval()
         if path:
             fuse_lora(unet, path)
         return self.sampler.decode(self.sampler.latents(unet, self.prompts, TEACHER_STEPS, POCKET_GUIDANCE, self.seed))
 
-    def student(self, styles: Sequence[tuple[Path, float]], scale: float = 0.0) -> Pictures:
-        """The one-step student's pictures."""
+    def student(self, styles: Sequence[tuple[Path, float]], scale: float = 0.0) -> Images:
+        """The one-step student's images."""
         return SketchedStudent(self.workspace, styles).draw(self.prompts, self.controls, scale, self.seed)
 
-    def measure(self, style: str, path: Path) -> tuple[StyleFigures, list[Pictures], Pictures]:
-        """One style: its figures, the pictures at each weight and those with sketches."""
+    def measure(self, style: str, path: Path) -> tuple[StyleFigures, list[Images], Images]:
+        """One style: its figures, the images at each weight and those with sketches."""
         sweep = [self.plain if weight == 0 else self.student([(path, weight)]) for weight in WEIGHTS]
         sketched = self.student([(path, 1.0)], scale=1.0)
         figures = StyleFigures(
             teacher=self.judge.score(self.teacher(path), style),
             teacher_without=self.judge.score(self.teacher_plain, style),
-            sweep={weight: self.judge.score(pictures, style) for weight, pictures in zip(WEIGHTS, sweep, strict=True)},
+            sweep={weight: self.judge.score(images, style) for weight, images in zip(WEIGHTS, sweep, strict=True)},
             changes=tuple(change(a, b) for a, b in pairwise(sweep)),
             recall_at_1=(self.recall(sweep[0]), self.recall(sweep[-1])) if self.recall else None,
             sketched=self.judge.score(sketched, style),
@@ -105,22 +105,22 @@ class StyleBench:
         return figures, sweep, sketched
 
     def mixture(self, one: tuple[str, Path], two: tuple[str, Path]) -> tuple[float, float]:
-        """The scores of two styles in pictures that mix them."""
-        pictures = self.student([(one[1], MIXED_WEIGHT), (two[1], MIXED_WEIGHT)])
-        return self.judge.score(pictures, one[0]), self.judge.score(pictures, two[0])
+        """The scores of two styles in images that mix them."""
+        images = self.student([(one[1], MIXED_WEIGHT), (two[1], MIXED_WEIGHT)])
+        return self.judge.score(images, one[0]), self.judge.score(images, two[0])
 
 
-def change(before: Pictures, after: Pictures) -> float:
+def change(before: Images, after: Images) -> float:
     """Mean absolute difference in parts of the range of a pixel."""
     return float(np.abs(before.astype(np.float32) - after).mean() / 255)
 
 
 def judge_check(workspace: Workspace, bench: StyleBench, family: str) -> tuple[dict[str, float], dict[str, float]]:
     """How often the judge names the set of real drawings it never saw, as they are and autoencoded."""
-    pictures = labelled(PRESETS[family], workspace, held_out=True)
+    images = labelled(PRESETS[family], workspace, held_out=True)
     real, decoded = {}, {}
-    for style, rows in pictures.rows.items():
-        stickers = pictures.stickers(rows[:: max(1, len(rows) // REAL_PICTURES)][:REAL_PICTURES])
+    for style, rows in images.rows.items():
+        stickers = images.stickers(rows[:: max(1, len(rows) // REAL_IMAGES)][:REAL_IMAGES])
         own = stickers[..., :3]
         place = bench.judge.styles.index(style)
         real[style] = float((bench.judge.probabilities(own).argmax(-1) == place).mean())
@@ -192,7 +192,7 @@ def write(report: StyleReport, output: Path, doodles: Sequence[Doodle] = ()) -> 
     output.mkdir(parents=True, exist_ok=True)
     (output / "styles.md").write_text(markdown(report), encoding="utf-8")
     shown = (0, min(10, len(doodles) - 1))
-    tiles = [pictures[index] for sweep in report.sweeps.values() for index in shown for pictures in sweep]
+    tiles = [images[index] for sweep in report.sweeps.values() for index in shown for images in sweep]
     names = [f"{style} {weight:g}" for style in report.sweeps for _ in shown for weight in WEIGHTS]
     contact_sheet(tiles, output / "styles.png", columns=2 * len(WEIGHTS), labels=names, side=120)
     rows = range(0, len(doodles), max(1, len(doodles) // 8))

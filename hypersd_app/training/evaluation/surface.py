@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hypersd_app.training.data.scribbles import silhouette
 from hypersd_app.training.data.thumbnails import BACKGROUND
 
-Picture = NDArray[np.uint8]  # (H, W, 3)
+Pixels = NDArray[np.uint8]  # (H, W, 3)
 
 WINDOW = 5  # px
 FLAT = 2.0  # of 255: the standard deviation in a window below which it is flat
@@ -43,7 +43,7 @@ class Surface:
         return Surface(flat / inside if inside else float("nan"), float(np.median(found)) if len(found) else float("nan"))
 
 
-def flat_mask(image: Picture) -> NDArray[np.bool_]:
+def flat_mask(image: Pixels) -> NDArray[np.bool_]:
     """Where the window around a pixel hardly varies in any channel, (H, W)."""
     values = image.astype(np.float32)
     mean = cv2.blur(values, (WINDOW, WINDOW))
@@ -51,7 +51,7 @@ def flat_mask(image: Picture) -> NDArray[np.bool_]:
     return variance.max(-1) < FLAT**2
 
 
-def edge_widths(image: Picture, rng: np.random.Generator) -> NDArray[np.float64]:
+def edge_widths(image: Pixels, rng: np.random.Generator) -> NDArray[np.float64]:
     """10-90 % widths of up to 300 edges, px: along the gradient, between the plateaus that the edge joins."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     across, down = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hypersd_app.training.data.dataset import PictureData
+from hypersd_app.training.data.dataset import ImageDataset
 from hypersd_app.training.data.icons.sources import ICON_SETS
 from hypersd_app.training.data.thumbnails import framed
 from hypersd_app.training.data.words.grammar import with_article
@@ -62,10 +62,10 @@ class VarietyCases:
             ),
         )
 
-    def real(self, data: PictureData) -> tuple[float, float]:
+    def real(self, data: ImageDataset) -> tuple[float, float]:
         """The variance of the real images, for no style and one style named; NaN where there are no cases."""
         return tuple(  # type: ignore[return-value]
-            variance([data.pictures[rows] for rows in cases.values()]) if cases else float("nan")
+            variance([data.images[rows] for rows in cases.values()]) if cases else float("nan")
             for cases in (self.any_style, self.one_style)
         )
 
@@ -80,7 +80,7 @@ class VarietyCases:
         return found[0], found[1]
 
 
-def _groups(data: PictureData, indices: NDArray[np.int64], key: Callable[..., str]) -> dict[tuple[int, str], list[int]]:
+def _groups(data: ImageDataset, indices: NDArray[np.int64], key: Callable[..., str]) -> dict[tuple[int, str], list[int]]:
     """Images of a taught thing alone, by the thing and `key(scene)`."""
     found: dict[tuple[int, str], list[int]] = defaultdict(list)
     for index in indices.tolist():

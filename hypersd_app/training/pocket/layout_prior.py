@@ -1,7 +1,7 @@
-"""The layout stage: captions to the mean latents of the pictures they fit, which the teacher then begins from.
+"""The layout stage: captions to the mean latents of the images they fit, which the teacher then begins from.
 
 All captions are embedded once, before the first step; what is left is a small regression that sees hundreds of captions
-a second, where the teacher sees eight pictures.
+a second, where the teacher sees eight images.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from hypersd_app.training.core.device import to_device, training_device
 from hypersd_app.training.core.eval_prompts import EVALUATION_PROMPTS
 from hypersd_app.training.core.loop import LoopConfig, Progress, TrainingStage, TrainingState, run_stage
 from hypersd_app.training.data.captions import Captioner, as_request
-from hypersd_app.training.data.dataset import PictureData
+from hypersd_app.training.data.dataset import ImageDataset
 from hypersd_app.training.data.scenes import Scene
 from hypersd_app.training.data.text_encoder import TextEmbedder
 from hypersd_app.training.pocket.teacher import Sampler
@@ -38,12 +38,12 @@ _ENCODED = 512  # compositions put together at once
 
 @dataclass(frozen=True, kw_only=True)
 class LayoutConfig:
-    """`phrasings`: captions written for each picture, the last of them as a request. The weights are as the teacher's.
+    """`phrasings`: captions written for each image, the last of them as a request. The weights are as the teacher's.
 
     `candidates`: 0 trains the mean of a caption's images. Else the layout of a random code is one of them, and of so many codes
     the one whose layout is nearest is trained, so that different images are left to different codes.
 
-    `compositions`: how many pictures of several things are put together from `parts`, and `composed_share` how much of
+    `compositions`: how many images of several things are put together from `parts`, and `composed_share` how much of
     each batch they are.
     """
 
@@ -87,10 +87,10 @@ class CaptionedLatents:
 
 
 def read_captioned(config: LayoutConfig, workspace: Workspace, folder: Path, progress: Progress) -> CaptionedLatents:
-    """The training split's pictures, and compositions; for means only those of single things that fill the picture."""
+    """The training split's images, and compositions; for means only those of single things that fill the image."""
     captions: dict[str, int] = {"": 0}
     data = workspace.data
-    indices = np.asarray([index for index in data.indices(False) if config.candidates or fills_the_picture(data.scenes[index])])
+    indices = np.asarray([index for index in data.indices(False) if config.candidates or fills_the_image(data.scenes[index])])
     written = [_written(data, int(index), config.phrasings) for index in indices]
     composer = replace(workspace, family=config.parts).compositions
     scenes = [composer.any_scene(random.Random(f"{config.seed}:composition:{row}")) for row in range(config.compositions)]
@@ -108,15 +108,15 @@ def read_captioned(config: LayoutConfig, workspace: Workspace, folder: Path, pro
     )
 
 
-def fills_the_picture(scene: Scene) -> bool:
+def fills_the_image(scene: Scene) -> bool:
     """Whether one thing stands in the middle, as a caption without a place is understood; moved ones only blur a mean.
 
-    Pictures of several things are left to the compositions.
+    Images of several things are left to the compositions.
     """
     return scene.kind == "accessory" or scene.relation == "big" or scene.placements[0].size == 0.88
 
 
-def _written(data: PictureData, index: int, count: int) -> list[str]:
+def _written(data: ImageDataset, index: int, count: int) -> list[str]:
     captions = [data.caption(index, seed) for seed in range(count)]
     return [*captions[:-1], as_request(captions[-1], random.Random(f"request:{index}"))]
 
@@ -178,8 +178,8 @@ def new_stage(config: LayoutConfig, workspace: Workspace, folder: Path, progress
         prompts = list(EVALUATION_PROMPTS)
         with torch.no_grad():
             text = coded(workspace.embed(prompts), prior.size, seeded_noise(range(len(prompts)), LATENT_SHAPE))
-            pictures = sampler.decode(prior(*to_device(text)))
-        contact_sheet(list(pictures), path, labels=prompts, side=128)
+            images = sampler.decode(prior(*to_device(text)))
+        contact_sheet(list(images), path, labels=prompts, side=128)
         save_file({name: value.contiguous() for name, value in prior.state_dict().items()}, folder / LAYOUT_FILE)
 
     return TrainingStage(state=state, step=step_function, preview=preview)

@@ -18,21 +18,21 @@ from hypersd_app.models.sticker_autoencoder import StickerAutoencoder
 from hypersd_app.training.core.contact_sheet import contact_sheet, from_uint8, to_uint8
 from hypersd_app.training.core.device import images_to_device, mixed_precision, place, to_device
 from hypersd_app.training.core.loop import LoopConfig, Progress, Stateful, TrainingStage, TrainingState, run_stage
-from hypersd_app.training.data.dataset import PictureData
+from hypersd_app.training.data.dataset import ImageDataset
 from hypersd_app.training.pocket.autoencoder import gradient_l1
-from hypersd_app.training.pocket.sticker_pictures import StickerPictures
+from hypersd_app.training.pocket.sticker_images import StickerImages
 from hypersd_app.training.workspace import Workspace
 
 NOISE_LEVELS = (0.0, 0.15, 0.3, 0.5, 0.8)  # at which validation decodes, in standard deviations of the latents
-CLEAN_EVERY = 4  # one picture of so many keeps its latents
+CLEAN_EVERY = 4  # one image of so many keeps its latents
 
 
 @dataclass(frozen=True, kw_only=True)
 class StickerAutoencoderConfig:
     """`noise`: the most that latents are moved, in their standard deviations. All settings are our choice.
 
-    Two batches of three are crops in the first half, whole pictures in the second: crops hold more edges, and only whole
-    pictures show the decoder's attention what it will read.
+    Two batches of three are crops in the first half, whole images in the second: crops hold more edges, and only whole
+    images show the decoder's attention what it will read.
     """
 
     data: str = "icons"
@@ -54,7 +54,7 @@ PRESETS: dict[str, StickerAutoencoderConfig] = {
 
 
 def block_noise(shape: torch.Size, generator: torch.Generator) -> Tensor:
-    """Gaussian noise of unit variance mixed from cells of 1x1, 2x2 and 4x4 in random shares per picture, float32 `shape`."""
+    """Gaussian noise of unit variance mixed from cells of 1x1, 2x2 and 4x4 in random shares per image, float32 `shape`."""
     batch, channels, height, width = shape
     shares = torch.rand(batch, 3, 1, 1, 1, generator=generator)
     shares[:, 0] += 0.5
@@ -86,7 +86,7 @@ def denoising_loss(
 ) -> Tensor:
     """Reconstruction of large targets (B, 4, 2H, 2W) from noisy latents of their small copies.
 
-    A share of the batches decodes latents at half scale against half the picture (Kouzelis et al., "EQ-VAE", 2025).
+    A share of the batches decodes latents at half scale against half the image (Kouzelis et al., "EQ-VAE", 2025).
     """
     with mixed_precision():
         latents = model.latents(functional.avg_pool2d(target, 2))
@@ -135,23 +135,23 @@ def psnr_under_noise(model: StickerAutoencoder, target: Tensor) -> dict[str, flo
 
 def train(config: StickerAutoencoderConfig, workspace: Workspace, folder: Path, progress: Progress) -> None:
     """Train or resume in `folder`; writes the averaged weights to `folder/model` as a diffusers folder."""
-    icons = PictureData(workspace.run("data", config.data))
+    icons = ImageDataset(workspace.run("data", config.data))
     run_stage(config, folder, progress, lambda: new_stage(config, icons, folder))
 
 
-def new_stage(config: StickerAutoencoderConfig, icons: PictureData, folder: Path) -> TrainingStage:
-    """An untrained autoencoder with its loss on pictures made of the training icons."""
+def new_stage(config: StickerAutoencoderConfig, icons: ImageDataset, folder: Path) -> TrainingStage:
+    """An untrained autoencoder with its loss on images made of the training icons."""
     model = place(StickerAutoencoder())
     extras: dict[str, Stateful] = {"buffers": Buffers(model)}
     state = TrainingState.new(model, lr=config.lr, ema_decay=config.ema_decay, optimizer=config.optimizer, extras=extras)
-    pictures = StickerPictures(icons, icons.indices(False))
-    held_out = icons.indices(True) if icons.indices(True).size else pictures.indices
+    images = StickerImages(icons, icons.indices(False))
+    held_out = icons.indices(True) if icons.indices(True).size else images.indices
     shown = np.sort(np.random.default_rng(config.seed).permutation(held_out)[:48])
 
     def step_function(step: int) -> tuple[Tensor, dict[str, float], int]:
         rng, generator = np.random.default_rng((config.seed, step)), torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         whole = (step % 3 == 0) == (step < config.loop.steps // 2)
-        batch = pictures.batch(rng, config.pictures) if whole else pictures.crops(rng, config.crops)
+        batch = images.batch(rng, config.pictures) if whole else images.crops(rng, config.crops)
         return denoising_loss(model.train(), images_to_device(from_uint8(batch)), config, generator), {}, len(batch)
 
     def preview(path: Path) -> dict[str, float]:
@@ -160,7 +160,7 @@ def new_stage(config: StickerAutoencoderConfig, icons: PictureData, folder: Path
         with torch.no_grad(), mixed_precision():
             images = model(functional.avg_pool2d(target[:12], 2))
         rows = [to_uint8(functional.avg_pool2d(target[:12, :3], 2)), to_uint8(images[:, :3])]
-        contact_sheet([picture for pair in zip(*rows, strict=True) for picture in pair], path, columns=8, side=256)
+        contact_sheet([image for pair in zip(*rows, strict=True) for image in pair], path, columns=8, side=256)
         model.save_pretrained(folder / "model")
         return psnr_under_noise(model, target)
 

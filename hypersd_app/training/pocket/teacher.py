@@ -27,7 +27,7 @@ from hypersd_app.training.core.eval_prompts import EVALUATION_PROMPTS
 from hypersd_app.training.core.loop import LoopConfig, Progress, TrainingStage, TrainingState, run_stage
 from hypersd_app.training.data.captions import as_request
 from hypersd_app.training.data.compositions import Compositions
-from hypersd_app.training.data.dataset import PictureData
+from hypersd_app.training.data.dataset import ImageDataset
 from hypersd_app.training.data.latents import LatentStore
 from hypersd_app.training.data.text_encoder import TextEmbedder
 from hypersd_app.training.workspace import Workspace
@@ -80,7 +80,7 @@ PRESETS: dict[str, TeacherConfig] = {
 class TextImageBatches:
     """Batches of (latents, caption embeddings), a pure function of the step."""
 
-    data: PictureData
+    data: ImageDataset
     latents: LatentStore
     embed: TextEmbedder
     indices: NDArray[np.int64]
@@ -89,7 +89,7 @@ class TextImageBatches:
     seed: int
     weights: NDArray[np.float64] | None = None  # how often each of `indices` is drawn; None: equally
     composer: Compositions | None = None
-    composed: int = 0  # pictures of a batch that `composer` puts together, the last ones
+    composed: int = 0  # images of a batch that `composer` puts together, the last ones
 
     @staticmethod
     def of(
@@ -111,7 +111,7 @@ class TextImageBatches:
         )
 
     def chosen(self, step: int) -> NDArray[np.int64]:
-        """Which rendered pictures the batch of `step` holds."""
+        """Which rendered images the batch of `step` holds."""
         return np.sort(np.random.default_rng((self.seed, step)).choice(self.indices, self.batch - self.composed, p=self.weights))
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor, list[str]]:
@@ -187,7 +187,7 @@ class Sampler:
     def latents(
         self, unet: UNet2DConditionModel, prompts: list[str], steps: int, guidance_scale: float, seed: int, chunk: int = 24
     ) -> Tensor:
-        """DDIM with trailing timesteps; float32 (B, 16, 16, 16). Picture i starts from the noise of seed + i."""
+        """DDIM with trailing timesteps; float32 (B, 16, 16, 16). Image i starts from the noise of seed + i."""
         timesteps = trailing_timesteps(self.schedule.num_timesteps, steps)
         parts = []
         for start in range(0, len(prompts), chunk):
@@ -240,8 +240,8 @@ def new_stage(config: TeacherConfig, workspace: Workspace, folder: Path, initial
     def preview(path: Path) -> None:
         unet.eval()
         prompts = list(EVALUATION_PROMPTS)
-        pictures = sampler.decode(sampler.latents(unet, prompts, 12, config.guidance_scale, 0))
-        contact_sheet(list(pictures), path, labels=prompts, side=128)
+        images = sampler.decode(sampler.latents(unet, prompts, 12, config.guidance_scale, 0))
+        contact_sheet(list(images), path, labels=prompts, side=128)
         unet.save_pretrained(folder / "unet")
         unet.train()
 

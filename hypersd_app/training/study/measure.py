@@ -34,7 +34,7 @@ class Measure:
         self.plain = [data.caption(int(index), 0, style=False) for index in proxy.asked]
         self.names = list(dict.fromkeys(self.plain))
         rng = np.random.default_rng(config.seed)
-        real = data.pictures[np.sort(rng.permutation(proxy.training)[: max(config.pictures, 16)])]
+        real = data.images[np.sort(rng.permutation(proxy.training)[: max(config.pictures, 16)])]
         self.spaces = Spaces.of(workspace, self.judge, real)
         self.reference = self.spaces(real)
         prompts = list(dict.fromkeys(proxy.captions))[: config.diversity_prompts]

@@ -17,7 +17,7 @@ from hypersd_app.training.core.contact_sheet import contact_sheet
 from hypersd_app.training.core.device import place
 from hypersd_app.training.core.loop import LoopConfig, Progress, TrainingStage, TrainingState, run_stage, steps_done
 from hypersd_app.training.core.random_streams import RandomStream
-from hypersd_app.training.data.dataset import PictureData
+from hypersd_app.training.data.dataset import ImageDataset
 from hypersd_app.training.data.splits import EVALUATION, splits
 from hypersd_app.training.distillation.pocket_source import PocketSource
 from hypersd_app.training.evaluation.models import new_sampler
@@ -36,7 +36,7 @@ class Proxy:
     captions: list[str]
 
     @staticmethod
-    def of(config: StudyConfig, data: PictureData) -> Proxy:
+    def of(config: StudyConfig, data: ImageDataset) -> Proxy:
         """Familiar things first, alone or re-coloured, in the config's sets."""
         by_name = sorted(range(len(data.concepts)), key=lambda i: (not data.concepts[i].familiar, data.concepts[i].label))
         kept = {i for i in by_name if not data.concepts[i].held_out}

@@ -1,4 +1,4 @@
-"""What a style LoRA is taught at each step: to hear the style's words where nobody said them, or to draw as pictures do."""
+"""What a style LoRA is taught at each step: to hear the style's words where nobody said them, or to draw as images do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypersd_app.models.pocket import PocketUNet, new_scheduler
 from hypersd_app.training.core.device import to_device
 from hypersd_app.training.core.loop import Progress
 from hypersd_app.training.data.text_encoder import TextEmbedder
-from hypersd_app.training.pocket.layout_prior import fills_the_picture, remembered
+from hypersd_app.training.pocket.layout_prior import fills_the_image, remembered
 from hypersd_app.training.pocket.teacher import CANDIDATES, diffusion_loss, draw_timesteps, with_nearest_layouts
 from hypersd_app.training.workspace import Workspace
 
@@ -27,7 +27,7 @@ STYLED_SHARE = 0.25  # of a folder's captions name the style; the others teach i
 
 
 @dataclass(frozen=True)
-class StylePictures:
+class StyleImages:
     """What a style is learnt from: latents float32 (N, 16, 16, 16) and a caption without style words for each."""
 
     latents: Tensor
@@ -54,7 +54,7 @@ class Words:
         """For a style that the prior knows by `words`. What is embedded is kept beside all styles' runs."""
         data = workspace.data
         chosen = [
-            int(i) for i in data.indices(False) if fills_the_picture(data.scenes[i]) or data.scenes[i].kind in ("pair", "count")
+            int(i) for i in data.indices(False) if fills_the_image(data.scenes[i]) or data.scenes[i].kind in ("pair", "count")
         ]
         random.Random(seed).shuffle(chosen)
         captions = [data.caption(index, seed, style=False) for index in chosen[:PHRASES]]
@@ -74,7 +74,7 @@ class Words:
 
 @dataclass(frozen=True, kw_only=True)
 class Layouts:
-    """The layouts of a style's own pictures, from captions that do not name it; `strength` as in `Words`."""
+    """The layouts of a style's own images, from captions that do not name it; `strength` as in `Words`."""
 
     embeddings: Tensor  # float16 (N, L, 384)
     latents: Tensor  # float32 (N, 16, 16, 16)
@@ -85,7 +85,7 @@ class Layouts:
 
     @staticmethod
     def of(
-        workspace: Workspace, shown: StylePictures, strength: float, kept: Path, batch: int, seed: int, progress: Progress
+        workspace: Workspace, shown: StyleImages, strength: float, kept: Path, batch: int, seed: int, progress: Progress
     ) -> Layouts:
         """For an icon set that the prior has never seen."""
         embeddings = remembered(list(shown.captions), workspace.embed, kept, progress)
@@ -104,8 +104,8 @@ class Layouts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pictures:
-    """A folder's pictures, layout and strokes both: so few that the UNet has to learn the hand itself."""
+class Images:
+    """A folder's images, layout and strokes both: so few that the UNet has to learn the hand itself."""
 
     captions: tuple[str, ...]
     latents: Tensor
@@ -119,9 +119,9 @@ class Pictures:
     @staticmethod
     def of(
         captions: tuple[str, ...], latents: Tensor, words: str, caption_drop: float, embed: TextEmbedder, batch: int, seed: int
-    ) -> Pictures:
+    ) -> Images:
         """With the training schedule."""
-        return Pictures(
+        return Images(
             captions=captions,
             latents=latents,
             words=words,

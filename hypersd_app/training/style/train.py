@@ -22,26 +22,26 @@ from hypersd_app.models.pocket import PocketUNet, new_scheduler
 from hypersd_app.training.core.contact_sheet import contact_sheet
 from hypersd_app.training.core.loop import LoopConfig, Progress, TrainingStage, TrainingState, run_stage
 from hypersd_app.training.core.lora import ATTENTION_TARGETS, CONVOLUTION_TARGETS, add_lora, save_lora
-from hypersd_app.training.data.dataset import PICTURE_SIZE, PictureData
+from hypersd_app.training.data.dataset import IMAGE_SIZE, ImageDataset
 from hypersd_app.training.data.icons.render import on_white_with_alpha
 from hypersd_app.training.data.icons.sources import ICON_SETS
 from hypersd_app.training.data.latents import encode
-from hypersd_app.training.pocket.layout_prior import fills_the_picture
+from hypersd_app.training.pocket.layout_prior import fills_the_image
 from hypersd_app.training.pocket.teacher import Sampler
-from hypersd_app.training.style.objectives import Layouts, Lesson, Pictures, StylePictures, Words
+from hypersd_app.training.style.objectives import Images, Layouts, Lesson, StyleImages, Words
 from hypersd_app.training.workspace import Workspace
 
 ADAPTER = "style"
 LATENT_HEADS = ("layout.whole_head.", "layout.part_head.")
-PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 MAX_SIDE = 8192
 PREVIEW_PROMPTS = ("a cat", "a red apple", "a rocket", "a house", "a robot", "an owl", "a cup of coffee", "a mushroom")
-THUMBNAIL_SIDE = 192  # pixels, of four pictures together
+THUMBNAIL_SIDE = 192  # pixels, of four images together
 
 
 @dataclass(frozen=True, kw_only=True)
 class StyleConfig:
-    """One style: an icon set of the data, or a folder of pictures whose file names say what they show.
+    """One style: an icon set of the data, or a folder of images whose file names say what they show.
 
     `words` name the style in some captions; none are needed to use it. Nothing is compiled: that takes longer than it saves.
     """
@@ -90,19 +90,19 @@ PRESETS: dict[str, StyleConfig] = {
 
 
 def read_folder(folder: Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """Pictures of a folder at 256 px, as on white with alpha, (N, 256, 256, 4) uint8, and their captions from the file names.
+    """Images of a folder at 256 px, as on white with alpha, (N, 256, 256, 4) uint8, and their captions from the file names.
 
-    Raises InvalidRequest unless there are 10 to 2000 readable pictures.
+    Raises InvalidRequest unless there are 10 to 2000 readable images.
     """
-    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in PICTURE_ENDINGS) if folder.is_dir() else []
+    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_ENDINGS) if folder.is_dir() else []
     if not 10 <= len(files) <= 2000:
         raise InvalidRequest("images", f"{len(files)} images in {folder}", "a folder of 10 to 2000 .png, .jpg or .webp files")
-    pictures = [_read_picture(path) for path in files]
+    images = [_read_image(path) for path in files]
     captions = tuple(" ".join(path.stem.replace("_", " ").replace("-", " ").rstrip("0123456789 ").split()) for path in files)
-    return np.stack(pictures), captions
+    return np.stack(images), captions
 
 
-def _read_picture(path: Path) -> NDArray[np.uint8]:
+def _read_image(path: Path) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
             if max(image.size) > MAX_SIDE:
@@ -112,27 +112,27 @@ def _read_picture(path: Path) -> NDArray[np.uint8]:
             rgba = image.convert("RGBA")
     except OSError:
         raise InvalidRequest("images", path.name, "readable .png, .jpg or .webp files") from None
-    rgba.thumbnail((PICTURE_SIZE, PICTURE_SIZE), Image.Resampling.LANCZOS)
-    canvas = Image.new("RGBA", (PICTURE_SIZE, PICTURE_SIZE), (255, 255, 255, 0))
-    canvas.alpha_composite(rgba, ((PICTURE_SIZE - rgba.width) // 2, (PICTURE_SIZE - rgba.height) // 2))
+    rgba.thumbnail((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.LANCZOS)
+    canvas = Image.new("RGBA", (IMAGE_SIZE, IMAGE_SIZE), (255, 255, 255, 0))
+    canvas.alpha_composite(rgba, ((IMAGE_SIZE - rgba.width) // 2, (IMAGE_SIZE - rgba.height) // 2))
     return on_white_with_alpha(np.asarray(canvas))
 
 
-def from_data(workspace: Workspace, set_key: str) -> StylePictures:
+def from_data(workspace: Workspace, set_key: str) -> StyleImages:
     """Drawings of one icon set alone in the middle, training split only, as latents that other stages may have made before."""
-    data: PictureData = workspace.data
-    own = [i for i in data.indices(False) if data.scenes[i].set_key == set_key and fills_the_picture(data.scenes[i])]
+    data: ImageDataset = workspace.data
+    own = [i for i in data.indices(False) if data.scenes[i].set_key == set_key and fills_the_image(data.scenes[i])]
     latents = torch.from_numpy(workspace.latents[np.asarray(own)].astype(np.float32))
-    return StylePictures(latents, tuple(data.caption(int(i), 0, style=False) for i in own))
+    return StyleImages(latents, tuple(data.caption(int(i), 0, style=False) for i in own))
 
 
 def lesson_of(config: StyleConfig, workspace: Workspace, folder: Path, progress: Progress) -> tuple[Lesson, Sequence[str]]:
     """What the config says to learn from, and the captions of it. Raises InvalidRequest for an unusable folder."""
     if config.folder:
-        pictures, captions = read_folder(Path(config.folder))
-        latents = torch.from_numpy(encode(workspace.autoencoder, pictures)).float()
+        images, captions = read_folder(Path(config.folder))
+        latents = torch.from_numpy(encode(workspace.autoencoder, images)).float()
         given = (captions, latents, config.words, config.caption_drop, workspace.embed, config.batch, config.seed)
-        return Pictures.of(*given), captions
+        return Images.of(*given), captions
     shown = from_data(workspace, config.set_key)
     if ICON_SETS[config.set_key].held_out:  # else the prior knows the style by its words already
         kept = folder / "embeddings"
@@ -174,9 +174,9 @@ def new_stage(config: StyleConfig, workspace: Workspace, target: Path, progress:
     return TrainingStage(state=state, step=step_function, preview=preview)
 
 
-def thumbnail(pictures: NDArray[np.uint8]) -> str:
-    """The first four of `pictures` (N, S, S, 3) in a square, as a data URL of a small JPEG."""
-    rows = [np.concatenate(list(pictures[i : i + 2]), axis=1) for i in (0, 2)]
+def thumbnail(images: NDArray[np.uint8]) -> str:
+    """The first four of `images` (N, S, S, 3) in a square, as a data URL of a small JPEG."""
+    rows = [np.concatenate(list(images[i : i + 2]), axis=1) for i in (0, 2)]
     image = Image.fromarray(np.concatenate(rows)).resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
@@ -186,7 +186,7 @@ def thumbnail(pictures: NDArray[np.uint8]) -> str:
 def style_metadata(config: StyleConfig, captions: Sequence[str], preview: str) -> dict[str, str]:
     """Metadata under the names of the ModelSpec standard and of kohya's trainer, which other tools read, and our own.
 
-    There is no trigger phrase: the style needs none, and one that the app adds would change the picture at any weight.
+    There is no trigger phrase: the style needs none, and one that the app adds would change the image at any weight.
     """
     row = ICON_SETS.get(config.set_key)
     hint = f"Works without trigger words; '{config.words}' in the prompt strengthens it." if config.words else ""

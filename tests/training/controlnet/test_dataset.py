@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from hypersd_app.training.controlnet.dataset import DrawingConfig, DrawnPictures, moved_together, put_anywhere
+from hypersd_app.training.controlnet.dataset import DrawingConfig, DrawnImages, moved_together, put_anywhere
 from hypersd_app.training.data.latents import encode
 from hypersd_app.training.data.scribbles import silhouette
 from tests.support.judged_models import no_progress
 
 
-def test_pictures_move_with_their_strokes() -> None:
+def test_images_move_with_their_strokes() -> None:
     latents, control = torch.zeros(16, 2, 16, 16), torch.zeros(16, 3, 256, 256)
     latents[:, :, 8, 8] = 1
     control[:, :, 128:144, 128:144] = 1
@@ -27,13 +27,13 @@ def test_pictures_move_with_their_strokes() -> None:
 
 
 def test_a_thing_is_put_somewhere_else_whole_and_in_another_shape() -> None:
-    picture = np.full((256, 256, 3), 255, np.uint8)
-    picture[30:230, 60:160] = (200, 30, 30)
-    picture[30:230, 110:160] = (20, 30, 200)
+    image = np.full((256, 256, 3), 255, np.uint8)
+    image[30:230, 60:160] = (200, 30, 30)
+    image[30:230, 110:160] = (20, 30, 200)
     boxes, mirrored = [], set()
     for seed in range(12):
-        made = put_anywhere(picture, np.random.default_rng(seed))
-        assert made.shape == picture.shape and made.dtype == np.uint8
+        made = put_anywhere(image, np.random.default_rng(seed))
+        assert made.shape == image.shape and made.dtype == np.uint8
         assert (made[:4] == 255).all() and (made[:, -4:] == 255).all(), "white stays around it"
         ys, xs = np.nonzero(silhouette(made, 40))
         height, width = int(np.ptp(ys)) + 1, int(np.ptp(xs)) + 1
@@ -49,7 +49,7 @@ def test_a_thing_is_put_somewhere_else_whole_and_in_another_shape() -> None:
 def test_single_things_are_bent_with_their_strokes_and_others_are_not(own_judged) -> None:
     workspace = own_judged
     straight, bent = (
-        DrawnPictures.of(DrawingConfig(anywhere=8, workers=1, most_cells=0, bent=share), workspace, no_progress)
+        DrawnImages.of(DrawingConfig(anywhere=8, workers=1, most_cells=0, bent=share), workspace, no_progress)
         for share in (0.0, 1.0)
     )
     as_drawn, shown = straight.batch(64, 0.0, 0, 1), bent.batch(64, 0.0, 0, 1)
@@ -64,7 +64,7 @@ def test_single_things_are_bent_with_their_strokes_and_others_are_not(own_judged
 
 def test_what_was_put_anywhere_is_found_again(own_judged) -> None:
     workspace = own_judged
-    seen = DrawnPictures.of(DrawingConfig(anywhere=8, workers=1), workspace, no_progress)
+    seen = DrawnImages.of(DrawingConfig(anywhere=8, workers=1), workspace, no_progress)
     for row in (0, len(seen.captions) - 8, len(seen.captions) - 1):
-        latents = encode(workspace.autoencoder, seen.pictures[row][None])[0].astype(np.float32)
+        latents = encode(workspace.autoencoder, seen.images[row][None])[0].astype(np.float32)
         assert np.allclose(seen.latents[row].astype(np.float32), latents, atol=0.05)

@@ -21,7 +21,7 @@ def workspace(judged):
 
 @pytest.fixture
 def drawings(workspace):
-    """Latents, control pictures and embeddings."""
+    """Latents, control images and embeddings."""
     generator = torch.Generator().manual_seed(1)
     latents = torch.randn(4, 16, 16, 16, generator=generator)
     control = (torch.rand(4, 3, 256, 256, generator=generator) > 0.9).float()
@@ -65,7 +65,7 @@ def test_words_and_strokes_pull_on_their_own(workspace, drawings, changes):
     score, _ = score_of(workspace, fake_lr=0.0, **changes)
     nothing = torch.zeros_like(control) if changes["words"] == 1 else workspace.embed([""] * 4)
     silent = (latents, nothing, text) if changes["words"] == 1 else (latents, control, nothing)
-    assert score(*drawings, generator())[0].gt(1e-6).sum() >= 3, "all but the picture without words"
+    assert score(*drawings, generator())[0].gt(1e-6).sum() >= 3, "all but the image without words"
     assert score(*silent, generator())[0].lt(1e-6).all(), "nothing to be guided by"
 
 

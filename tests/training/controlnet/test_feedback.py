@@ -11,7 +11,7 @@ from hypersd_app.training.controlnet import layout_stage
 from hypersd_app.training.controlnet import train as controlnet
 from hypersd_app.training.controlnet.feedback import SketchFeedback, faintness, framed
 from hypersd_app.training.critics.registry import trained
-from hypersd_app.training.data.thumbnails import framed as framed_picture
+from hypersd_app.training.data.thumbnails import framed as framed_image
 from hypersd_app.training.data.thumbnails import shrink
 from tests.support.judged_models import no_progress
 
@@ -22,13 +22,13 @@ def workspace(judged):
 
 
 def test_what_is_drawn_is_looked_at_as_the_judge_of_doodles_does():
-    picture = np.full((256, 256, 3), 255, np.uint8)
-    picture[40:80, 150:230] = (200, 30, 30)
+    image = np.full((256, 256, 3), 255, np.uint8)
+    image[40:80, 150:230] = (200, 30, 30)
     drawn = torch.zeros(1, 256, 256)
     drawn[:, 40:80, 150:230] = 1
-    as_tensor = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
+    as_tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
     (seen,) = framed(as_tensor, box(drawn, 0.5)).permute(0, 2, 3, 1)
-    (asked,) = shrink(framed_picture(picture)[None])
+    (asked,) = shrink(framed_image(image)[None])
     assert np.abs((seen.numpy() + 1) * 127.5 - asked).mean() < 3
 
 
@@ -43,11 +43,11 @@ def test_the_thing_that_is_drawn_is_surer_than_another(workspace):
     unsure.sum().backward()
     assert all(row.any() for row in made.grad)
     nothing_named = feedback(latents, latents, drawn, torch.full((4,), -1))
-    assert not nothing_named.unsure.any() and not nothing_named.faint.any(), "real pictures lack nothing"
+    assert not nothing_named.unsure.any() and not nothing_named.faint.any(), "real images lack nothing"
 
 
 def order(feedback: SketchFeedback, latents: Tensor, drawn: Tensor) -> Tensor:
-    """Of every picture the things, surest first, (B, things)."""
+    """Of every image the things, surest first, (B, things)."""
     with torch.no_grad():
         things = [torch.full((len(latents),), thing) for thing in range(len(feedback.names))]
         losses = [feedback(latents, latents, drawn, thing).unsure for thing in things]

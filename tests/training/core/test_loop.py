@@ -104,7 +104,7 @@ def test_a_bad_step_changes_nothing(tmp_path):
     config = LoopConfig(steps=1, log_every=1)
     bad = TrainingStage(state=state, step=lambda step: (net.inner.weight.sum() * float("nan"), {}, 1), preview=lambda path: None)
     run_loop(RunFolder(tmp_path), bad, config, lambda *a: None)
-    assert torch.equal(net.inner.weight, before) and state.step == 1 and np.isfinite(state.pictures)
+    assert torch.equal(net.inner.weight, before) and state.step == 1 and np.isfinite(state.images)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,7 @@ def judge(tmp_path, monkeypatch):
     made = Judge(tmp_path / "judge.safetensors", lambda texts: torch.stack([known[text] for text in texts]))
     said = made.model.captions(made.embed(ASKED))
     seen = functional.normalize(said + 0.5 * torch.randn(said.shape) * torch.linspace(0, 1, len(said))[:, None], dim=1)
-    monkeypatch.setattr(made, "picture_vectors", lambda images: seen)
+    monkeypatch.setattr(made, "image_vectors", lambda images: seen)
     return made
 
 
@@ -51,4 +51,4 @@ def test_a_judge_knows_its_own_side_and_is_stored_in_half_the_size(tmp_path, sid
     again = DualEncoder.from_file(tmp_path / "judge.safetensors")
     seen = torch.rand(2, 3, side, side)
     assert again.side == side
-    torch.testing.assert_close(again.pictures(seen), model.pictures(seen), atol=2e-2, rtol=0)
+    torch.testing.assert_close(again.images(seen), model.images(seen), atol=2e-2, rtol=0)

@@ -24,12 +24,12 @@ from hypersd_app.training.workspace import Workspace
 from tests.support import tiny_models
 from tests.support.icon_packages import write_package
 
-PICTURES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
 def moves_pixels(reward, captions):
     """The gradient reaches the images and nothing of the reward itself."""
-    images = PICTURES.clone().requires_grad_()
+    images = IMAGES.clone().requires_grad_()
     reward(images, captions).sum().backward()
     assert images.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in reward.parameters())
@@ -57,9 +57,9 @@ def test_the_aesthetic_predictor_scores_unit_embeddings(tmp_path):
     save_file({f"layers.{name}": value for name, value in head.state_dict().items()}, tmp_path / "head.safetensors")
     reward = AestheticReward(tmp_path)
     with torch.no_grad():
-        embedding = clip(clip_pixels(PICTURES, 32)).image_embeds
+        embedding = clip(clip_pixels(IMAGES, 32)).image_embeds
         expected = head(embedding / embedding.norm(dim=-1, keepdim=True)).flatten()
-    torch.testing.assert_close(reward(PICTURES, ["", ""]), expected)
+    torch.testing.assert_close(reward(IMAGES, ["", ""]), expected)
     moves_pixels(reward, ["", ""])
     save_file({"layers.0.weight": torch.zeros(3, 3)}, tmp_path / "head.safetensors")
     with pytest.raises(ModelUnavailable, match="not the aesthetic predictor"):
@@ -93,7 +93,7 @@ def original_names(model):
     return {name: value.clone() for name, value in found.items()}
 
 
-def test_image_reward_reads_picture_and_prompt_together(tmp_path):
+def test_image_reward_reads_image_and_prompt_together(tmp_path):
     torch.manual_seed(0)
     small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     config = BlipConfig(
@@ -119,15 +119,15 @@ def test_image_reward_reads_picture_and_prompt_together(tmp_path):
     for name, value in blank.state_dict().items():
         assert torch.equal(reward.state_dict()[name], value), name
     captions = ["a red cat", "blue"]
-    scores = reward(PICTURES, captions)
+    scores = reward(IMAGES, captions)
     with torch.no_grad():
         tokens = reward.tokenizer(captions, padding="max_length", max_length=35, return_tensors="pt")
-        seen = reward.vision(clip_pixels(PICTURES, 32)).last_hidden_state
+        seen = reward.vision(clip_pixels(IMAGES, 32)).last_hidden_state
         text = reward.text(tokens["input_ids"], tokens["attention_mask"], encoder_hidden_states=seen).last_hidden_state
         expected = (reward.head(text[:, 0]).flatten() - CENTRE) / SPREAD
     torch.testing.assert_close(scores, expected)
-    assert (reward(PICTURES, ["blue", "a red cat"]) - scores).abs().min() > 1e-6, "the prompt matters"
-    assert (reward(PICTURES.flip(0), captions) - scores).abs().min() > 1e-6, "the image matters"
+    assert (reward(IMAGES, ["blue", "a red cat"]) - scores).abs().min() > 1e-6, "the prompt matters"
+    assert (reward(IMAGES.flip(0), captions) - scores).abs().min() > 1e-6, "the image matters"
     moves_pixels(reward, captions)
 
 
@@ -139,14 +139,14 @@ def test_unknown_and_missing_rewards_say_what_to_do(tmp_path):
         open_reward("quality", workspace)
 
 
-def test_small_pictures_are_means_of_sixteen_pixels_both_ways():
+def test_small_images_are_means_of_sixteen_pixels_both_ways():
     images = np.random.default_rng(0).integers(0, 256, (2, 256, 256, 3), np.uint8)
     expected = images.reshape(2, 64, 4, 64, 4, 3).astype(np.float32).mean((2, 4))
     assert np.abs(shrink(images) - expected).max() <= 0.51
     torch.testing.assert_close(shrink_tensor(from_uint8(images)), from_uint8(shrink(images)), atol=0.006, rtol=0)
 
 
-def test_moved_pictures_stay_on_white_paper():
+def test_moved_images_stay_on_white_paper():
     images = np.full((6, 64, 64, 3), 255, np.uint8)
     images[:, 24:40, 24:40] = 0
     seen = moved(images, np.random.default_rng(1))
@@ -155,7 +155,7 @@ def test_moved_pictures_stay_on_white_paper():
     assert (seen[0] - seen[1]).abs().max() > 0.1
 
 
-def test_spoilt_pictures_are_further_from_the_whole_the_more_they_lost():
+def test_spoilt_images_are_further_from_the_whole_the_more_they_lost():
     images = from_uint8(np.random.default_rng(0).integers(0, 256, (64, 64, 64, 3), np.uint8).repeat(1, 0))
     spoilt, intact = spoil(images, np.random.default_rng(2))
     distance = (spoilt - images).square().mean((1, 2, 3)).sqrt()

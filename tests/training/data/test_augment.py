@@ -60,9 +60,9 @@ def test_the_judge_sees_single_things_bent_and_framed(judged, monkeypatch):
     workspace = judged
     monkeypatch.setattr(judge, "moved", lambda images, rng: images)
     seen = judge.CaptionedThumbnails(workspace.data, workspace.embed, splits.REWARD)
-    before = seen.pictures.copy()
+    before = seen.images.copy()
     (plain, captions, _), (shaped, same, _) = (seen.batch(np.random.default_rng(1), 48, share) for share in (0.0, 1.0))
-    assert captions == same and np.array_equal(seen.pictures, before)
+    assert captions == same and np.array_equal(seen.images, before)
     drawn = np.random.default_rng(1).choice(len(seen.indices), 48, replace=len(seen.indices) < 48)
     single = np.array([workspace.data.scenes[index].kind == "single" for index in seen.indices[drawn]])
     changed = (plain != shaped).any((1, 2, 3))

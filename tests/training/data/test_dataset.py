@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hypersd_app.training.data import dataset
-from hypersd_app.training.data.dataset import DataConfig, PictureData, build
+from hypersd_app.training.data.dataset import DataConfig, ImageDataset, build
 from tests.support.icon_packages import write_all
 
 CONFIG = DataConfig(set_keys=("noto", "twemoji"), singles_per_drawing=2, composed={"colour": 4, "pair": 4}, workers=1)
@@ -21,17 +21,17 @@ def built(tmp_path_factory):
     return folder, packages
 
 
-def test_pictures_are_seen_on_white_beside_their_alpha(built):
-    data = PictureData(built[0])
+def test_images_are_seen_on_white_beside_their_alpha(built):
+    data = ImageDataset(built[0])
     stored = np.asarray(data.rgba)
-    assert stored.shape == (len(data.scenes), 256, 256, 4) and (data.pictures == stored[..., :3]).all()
+    assert stored.shape == (len(data.scenes), 256, 256, 4) and (data.images == stored[..., :3]).all()
     empty = stored[stored[..., 3] == 0]
     assert len(empty) and (empty[:, :3] == 255).all()
     assert (stored[..., 3] == 255).any(axis=(1, 2)).all(), "something is drawn in every image"
 
 
 def test_concepts_come_back_with_their_kinds(built):
-    cat = next(concept for concept in PictureData(built[0]).concepts if concept.label == "cat face")
+    cat = next(concept for concept in ImageDataset(built[0]).concepts if concept.label == "cat face")
     assert "animal" in cat.kinds and "cat head" in cat.names
 
 
@@ -42,7 +42,7 @@ def test_a_finished_build_is_left_alone(built, monkeypatch):
 
 def test_a_stopped_build_renders_only_what_is_missing(built, monkeypatch):
     folder, packages = built
-    before = np.array(PictureData(folder).rgba)
+    before = np.array(ImageDataset(folder).rgba)
     images = np.load(folder / "pictures.npy", mmap_mode="r+")
     images[:] = 7
     images.flush()

@@ -43,7 +43,7 @@ def test_pastel_is_lighter_and_keeps_the_shape():
     assert after[128, 40, 0] > after[128, 40, 1] + 30, "red stays red"
 
 
-def test_stored_pictures_are_seen_on_white():
+def test_stored_images_are_seen_on_white():
     rgba = np.zeros((2, 2, 4), np.uint8)
     rgba[0, 0] = (200, 0, 0, 255)
     rgba[0, 1] = (200, 0, 0, 51)

@@ -39,7 +39,7 @@ def test_shards_that_were_not_finished_do_not_count(tmp_path):
         Shards(tmp_path)
 
 
-def test_buckets_have_about_one_area_and_pictures_go_to_the_nearest():
+def test_buckets_have_about_one_area_and_images_go_to_the_nearest():
     sizes = bucket_sizes(512, 64)
     assert (512, 512) in sizes and (640, 384) in sizes and all(height * width <= 512**2 for width, height in sizes)
     assert all(width % 64 == height % 64 == 0 and 0.5 <= width / height <= 2 for width, height in sizes)

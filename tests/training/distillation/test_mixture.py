@@ -158,7 +158,7 @@ def wasserstein(a, b):
     return mean_abs(a.flatten().sort().values - b.flatten().sort().values)
 
 
-def test_score_distillation_brings_the_one_step_pictures_to_the_data():
+def test_score_distillation_brings_the_one_step_images_to_the_data():
     score = ScoreConfig(weights=(1.0,), fake_lr=3e-3, pairs=0)
     context = toy_context(config("tscd-dmd", steps=250, stages=((1, 1.0),), score=score, lr=1e-3), V)
     data = context.source.mixture.sample(2000, torch.Generator().manual_seed(5))
@@ -170,7 +170,7 @@ def test_score_distillation_brings_the_one_step_pictures_to_the_data():
     assert wasserstein(one_step(context, NOISE), data) < 0.35 * before
 
 
-def test_pairs_hold_the_one_step_picture_to_the_teacher_s():
+def test_pairs_hold_the_one_step_image_to_the_teacher_s():
     score = ScoreConfig(weights=(1.0,), fake_lr=3e-3, pairs=64, regression=5.0)
     context = toy_context(config("tscd-dmd", steps=150, stages=((1, 1.0),), score=score), V)
     exact = context.source.mixture.endpoint(NOISE, torch.full((2000,), 999))

@@ -118,7 +118,7 @@ def test_sdxl_is_told_pooled_text_and_sizes_and_zeros_for_nothing(tmp_path, imag
     assert torch.equal(source.batch(0, 4)[0], latents)
 
 
-def test_shards_stand_for_pictures_and_text_and_need_no_encoder(tmp_path, images):
+def test_shards_stand_for_images_and_text_and_need_no_encoder(tmp_path, images):
     from hypersd_app.training.core.distributed import Processes
     from hypersd_app.training.distillation.cached_source import CachedSource
 
@@ -174,6 +174,6 @@ def test_folders_that_cannot_be_distilled_say_why(tmp_path, images):
         CaptionedFolder(tmp_path / "nowhere", 64)
     (tmp_path / "broken.png").write_bytes(b"no image")
     with pytest.raises(InvalidRequest, match=r"broken\.png"):
-        CaptionedFolder(tmp_path, 64).picture(0)
+        CaptionedFolder(tmp_path, 64).image(0)
     with pytest.raises(ModelUnavailable, match=r"mask_rcnn\.safetensors"):
         MaskRCNNSegmenter(tmp_path)

@@ -30,7 +30,7 @@ def test_frechet_of_gaussians_is_the_closed_form():
     assert frechet(a, a) == pytest.approx(0, abs=1e-6) and frechet(a, b) == pytest.approx(frechet(b, a), rel=1e-6)
 
 
-def test_frechet_of_fewer_pictures_than_directions():
+def test_frechet_of_fewer_images_than_directions():
     assert np.isfinite(frechet(RNG.standard_normal((10, 50)), RNG.standard_normal((12, 50))))
 
 
@@ -89,7 +89,7 @@ class Scenes:
         self.scenes = scenes
 
 
-def test_nobody_sees_another_s_pictures():
+def test_nobody_sees_another_s_images():
     from hypersd_app.training.data.scenes import Placement, Scene
 
     def single(icon, held_out=False):

@@ -60,7 +60,7 @@ def test_a_line_that_cannot_be_read_is_named(tmp_path, line):
         read_doodles(path)
 
 
-def test_a_picture_that_follows_its_doodle_scores_full_and_others_do_not():
+def test_an_image_that_follows_its_doodle_scores_full_and_others_do_not():
     images = np.stack([coloured_in(doodle) for doodle in DOODLES])
     own, other = Follow.measure(images, DOODLES), Follow.measure(images, shifted(DOODLES))
     assert own.recall.min() > 0.97 and own.overlap.min() > 0.97

@@ -25,7 +25,7 @@ def workspace(judged):
     return judged
 
 
-def test_judges_and_rewards_learn_from_separate_pictures(workspace):
+def test_judges_and_rewards_learn_from_separate_images(workspace):
     rows = [
         json.loads(line) for line in (workspace.run("judge", "tiny") / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     ]

@@ -1,12 +1,12 @@
-"""The sticker autoencoder's stage: its pictures, its noise, its loss, and a kill in between."""
+"""The sticker autoencoder's stage: its images, its noise, its loss, and a kill in between."""
 
 import numpy as np
 import pytest
 import torch
 
-from hypersd_app.training.data.dataset import DataConfig, PictureData, build
+from hypersd_app.training.data.dataset import DataConfig, ImageDataset, build
 from hypersd_app.training.pocket import sticker_autoencoder as stage
-from hypersd_app.training.pocket.sticker_pictures import StickerPictures, paste, premultiplied, seen, tinted
+from hypersd_app.training.pocket.sticker_images import StickerImages, paste, premultiplied, seen, tinted
 from hypersd_app.training.workspace import Workspace
 from tests.support.icon_packages import write_all
 
@@ -25,23 +25,23 @@ def workspace(module_folder):
 
 
 @pytest.fixture(scope="module")
-def pictures(workspace):
-    icons = PictureData(workspace.run("data", "few"))
-    return StickerPictures(icons, icons.indices(False))
+def images(workspace):
+    icons = ImageDataset(workspace.run("data", "few"))
+    return StickerImages(icons, icons.indices(False))
 
 
-def test_pictures_are_large_differ_and_repeat_with_the_generator(pictures):
-    one, two, again = (pictures.picture(np.random.default_rng(seed)) for seed in (1, 2, 1))
+def test_images_are_large_differ_and_repeat_with_the_generator(images):
+    one, two, again = (images.image(np.random.default_rng(seed)) for seed in (1, 2, 1))
     assert one.shape == (512, 512, 4) and (one == again).all() and (one != two).any()
     assert (one[..., :3] <= one[..., 3:]).all(), "premultiplied"
-    assert pictures.batch(np.random.default_rng(0), 2).shape == (2, 512, 512, 4)
-    assert pictures.crops(np.random.default_rng(0), 3).shape == (3, 256, 256, 4)
+    assert images.batch(np.random.default_rng(0), 2).shape == (2, 512, 512, 4)
+    assert images.crops(np.random.default_rng(0), 3).shape == (3, 256, 256, 4)
 
 
 def test_white_ground_and_premultiplied_are_inverse():
     alpha = np.random.default_rng(0).integers(0, 256, (4, 4, 1), dtype=np.uint8)
-    picture = np.concatenate([np.minimum(np.full((4, 4, 3), 90, np.uint8), alpha), alpha], -1)
-    assert (premultiplied(seen(picture)) == picture).all()
+    image = np.concatenate([np.minimum(np.full((4, 4, 3), 90, np.uint8), alpha), alpha], -1)
+    assert (premultiplied(seen(image)) == image).all()
 
 
 def test_an_icon_is_laid_over_another_and_cut_at_the_border():
@@ -52,8 +52,8 @@ def test_an_icon_is_laid_over_another_and_cut_at_the_border():
 
 
 def test_tinting_keeps_grey_and_turns_hues():
-    picture = np.array([[[200, 0, 0, 255], [90, 90, 90, 255]]], np.uint8)
-    turned = tinted(picture, 1 / 3)
+    image = np.array([[[200, 0, 0, 255], [90, 90, 90, 255]]], np.uint8)
+    turned = tinted(image, 1 / 3)
     assert turned[0, 0, 1] > 190 and turned[0, 0, 0] < 10 and np.abs(turned[0, 1, :3].astype(int) - 90).max() <= 1
 
 

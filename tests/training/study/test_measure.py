@@ -13,7 +13,7 @@ from hypersd_app.training.study.measure import Measure
 from hypersd_app.training.study.report import Results, comparisons
 from hypersd_app.training.study.rows import Row, Rows
 
-PICTURES = 50
+IMAGES = 50
 
 
 @pytest.fixture
@@ -22,9 +22,9 @@ def measuring(monkeypatch):
     found = Measure.__new__(Measure)
     rng = np.random.default_rng(0)
     found.config = SimpleNamespace(diversity_seeds=2, guidance_scale=3.0)
-    found.proxy = SimpleNamespace(captions=[f"{i}" for i in range(PICTURES)])
+    found.proxy = SimpleNamespace(captions=[f"{i}" for i in range(IMAGES)])
     found.sampler = SimpleNamespace(decode=lambda latents: latents.numpy())
-    found.judge = SimpleNamespace(hits=lambda *_: np.ones(PICTURES))
+    found.judge = SimpleNamespace(hits=lambda *_: np.ones(IMAGES))
     found.plain, found.names, found.diverse = found.proxy.captions, found.proxy.captions, ["0", "0", "1", "1"]
     found.spaces = lambda images: {"what": images, "how": images[:, :3]}
     found.reference = {"what": rng.normal(size=(64, 6)), "how": rng.normal(size=(64, 3))}

@@ -24,9 +24,9 @@ from hypersd_app.training.data.icons.sources import ICON_SETS
 from hypersd_app.training.evaluation import styles as style_report
 from hypersd_app.training.evaluation.doodles import report as doodle_report
 from hypersd_app.training.evaluation.doodles.drawing import read_doodles
-from hypersd_app.training.pocket.layout_prior import fills_the_picture
+from hypersd_app.training.pocket.layout_prior import fills_the_image
 from hypersd_app.training.style import train as style
-from hypersd_app.training.style.objectives import Pictures
+from hypersd_app.training.style.objectives import Images
 from hypersd_app.training.workspace import Workspace
 from tests.support import tiny_models
 from tests.support.icon_packages import write_all
@@ -38,7 +38,7 @@ def no_progress(done, total, metrics):
 
 @pytest.fixture(scope="module")
 def workspace(module_folder):
-    """Pictures of four things in two sets, random models, a style and a style judge trained for a few steps."""
+    """Images of four things in two sets, random models, a style and a style judge trained for a few steps."""
     runs = module_folder
     write_all(runs / "npm")
     made = Workspace(runs, tiny_models.write_pocket(runs / "assets" / "tiny"), "tiny")
@@ -50,16 +50,16 @@ def workspace(module_folder):
     return made
 
 
-def test_a_folder_of_pictures_becomes_a_style_in_the_picker(tmp_path, monkeypatch):
+def test_a_folder_of_images_becomes_a_style_in_the_picker(tmp_path, monkeypatch):
     monkeypatch.setattr(commands, "ProgressLine", lambda title: no_progress)
     settings = Settings(runs=tmp_path / "runs", assets=tmp_path / "assets", styles=tmp_path / "styles", models=tmp_path / "models")
     tiny_models.write_pocket(settings.assets / "pocket")
-    pictures = tmp_path / "My Ink"
-    pictures.mkdir()
+    images = tmp_path / "My Ink"
+    images.mkdir()
     for number in range(10):
-        Image.new("RGBA", (40, 80), (20 * number, 0, 90, 128)).save(pictures / f"red_bar-{number}.png")
+        Image.new("RGBA", (40, 80), (20 * number, 0, 90, 128)).save(images / f"red_bar-{number}.png")
     arguments = argparse.Namespace(
-        stage="style", preset="pocket", icon_set=None, images=pictures, title="", dry_run=False, steps=2, minutes=None,
+        stage="style", preset="pocket", icon_set=None, images=images, title="", dry_run=False, steps=2, minutes=None,
         cooldown_minutes=None, threads=0,
     )  # fmt: skip
     catalog, file = Catalog(settings), settings.styles / "my-ink.safetensors"
@@ -70,9 +70,9 @@ def test_a_folder_of_pictures_becomes_a_style_in_the_picker(tmp_path, monkeypatc
     assert (row.name, row.title, row.family, row.rank) == ("my-ink", "My Ink", "pocket", 8)
     assert row.preview.startswith("data:image/jpeg;base64,") and not row.trigger
     first = file.read_bytes()
-    Image.new("RGB", (64, 64), "blue").save(pictures / "blue square.png")
+    Image.new("RGB", (64, 64), "blue").save(images / "blue square.png")
     run_train(arguments, settings)
-    assert file.read_bytes() != first, "other pictures are learnt anew"
+    assert file.read_bytes() != first, "other images are learnt anew"
     assert len(list((settings.runs / "style").iterdir())) == 2
 
 
@@ -86,7 +86,7 @@ def test_a_style_says_what_it_is(workspace):
 
 
 def test_captions_of_a_folder_mostly_leave_the_styles_name_out():
-    lesson = Pictures.of(("a cat",), torch.zeros(1, 16, 16, 16), "blob style", 0.1, None, 8, 0)
+    lesson = Images.of(("a cat",), torch.zeros(1, 16, 16, 16), "blob style", 0.1, None, 8, 0)
     rng = np.random.default_rng(0)
     captions = [lesson._said("a cat", rng) for _ in range(400)]
     assert 20 < captions.count("") < 65 and 60 < captions.count("a cat, blob style") < 130
@@ -98,12 +98,12 @@ def test_every_shipped_style_has_a_preset_of_low_rank():
     assert style.PRESETS["fxemoji"].data == "fxemoji" and ICON_SETS["fxemoji"].held_out
 
 
-def test_a_set_is_learnt_from_its_own_training_pictures(workspace):
-    pictures = style.from_data(workspace, "noto")
+def test_a_set_is_learnt_from_its_own_training_images(workspace):
+    images = style.from_data(workspace, "noto")
     scenes = [workspace.data.scenes[i] for i in workspace.data.indices(False)]
-    own = [scene for scene in scenes if scene.set_key == "noto" and fills_the_picture(scene)]
-    assert len(pictures.latents) == len(pictures.captions) == len(own) and pictures.latents.any((1, 2, 3)).all()
-    assert not any("style" in caption for caption in pictures.captions)
+    own = [scene for scene in scenes if scene.set_key == "noto" and fills_the_image(scene)]
+    assert len(images.latents) == len(images.captions) == len(own) and images.latents.any((1, 2, 3)).all()
+    assert not any("style" in caption for caption in images.captions)
 
 
 def test_doodles_are_measured_and_shown(workspace, tmp_path):
@@ -114,7 +114,7 @@ def test_doodles_are_measured_and_shown(workspace, tmp_path):
     ]  # fmt: skip
     assert all(0 <= value <= 1 for row in found.follow.values() for value in (*row.recall, *row.overlap))
     assert all(0 <= value <= 1 for value in found.colours.values()) and len(found.colours) == 4
-    assert not np.array_equal(found.pictures[0.0], found.pictures[1.0])
+    assert not np.array_equal(found.images[0.0], found.images[1.0])
     doodle_report.write(found, tmp_path, doodles)
     assert "another doodle's words" in (tmp_path / "doodles.md").read_text(encoding="utf-8")
     with Image.open(tmp_path / "doodles.png") as sheet:
@@ -150,7 +150,7 @@ def test_a_style_adds_up_with_the_accelerator_and_leaves_it_whole(workspace):
 def test_the_style_judge_knows_its_sets_and_names_what_is_missing(workspace):
     judge = style_judge.StyleJudge(workspace.run("style-judge", "tiny") / style_judge.FILE)
     assert judge.styles == ["noto", "twemoji"]
-    found = judge.probabilities(workspace.data.pictures[:3])
+    found = judge.probabilities(workspace.data.images[:3])
     assert found.shape == (3, 2) and np.allclose(found.sum(1), 1, atol=1e-5)
     with pytest.raises(ModelUnavailable, match="train data --preset fxemoji"):
         style_judge.labelled(replace(style_judge.PRESETS["tiny"], more=("fxemoji",)), workspace)
@@ -160,15 +160,15 @@ def test_the_style_judge_learns_a_difference(workspace, monkeypatch, tmp_path):
     """Two sets that draw alike but for their colours can be told apart after a few steps."""
     rows = style_judge.labelled(style_judge.PRESETS["tiny"], workspace).rows
     noto, twemoji = ([index for _, index in rows[key]] for key in ("noto", "twemoji"))
-    pictures = np.array(workspace.data.pictures)
-    pictures[twemoji] = pictures[twemoji][..., ::-1]
+    images = np.array(workspace.data.images)
+    images[twemoji] = images[twemoji][..., ::-1]
     other = Workspace(workspace.runs, workspace.assets, "tiny")
     data = other.data
-    monkeypatch.setitem(data.__dict__, "pictures", pictures)
+    monkeypatch.setitem(data.__dict__, "images", images)
     monkeypatch.setattr(Workspace, "images", lambda workspace, name: data)
     loop = LoopConfig(steps=40, warmup=2, cooldown=15)
     style_judge.train(
         style_judge.StyleJudgeConfig(data="tiny", more=(), batch=16, ema_decay=0.8, loop=loop), other, tmp_path, no_progress
     )
     judge = style_judge.StyleJudge(tmp_path / style_judge.FILE)
-    assert judge.score(pictures[twemoji], "twemoji") > 0.7 and judge.score(pictures[noto], "noto") > 0.7
+    assert judge.score(images[twemoji], "twemoji") > 0.7 and judge.score(images[noto], "noto") > 0.7

@@ -208,7 +208,7 @@ _KEPT_SYMBOLS = frozenset(
     }
 )
 _THING_GROUPS = {"n": NATURE, "f": FOOD, "p": PLACES, "l": PLACES, "a": ACTIVITIES, "o": OBJECTS, "b": PEOPLE}
-_PICTURE_SUBGROUPS = frozenset(["place-geographic", "place-other"])  # fill the frame: never composed
+_IMAGE_SUBGROUPS = frozenset(["place-geographic", "place-other"])  # fill the frame: never composed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,7 +238,7 @@ class Concept:
     @property
     def composable(self) -> bool:
         """Whether the drawing is one thing that can stand beside another."""
-        return self.group in (NATURE, FOOD, PLACES, ACTIVITIES, OBJECTS) and self.subgroup not in _PICTURE_SUBGROUPS
+        return self.group in (NATURE, FOOD, PLACES, ACTIVITIES, OBJECTS) and self.subgroup not in _IMAGE_SUBGROUPS
 
     @property
     def has_face(self) -> bool:

@@ -52,7 +52,7 @@ class DistributionMatchingLoss:
         batch = batch.thinned(self.config.thin)
         stream = batch.stream(step, "score")
         noise, conditioning, goals, paired = self._inputs(batch, stream)
-        x0, window = self._pictures(noise, conditioning, stream)
+        x0, window = self._images(noise, conditioning, stream)
         fake_losses = [
             self._train_fake(*self._for_fake(x0, window, conditioning, stream), conditioning, stream)
             for _ in range(self.config.fake_steps)
@@ -93,7 +93,7 @@ class DistributionMatchingLoss:
         conditioning = self.context.source.condition(captions, noise=noise).to(noise.device)
         return noise, conditioning, self.pairs.x0[index].to(noise), paired.to(noise)
 
-    def _pictures(self, noise: Tensor, conditioning: Conditioning, stream: RandomStream) -> tuple[Tensor, Window]:
+    def _images(self, noise: Tensor, conditioning: Conditioning, stream: RandomStream) -> tuple[Tensor, Window]:
         """The student's x0 with a graph through its last step alone, and where scores are compared."""
         schedule, count = self.context.schedule, self.context.schedule.num_timesteps
         student = self.context.bind(self.context.networks.student, conditioning)
@@ -121,7 +121,7 @@ class DistributionMatchingLoss:
         if not self.config.fresh:
             return x0.detach(), window
         with torch.no_grad():
-            return self._pictures(stream.normal(x0), conditioning, stream)
+            return self._images(stream.normal(x0), conditioning, stream)
 
     def _against_data(self, step: int, batch: Batch, x0: Tensor, conditioning: Conditioning) -> tuple[Tensor, dict[str, float]]:
         """The adversarial loss of the samples against the batch's real latents, re-noised alike."""

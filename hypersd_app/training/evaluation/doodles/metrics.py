@@ -13,7 +13,7 @@ from hypersd_app.training.data.scribbles import BLACK, Colour, silhouette
 from hypersd_app.training.data.thumbnails import BACKGROUND
 from hypersd_app.training.evaluation.doodles.drawing import Doodle
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 
 WITHIN = 4.0  # pixels between a stroke and an edge that counts as following it
 CLOSE = 2.0  # the same where chance is taken off
@@ -24,14 +24,14 @@ LEAST_SHARE = 0.15  # of the band has to have a colour at all
 HUE_REACH = 30.0  # degrees
 
 
-def edges(image: Picture) -> NDArray[np.bool_]:
+def edges(image: Pixels) -> NDArray[np.bool_]:
     """Edges in any channel (Canny, 1986), bool (H, W)."""
     soft = cv2.GaussianBlur(image, (5, 5), 1.0)
     found = [cv2.Canny(np.ascontiguousarray(soft[..., channel]), 40, 100) for channel in range(3)]
     return np.maximum.reduce(found) > 0
 
 
-def edge_recall(image: Picture, doodle: Doodle) -> float:
+def edge_recall(image: Pixels, doodle: Doodle) -> float:
     """The share of the drawing's lines with an edge of the image within 4 pixels."""
     found = edges(image)
     if not found.any():
@@ -48,7 +48,7 @@ class LineFollowing:
     inner: float
 
     @staticmethod
-    def measure(image: Picture, doodle: Doodle) -> LineFollowing:
+    def measure(image: Pixels, doodle: Doodle) -> LineFollowing:
         """The share of line pixels with an edge of the image within 2 pixels, corrected for chance.
 
         Chance is the same share over all pixels inside the drawing: edges everywhere follow nothing.
@@ -65,13 +65,13 @@ class LineFollowing:
         )
 
 
-def silhouette_overlap(image: Picture, doodle: Doodle) -> float:
+def silhouette_overlap(image: Pixels, doodle: Doodle) -> float:
     """Intersection over union of what the drawing encloses and what stands on the image's white."""
     asked, made = doodle.silhouette() > 0, silhouette(image, BACKGROUND) > 0
     return float((asked & made).sum() / max(1, (asked | made).sum()))
 
 
-def colour_agreement(image: Picture, doodle: Doodle) -> float:
+def colour_agreement(image: Pixels, doodle: Doodle) -> float:
     """The share of coloured strokes, by their length, whose neighbourhood has their hue within 30 degrees; NaN without any."""
     agreed = total = 0.0
     for stroke in doodle.strokes:

@@ -13,7 +13,7 @@ from hypersd_app.training.core.contact_sheet import contact_sheet
 from hypersd_app.training.data.thumbnails import framed
 from hypersd_app.training.evaluation.doodles.drawing import Doodle
 from hypersd_app.training.evaluation.doodles.metrics import LineFollowing
-from hypersd_app.training.evaluation.doodles.report import Pictures, SketchedStudent, controls_of, interval, shifted
+from hypersd_app.training.evaluation.doodles.report import Images, SketchedStudent, controls_of, interval, shifted
 from hypersd_app.training.evaluation.features import judge_of
 from hypersd_app.training.workspace import Workspace
 
@@ -39,7 +39,7 @@ class QuickDrawReport:
     rows: Mapping[str, Followed]
     drawings: int
     words: int
-    pictures: Pictures
+    images: Images
 
 
 def measure(workspace: Workspace, doodles: Sequence[Doodle], seed: int = 0) -> QuickDrawReport:
@@ -48,22 +48,22 @@ def measure(workspace: Workspace, doodles: Sequence[Doodle], seed: int = 0) -> Q
     prompts, controls = [doodle.prompt for doodle in doodles], controls_of(doodles)
     words = list(dict.fromkeys(prompts))
 
-    def followed(pictures: Pictures, drawn: Sequence[Doodle]) -> Followed:
-        seen = np.stack([framed(picture) for picture in pictures])
-        lines = [LineFollowing.measure(picture, doodle) for picture, doodle in zip(pictures, drawn, strict=True)]
+    def followed(images: Images, drawn: Sequence[Doodle]) -> Followed:
+        seen = np.stack([framed(image) for image in images])
+        lines = [LineFollowing.measure(image, doodle) for image, doodle in zip(images, drawn, strict=True)]
         return Followed(
             by_word(judge.chances(seen, prompts, words), prompts),
             by_word(np.array([line.outline for line in lines]), prompts),
             by_word(np.array([line.inner for line in lines]), prompts),
         )
 
-    pictures = student.draw(prompts, controls, 1.0, seed)
+    images = student.draw(prompts, controls, 1.0, seed)
     rows = {
-        "with the drawing": followed(pictures, doodles),
+        "with the drawing": followed(images, doodles),
         "without it": followed(student.draw(prompts, controls, 0.0, seed), doodles),
-        "with the drawing, against another one": followed(pictures, shifted(doodles)),
+        "with the drawing, against another one": followed(images, shifted(doodles)),
     }
-    return QuickDrawReport(rows, len(doodles), len(words), pictures)
+    return QuickDrawReport(rows, len(doodles), len(words), images)
 
 
 def by_word(values: NDArray[np.float64], prompts: Sequence[str]) -> NDArray[np.float64]:
@@ -94,5 +94,5 @@ def write(report: QuickDrawReport, doodles: Sequence[Doodle], output: Path) -> N
     output.mkdir(parents=True, exist_ok=True)
     (output / "quick-draw.md").write_text(markdown(report), encoding="utf-8")
     some = np.linspace(0, len(doodles) - 1, min(SHOWN, len(doodles))).astype(int)
-    pairs = [picture for row in some for picture in (255 - doodles[row].control(), report.pictures[row])]
+    pairs = [image for row in some for image in (255 - doodles[row].control(), report.images[row])]
     contact_sheet(pairs, output / "quick-draw.png", 12, [text for row in some for text in (doodles[row].prompt, "")], side=110)

@@ -35,15 +35,15 @@ from hypersd_app.training.evaluation.doodles.metrics import colour_agreement, ed
 from hypersd_app.training.pocket.teacher import Sampler
 from hypersd_app.training.workspace import Workspace
 
-Pictures = NDArray[np.uint8]  # (N, 256, 256, 3)
+Images = NDArray[np.uint8]  # (N, 256, 256, 3)
 SCALES = (0.0, 0.5, 1.0, 1.5)
-TRIES = 3  # pictures of a doodle whose words are judged: one is found or not, which says little of sixty
+TRIES = 3  # images of a doodle whose words are judged: one is found or not, which says little of sixty
 ELSEWHERE = 23  # how far a doodle's partner stands in the list: another thing in another place
 CHUNK = 20
 
 
 class SketchedStudent:
-    """The accelerated UNet under the newest ControlNet, one step a picture, as the drawing board runs them.
+    """The accelerated UNet under the newest ControlNet, one step an image, as the drawing board runs them.
 
     `styles` are LoRA files with weights.
     """
@@ -59,8 +59,8 @@ class SketchedStudent:
         self.sampler = Sampler(workspace.embed, workspace.autoencoder, self.schedule)
 
     @torch.no_grad()
-    def draw(self, prompts: Sequence[str], controls: Pictures, scale: float, seed: int) -> Pictures:
-        """A picture for each prompt and control picture; picture i starts from the noise of seed + i, whatever the scale."""
+    def draw(self, prompts: Sequence[str], controls: Images, scale: float, seed: int) -> Images:
+        """An image for each prompt and control image; image i starts from the noise of seed + i, whatever the scale."""
         steps, generator = trailing_timesteps(self.schedule.num_timesteps, 1), torch.Generator().manual_seed(seed)
         parts = []
         for start in range(0, len(prompts), CHUNK):
@@ -85,20 +85,20 @@ class Follow:
     overlap: NDArray[np.float64]
 
     @staticmethod
-    def measure(pictures: Pictures, doodles: Sequence[Doodle]) -> Follow:
-        """Compare picture i with doodle i."""
-        pairs = list(zip(pictures, doodles, strict=True))
+    def measure(images: Images, doodles: Sequence[Doodle]) -> Follow:
+        """Compare image i with doodle i."""
+        pairs = list(zip(images, doodles, strict=True))
         return Follow(np.array([edge_recall(*pair) for pair in pairs]), np.array([silhouette_overlap(*pair) for pair in pairs]))
 
 
 @dataclass(frozen=True)
 class DoodleReport:
-    """All figures of one run, and the pictures at each scale for the sheets."""
+    """All figures of one run, and the images at each scale for the sheets."""
 
     follow: Mapping[str, Follow]
     colours: Mapping[str, float]
     recall_at_1: Mapping[str, float]  # empty without a judge
-    pictures: Mapping[float, Pictures]
+    images: Mapping[float, Images]
 
 
 def shifted(items: Sequence[Doodle]) -> list[Doodle]:
@@ -112,8 +112,8 @@ def recoloured(doodle: Doodle, change: Callable[[tuple[int, int, int]], tuple[in
     return replace(doodle, strokes=strokes)
 
 
-def controls_of(doodles: Sequence[Doodle]) -> Pictures:
-    """Their control pictures."""
+def controls_of(doodles: Sequence[Doodle]) -> Images:
+    """Their control images."""
     return np.stack([doodle.control() for doodle in doodles])
 
 
@@ -121,20 +121,20 @@ def measure(workspace: Workspace, seed: int = 0, doodles: Sequence[Doodle] = (),
     """Draw and measure everything. Raises ModelUnavailable without student or ControlNet."""
     doodles = doodles or read_doodles()
     student, prompts, controls = SketchedStudent(workspace), [doodle.prompt for doodle in doodles], controls_of(doodles)
-    pictures = {scale: student.draw(prompts, controls, scale, seed) for scale in scales}
-    follow = {f"scale {scale:g}": Follow.measure(drawn, doodles) for scale, drawn in pictures.items()}
+    images = {scale: student.draw(prompts, controls, scale, seed) for scale in scales}
+    follow = {f"scale {scale:g}": Follow.measure(drawn, doodles) for scale, drawn in images.items()}
     wrong_words = student.draw([doodle.prompt for doodle in shifted(doodles)], controls, 1.0, seed)
     follow["scale 1, another doodle's words"] = Follow.measure(wrong_words, doodles)
-    follow["scale 1, against another doodle (chance)"] = Follow.measure(pictures[1.0], shifted(doodles))
+    follow["scale 1, against another doodle (chance)"] = Follow.measure(images[1.0], shifted(doodles))
     words: dict[str, float] = {}
     if recall := word_judge(workspace, prompts * TRIES):
         for name, scale in (("without", 0.0), ("with", 1.0)):
             more = [student.draw(prompts, controls, scale, seed + trial * len(prompts)) for trial in range(1, TRIES)]
-            words[name] = recall(np.concatenate([pictures[scale], *more]))
-    return DoodleReport(follow, colours(student, doodles, pictures[1.0], seed), words, pictures)
+            words[name] = recall(np.concatenate([images[scale], *more]))
+    return DoodleReport(follow, colours(student, doodles, images[1.0], seed), words, images)
 
 
-def colours(student: SketchedStudent, doodles: Sequence[Doodle], drawn: Pictures, seed: int) -> dict[str, float]:
+def colours(student: SketchedStudent, doodles: Sequence[Doodle], drawn: Images, seed: int) -> dict[str, float]:
     """Agreement with the ink's colour: for the doodles' own inks, exchanged ones, and black ones as a floor."""
     chosen = [index for index, doodle in enumerate(doodles) if doodle.coloured]
     if not chosen:
@@ -152,13 +152,13 @@ def colours(student: SketchedStudent, doodles: Sequence[Doodle], drawn: Pictures
     }
 
 
-def mean_agreement(pictures: Pictures, doodles: Sequence[Doodle]) -> float:
-    """The mean over pictures."""
-    return float(np.mean([colour_agreement(picture, doodle) for picture, doodle in zip(pictures, doodles, strict=True)]))
+def mean_agreement(images: Images, doodles: Sequence[Doodle]) -> float:
+    """The mean over images."""
+    return float(np.mean([colour_agreement(image, doodle) for image, doodle in zip(images, doodles, strict=True)]))
 
 
-def word_judge(workspace: Workspace, prompts: Sequence[str]) -> Callable[[Pictures], float] | None:
-    """R@1 among 100 captions of pictures drawn from `prompts`, each framed alike.
+def word_judge(workspace: Workspace, prompts: Sequence[str]) -> Callable[[Images], float] | None:
+    """R@1 among 100 captions of images drawn from `prompts`, each framed alike.
 
     None without a judge, or with too few things to mistake them for.
     """
@@ -170,7 +170,7 @@ def word_judge(workspace: Workspace, prompts: Sequence[str]) -> Callable[[Pictur
     if len(others) < 100:
         return None
     judge = Judge(path, workspace.embed)
-    return lambda pictures: judge.recall(np.stack([framed(picture) for picture in pictures]), prompts, others)
+    return lambda images: judge.recall(np.stack([framed(image) for image in images]), prompts, others)
 
 
 def distractors(concepts: Sequence[Concept], prompts: Sequence[str]) -> list[str]:
@@ -181,7 +181,7 @@ def distractors(concepts: Sequence[Concept], prompts: Sequence[str]) -> list[str
 
 
 def interval(values: NDArray[np.float64]) -> str:
-    """Mean with its 95 % interval over pictures."""
+    """Mean with its 95 % interval over images."""
     return f"{values.mean():.3f} ± {1.96 * values.std(ddof=1) / len(values) ** 0.5:.3f}"
 
 
@@ -199,19 +199,19 @@ def markdown(report: DoodleReport) -> str:
 
 
 def write(report: DoodleReport, output: Path, doodles: Sequence[Doodle] = ()) -> None:
-    """Leave `doodles.md`, `doodles.png` (each drawing beside its picture) and `doodles-scale.png` (six over all scales)."""
+    """Leave `doodles.md`, `doodles.png` (each drawing beside its image) and `doodles-scale.png` (six over all scales)."""
     doodles = doodles or read_doodles()
     output.mkdir(parents=True, exist_ok=True)
     (output / "doodles.md").write_text(markdown(report), encoding="utf-8")
     drawings = [255 - doodle.control() for doodle in doodles]  # the negative's negative: ink on paper
-    pairs = [picture for pair in zip(drawings, report.pictures[1.0], strict=True) for picture in pair]
+    pairs = [image for pair in zip(drawings, report.images[1.0], strict=True) for image in pair]
     labels = [text for doodle in doodles for text in (doodle.prompt, "")]
     contact_sheet(pairs, output / "doodles.png", columns=12, labels=labels, side=110)
     some = range(0, len(doodles), max(1, len(doodles) // 6))
-    rows = [picture for i in some for picture in (drawings[i], *_at_all_scales(report, i))]
-    names = [text for i in some for text in (doodles[i].prompt, *(f"scale {scale:g}" for scale in report.pictures))]
-    contact_sheet(rows, output / "doodles-scale.png", 1 + len(report.pictures), names, side=120)
+    rows = [image for i in some for image in (drawings[i], *_at_all_scales(report, i))]
+    names = [text for i in some for text in (doodles[i].prompt, *(f"scale {scale:g}" for scale in report.images))]
+    contact_sheet(rows, output / "doodles-scale.png", 1 + len(report.images), names, side=120)
 
 
 def _at_all_scales(report: DoodleReport, index: int) -> list[NDArray[np.uint8]]:
-    return [drawn[index] for drawn in report.pictures.values()]
+    return [drawn[index] for drawn in report.images.values()]

@@ -22,7 +22,7 @@ SIDE = 299
 
 
 def clean_resize(image: Image.Image) -> NDArray[np.float32]:
-    """A picture at the network's size, (299, 299, 3) in 0 to 255: bicubic, each channel in float, nothing rounded."""
+    """An image at the network's size, (299, 299, 3) in 0 to 255: bicubic, each channel in float, nothing rounded."""
     channels = [Image.fromarray(channel.astype(np.float32)) for channel in np.asarray(image.convert("RGB")).transpose(2, 0, 1)]
     resized = [np.asarray(channel.resize((SIDE, SIDE), Image.Resampling.BICUBIC)).clip(0, 255) for channel in channels]
     return np.stack(resized, axis=2).astype(np.float32)

@@ -20,9 +20,9 @@ from hypersd_app.training.evaluation.photo.prompts import read_prompts
 from hypersd_app.training.evaluation.photo.published import PUBLISHED
 from hypersd_app.training.evaluation.photo.rows import (
     Row,
+    decode_image,
     draw,
-    open_picture,
-    picture_path,
+    image_path,
     put_student,
     student_rows,
     teacher_rows,
@@ -59,7 +59,7 @@ class Evaluation:
                 put_student(row, unet, teacher)
                 draw(row, self.pipeline, self.prompts, folder)
                 if self.real is not None and reference is None:
-                    reference = self.real[0](open_picture(path) for path in self.real[1])
+                    reference = self.real[0](decode_image(path) for path in self.real[1])
                 figures = self._figures(folder, reference)
                 kept.write_text(json.dumps(figures), encoding="utf-8")
             found.append((row, figures))
@@ -67,10 +67,10 @@ class Evaluation:
         return found
 
     def _figures(self, folder: Path, reference: Any) -> Figures:
-        paths = [picture_path(folder, index) for index in range(len(self.prompts))]
+        paths = [image_path(folder, index) for index in range(len(self.prompts))]
         parts: dict[str, list[torch.Tensor]] = {name: [] for name in self.metrics}
         for start in range(0, len(paths), CHUNK):
-            images = [open_picture(path) for path in paths[start : start + CHUNK]]
+            images = [decode_image(path) for path in paths[start : start + CHUNK]]
             for name, score in self.metrics.items():
                 parts[name].append(score(images, self.prompts[start : start + CHUNK]).float())
         figures: Figures = {"pictures": len(paths)}
@@ -79,7 +79,7 @@ class Evaluation:
             figures[name] = float(joined.mean())
             figures[f"{name}_error"] = float(joined.std() / len(joined) ** 0.5) if len(joined) > 1 else float("nan")
         if self.real is not None:
-            made = self.real[0](open_picture(path) for path in paths)
+            made = self.real[0](decode_image(path) for path in paths)
             figures["fid"] = frechet(np.asarray(made), reference)
         return figures
 

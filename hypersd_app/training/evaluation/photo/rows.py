@@ -70,7 +70,7 @@ def student_rows(path: Path) -> list[Row]:
 def draw(row: Row, pipeline: Any, prompts: Sequence[str], folder: Path, batch: int = 8) -> None:
     """PNGs `00000.png` and so on into `folder`; image i has the noise of seed i, and those that are there are left alone."""
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [index for index in range(len(prompts)) if not picture_path(folder, index).exists()]
+    missing = [index for index in range(len(prompts)) if not image_path(folder, index).exists()]
     spacing = {} if row.scheduler is not DDIMScheduler else {"timestep_spacing": "trailing"}
     scheduler, pipeline.scheduler = pipeline.scheduler, row.scheduler.from_config(pipeline.scheduler.config, **spacing)
     steps = {} if "timesteps" in row.arguments else {"num_inference_steps": row.steps}
@@ -84,18 +84,18 @@ def draw(row: Row, pipeline: Any, prompts: Sequence[str], folder: Path, batch: i
             for index, image in zip(some, made, strict=True):
                 partial = folder / f"{index:05d}.partial"
                 image.save(partial, "PNG")
-                partial.replace(picture_path(folder, index))
+                partial.replace(image_path(folder, index))
             logger.info("%s, %d steps: %d of %d", row.title, row.steps, some[-1] + 1, len(prompts))
     finally:
         pipeline.scheduler = scheduler
 
 
-def picture_path(folder: Path, index: int) -> Path:
+def image_path(folder: Path, index: int) -> Path:
     """Where a row's image lies."""
     return folder / f"{index:05d}.png"
 
 
-def open_picture(path: Path) -> Image.Image:
+def decode_image(path: Path) -> Image.Image:
     """The whole image in memory."""
     with Image.open(path) as image:
         return image.convert("RGB")

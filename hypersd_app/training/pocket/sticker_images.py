@@ -1,4 +1,4 @@
-"""Pictures for the sticker autoencoder: icons scaled, scattered, overlapped and tinted, never twice the same."""
+"""Images for the sticker autoencoder: icons scaled, scattered, overlapped and tinted, never twice the same."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hypersd_app.training.data.dataset import PictureData
+from hypersd_app.training.data.dataset import ImageDataset
 
-Picture = NDArray[np.uint8]  # (S, S, 4), premultiplied RGB and alpha
+Pixels = NDArray[np.uint8]  # (S, S, 4), premultiplied RGB and alpha
 
 
 @dataclass(frozen=True)
-class StickerPictures:
-    """Draws pictures of one to four icons from a data set of large single drawings (`train data --preset icons`)."""
+class StickerImages:
+    """Draws images of one to four icons from a data set of large single drawings (`train data --preset icons`)."""
 
-    icons: PictureData
+    icons: ImageDataset
     indices: NDArray[np.int64]
 
-    def picture(self, rng: np.random.Generator) -> Picture:
-        """One picture, premultiplied (S, S, 4) uint8: half of the time a single icon, sometimes in other colours, mirrored."""
+    def image(self, rng: np.random.Generator) -> Pixels:
+        """One image, premultiplied (S, S, 4) uint8: half of the time a single icon, sometimes in other colours, mirrored."""
         side = self.icons.rgba.shape[1]
-        canvas: Picture = np.zeros((side, side, 4), np.uint8)
+        canvas: Pixels = np.zeros((side, side, 4), np.uint8)
         count = 1 if rng.random() < 0.55 else int(rng.integers(2, 5))
         for _ in range(count):
             low, high = (0.6, 1.0) if count == 1 else (0.3, 0.75)
@@ -35,49 +35,47 @@ class StickerPictures:
             canvas = tinted(canvas, rng.uniform(0, 1))
         return canvas[:, ::-1] if rng.random() < 0.5 else canvas
 
-    def _icon(self, rng: np.random.Generator) -> Picture:
+    def _icon(self, rng: np.random.Generator) -> Pixels:
         return premultiplied(np.asarray(self.icons.rgba[int(rng.choice(self.indices))]))
 
-    def batch(self, rng: np.random.Generator, count: int) -> Picture:
-        """`count` whole pictures, (count, S, S, 4) as networks see them: RGB on white, and alpha."""
-        return np.stack([seen(self.picture(rng)) for _ in range(count)])
+    def batch(self, rng: np.random.Generator, count: int) -> Pixels:
+        """`count` whole images, (count, S, S, 4) as networks see them: RGB on white, and alpha."""
+        return np.stack([seen(self.image(rng)) for _ in range(count)])
 
-    def crops(self, rng: np.random.Generator, count: int) -> Picture:
-        """`count` crops of half the side, (count, S/2, S/2, 4); of two places in a picture the livelier one is taken."""
+    def crops(self, rng: np.random.Generator, count: int) -> Pixels:
+        """`count` crops of half the side, (count, S/2, S/2, 4); of two places in an image the livelier one is taken."""
         side = self.icons.rgba.shape[1] // 2
-        crops: list[Picture] = []
+        crops: list[Pixels] = []
         while len(crops) < count:
-            picture = seen(self.picture(rng))
+            image = seen(self.image(rng))
             places = rng.integers(0, side // 16 + 1, (2, 2, 2)) * 16
             for pair in places:
-                cut = [picture[y : y + side, x : x + side] for y, x in pair]
+                cut = [image[y : y + side, x : x + side] for y, x in pair]
                 crops.append(max(cut, key=lambda crop: crop[::16, ::16].std()))
         return np.stack(crops[:count])
 
 
-def premultiplied(on_white: Picture) -> Picture:
+def premultiplied(on_white: Pixels) -> Pixels:
     """Premultiplied RGB and alpha of RGB on white and alpha, uint8 (..., 4)."""
     alpha = on_white[..., 3:].astype(np.int16)
     rgb = np.clip(on_white[..., :3].astype(np.int16) - (255 - alpha), 0, alpha)
     return np.concatenate([rgb, alpha], -1).astype(np.uint8)
 
 
-def seen(picture: Picture) -> Picture:
+def seen(image: Pixels) -> Pixels:
     """The inverse of `premultiplied`."""
-    alpha = picture[..., 3:]
-    return np.concatenate([np.minimum(picture[..., :3].astype(np.uint16) + (255 - alpha), 255).astype(np.uint8), alpha], -1)
+    alpha = image[..., 3:]
+    return np.concatenate([np.minimum(image[..., :3].astype(np.uint16) + (255 - alpha), 255).astype(np.uint8), alpha], -1)
 
 
-def resized(picture: Picture, size: int) -> Picture:
-    """A premultiplied picture at another size, without dark fringes."""
-    image = Image.frombuffer(
-        "RGBa", (picture.shape[1], picture.shape[0]), np.ascontiguousarray(picture).tobytes(), "raw", "RGBa", 0, 1
-    )
-    drawn = np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
+def resized(image: Pixels, size: int) -> Pixels:
+    """A premultiplied image at another size, without dark fringes."""
+    whole = Image.frombuffer("RGBa", (image.shape[1], image.shape[0]), np.ascontiguousarray(image).tobytes(), "raw", "RGBa", 0, 1)
+    drawn = np.asarray(whole.resize((size, size), Image.Resampling.BICUBIC))
     return np.minimum(drawn, drawn[..., 3:])  # sharpening may overshoot
 
 
-def paste(canvas: Picture, icon: Picture, x: int, y: int) -> None:
+def paste(canvas: Pixels, icon: Pixels, x: int, y: int) -> None:
     """Lay a premultiplied icon over a canvas with its corner at (x, y), in place; what lies outside is cut off."""
     height, width = icon.shape[:2]
     x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, canvas.shape[1]), min(y + height, canvas.shape[0])
@@ -88,10 +86,10 @@ def paste(canvas: Picture, icon: Picture, x: int, y: int) -> None:
     canvas[y0:y1, x0:x1] = np.minimum(over + (under * (255 - over[..., 3:]) + 127) // 255, 255).astype(np.uint8)
 
 
-def tinted(picture: Picture, turn: float) -> Picture:
-    """A premultiplied picture with all hues turned by `turn` of the circle: a rotation of RGB about its grey axis."""
+def tinted(image: Pixels, turn: float) -> Pixels:
+    """A premultiplied image with all hues turned by `turn` of the circle: a rotation of RGB about its grey axis."""
     red, green, blue = (np.array(colorsys.hsv_to_rgb(turn + third / 3, 1, 1)) for third in range(3))
     columns = np.stack([red, green, blue], 1).astype(np.float32)
     matrix = columns / columns.sum(1, keepdims=True)  # grey stays grey
-    rgb = picture[..., :3].astype(np.float32) @ matrix.T
-    return np.concatenate([np.clip(rgb, 0, picture[..., 3:]).astype(np.uint8), picture[..., 3:]], -1)
+    rgb = image[..., :3].astype(np.float32) @ matrix.T
+    return np.concatenate([np.clip(rgb, 0, image[..., 3:]).astype(np.uint8), image[..., 3:]], -1)
