@@ -48,5 +48,6 @@ class PlainFlops(TorchDispatchMode):
         if packet in _OWN:
             self.total += _OWN[packet](*map(_shapes, args))
         elif packet in flop_registry:
-            self.total += flop_registry[packet](*args, **(kwargs or {}), out_val=made)
+            count: Any = flop_registry[packet]
+            self.total += count(*args, **(kwargs or {}), out_val=made)
         return made
