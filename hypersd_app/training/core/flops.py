@@ -48,6 +48,6 @@ class PlainFlops(TorchDispatchMode):
         if packet in _OWN:
             self.total += _OWN[packet](*map(_shapes, args))
         elif packet in flop_registry:
-            count: Any = flop_registry[packet]
-            self.total += count(*args, **(kwargs or {}), out_val=made)
+            counts: dict[Any, Any] = flop_registry
+            self.total += counts[packet](*args, **(kwargs or {}), out_val=made)
         return made
