@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ def _shapes(value: Any) -> Any:
 
 
 _OPS = torch.ops.aten
-_OWN = {
+_OWN: dict[Any, Callable[..., int]] = {
     _OPS._scaled_dot_product_flash_attention_for_cpu: _attention,
     _OPS._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
 }
@@ -46,8 +47,7 @@ class PlainFlops(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made, packet = func(*args, **(kwargs or {})), func._overloadpacket
         if packet in _OWN:
-            self.total += _OWN[packet](*map(_shapes, args))
+            self.total += _OWN[packet](*(_shapes(value) for value in args))
         elif packet in flop_registry:
-            counts: dict[Any, Any] = flop_registry
-            self.total += counts[packet](*args, **(kwargs or {}), out_val=made)
+            self.total += flop_registry[packet](*args, **(kwargs or {}), out_val=made)
         return made
