@@ -56,7 +56,7 @@ GIVEN_UP = {
     "ui/**/previews.py": "ui/progress.py",
     "ui/**/choices.py": "ui/page_config.py",
     "ui/**/known_names.py": "ui/recipe_matching.py",
-    "ui/**/tasks.py": "ui/page_calls.py",
+    "ui/**/tasks.py": "ui/calls/page.py",
     "ui/library.py": "ui/style_uploads.py",
     "ui/**/text_actions.py": "ui/tabs/text_to_image_events.py",
     "ui/static/**/visit.js": "ui/static/core/session.js",

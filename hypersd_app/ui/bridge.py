@@ -15,8 +15,8 @@ from hypersd_app.server.http.middleware import MALFORMED
 from hypersd_app.server.http.tokens import TokenRefused
 from hypersd_app.server.http.wire import Message, unpack
 from hypersd_app.server.service import BoardService, answer, error_answer
+from hypersd_app.ui.calls.page import page_calls
 from hypersd_app.ui.compare.grid import MAX_CELLS
-from hypersd_app.ui.page_calls import page_calls
 from hypersd_app.ui.shell.scripts import mount
 from hypersd_app.ui.shell.visitors import current_visitor
 

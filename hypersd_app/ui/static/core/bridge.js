@@ -78,5 +78,5 @@ export function callFrame(head, picture, lane) {
 export const callTogether = (frames, lane) => callEvent({
   lane, together: frames.map(({ head, picture }) => toBase64(pack(++calls, head, picture))),
 });
-// A call of ui/page_calls.py with some bytes (an empty file would not be sent).
+// A call of ui/calls/page.py with some bytes (an empty file would not be sent).
 export const callServer = (task, values, bytes) => call("page_call", { task, values }, bytes && bytes.byteLength ? bytes : new Uint8Array(1));

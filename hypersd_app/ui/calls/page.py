@@ -14,10 +14,10 @@ from hypersd_app.server.engines.protocol import BorrowingEngine, ImageEngine
 from hypersd_app.server.http.png_recipes import png_bytes, read_recipe, with_recipe
 from hypersd_app.server.http.wire import Message
 from hypersd_app.server.service import BoardService, lazy_request
-from hypersd_app.ui.catalogue_calls import catalogue_calls
+from hypersd_app.ui.calls.catalogue import catalogue_calls
+from hypersd_app.ui.calls.files import PageCall, file_calls
 from hypersd_app.ui.compare.grid import make_grid
 from hypersd_app.ui.control_images import control_image
-from hypersd_app.ui.file_calls import PageCall, file_calls
 from hypersd_app.ui.prompt_reading import read_prompt
 from hypersd_app.ui.recipe_matching import with_known_names
 from hypersd_app.ui.suggestions import suggestions

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hypersd_app.server.engines.protocol import ImageEngine
-from hypersd_app.ui.file_calls import PageCall
+from hypersd_app.ui.calls.files import PageCall
 from hypersd_app.ui.page_config import catalogue, scan_progress
 
 MOST_DETAILS = 120  # styles in one call
