@@ -46,7 +46,7 @@ def tree() -> frozenset[str]:
 def commands(page: Path) -> list[str]:
     """What a page says to type, inline and in blocks, without what is said about it."""
     text = page.read_text(encoding="utf-8")
-    lines = [line for block in FENCED.findall(text) for line in block.splitlines()]
+    lines = [line for block in FENCED.findall(text) for line in block.replace("\\\n", " ").splitlines()]
     return [line.split("  #")[0].strip() for line in (*lines, *CODE.findall(FENCED.sub("", text)))]
 
 

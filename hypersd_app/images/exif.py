@@ -6,14 +6,12 @@ import struct
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from hypersd_app.images.containers import exif_block
-
 ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 BYTE, ASCII, SHORT, LONG, UNDEFINED = 1, 2, 3, 4, 7
 WIDTHS = {BYTE: 1, ASCII: 1, SHORT: 2, LONG: 4, UNDEFINED: 1}
 FIRST = 4  # where the place of the first directory stands
 ORIENTATION = 0x0112
-XMP_NAMES = ("XML:com.adobe.xmp", "xmp")  # under which Pillow keeps Adobe's text
+XMP_NAMES = frozenset(("XML:com.adobe.xmp", "xmp"))  # under which Pillow keeps Adobe's text
 XMP_ORIENTATION = b"tiff:Orientation"
 
 Value = int | str | bytes
@@ -53,9 +51,9 @@ def _value(block: bytes, order: str, at: int, kind: int, number: int) -> Value |
     return data.removesuffix(b"\0").decode("latin-1") if kind == ASCII else data
 
 
-def orientation(data: bytes, info: Mapping[Any, Any]) -> int:
-    """How an image file lies, 1 to 8 as EXIF numbers it; `info` is Pillow's, for what only Adobe's text says."""
-    told = exif_values(exif_block(data), (ORIENTATION,)).get(ORIENTATION)
+def orientation(block: bytes, info: Mapping[Any, Any]) -> int:
+    """How an image with this EXIF block lies, 1 to 8; `info` is Pillow's, for what only Adobe's text says."""
+    told = exif_values(block, (ORIENTATION,)).get(ORIENTATION)
     if not isinstance(told, int):
         told = next((_xmp_orientation(info[name]) for name in XMP_NAMES if name in info), 1)
     return told if 1 <= told <= 8 else 1

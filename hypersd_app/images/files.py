@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from hypersd_app.errors import InvalidRequest
-from hypersd_app.images.containers import TooManyParts, without_directories
-from hypersd_app.images.exif import orientation
+from hypersd_app.images.containers import TooManyParts, exif_block, without_directories
+from hypersd_app.images.exif import XMP_NAMES, orientation
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 SPOKEN = "PNG, JPEG, WebP, GIF or BMP"
@@ -35,7 +35,9 @@ def decode_image(source: bytes | str | Path, field: str, max_pixels: int = MOST_
             image = Image.open(io.BytesIO(without_directories(data)), formats=FORMATS)
         check_size(image.size, field, max_pixels)
         image.load()
-        return plain_image(upright(image, orientation(data, image.info)))
+        block = exif_block(data)
+        told = block or not XMP_NAMES.isdisjoint(image.info)
+        return plain_image(upright(image, orientation(block, image.info) if told else 1))
     except InvalidRequest:
         raise
     except TooManyParts as error:

@@ -16,6 +16,7 @@ from tests.support.studio import Served, served
 pytestmark = pytest.mark.browser
 TABS = ("text", "board", "styles", "compare", "timeline")
 # What models, recipes and styles are called is data, and so are prompts.
+TRIGGERS = [style.trigger for style in STYLES if style.trigger]
 ROWS = (POCKET, LARGE, *POCKET.recipes, *LARGE.controls, *STYLES)
 # What is there once a tab is complete.
 SHOWN = {
@@ -25,7 +26,12 @@ SHOWN = {
     "compare": ".hs-cell img[src]",
     "timeline": ".hs-t-frame",
 }
-DATA = (*(row.title for row in ROWS), ENGLISH["text.first_prompt"], *ENGLISH["text.ideas"].split("|"))
+DATA = (
+    *(row.title for row in ROWS),
+    *TRIGGERS,
+    ENGLISH["text.first_prompt"],
+    *ENGLISH["text.ideas"].split("|"),
+)
 
 # Texts that are seen, and labels of what is seen, with three letters in a row outside of the marks and besides names and
 # prompts. Gradio's own footer and the buttons over its images and in its upload field speak the browser's language.

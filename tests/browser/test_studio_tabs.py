@@ -568,7 +568,7 @@ def test_a_wrong_axis_is_told(page: Page) -> None:
     page.get_by_role("tab", name="Compare").click()
     page.locator(".hs-c-xs").fill("1 | many")
     page.locator(".hs-c-run").click()
-    expect(page.locator(".hs-compare .hs-notice")).to_contain_text("many", timeout=WAIT)
+    expect(page.locator(".hs-compare .hs-notice").first).to_contain_text("many", timeout=WAIT)
 
 
 def test_typed_values_outlive_a_fresh_catalogue(page: Page) -> None:
@@ -595,7 +595,7 @@ def test_compare_tells_that_the_network_is_lost(studio: Served, visitor: Visitor
     expect(run).to_have_text("Compare")
     page.route("**/component_server/**", lambda route: route.abort())
     run.click()
-    expect(page.locator(".hs-compare .hs-notice")).to_have_text(ENGLISH["board.state.offline"], timeout=WAIT)
+    expect(page.locator(".hs-compare .hs-notice").first).to_have_text(ENGLISH["board.state.offline"], timeout=WAIT)
     expect(run).to_have_text("Compare")
     assert board.errors == []
 

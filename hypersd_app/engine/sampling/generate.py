@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from hypersd_app.diffusion.noise import seeded_noise
-from hypersd_app.engine.compilation import compiled_words
+from hypersd_app.engine.compilation import COMPILED, PLAIN
 from hypersd_app.engine.device_time import Clock
 from hypersd_app.engine.interfaces import Conditioning, ControlNetwork, Decoder, Encoder
 from hypersd_app.engine.plan import Choice, Plan
@@ -151,6 +151,14 @@ class DenoisingPipeline:
             return replace(words, hidden=with_code(words.hidden, None))
         shape = (self.denoiser.in_channels, choice.height // self.decoder.factor, choice.width // self.decoder.factor)
         return replace(words, hidden=with_code(words.hidden, code_of(seeded_noise([seed], shape), self.denoiser.layout_code)))
+
+
+def compiled_words(*networks: object) -> str:
+    """For a label: ", compiled" if all that ran are, and which are not otherwise; empty where nothing is compiled."""
+    states = {getattr(network, "state", "") for network in networks} - {""}
+    if not states:
+        return ""
+    return f", {COMPILED}" if states == {COMPILED} else f", {PLAIN}" if states == {PLAIN} else ", partly compiled"
 
 
 def control_batch(network: ControlNetwork | None, plans: Sequence[Plan], device: torch.device) -> ControlBatch | None:

@@ -83,7 +83,7 @@ class LabelledImages:
 
     def take(self, rows: list[tuple[int, int]]) -> NDArray[np.uint8]:
         """Their images, (N, 256, 256, 3)."""
-        return self.stickers(rows)[..., :3]
+        return np.stack([self.sources[number].images[index] for number, index in rows])
 
     def stickers(self, rows: list[tuple[int, int]]) -> NDArray[np.uint8]:
         """As they look on white, with alpha, (N, 256, 256, 4)."""

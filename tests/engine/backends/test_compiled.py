@@ -11,9 +11,9 @@ from torch import nn
 from hypersd_app.engine.backends import compiled
 from hypersd_app.engine.backends.compiled import CompiledNetwork, filled_batch
 from hypersd_app.engine.backends.torch_networks import TorchControlNetwork, TorchDecoder, TorchDenoiser
-from hypersd_app.engine.compilation import compiled_words
 from hypersd_app.engine.interfaces import Conditioning
 from hypersd_app.engine.memory.device import Hardware
+from hypersd_app.engine.sampling.generate import compiled_words
 from tests.engine.conftest import REFERENCE
 from tests.support import tiny_models
 

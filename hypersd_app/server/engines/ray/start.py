@@ -114,9 +114,10 @@ def _start_node(cores: int) -> None:
 
     for tries_left in reversed(range(NODE_TRIES)):
         try:
+            # "local" is not a cluster that somebody else runs on this machine.
             ray.init(
-                num_cpus=cores, include_dashboard=False, log_to_driver=False, object_store_memory=STORE, namespace=APPLICATION,
-                logging_level=logging.WARNING,
+                address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False, object_store_memory=STORE,
+                namespace=APPLICATION, logging_level=logging.WARNING,
             )  # fmt: skip
             return
         except Exception as error:  # Ray has no kind of its own for a node that is not there after half a minute
