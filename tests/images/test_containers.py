@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps, JpegImagePlugin
 
 from hypersd_app.errors import InvalidRequest
-from hypersd_app.images.containers import TooManyParts, exif_block, without_directories
 from hypersd_app.images.exif import exif_values, orientation
-from hypersd_app.images.files import decode_image
+from hypersd_app.images.files import TooManyParts, decode_image, exif_block, without_directories
 from hypersd_app.images.png import chunk
 from hypersd_app.server.http.png_recipes import read_recipe
 from tests.support.bounded import bounded

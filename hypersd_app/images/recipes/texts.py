@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import zlib
 
-from hypersd_app.images.containers import EXIF, JPEG, LONGEST, TEXTS, TooManyParts, exif_block, is_webp, png_chunks
 from hypersd_app.images.exif import exif_values
+from hypersd_app.images.files import EXIF, JPEG, LONGEST, TEXTS, TooManyParts, exif_block, is_webp, png_chunks
 from hypersd_app.images.png import SIGNATURE
 
 USER_COMMENT, DESCRIPTION, MAKE, MODEL, SOFTWARE = 0x9286, 0x010E, 0x010F, 0x0110, 0x0131
