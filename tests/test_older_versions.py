@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hypersd_app.images.metadata import read_request
-from hypersd_app.requests import GenerationRequest, StyleWeight, request_from_json
+from hypersd_app.requests import StyleWeight, request_from_json
 from hypersd_app.server.http.png_recipes import read_recipe
 from hypersd_app.server.http.wire import Message
 from hypersd_app.server.scheduling.limits import BoardLimits, limits_of
 from hypersd_app.server.service import lazy_request
 from hypersd_app.settings import Settings, from_environment
+from tests.support.told_request import REQUEST as TOLD
 
 OLDER = Path(__file__).parent / "support" / "older"
 PAGE: dict[str, Any] = json.loads((OLDER / "page.json").read_text(encoding="utf-8"))
-REQUEST = GenerationRequest(
-    "a red apple, on a table",
-    "blurry, grey",
-    model="pocket",
-    recipe="unified",
-    num_inference_steps=4,
-    eta=0.5,
-    seed=123,
-    styles=(StyleWeight("ink", 0.8),),
-    prompt_grammar="plain",  # in which it was drawn; none was named then
-)
+REQUEST = replace(TOLD, prompt_grammar="plain")  # in which it was drawn; none was named then
 # Of the first version, with a value that it took.
 FIRST_SETTINGS = {
     "HOST": "0.0.0.0", "PORT": "7861", "SHARE": "0", "DEFAULT_MODEL": "sd15", "BACKEND": "torch", "DEVICE": "cpu",

@@ -70,15 +70,20 @@ class VisitorStyles:
         with self._lock:
             self._purge()
             self._require_room(key, address, size)
-            name = new_name()
-            until = self._clock() + self._limits.own_style_seconds
-            target = own_path(self._folder, name)
+        name = new_name()
+        target = own_path(self._folder, name)
+        partial = target.with_suffix(".partial")
+        try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            partial = target.with_suffix(".partial")
-            shutil.copyfile(path, partial)
-            partial.replace(target)
-            style = replace(read_style(target, family, bases=fitting), name=name, title=title or path.stem)
-            self._owned[name] = Owned(style=style, key=key, session=session, address=address, bytes=size, until=until)
+            shutil.copyfile(path, partial)  # without the lock, for which others' strokes would wait
+            with self._lock:
+                self._require_room(key, address, size)
+                partial.replace(target)
+                style = replace(read_style(target, family, bases=fitting), name=name, title=title or path.stem)
+                until = self._clock() + self._limits.own_style_seconds
+                self._owned[name] = Owned(style=style, key=key, session=session, address=address, bytes=size, until=until)
+        finally:
+            partial.unlink(missing_ok=True)
         self._look_again()
         return style
 

@@ -9,6 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from hypersd_app.bench import engine as bench
+from hypersd_app.bench import models as bench_models
 from hypersd_app.engine.engine import Engine
 from hypersd_app.engine.memory.device import Hardware
 from hypersd_app.settings import Settings
@@ -75,3 +77,19 @@ def engine(settings, repositories):
     made = Engine(settings, hardware=REFERENCE, hub=tiny_models.FolderHub(repositories))
     yield made
     made.close()
+
+
+@pytest.fixture
+def measure_small_models(settings, repositories, tmp_path, monkeypatch):
+    """Called with the pixels of each model's side: `bench` then measures the small ones."""
+
+    def measure(**sides: int) -> None:
+        for family, repository in (("sd15", SD15), ("sdxl", SDXL)):
+            if family in sides:
+                shutil.copytree(repositories / repository, tmp_path / "bases" / family, copy_function=shutil.copyfile)
+        monkeypatch.setattr(bench_models, "BASE_MODELS", tmp_path / "bases")
+        monkeypatch.setattr(bench, "SIDES", sides)
+        for name in ("assets", "cache", "runs"):
+            monkeypatch.setenv(f"HYPERSD_{name.upper()}", str(getattr(settings, name)))
+
+    return measure

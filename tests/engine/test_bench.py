@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 import torch
 import transformers
 from torch import nn
 
-from hypersd_app.bench import engine as bench
-from hypersd_app.bench import models as bench_models
 from hypersd_app.bench.flops import decoder_gflop, gflop, text_gflop, unet_gflop
 from hypersd_app.bench.models import new_controlnet, new_unet, new_vae, repeat_into
 from hypersd_app.cli import main
-from tests.engine.conftest import SD15, SDXL
 from tests.support import tiny_models
 
 
@@ -62,13 +58,8 @@ def test_text_encoders_are_counted_in_closed_form():
 
 
 @pytest.mark.slow
-def test_bench_runs_the_shapes_of_the_large_models(settings, repositories, tmp_path, monkeypatch):
-    for family, repo in (("sd15", SD15), ("sdxl", SDXL)):
-        shutil.copytree(repositories / repo, tmp_path / "bases" / family)
-    monkeypatch.setattr(bench_models, "BASE_MODELS", tmp_path / "bases")
-    monkeypatch.setattr(bench, "SIDES", {"sd15": 256, "sdxl": 512})
-    for name in ("assets", "cache", "runs"):
-        monkeypatch.setenv(f"HYPERSD_{name.upper()}", str(getattr(settings, name)))
+def test_bench_runs_the_shapes_of_the_large_models(measure_small_models, tmp_path):
+    measure_small_models(sd15=256, sdxl=512)
     out = tmp_path / "figures.json"
     arguments = ["--backend", "torch", "--precision", "float32", "--repeats", "1", "--reference-repeats", "1", "--json", str(out)]
     assert main(["bench", "sd15", "sdxl", *arguments]) == 0

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 
 from hypersd_app.bench import card
-from hypersd_app.bench import engine as bench
-from hypersd_app.bench import models as bench_models
 from hypersd_app.cli import main
-from tests.engine.conftest import SD15
 
 
-def test_every_check_of_a_card_runs(settings, repositories, tmp_path, monkeypatch, capsys):
-    shutil.copytree(repositories / SD15, tmp_path / "bases" / "sd15", copy_function=shutil.copyfile)
-    monkeypatch.setattr(bench_models, "BASE_MODELS", tmp_path / "bases")
-    monkeypatch.setattr(bench, "SIDES", {"pocket": 256, "sd15": 256})
-    for name in ("assets", "cache", "runs"):
-        monkeypatch.setenv(f"HYPERSD_{name.upper()}", str(getattr(settings, name)))
+def test_every_check_of_a_card_runs(measure_small_models, tmp_path, capsys):
+    measure_small_models(pocket=256, sd15=256)
     out = tmp_path / "card.json"
     arguments = ["--backend", "torch", "--precision", "float32", "--repeats", "1", "--models", "sd15", "--json", str(out)]
     assert main(["bench", "card", *arguments]) == 0

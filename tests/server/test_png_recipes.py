@@ -15,19 +15,10 @@ from hypersd_app.errors import InvalidRequest
 from hypersd_app.images.metadata import parameters_text, result_png
 from hypersd_app.images.recipes.a1111 import parse_a1111 as parsed
 from hypersd_app.images.recipes.foreign import fitted
-from hypersd_app.requests import ControlInput, GenerationRequest, GenerationResult, StyleWeight, request_from_json
+from hypersd_app.requests import ControlInput, GenerationResult, request_from_json
 from hypersd_app.server.http.png_recipes import png_bytes, read_recipe, with_recipe
+from tests.support.told_request import REQUEST
 
-REQUEST = GenerationRequest(
-    "a red apple, on a table",
-    "blurry, grey",
-    model="pocket",
-    recipe="unified",
-    num_inference_steps=4,
-    eta=0.5,
-    seed=123,
-    styles=(StyleWeight("ink", 0.8),),
-)
 STROKES = [{"tool": "brush", "points": [1, 2, 0.5], "size": 18}]
 
 

@@ -41,19 +41,23 @@ def _pooled(block: nn.Module, x: Tensor, pool: Callable[[Tensor], Tensor]) -> Te
     return torch.cat([*block._forward(x)[:-1], block.branch_pool(pool(x))], 1)  # type: ignore[operator]
 
 
-class _A(InceptionA):  # type: ignore[misc]
+class _Averaging(nn.Module):
+    """What the blocks' variants share; torchvision's own block comes after it."""
+
     def forward(self, x: Tensor) -> Tensor:
         return _pooled(self, x, _average)
 
 
-class _C(InceptionC):  # type: ignore[misc]
-    def forward(self, x: Tensor) -> Tensor:
-        return _pooled(self, x, _average)
+class _A(_Averaging, InceptionA):  # type: ignore[misc]
+    pass
 
 
-class _E(InceptionE):  # type: ignore[misc]
-    def forward(self, x: Tensor) -> Tensor:
-        return _pooled(self, x, _average)
+class _C(_Averaging, InceptionC):  # type: ignore[misc]
+    pass
+
+
+class _E(_Averaging, InceptionE):  # type: ignore[misc]
+    pass
 
 
 class _LastE(InceptionE):  # type: ignore[misc]
